@@ -1,0 +1,3 @@
+module lora-operator.dev/cluster/tools/coredns
+
+go 1.26

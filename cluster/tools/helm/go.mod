@@ -1,0 +1,3 @@
+module lora-operator.dev/cluster/tools/helm
+
+go 1.26

@@ -1,0 +1,3 @@
+module lora-operator.dev/cluster/tools/kwok
+
+go 1.26

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Resolves the hashed requirement files from pyproject.toml. Records versions and hashes only, never a location.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+UV=${UV:-uv}
+compile() {
+  local output=$1; shift
+  "$UV" pip compile pyproject.toml "$@" --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file "requirements/$output"
+  sed -i '/^lora-operator/d' "requirements/$output"
+}
+compile dev.txt --extra dev
+for extra in operator prepare trainer; do
+  compile "$extra.txt" --extra "$extra" --constraint requirements/dev.txt
+done
+echo 'uv==0.13.9' | "$UV" pip compile - --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+  --no-annotate --no-header --quiet --output-file requirements/uv.txt
