@@ -1,0 +1,64 @@
+"""Who a run is: hashes that make sure nothing done is done twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from lora_contract.spec import LoRAFineTuneSpec
+
+#: Bumped only when the same spec would give another adapter. An upgrade of operator or image re-trains nothing.
+RECIPE_VERSION = 1
+
+#: Parts of the spec that decide what the adapter is, and the fields of them that do not: addresses (content
+#: digests stand for them), caches, and what only changes how the same result is reached.
+_PARTS: dict[str, frozenset[str]] = {
+    "model": frozenset({"revision", "allowFloatingRevision", "source", "tokenSecretName", "cache"}),
+    "dataset": frozenset({"uri", "validationUri", "testUri"}),
+    "quantization": frozenset(),
+    "lora": frozenset(),
+    "training": frozenset({"microBatchSize", "saveSteps"}),
+    "evaluation": frozenset(),
+}
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical JSON, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def training_relevant(spec: LoRAFineTuneSpec) -> dict[str, Any]:
+    """The part of a spec that the adapter depends on, defaults applied.
+
+    Whole numbers written as floats (`epochs: 1.0`) count as whole numbers: the API server stores either.
+    """
+    full = spec.dump()
+    parts = {part: {k: v for k, v in full[part].items() if k not in left_out} for part, left_out in _PARTS.items()}
+    return _whole_numbers(parts)  # type: ignore[no-any-return]
+
+
+def _whole_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def spec_hash(spec: LoRAFineTuneSpec) -> str:
+    """Identity of the recipe: 64 hexadecimal digits."""
+    return digest({"recipe": RECIPE_VERSION, "spec": training_relevant(spec)})
+
+
+def run_id(*, spec_hash: str, model_commit: str, dataset_digest: str, run_token: str) -> str:
+    """Identity of the result: 32 hexadecimal digits, equal in every cluster."""
+    parts = {"spec": spec_hash, "model": model_commit, "dataset": dataset_digest}
+    if run_token:
+        parts["token"] = run_token
+    return digest(parts)[:32]

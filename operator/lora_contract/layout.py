@@ -1,0 +1,68 @@
+"""Where everything of a run lies below `spec.output.uri`.
+
+    <output>/<name>/<runId>/            the published adapter: immutable, flat, manifest.json written last
+    <output>/_runs/<runId>.json         from the identity to the published manifest
+    <output>/_work/<runId>/prepared/    tokenised rows and plan
+    <output>/_work/<runId>/checkpoints/<claim>/step-<N>/   each with its own manifest, written last
+    <output>/_work/<runId>/claims/<n>   who may write: the highest number wins
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MANIFEST = "manifest.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+MODEL_CARD = "README.md"
+REPORT = "report.html"
+METRICS = "metrics.jsonl"
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Addresses of one run. `output` is `spec.output.uri`."""
+
+    output: str
+    run_id: str
+
+    def _below(self, *parts: str) -> str:
+        return "/".join([self.output.rstrip("/"), *parts])
+
+    def published(self, name: str) -> str:
+        """Prefix of the published adapter."""
+        return self._below(name, self.run_id)
+
+    @property
+    def pointer(self) -> str:
+        """Object that names the published manifest of this identity."""
+        return self._below("_runs", f"{self.run_id}.json")
+
+    @property
+    def work(self) -> str:
+        """Prefix of everything that goes away after publication."""
+        return self._below("_work", self.run_id)
+
+    @property
+    def prepared(self) -> str:
+        """Prefix of the tokenised rows and the plan."""
+        return f"{self.work}/prepared"
+
+    @property
+    def claims(self) -> str:
+        """Prefix of the claims."""
+        return f"{self.work}/claims"
+
+    @property
+    def checkpoints(self) -> str:
+        """Prefix of the checkpoints of all claims."""
+        return f"{self.work}/checkpoints"
+
+    def claim(self, number: int) -> str:
+        """Object of one claim."""
+        return f"{self.claims}/{number:08d}"
+
+    def checkpoint(self, claim: int, step: int) -> str:
+        """Prefix of one checkpoint."""
+        return f"{self.checkpoints}/{claim:08d}/step-{step:08d}"

@@ -1,0 +1,71 @@
+"""Every name that more than one program uses: the API group, labels, environment variables, paths in a pod."""
+
+from __future__ import annotations
+
+import hashlib
+
+GROUP = "lora-operator.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "LoRAFineTune"
+PLURAL = "lorafinetunes"
+SINGULAR = "lorafinetune"
+SHORT_NAME = "lft"
+
+#: Longest metadata.name: room for "-prepare-" and 8 characters of hash in a Job name of at most 63.
+MAX_NAME_LENGTH = 46
+
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "lora-operator"
+LABEL_FINETUNE = f"{GROUP}/finetune"
+LABEL_FINETUNE_UID = f"{GROUP}/finetune-uid"
+LABEL_STAGE = f"{GROUP}/stage"
+ANNOTATION_SPEC_HASH = f"{GROUP}/spec-hash"
+ANNOTATION_RUN_ID = f"{GROUP}/run-id"
+#: Carries the certificate authority of the progress endpoint into the pod through the downward API.
+ANNOTATION_PROGRESS_CA = f"{GROUP}/progress-ca"
+
+STAGE_PREPARE = "prepare"
+STAGE_TRAIN = "train"
+#: Name of the one container of every pod of ours; its termination message is the pod's report.
+CONTAINER = "trainer"
+
+ENV_ORDER = "LORA_ORDER"
+ENV_TERMINATION_LOG = "LORA_TERMINATION_LOG"
+#: Names read by the stock KubeflowCallback of transformers, so any script of a user reports with no code.
+ENV_PROGRESS_URL = "KUBEFLOW_TRAINER_SERVER_URL"
+ENV_PROGRESS_TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"  # noqa: S105 - the name of a variable that holds a path
+ENV_PROGRESS_CA = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
+
+#: Audience of the projected service account token that a pod shows to the progress endpoint.
+PROGRESS_AUDIENCE = f"progress.{GROUP}"
+
+SCRATCH_PATH = "/scratch"
+CACHE_PATH = "/cache"
+PROGRESS_PATH = "/var/run/lora-operator"
+PROGRESS_TOKEN_FILE = f"{PROGRESS_PATH}/token"
+PROGRESS_CA_FILE = f"{PROGRESS_PATH}/ca.crt"
+
+#: Keys that a storage Secret may hold; each becomes the environment variable of the same name.
+STORAGE_SECRET_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+)
+STORAGE_SECRET_REQUIRED_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+#: Key of the Secret named by spec.model.tokenSecretName, and the variable it becomes.
+HUB_TOKEN_KEY = "HF_TOKEN"  # noqa: S105 - the name of a key
+
+ENV_S3_ENDPOINT = "AWS_ENDPOINT_URL_S3"
+
+
+def job_name(name: str, stage: str, *, uid: str, spec_hash: str, run_token: str) -> str:
+    """The deterministic name of a stage's Job: the same object, spec and run token give the same Job."""
+    digest = hashlib.sha256("\n".join((uid, spec_hash, run_token)).encode()).hexdigest()
+    return f"{name}-{stage}-{digest[:8]}"
+
+
+def progress_path(namespace: str, name: str) -> str:
+    """Path of the progress endpoint for one run."""
+    return f"/v1/namespaces/{namespace}/{PLURAL}/{name}/progress"

@@ -1,0 +1,27 @@
+"""What the operator orders from a pod: one JSON document in one environment variable. It holds no secret."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lora_contract.base import Model
+from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.status import PlanStatus
+
+
+class Order(Model):
+    """The order for one stage of one run."""
+
+    version: Literal[1] = 1
+    stage: Literal["prepare", "train"] = Field(description="What to do.")
+    namespace: str = Field(description="Namespace of the resource.")
+    name: str = Field(description="Name of the resource; the adapter's folder is called so.")
+    uid: str = Field(description="UID of the resource.")
+    spec: LoRAFineTuneSpec = Field(description="The spec, defaults applied.")
+    run_id: str | None = Field(None, description="Identity found by prepare; always set for train.")
+    plan: PlanStatus | None = Field(None, description="What prepare found; always set for train.")
+    scratch: str = Field(description="Writable folder for everything temporary.")
+    cache: str | None = Field(None, description="Folder of the model cache, where the namespace has one.")
+    unavailable_budget_seconds: int = Field(120, description="How long S3 or the Hub may be away before exit 69.")

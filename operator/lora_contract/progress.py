@@ -1,0 +1,58 @@
+"""The wire format of progress reports: that of Kubeflow's KEP-2779, which transformers' KubeflowCallback speaks.
+
+A POST of `{"trainerStatus": {"progressPercentage", "estimatedRemainingSeconds", "lastUpdatedTime", "metrics"}}`
+with a bearer token. Our own trainer adds metrics named below; values are decimal strings.
+"""
+
+from __future__ import annotations
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+METRIC_STEP = "step"
+METRIC_TOTAL_STEPS = "total_steps"
+METRIC_FROM_STEP = "from_step"
+METRIC_TRAIN_LOSS = "loss"
+METRIC_EVAL_LOSS = "eval_loss"
+METRIC_BEST_EVAL_LOSS = "best_eval_loss"
+METRIC_BEST_STEP = "best_step"
+METRIC_TOKENS_PER_SECOND = "tokens_per_second"  # noqa: S105 - a metric, not a token
+METRIC_PUBLISHING = "publishing"
+
+MAX_BODY_BYTES = 16384
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+
+class Metric(_Wire):
+    """A named number as text; stock callbacks also send numbers."""
+
+    name: str = Field(max_length=64)
+    value: str | float | int
+
+
+class TrainerStatus(_Wire):
+    """One report. Every field may be absent."""
+
+    progress_percentage: int | None = Field(None, ge=0, le=100)
+    estimated_remaining_seconds: int | None = Field(None, ge=0)
+    last_updated_time: str | None = Field(None, max_length=64)
+    metrics: list[Metric] = Field([], max_length=64)
+
+    def number(self, name: str) -> float | None:
+        """The latest value of a metric as a number, if it is one."""
+        for metric in reversed(self.metrics):
+            if metric.name == name:
+                try:
+                    return float(metric.value)
+                except ValueError:
+                    return None
+        return None
+
+
+class ProgressReport(_Wire):
+    """The body of a POST."""
+
+    trainer_status: TrainerStatus = Field(validation_alias=AliasChoices("trainerStatus", "trainer_status"))

@@ -1,0 +1,181 @@
+"""The status of a LoRAFineTune. Numbers that are not whole are decimal strings, as API conventions ask."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from lora_contract.base import StatusModel
+
+MAX_ATTEMPTS = 10
+MAX_MESSAGE_LENGTH = 1024
+
+
+class Phase(StrEnum):
+    """A one-word summary for people; programs use the conditions."""
+
+    PENDING = "Pending"
+    PREPARING = "Preparing"
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    PUBLISHING = "Publishing"
+    SUSPENDED = "Suspended"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+class ConditionType(StrEnum):
+    """Conditions in the order in which they are shown."""
+
+    ACCEPTED = "Accepted"
+    PREPARED = "Prepared"
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    SUSPENDED = "Suspended"
+    FINISHED = "Finished"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+def field(text: str, *, limit: int | None = None) -> str | None:
+    """An optional string of the status, with its explanation."""
+    return Field(None, description=text, max_length=limit)  # type: ignore[no-any-return]
+
+
+class Condition(StatusModel):
+    """A metav1.Condition."""
+
+    type: ConditionType = Field(description="What the condition is about.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: str = Field(description="One word for programs; docs/reasons.md explains each.", max_length=128)
+    message: str = Field("", description="What happened and what to do.", max_length=MAX_MESSAGE_LENGTH)
+    last_transition_time: str = Field(description="When the status last changed, RFC 3339.")
+    observed_generation: int | None = Field(None, description="Generation of the spec that it is about.")
+
+
+class PlanStatus(StatusModel):
+    """What prepare found out before any GPU was asked for."""
+
+    rows: int = Field(description="Training rows after checks and split.")
+    validation_rows: int = Field(0, description="Rows held out for evaluation during training.")
+    test_rows: int = Field(0, description="Rows held out for the final comparison.")
+    bad_rows: int = Field(0, description="Rows left out because they were bad (onBadRows Skip).")
+    duplicate_rows: int = Field(0, description="Rows left out because they repeat another.")
+    truncated_rows: int = Field(0, description="Rows cut at training.maxLength.")
+    tokens: int = Field(description="Tokens of the training rows.")
+    target_tokens: int = Field(0, description="Tokens of the training rows that count for the loss.")
+    total_steps: int = Field(description="Optimiser steps of the run.")
+    estimated_seconds: int | None = Field(None, description="Expected training time in seconds, once steps were timed.")
+    memory_bytes: int = Field(0, description="Estimated peak memory of one GPU in bytes.")
+    fits: bool | None = Field(None, description="Whether the estimate fits a GPU of the cluster; absent: not known.")
+    format: str | None = field("Format of the rows, given or detected.")
+    dataset_digest: str | None = field("sha256 over the content of the dataset.")
+    model_commit: str | None = field("Commit, or digest of the files, of the base model.")
+
+
+class ProgressStatus(StatusModel):
+    """Where training is. Best effort: the result never depends on it."""
+
+    step: int = Field(description="Optimiser steps done.")
+    total_steps: int = Field(description="Optimiser steps of the run.")
+    percent: int = Field(description="Steps done in percent.")
+    summary: str | None = field("Steps and percent in words, for the PROGRESS column.")
+    eta_seconds: int | None = Field(None, description="Expected seconds until the last step.")
+    eta: str | None = field("The same in words, for the ETA column.")
+    tokens_per_second: int | None = Field(None, description="Non-padding tokens a second.")
+    last_update_time: str | None = field("When the pod last reported, RFC 3339.")
+
+
+class MetricsStatus(StatusModel):
+    """Losses in nats per target token, decimal strings."""
+
+    train_loss: str | None = field("Loss on the latest training steps.")
+    eval_loss: str | None = field("Loss of the latest evaluation.")
+    best_eval_loss: str | None = field("Lowest evaluation loss; the adapter of that step is published.")
+    best_step: int | None = Field(None, description="Step of the lowest evaluation loss.")
+    base_test_loss: str | None = field("Loss of the base model on the test rows.")
+    test_loss: str | None = field("Loss of the adapter on the test rows.")
+    exact_match: str | None = field("Share of generated answers that equal the reference.")
+    json_valid: str | None = field("Share of generated answers that are valid JSON, where references are JSON.")
+    json_fields: str | None = field("Share of right fields in generated JSON answers.")
+    base_json_fields: str | None = field("The same for the base model.")
+
+
+class AttemptStatus(StatusModel):
+    """One pod that trained, or tried to."""
+
+    pod: str | None = field("Name of the pod.")
+    job: str | None = field("Name of the Job.")
+    stage: str = Field("train", description="prepare or train.")
+    node: str | None = field("Node that ran it.")
+    start_time: str | None = field("When its container started, RFC 3339.")
+    end_time: str | None = field("When it ended, RFC 3339.")
+    reason: str | None = field("Why it ended; absent while it runs.")
+    message: str | None = field("What it said.", limit=MAX_MESSAGE_LENGTH)
+    exit_code: int | None = Field(None, description="Exit code of the container.")
+    from_step: int | None = Field(None, description="Step of the checkpoint it started from; 0: from the beginning.")
+    last_step: int | None = Field(None, description="Last step known of it.")
+
+
+class UsageStatus(StatusModel):
+    """Where the time went, in seconds."""
+
+    queue_seconds: int = Field(0, description="From the train Job's creation to its first running pod.")
+    staging_seconds: int = Field(0, description="From the prepare Job's creation to its end.")
+    gpu_seconds: int = Field(0, description="GPUs times seconds that train containers ran.")
+    gpu_idle_seconds: int = Field(0, description="Of these, before the first and after the last step.")
+    lost_steps: int = Field(0, description="Steps done again because no checkpoint held them.")
+
+
+class ArtifactStatus(StatusModel):
+    """The published adapter."""
+
+    uri: str = Field(description="S3 prefix of the adapter's files.")
+    manifest_digest: str = Field(description="sha256 of manifest.json, which holds the sha256 of every file.")
+    size_bytes: int = Field(description="Size of all files in bytes.")
+    base_model: str = Field(description="Name of the base model to serve it on.")
+    required_max_lora_rank: int = Field(description="Rank the server must allow (vLLM: --max-lora-rank).")
+    report_uri: str | None = field("The HTML report.")
+
+
+class ErrorStatus(StatusModel):
+    """Why the run failed."""
+
+    code: str = Field(description="The reason, one word.")
+    message: str = Field(description="What was wrong.", max_length=MAX_MESSAGE_LENGTH)
+    param: str | None = field("Field of the spec, or file and line, that it is about.")
+    hint: str | None = field("What to do.", limit=MAX_MESSAGE_LENGTH)
+
+
+class LoRAFineTuneStatus(StatusModel):
+    """Everything that happened, readable on the object."""
+
+    observed_generation: int | None = Field(None, description="Generation of the spec that this status is about.")
+    phase: Phase | None = Field(None, description="A one-word summary for people; programs use the conditions.")
+    spec_hash: str | None = field("Hash of the training-relevant spec.")
+    run_id: str | None = field("Identity of the result: hash of spec, model commit, data and runToken.")
+    run_token: str | None = field("The runToken that this status is about.")
+    conditions: list[Condition] = Field([], description="Standard conditions.")
+    start_time: str | None = field("When the run was first seen, RFC 3339.")
+    completion_time: str | None = field("When the run finished, RFC 3339.")
+    plan: PlanStatus | None = Field(None, description="What prepare found out.")
+    progress: ProgressStatus | None = Field(None, description="Where training is.")
+    metrics: MetricsStatus | None = Field(None, description="Losses so far.")
+    attempts: list[AttemptStatus] = Field([], description="The latest pods of this run, at most 10.")
+    usage: UsageStatus | None = Field(None, description="Where the time went.")
+    artifact: ArtifactStatus | None = Field(None, description="The published adapter.")
+    error: ErrorStatus | None = Field(None, description="Why the run failed.")
+    warnings: list[str] = Field([], description="Things to know that did not stop the run.")
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        """The condition of a type, if it was ever written."""
+        return next((c for c in self.conditions if c.type == kind), None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run reached its end, either way. Finished runs are never started again."""
+        condition = self.condition(ConditionType.FINISHED)
+        return condition is not None and condition.status == "True"

@@ -1,0 +1,1 @@
+"""The operator: watches LoRAFineTune resources, decides, acts, and writes what happened to their status."""

@@ -1,0 +1,1 @@
+"""The model in memory: quantised base, adapter, attention."""

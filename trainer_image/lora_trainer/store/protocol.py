@@ -1,0 +1,52 @@
+"""What the trainer needs of a store of objects. `S3Store` is the real one, `FileStore` serves runs without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One object: full address, size in bytes, ETag."""
+
+    uri: str
+    size: int
+    etag: str
+
+
+class Store(Protocol):
+    """Objects by address. Every method raises `TrainerError`: 66 missing, 77 access denied, 69 unavailable."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Objects whose address starts with `prefix` + "/", sorted by address; a missing bucket raises 66."""
+
+    def info(self, uri: str) -> ObjectInfo | None:
+        """The object, or None when there is none."""
+
+    def read(self, uri: str) -> bytes:
+        """The whole content of a small object."""
+
+    def read_if_exists(self, uri: str) -> bytes | None:
+        """The same, None when there is none."""
+
+    def open(self, uri: str) -> AbstractContextManager[BinaryIO]:
+        """A stream that survives broken connections (resumed by range, guarded by ETag)."""
+
+    def download(self, uri: str, path: Path) -> None:
+        """Write the object to a file, atomically."""
+
+    def write(self, uri: str, content: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Put a small object, replacing what was there."""
+
+    def create(self, uri: str, content: bytes, *, content_type: str = "application/octet-stream") -> bool:
+        """Put only if nothing is there (conditional PUT); False when something was. Exactly one writer wins."""
+
+    def upload(self, path: Path, uri: str, *, sha256: str | None = None) -> None:
+        """Put a file, in parts where it is large; nothing unfinished stays behind on failure."""
+
+    def delete(self, prefix: str) -> None:
+        """Delete all objects below a prefix; nothing there is not an error."""
