@@ -31,3 +31,59 @@ venv: $(VENV)/.ready ## make the virtual environment from the hashed requirement
 .PHONY: requirements
 requirements: ## resolve requirements/*.txt anew from pyproject.toml (hashes, no locations)
 	UV="$(VENV)/bin/uv" ./requirements/compile.sh
+
+.PHONY: lint
+lint: venv ## ruff, mypy --strict, import-linter, drift of generated files
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m lora_contract.crd --check
+
+.PHONY: format
+format: venv ## let ruff write the code's format and its safe fixes
+	$(VENV)/bin/ruff check --fix-only --quiet .
+	$(VENV)/bin/ruff format .
+
+.PHONY: crds
+crds: venv ## generate the CRD from the contract
+	$(PY) -m lora_contract.crd
+
+.PHONY: test-unit
+test-unit: venv ## pure logic and tiny models: no cluster, no S3, under a minute
+	$(PYTEST) tests/unit -n $(WORKERS)
+
+.PHONY: test-api
+test-api: venv ## CRD and operator on a real API server
+	$(PY) -m lora_cluster build
+	$(PYTEST) tests/api
+
+.PHONY: test-trainer
+test-trainer: venv ## prepare and train as processes, killed and resumed, against a real S3
+	$(PYTEST) tests/trainer -n $(WORKERS)
+
+.PHONY: test-e2e
+test-e2e: venv ## the whole way on a real node with the real image
+	$(PY) -m lora_cluster build
+	$(PY) -m lora_demo images
+	$(PYTEST) tests/e2e
+
+.PHONY: test
+test: lint test-unit test-api test-trainer test-e2e ## everything, cheapest first
+
+.PHONY: images
+images: venv ## build the operator's and the trainer's image
+	$(PY) -m lora_demo images
+
+.PHONY: demo
+demo: venv ## from nothing to a published adapter (CLUSTER=current: on the current kubectl context)
+	$(PY) -m lora_demo up --cluster $(CLUSTER)
+
+.PHONY: demo-down
+demo-down: venv ## remove everything that the demo started
+	$(PY) -m lora_demo down --cluster $(CLUSTER)
+
+.PHONY: bench
+bench: venv ## operator figures on a real API server; ratios and times, one JSON line each
+	$(PY) -m lora_cluster build
+	$(PY) -m benchmarks.operator
