@@ -1,4 +1,4 @@
-"""Exit codes of the trainer image and what the operator does about each (numbers follow sysexits.h where it has one)."""
+"""Exit codes of the trainer image and what the operator does about each (numbers as in sysexits.h where it has one)."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Where everything of a run lies below `spec.output.uri`.
 
-    <output>/<name>/<runId>/            the published adapter: immutable, flat, manifest.json written last
-    <output>/_runs/<runId>.json         from the identity to the published manifest
-    <output>/_work/<runId>/prepared/    tokenised rows and plan
-    <output>/_work/<runId>/checkpoints/<claim>/step-<N>/   each with its own manifest, written last
-    <output>/_work/<runId>/claims/<n>   who may write: the highest number wins
+<output>/<name>/<runId>/            the published adapter: immutable, flat, manifest.json written last
+<output>/_runs/<runId>.json         from the identity to the published manifest
+<output>/_work/<runId>/prepared/    tokenised rows and plan
+<output>/_work/<runId>/checkpoints/<claim>/step-<N>/   each with its own manifest, written last
+<output>/_work/<runId>/claims/<n>   who may write: the highest number wins
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ METRIC_TRAIN_LOSS = "loss"
 METRIC_EVAL_LOSS = "eval_loss"
 METRIC_BEST_EVAL_LOSS = "best_eval_loss"
 METRIC_BEST_STEP = "best_step"
-METRIC_TOKENS_PER_SECOND = "tokens_per_second"  # noqa: S105 - a metric, not a token
+METRIC_TOKENS_PER_SECOND = "tokens_per_second"
 METRIC_PUBLISHING = "publishing"
 
 MAX_BODY_BYTES = 16384

@@ -57,9 +57,15 @@ class LoRAFineTuneSpec(SpecModel):
     storage: StorageSpec = documented(StorageSpec(), "How pods reach S3.", {"secretName": "s3-credentials"})
     compute: ComputeSpec = documented(ComputeSpec(), "What the train pod asks for.", {"gpus": 1})
     scheduling: SchedulingSpec = documented(SchedulingSpec(), "How the train Job waits.", {"queueName": "team-a"})
-    retries: int = documented(3, "Times a failed train pod is started again; user errors are never retried.", 3, ge=0, le=20)
+    retries: int = documented(
+        3, "Times a failed train pod is started again; user errors are never retried.", 3, ge=0, le=20
+    )
     ttl_seconds_after_finished: int = documented(
-        86400, "Seconds after which finished Jobs and pods go away; the resource itself stays.", 86400, ge=0, le=31_536_000
+        86400,
+        "Seconds after which finished Jobs and pods go away; the resource itself stays.",
+        86400,
+        ge=0,
+        le=31_536_000,
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (

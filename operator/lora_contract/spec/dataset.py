@@ -37,7 +37,9 @@ class DatasetSpec(SpecModel):
     """The training data."""
 
     uri: StorageUri = documented(
-        ..., "Object or prefix with jsonl, json, csv or parquet files, plain or gz or zst.", "s3://datasets/triage.jsonl"
+        ...,
+        "Object or prefix with jsonl, json, csv or parquet files, plain or gz or zst.",
+        "s3://datasets/triage.jsonl",
     )
     format: Literal["auto", "messages", "prompt-completion", "instruction"] = documented(
         "auto", "Shape of a row; auto detects it from the columns and reports what it found.", "messages"

@@ -15,9 +15,7 @@ LabelText = Annotated[str, StringConstraints(max_length=316)]
 class OutputSpec(SpecModel):
     """Where the adapter goes."""
 
-    uri: StorageUri = documented(
-        ..., "S3 prefix below which <name>/<runId>/ is written.", "s3://adapters/team-a/"
-    )
+    uri: StorageUri = documented(..., "S3 prefix below which <name>/<runId>/ is written.", "s3://adapters/team-a/")
 
     rules: ClassVar[tuple[Rule, ...]] = (no_dot_segments("output", "uri"),)
 
@@ -26,13 +24,17 @@ class StorageSpec(SpecModel):
     """How the run's pods reach S3. The operator itself never reads the Secret."""
 
     secret_name: ObjectName | None = documented(
-        None, "Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (also AWS_SESSION_TOKEN, AWS_REGION).", "s3-credentials"
+        None,
+        "Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (also AWS_SESSION_TOKEN, AWS_REGION).",
+        "s3-credentials",
     )
     service_account_name: ObjectName | None = documented(
         None, "ServiceAccount whose identity may use the buckets (IRSA, Pod Identity, workload identity).", "trainer"
     )
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$", max_length=253)] | None = (
-        documented(None, "S3 endpoint; must be one the platform allows. Absent: the platform's default.", "https://s3.example.org")
+    endpoint: (
+        Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$", max_length=253)] | None
+    ) = documented(
+        None, "S3 endpoint; must be one the platform allows. Absent: the platform's default.", "https://s3.example.org"
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -62,15 +64,17 @@ class ComputeSpec(SpecModel):
 
     gpus: int = documented(1, "GPUs a node; 0 trains on the CPU.", 1, ge=0, le=16)
     nodes: int = documented(1, "Pods that train together.", 1, ge=1, le=64)
-    resource_name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", max_length=128)] = documented(
-        "nvidia.com/gpu", "Resource name of the GPUs.", "nvidia.com/gpu"
+    resource_name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", max_length=128)] = (
+        documented("nvidia.com/gpu", "Resource name of the GPUs.", "nvidia.com/gpu")
     )
     cpu: Quantity = documented("4", "CPU request of the train pod, in cores.", "4")
     memory: Quantity = documented("16Gi", "Memory request and limit of the train pod.", "32Gi")
     node_selector: Annotated[dict[str, LabelText], Field(max_length=16)] = documented(
         {}, "Labels that the node must have.", {"accelerator": "a100"}
     )
-    tolerations: list[TolerationSpec] = documented([], "Taints that the train pod tolerates.", [{"key": "gpu"}], max_length=16)
+    tolerations: list[TolerationSpec] = documented(
+        [], "Taints that the train pod tolerates.", [{"key": "gpu"}], max_length=16
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -84,8 +88,8 @@ class ComputeSpec(SpecModel):
 class SchedulingSpec(SpecModel):
     """How the train Job waits for its turn."""
 
-    queue_name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] | None = documented(
-        None, "Kueue LocalQueue of the namespace; absent: the Job starts without a queue.", "team-a"
+    queue_name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] | None = (
+        documented(None, "Kueue LocalQueue of the namespace; absent: the Job starts without a queue.", "team-a")
     )
     priority_class: ObjectName | None = documented(None, "Kueue WorkloadPriorityClass of the train Job.", "normal")
     max_execution_seconds: int | None = documented(
@@ -99,5 +103,3 @@ class SchedulingSpec(SpecModel):
             holds=lambda s: s.priority_class is None or s.queue_name is not None,
         ),
     )
-
-

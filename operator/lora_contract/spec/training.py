@@ -16,7 +16,9 @@ ALL_LINEAR = "all-linear"
 class LoraSpec(SpecModel):
     """The adapter."""
 
-    r: int = documented(16, "Rank of the adapter matrices, 1 to 512. Servers cap it: see requiredMaxLoraRank.", 16, ge=1, le=512)
+    r: int = documented(
+        16, "Rank of the adapter matrices, 1 to 512. Servers cap it: see requiredMaxLoraRank.", 16, ge=1, le=512
+    )
     alpha: int = documented(32, "Scaling numerator: updates are scaled by alpha / r.", 32, ge=1, le=4096)
     dropout: float = documented(0.05, "Dropout before the adapter, 0 to 0.9.", 0.05, ge=0, le=0.9)
     target_modules: list[ModuleName] = documented(
@@ -52,8 +54,12 @@ class EarlyStoppingSpec(SpecModel):
 class TrainingSpec(SpecModel):
     """The optimisation."""
 
-    max_steps: int | None = documented(None, "Optimiser steps. Exactly one of maxSteps and epochs.", 100, ge=1, le=10_000_000)
-    epochs: float | None = documented(None, "Passes over the training rows. Exactly one of maxSteps and epochs.", 3, gt=0, le=1000)
+    max_steps: int | None = documented(
+        None, "Optimiser steps. Exactly one of maxSteps and epochs.", 100, ge=1, le=10_000_000
+    )
+    epochs: float | None = documented(
+        None, "Passes over the training rows. Exactly one of maxSteps and epochs.", 3, gt=0, le=1000
+    )
     max_length: int = documented(512, "Longest row in tokens; longer rows are cut and counted.", 512, ge=8, le=131072)
     effective_batch_size: int = documented(
         32, "Rows a step over all GPUs; micro batch and accumulation follow from it.", 32, ge=1, le=65536
@@ -66,12 +72,16 @@ class TrainingSpec(SpecModel):
     schedule: Literal["cosine", "linear", "constant"] = documented("cosine", "Learning rate after warm-up.", "cosine")
     warmup_ratio: float = documented(0.03, "Share of the steps that warm up, 0 to 0.5.", 0.03, ge=0, le=0.5)
     weight_decay: float = documented(0.01, "AdamW weight decay.", 0.01, ge=0, le=1)
-    max_grad_norm: float = documented(1.0, "Gradients are clipped to this norm; 0 turns clipping off.", 1.0, ge=0, le=1000)
+    max_grad_norm: float = documented(
+        1.0, "Gradients are clipped to this norm; 0 turns clipping off.", 1.0, ge=0, le=1000
+    )
     train_on: Literal["assistant", "all"] = documented(
         "assistant", "Tokens that count for the loss: those of the assistant with the stop token, or all.", "assistant"
     )
     eval_steps: int = documented(10, "Steps between evaluations.", 10, ge=1, le=1_000_000)
-    save_steps: int = documented(20, "Steps between checkpoints in S3: the most that a killed pod can lose.", 20, ge=1, le=1_000_000)
+    save_steps: int = documented(
+        20, "Steps between checkpoints in S3: the most that a killed pod can lose.", 20, ge=1, le=1_000_000
+    )
     early_stopping: EarlyStoppingSpec | None = documented(
         None, "Stop when evaluation no longer improves; absent: run all steps.", {"patience": 3}
     )

@@ -28,5 +28,9 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 TEST_SCHEMA = pa.schema(
-    [*ROW_SCHEMA, pa.field("prompt_ids", pa.list_(pa.int32()), nullable=False), pa.field("reference", pa.string(), nullable=False)]
+    [
+        *ROW_SCHEMA,
+        pa.field("prompt_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("reference", pa.string(), nullable=False),
+    ]
 )

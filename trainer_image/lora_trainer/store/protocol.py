@@ -1,4 +1,4 @@
-"""What the trainer needs of a store of objects. `S3Store` is the real one, `FileStore` serves runs without a cluster."""
+"""What the trainer needs of a store: `S3Store` is the real one, `FileStore` serves runs without a cluster."""
 
 from __future__ import annotations
 
