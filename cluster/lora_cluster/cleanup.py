@@ -1,0 +1,51 @@
+"""Remove a cluster, whether it runs, died half-way, or is what a reboot left."""
+
+import shutil
+from pathlib import Path
+
+from lora_cluster import cgroups, mounts, network
+from lora_cluster.layout import MAX_NODES, Layout
+from lora_cluster.processes import daemons, kill_all, stop, with_argument
+from lora_cluster.state import State
+
+# Before the rest: they would start pods again while these are being ended.
+_FIRST = ("kubelet", "kube-proxy")
+_LAST = ("etcd",)
+
+
+def clear(state: State, *, keep_logs: bool = False) -> None:
+    """End every process of the cluster; remove mounts, network, cgroups and files. Images stay cached."""
+    group = daemons(state.directory)
+    first = [daemon for daemon in group if daemon.name.endswith(_FIRST)]
+    last = [daemon for daemon in group if daemon.name in _LAST]
+    stop(first)
+    if state.layout is not None:
+        _end_pods(state.layout)
+    stop(daemon for daemon in group if daemon not in first and daemon not in last)
+    stop(last)
+    if state.layout is not None:
+        nodes = [state.layout.node(number) for number in range(1, MAX_NODES + 1)]
+        mounts.unmount_under(state.directory, *(node.containerd_root for node in nodes))
+        network.remove(state.layout)
+        for node in nodes:
+            cgroups.remove(node)
+    _remove_files(state.directory, keep_logs=keep_logs)
+
+
+def _end_pods(cluster: Layout) -> None:
+    """Kill what runs in the pods, and their shims: both outlive a containerd that was killed."""
+    nodes = [cluster.node(number) for number in range(1, MAX_NODES + 1)]
+    shims = {pid for node in nodes for pid in with_argument("containerd-shim", str(node.containerd_socket))}
+    kill_all({pid for node in nodes for pid in cgroups.process_ids(node)} | shims)
+
+
+def _remove_files(directory: Path, *, keep_logs: bool) -> None:
+    for entry in list(directory.iterdir()) if directory.exists() else []:
+        if keep_logs and entry.name == "log":
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    if not keep_logs and directory.exists():
+        directory.rmdir()

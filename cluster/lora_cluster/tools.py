@@ -1,0 +1,159 @@
+"""The programs of the cluster: Go modules pinned in cluster/tools, built once into a cache."""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lora_cluster.commands import run
+from lora_cluster.errors import ClusterError
+from lora_cluster.layout import cache_root
+from lora_cluster.progress import say
+
+SOURCES = Path(__file__).resolve().parents[1] / "tools"
+_VERSION_PACKAGE = "k8s.io/component-base/version"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One directory of cluster/tools: its main module and the programs built from it."""
+
+    name: str
+    module: str
+    programs: Mapping[str, str]
+    tags: str = ""
+    stamped: bool = False  # the programs tell their version only when it is linked in
+    charts: Mapping[str, str] = field(default_factory=dict)  # name in the cache: path in the module
+
+    @property
+    def source(self) -> Path:
+        """The directory with go.mod and go.sum."""
+        return SOURCES / self.name
+
+    @property
+    def version(self) -> str:
+        """The version of the module that go.mod asks for, without the `v`."""
+        return module_version((self.source / "go.mod").read_text(), self.module)
+
+    @property
+    def linker_flags(self) -> tuple[str, ...]:
+        """Flags that link the version in; without it Helm charts that check the server's refuse to install."""
+        if not self.stamped:
+            return ()
+        major, minor, _ = self.version.split(".", 2)
+        values = {"gitVersion": f"v{self.version}", "gitMajor": major, "gitMinor": minor}
+        return tuple(f"-X {_VERSION_PACKAGE}.{name}={value}" for name, value in values.items())
+
+    @property
+    def key(self) -> str:
+        """The name in the cache: tool, version, and a digest of all that decides what is built."""
+        digest = hashlib.sha256()
+        for path in sorted(self.source.iterdir()):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        digest.update(repr((sorted(self.programs.items()), self.tags, self.linker_flags, self.charts)).encode())
+        return f"{self.name}-{self.version}-{digest.hexdigest()[:10]}"
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the built programs."""
+        return cache_root() / "bin" / self.key
+
+
+_KUBERNETES_PROGRAMS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubectl",
+)
+TOOLS: Mapping[str, Tool] = {
+    tool.name: tool
+    for tool in (
+        Tool("pause", "", {"pause": "."}),
+        Tool("etcd", "go.etcd.io/etcd/server/v3", {"etcd": "go.etcd.io/etcd/server/v3"}),
+        Tool(
+            "kubernetes",
+            "k8s.io/kubernetes",  # not 1.35 or newer: their kubelet refuses cgroup v1
+            {program: f"k8s.io/kubernetes/cmd/{program}" for program in _KUBERNETES_PROGRAMS},
+            tags="providerless",
+            stamped=True,
+        ),
+        Tool("helm", "helm.sh/helm/v4", {"helm": "helm.sh/helm/v4/cmd/helm"}),
+        Tool("coredns", "github.com/coredns/coredns", {"coredns": "github.com/coredns/coredns"}),
+        Tool(
+            "kueue",
+            "sigs.k8s.io/kueue",
+            {"kueue": "sigs.k8s.io/kueue/cmd/kueue"},
+            charts={"chart": "charts/kueue"},
+        ),
+        Tool("kwok", "sigs.k8s.io/kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}),
+    )
+}
+API_SERVER_TOOLS = ("etcd", "kubernetes")
+DEFAULT_TOOLS = ("pause", "etcd", "kubernetes", "helm", "coredns")
+
+
+def module_version(go_mod: str, module: str) -> str:
+    """Return the version at which the text of a go.mod requires `module`, without the `v`; `0` for none.
+
+    Raises `ClusterError` when go.mod does not require it.
+    """
+    if not module:
+        return "0"
+    found = re.search(rf"^\s*(?:require\s+)?{re.escape(module)}\s+v(\S+)", go_mod, re.MULTILINE)
+    if found is None:
+        raise ClusterError(f"go.mod does not require {module}")
+    return found[1]
+
+
+def binary(program: str) -> Path:
+    """Return the path of a program such as `kubectl`; raises `ClusterError` when it is not built yet."""
+    for tool in TOOLS.values():
+        if program in tool.programs:
+            path = tool.directory / program
+            if not path.exists():
+                raise ClusterError(
+                    f"{program} {tool.version} is not built: run `python -m lora_cluster build {tool.name}`"
+                )
+            return path
+    raise ClusterError(f"{program} is none of the cluster's programs")
+
+
+def build(names: Iterable[str]) -> None:
+    """Build each named tool that is not in the cache yet."""
+    for name in names:
+        tool = TOOLS[name]
+        if not tool.directory.exists():
+            _build(tool)
+
+
+def _build(tool: Tool) -> None:
+    """Build in a directory beside the final one and rename it: an interrupted build leaves nothing half."""
+    if shutil.which("go") is None:
+        raise ClusterError("the cluster is built from source: install Go 1.24 or newer and put `go` on the PATH")
+    say(f"building {tool.name} {tool.version} (once; kept in {tool.directory.parent})")
+    tool.directory.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=f".{tool.name}-", dir=tool.directory.parent))
+    try:
+        output = f"{half}/" if len(tool.programs) > 1 else half / next(iter(tool.programs))
+        flags = ["-trimpath", "-buildvcs=false", "-ldflags", " ".join(("-s -w", *tool.linker_flags))]
+        tags = ["-tags", tool.tags] if tool.tags else []
+        run(
+            ["nice", "-n", "10", "go", "build", *flags, *tags, "-o", output, *tool.programs.values()],
+            directory=tool.source,
+            environment={**os.environ, "CGO_ENABLED": "0"},
+        )
+        for name, path in tool.charts.items():
+            module = run(["go", "list", "-m", "-f", "{{.Dir}}", tool.module], directory=tool.source).strip()
+            shutil.copytree(Path(module) / path, half / name)
+        run(["chmod", "-R", "u+w,a+rX", half])
+        if not tool.directory.exists():
+            half.rename(tool.directory)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    say(f"built {tool.name} {tool.version}")

@@ -1,0 +1,3 @@
+module lora-operator.dev/cluster/tools/pause
+
+go 1.24
