@@ -1,0 +1,76 @@
+"""What the core answers: actions, the status to show, Events to tell, and when to look again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lora_contract.status import LoRAFineTuneStatus
+
+
+@dataclass(frozen=True)
+class CreateJob:
+    """Create this Job. That it exists already under this owner counts as done."""
+
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of the Job."""
+        return str(self.manifest["metadata"]["name"])
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """Delete the Job and its pods (propagationPolicy Background). That it is gone already counts as done."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class SuspendJob:
+    """Set `spec.suspend` of a Job that no queue manages."""
+
+    name: str
+    suspend: bool
+
+
+@dataclass(frozen=True)
+class SetWorkloadActive:
+    """Set `spec.active` of a Kueue Workload: how a queued Job is paused and continued."""
+
+    name: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class ReadWarnings:
+    """List the Warning Events of a Job; the answer is `Observed.warnings` of the next decision."""
+
+    job: str
+
+
+Action = CreateJob | DeleteJob | SuspendJob | SetWorkloadActive | ReadWarnings
+
+
+@dataclass(frozen=True)
+class Event:
+    """A Kubernetes Event about the resource."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Apply in this order: actions, then the status (only where it differs), then the Events.
+
+    A failed action stops the order: the status is written only when what it says was done.
+    """
+
+    status: LoRAFineTuneStatus
+    actions: tuple[Action, ...] = ()
+    events: tuple[Event, ...] = ()
+    #: Seconds until the next look, though nothing may change until then; None: changes alone decide.
+    requeue_after: float | None = None

@@ -1,0 +1,114 @@
+"""What the operator reads from a pod."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Self
+
+from lora_contract import names, report
+from lora_contract.report import Report
+
+JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+
+
+def parse_time(text: Any) -> datetime | None:
+    """A timestamp of the API as an aware datetime; None where there is none or it is not one."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod of a stage, with the state of its one container."""
+
+    name: str
+    uid: str
+    job_name: str
+    node: str | None
+    phase: str
+    created: datetime
+    #: The object no longer exists; this is its last known state.
+    gone: bool
+    deleting: bool
+    status_reason: str
+    status_message: str
+    #: PodScheduled is False: the scheduler's reason and message.
+    unscheduled: tuple[str, str] | None
+    #: DisruptionTarget is True: reason and message.
+    disruption: tuple[str, str] | None
+    #: The container waits: reason and message.
+    waiting: tuple[str, str] | None
+    running_since: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    exit_code: int | None
+    exit_reason: str
+    exit_message: str
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any], *, gone: bool = False) -> Self:
+        """Read an object of the API; `gone`: it was deleted, and this is its last state."""
+        metadata, status = body["metadata"], body.get("status") or {}
+        state = _container_state(status)
+        running, ended = state.get("running") or {}, state.get("terminated") or {}
+        running_since = parse_time(running.get("startedAt"))
+        return cls(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            job_name=str((metadata.get("labels") or {}).get(JOB_NAME_LABEL, "")),
+            node=(body.get("spec") or {}).get("nodeName"),
+            phase=str(status.get("phase") or "Pending"),
+            created=parse_time(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
+            gone=gone,
+            deleting=bool(metadata.get("deletionTimestamp")),
+            status_reason=str(status.get("reason") or ""),
+            status_message=str(status.get("message") or ""),
+            unscheduled=_condition(status, "PodScheduled", "False"),
+            disruption=_condition(status, "DisruptionTarget", "True"),
+            waiting=_reason_and_message(state.get("waiting")),
+            running_since=running_since,
+            started=running_since or parse_time(ended.get("startedAt")),
+            ended=parse_time(ended.get("finishedAt")),
+            exit_code=ended.get("exitCode"),
+            exit_reason=str(ended.get("reason") or ""),
+            exit_message=str(ended.get("message") or ""),
+        )
+
+    @cached_property
+    def report(self) -> Report | None:
+        """What the pod said at its end."""
+        return report.decode(self.exit_message)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it will do nothing any more."""
+        return self.gone or self.phase in ("Succeeded", "Failed") or self.exit_code is not None
+
+
+def _container_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    for container in status.get("containerStatuses") or ():
+        if container.get("name") == names.CONTAINER:
+            state: Mapping[str, Any] = container.get("state") or {}
+            return state
+    return {}
+
+
+def _reason_and_message(part: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    if part is None:
+        return None
+    return str(part.get("reason") or ""), str(part.get("message") or "")
+
+
+def _condition(status: Mapping[str, Any], kind: str, wanted: str) -> tuple[str, str] | None:
+    for item in status.get("conditions") or ():
+        if item.get("type") == kind and item.get("status") == wanted:
+            return _reason_and_message(item)
+    return None

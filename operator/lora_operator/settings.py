@@ -1,0 +1,71 @@
+"""Settings of the platform: environment variables with the prefix LORA_OPERATOR_, read once at the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+#: A list written as text: items separated by commas.
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What the platform decides for every run. The chart's values carry the same names."""
+
+    model_config = SettingsConfigDict(env_prefix="LORA_OPERATOR_", frozen=True, extra="ignore")
+
+    trainer_image: str = Field(description="Image of train pods.")
+    prepare_image: str = Field("", description="Image of prepare pods; empty: the trainer image.")
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        "IfNotPresent", description="imagePullPolicy of the pods."
+    )
+    image_pull_secrets: CommaSeparated = Field((), description="Names of pull Secrets in the namespaces of the runs.")
+    default_s3_endpoint: str = Field("", description="S3 endpoint where a run names none; empty: that of AWS.")
+    allowed_s3_endpoints: CommaSeparated = Field((), description="Endpoints that a run may name besides the default.")
+    default_cache_claim: str = Field("", description="PersistentVolumeClaim of the model cache where a run names none.")
+    gpu_resource_name: str = Field("nvidia.com/gpu", description="Resource name of GPUs where a run leaves the default.")
+    prepare_cpu: str = Field("500m", description="CPU request of prepare pods.")
+    prepare_memory: str = Field("2Gi", description="Memory request and limit of prepare pods.")
+    unavailable_budget_seconds: int = Field(120, ge=1, description="How long S3 or the Hub may be away for a pod.")
+    propagated_labels: CommaSeparated = Field((), description="Label keys copied from a run to its Jobs and pods.")
+    pod_annotations: dict[str, str] = Field({}, description="Annotations of every pod, as JSON.")
+
+    progress_url: str = Field("", description="Base URL of the progress endpoint; empty: pods report no progress.")
+    progress_ca_file: Path | None = Field(None, description="File with the certificate authority of that URL, PEM.")
+    progress_ca: str = Field("", description="The same as text; read from the file where that is set.")
+    progress_host: str = Field("", description="Address on which the progress endpoint listens; empty: all.")
+    progress_port: int = Field(8443, description="Port of the progress endpoint.")
+    tls_cert_file: Path | None = Field(None, description="Certificate of the progress endpoint, PEM.")
+    tls_key_file: Path | None = Field(None, description="Private key of the progress endpoint, PEM.")
+
+    watch_namespaces: CommaSeparated = Field((), description="Namespaces to look after; empty: all.")
+    lease_name: str = Field("lora-operator", description="Lease that the leader holds.")
+    lease_namespace: str = Field("", description="Namespace of the Lease; empty: no leader election.")
+    health_port: int = Field(8080, description="Port of liveness, readiness and metrics.")
+    workers: int = Field(8, ge=1, description="Runs that are looked at side by side.")
+    sweep_seconds: float = Field(60.0, gt=0, description="Seconds between two looks at every run.")
+    log_format: Literal["json", "text"] = Field("json", description="How the log reads.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What the log shows.")
+
+    @field_validator(
+        "image_pull_secrets", "allowed_s3_endpoints", "propagated_labels", "watch_namespaces", mode="before"
+    )
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_progress_ca(cls, values: object) -> object:
+        if isinstance(values, dict) and (file := values.get("progress_ca_file")):
+            return {**values, "progress_ca": Path(file).read_text(encoding="ascii")}
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.progress_url.startswith("https://") and bool(self.tls_cert_file) != bool(self.tls_key_file):
+            raise ValueError("set both of tls_cert_file and tls_key_file, or none")
+        return self
