@@ -28,7 +28,12 @@ class Model(BaseModel):
 
 
 class SpecModel(Model):
-    """A part of the user's spec; `rules` become CEL in the CRD and are checked by pydantic alike."""
+    """A part of the user's spec; `rules` become CEL in the CRD and are checked by pydantic alike.
+
+    Strict, as the API server is: the text "16" is no number and the text "true" no boolean.
+    """
+
+    model_config = ConfigDict(strict=True)
 
     rules: ClassVar[tuple[Rule, ...]] = ()
 

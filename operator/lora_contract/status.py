@@ -42,7 +42,7 @@ class ConditionType(StrEnum):
 
 def field(text: str, *, limit: int | None = None) -> str | None:
     """An optional string of the status, with its explanation."""
-    return Field(None, description=text, max_length=limit)  # type: ignore[no-any-return]
+    return Field(None, description=text, max_length=limit)
 
 
 class Condition(StatusModel):

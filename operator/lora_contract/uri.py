@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 #: What the API server accepts. No query, no fragment, no empty or dot segment.
 S3_URI_PATTERN = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()=+@,:&$~-]+)*/?$"
-_S3_URI = re.compile(S3_URI_PATTERN)
+#: A `.` or `..` segment, which S3 clients disagree about.
+DOT_SEGMENT_PATTERN = r"/[.]{1,2}(/|$)"
+NOT_AN_ADDRESS = "must be a storage address s3://bucket/key: a bucket of 3 to 63 characters, no query, no empty segment"
+HAS_DOT_SEGMENT = "must not contain '.' or '..' segments; write the full key"
 
 
 class StorageUri(NamedTuple):
@@ -30,11 +33,13 @@ def parse(text: str) -> StorageUri:
     """Split an address.
 
     Raises:
-        ValueError: it is neither `s3://bucket/key` nor `file:///absolute/path`.
+        ValueError: it is neither `s3://bucket/key` nor `file:///absolute/path`, or has a dot segment.
     """
+    if re.search(DOT_SEGMENT_PATTERN, text):
+        raise ValueError(f"{text!r} {HAS_DOT_SEGMENT}")
     if text.startswith("file:///"):
         return StorageUri("file", "", text.removeprefix("file://"))
-    if not _S3_URI.match(text) or "/../" in f"{text}/" or "/./" in f"{text}/":
-        raise ValueError(f"{text!r} is not a storage address; write s3://bucket/key")
+    if re.fullmatch(S3_URI_PATTERN, text) is None:
+        raise ValueError(f"{text!r} {NOT_AN_ADDRESS}")
     bucket, _, key = text.removeprefix("s3://").partition("/")
     return StorageUri("s3", bucket, key)

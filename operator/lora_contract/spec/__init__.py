@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 
 from lora_contract.base import Rule, SpecModel
 from lora_contract.spec.dataset import DatasetSpec
-from lora_contract.spec.fields import documented
+from lora_contract.spec.fields import Matches, documented
 from lora_contract.spec.model import ModelSpec, QuantizationSpec
 from lora_contract.spec.platform import ComputeSpec, OutputSpec, SchedulingSpec, StorageSpec
 from lora_contract.spec.training import EvaluationSpec, LoraSpec, TrainingSpec
@@ -28,6 +28,13 @@ __all__ = [
 ]
 
 
+RunToken = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    Matches(r"^[A-Za-z0-9._-]*$", "must be letters, digits, '.', '_' and '-' only, such as 2 or 2026-01-31"),
+]
+
+
 def _apart(spec: LoRAFineTuneSpec) -> bool:
     dataset, output = spec.dataset.uri.rstrip("/") + "/", spec.output.uri.rstrip("/") + "/"
     return not dataset.startswith(output) and not output.startswith(dataset)
@@ -44,9 +51,7 @@ class LoRAFineTuneSpec(SpecModel):
     update_policy: Literal["Immutable", "Rerun"] = documented(
         "Immutable", "Immutable: the training spec cannot change. Rerun: a change starts a new run.", "Immutable"
     )
-    run_token: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9._-]*$")] = documented(
-        "", "Change it to run again on purpose with the same spec and data.", "2"
-    )
+    run_token: RunToken = documented("", "Change it to run again on purpose with the same spec and data.", "2")
     model: ModelSpec = documented(..., "The base model.", {"id": "microsoft/Phi-4-mini-instruct"})
     dataset: DatasetSpec = documented(..., "The training data.", {"uri": "s3://datasets/triage.jsonl"})
     quantization: QuantizationSpec = documented(QuantizationSpec(), "How the frozen weights are held.", {"type": "nf4"})
@@ -81,6 +86,28 @@ class LoRAFineTuneSpec(SpecModel):
             cel="self.compute.gpus > 0 || self.quantization.type != 'int8'",
             message="quantization.type int8 needs a GPU; use nf4 or none with compute.gpus: 0",
             holds=lambda s: s.compute.gpus > 0 or s.quantization.type != "int8",
+        ),
+        Rule(
+            cel="!has(self.training.earlyStopping) || has(self.dataset.validationUri) || "
+            "self.dataset.split.validation > 0.0",
+            message="training.earlyStopping needs rows to evaluate on;"
+            " set dataset.validationUri, or dataset.split.validation above 0",
+            holds=lambda s: (
+                s.training.early_stopping is None
+                or s.dataset.validation_uri is not None
+                or s.dataset.split.validation > 0
+            ),
+        ),
+        Rule(
+            cel="has(self.dataset.testUri) || self.dataset.split.test > 0.0 || !("
+            "has(self.evaluation.gate.maxLossRatio) || has(self.evaluation.gate.minExactMatch) || "
+            "has(self.evaluation.gate.minJsonFields))",
+            message="evaluation.gate needs rows to compare on; set dataset.testUri, or dataset.split.test above 0",
+            holds=lambda s: (
+                s.dataset.test_uri is not None
+                or s.dataset.split.test > 0
+                or s.evaluation.gate == type(s.evaluation.gate)()
+            ),
         ),
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import StringConstraints
 
 from lora_contract.base import Rule, SpecModel
-from lora_contract.spec.fields import StorageUri, documented, no_dot_segments
+from lora_contract.spec.fields import StorageUri, documented
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
@@ -68,5 +68,4 @@ class DatasetSpec(SpecModel):
             message="dataset.split.validation + dataset.split.test must be below 1; leave rows to train on",
             holds=lambda d: d.split.validation + d.split.test < 1,
         ),
-        no_dot_segments("dataset", "uri"),
     )

@@ -2,43 +2,102 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema, core_schema
 
 from lora_contract import uri
-from lora_contract.base import Rule
 
-DNS_LABEL = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-QUANTITY = r"^([0-9]+(\.[0-9]+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
-
-
-def _storage_uri(text: str) -> str:
-    uri.parse(text)
-    return text
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+CPU_QUANTITY = r"^([1-9][0-9]*m|[1-9][0-9]*([.][0-9]{1,3})?|0[.][0-9]{0,2}[1-9])$"
+MEMORY_QUANTITY = r"^[1-9][0-9]*([.][0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)$"
+LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 
 
-#: `s3://bucket/key` (the API server), also `file:///path` (runs without a cluster, checked by pydantic alone).
-StorageUri = Annotated[
+@dataclass(frozen=True)
+class Matches:
+    """A pattern (RE2, anchored) whose violation reads as a sentence, from the API server and from pydantic alike.
+
+    The API server's own message for `pattern` shows the expression and leaves the reader to decipher it.
+    """
+
+    pattern: str
+    message: str
+
+    def holds(self, text: str) -> bool:
+        """Whether the text has the form; like RE2's `$`, a trailing line break does not count as the end."""
+        return re.fullmatch(self.pattern, text, re.ASCII) is not None
+
+    def _check(self, text: str) -> str:
+        if not self.holds(text):
+            raise ValueError(self.message)
+        return text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check after pydantic's own checks of the string."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """State the pattern as a CEL rule with the message."""
+        rule = {"rule": f"self.matches({cel_string(self.pattern)})", "message": self.message}
+        return with_rules(handler(schema), rule)
+
+
+@dataclass(frozen=True)
+class StorageAddress:
+    """`s3://bucket/key` for the API server; pydantic also takes `file:///path`, for runs without a cluster."""
+
+    def _check(self, text: str) -> str:
+        uri.parse(text)
+        return text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check after pydantic's own checks of the string."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """State pattern and dot segments as CEL rules with messages."""
+        return with_rules(
+            handler(schema),
+            {"rule": f"self.matches({cel_string(uri.S3_URI_PATTERN)})", "message": uri.NOT_AN_ADDRESS},
+            {"rule": f"!self.matches({cel_string(uri.DOT_SEGMENT_PATTERN)})", "message": uri.HAS_DOT_SEGMENT},
+        )
+
+
+def with_rules(schema: dict[str, Any], *rules: dict[str, str]) -> dict[str, Any]:
+    """The JSON schema with CEL rules added."""
+    return {**schema, "x-kubernetes-validations": [*schema.get("x-kubernetes-validations", []), *rules]}
+
+
+def cel_string(text: str) -> str:
+    """A CEL string literal; raw, so that expressions stay readable. Patterns here hold no quote of both kinds."""
+    quote = '"' if "'" in text else "'"
+    return f"r{quote}{text}{quote}"
+
+
+StorageUri = Annotated[str, StringConstraints(max_length=512), StorageAddress()]
+ObjectName = Annotated[
     str,
-    StringConstraints(max_length=512),
-    AfterValidator(_storage_uri),
-    Field(json_schema_extra={"pattern": uri.S3_URI_PATTERN}),
+    StringConstraints(max_length=253),
+    Matches(
+        DNS_SUBDOMAIN, "must be the name of an object: lower-case letters, digits, '-' and '.', such as s3-credentials"
+    ),
 ]
-ObjectName = Annotated[str, StringConstraints(pattern=DNS_LABEL, min_length=1, max_length=253)]
-Quantity = Annotated[str, StringConstraints(pattern=QUANTITY, max_length=32)]
+CpuQuantity = Annotated[
+    str, StringConstraints(max_length=32), Matches(CPU_QUANTITY, "must be CPU cores above 0, such as '4' or '500m'")
+]
+MemoryQuantity = Annotated[
+    str,
+    StringConstraints(max_length=32),
+    Matches(MEMORY_QUANTITY, "must be memory above 0 with a unit, such as 32Gi or 512Mi"),
+]
 
 
 def documented(default: Any, text: str, example: Any, **limits: Any) -> Any:
     """A field with its default (`...`: required), an explanation with unit, and an example."""
     return Field(default, description=text, examples=[example], **limits)
-
-
-def no_dot_segments(path: str, name: str) -> Rule:
-    """The rule that an address has no `.` or `..` segment, which S3 clients disagree about."""
-    attribute = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
-    return Rule(
-        cel=f"!has(self.{name}) || !(self.{name} + '/').matches('/[.]{{1,2}}/')",
-        message=f"{path}.{name} must not contain '.' or '..' segments; write the full key",
-        holds=lambda part: not any(s in (".", "..") for s in (getattr(part, attribute) or "").split("/")),
-    )

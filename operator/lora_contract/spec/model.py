@@ -7,12 +7,22 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import StringConstraints
 
 from lora_contract.base import Rule, SpecModel
-from lora_contract.spec.fields import ObjectName, StorageUri, documented, no_dot_segments
+from lora_contract.spec.fields import Matches, ObjectName, StorageUri, documented
 
-ModelId = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", min_length=1, max_length=200)
-]
 COMMIT = r"^[0-9a-f]{40}$"
+ModelId = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    Matches(
+        r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$",
+        "must be a model name such as microsoft/Phi-4-mini-instruct; for files in S3 set model.source as well",
+    ),
+]
+Commit = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    Matches(COMMIT, "must be a commit of 40 hexadecimal digits; or leave it out and set allowFloatingRevision: true"),
+]
 
 
 class ModelCacheSpec(SpecModel):
@@ -31,7 +41,7 @@ class ModelSpec(SpecModel):
         "Name that the adapter carries as its base model: the name under which the base is served.",
         "microsoft/Phi-4-mini-instruct",
     )
-    revision: Annotated[str, StringConstraints(pattern=COMMIT)] | None = documented(
+    revision: Commit | None = documented(
         None,
         "Commit of the model repository, 40 hexadecimal digits. Needed for models from the Hub, unless"
         " allowFloatingRevision is set; with a source the content of the files is the revision.",
@@ -59,7 +69,6 @@ class ModelSpec(SpecModel):
             " or set model.source, or model.allowFloatingRevision: true",
             holds=lambda m: bool(m.source or m.revision or m.allow_floating_revision),
         ),
-        no_dot_segments("model", "source"),
     )
 
 

@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
 from lora_contract.base import Rule, SpecModel
-from lora_contract.spec.fields import ObjectName, Quantity, StorageUri, documented, no_dot_segments
+from lora_contract.spec.fields import (
+    DNS_LABEL,
+    LABEL_KEY,
+    LABEL_VALUE,
+    CpuQuantity,
+    Matches,
+    MemoryQuantity,
+    ObjectName,
+    StorageUri,
+    cel_string,
+    documented,
+)
 
-LabelText = Annotated[str, StringConstraints(max_length=316)]
+LabelText = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    Matches(LABEL_VALUE, "must be a label value: at most 63 letters, digits, '-', '_' and '.', such as a100"),
+]
+LabelKey = Annotated[
+    str, StringConstraints(max_length=317), Matches(LABEL_KEY, "must be a label key such as example.org/gpu")
+]
+Endpoint = Annotated[
+    str,
+    StringConstraints(max_length=253),
+    Matches(
+        r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$",
+        "must be http(s)://host or http(s)://host:port without a path, such as https://s3.example.org",
+    ),
+]
+ExtendedResource = Annotated[
+    str,
+    StringConstraints(max_length=128),
+    Matches(r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", "must be an extended resource with its domain, such as nvidia.com/gpu"),
+]
+QueueName = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    Matches(DNS_LABEL, "must be the name of a LocalQueue: lower-case letters, digits and '-', such as team-a"),
+]
 
 
 class OutputSpec(SpecModel):
     """Where the adapter goes."""
 
     uri: StorageUri = documented(..., "S3 prefix below which <name>/<runId>/ is written.", "s3://adapters/team-a/")
-
-    rules: ClassVar[tuple[Rule, ...]] = (no_dot_segments("output", "uri"),)
 
 
 class StorageSpec(SpecModel):
@@ -31,9 +66,7 @@ class StorageSpec(SpecModel):
     service_account_name: ObjectName | None = documented(
         None, "ServiceAccount whose identity may use the buckets (IRSA, Pod Identity, workload identity).", "trainer"
     )
-    endpoint: (
-        Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$", max_length=253)] | None
-    ) = documented(
+    endpoint: Endpoint | None = documented(
         None, "S3 endpoint; must be one the platform allows. Absent: the platform's default.", "https://s3.example.org"
     )
 
@@ -49,13 +82,19 @@ class StorageSpec(SpecModel):
 class TolerationSpec(SpecModel):
     """A toleration as in a pod."""
 
-    key: Annotated[str, StringConstraints(min_length=1, max_length=316)] = documented(
-        ..., "Taint key. A toleration of every taint is refused.", "nvidia.com/gpu"
-    )
+    key: LabelKey = documented(..., "Taint key. A toleration of every taint is refused.", "nvidia.com/gpu")
     operator: Literal["Equal", "Exists"] = documented("Equal", "How the value compares.", "Exists")
     value: LabelText | None = documented(None, "Taint value, with operator Equal.", "present")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = documented(
         None, "Taint effect; absent: all effects of the key.", "NoSchedule"
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.operator != 'Exists' || !has(self.value)",
+            message="a toleration with operator Exists has no value; remove it, or use operator Equal",
+            holds=lambda t: t.operator != "Exists" or t.value is None,
+        ),
     )
 
 
@@ -64,11 +103,9 @@ class ComputeSpec(SpecModel):
 
     gpus: int = documented(1, "GPUs a node; 0 trains on the CPU.", 1, ge=0, le=16)
     nodes: int = documented(1, "Pods that train together.", 1, ge=1, le=64)
-    resource_name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", max_length=128)] = (
-        documented("nvidia.com/gpu", "Resource name of the GPUs.", "nvidia.com/gpu")
-    )
-    cpu: Quantity = documented("4", "CPU request of the train pod, in cores.", "4")
-    memory: Quantity = documented("16Gi", "Memory request and limit of the train pod.", "32Gi")
+    resource_name: ExtendedResource = documented("nvidia.com/gpu", "Resource name of the GPUs.", "nvidia.com/gpu")
+    cpu: CpuQuantity = documented("4", "CPU request of the train pod, in cores.", "4")
+    memory: MemoryQuantity = documented("16Gi", "Memory request and limit of the train pod.", "32Gi")
     node_selector: Annotated[dict[str, LabelText], Field(max_length=16)] = documented(
         {}, "Labels that the node must have.", {"accelerator": "a100"}
     )
@@ -82,14 +119,19 @@ class ComputeSpec(SpecModel):
             message="compute.nodeSelector must not select node roles; name a label of worker nodes",
             holds=lambda c: not any(key.startswith("node-role.kubernetes.io/") for key in c.node_selector),
         ),
+        Rule(
+            cel=f"self.nodeSelector.all(k, k.matches({cel_string(LABEL_KEY)}))",
+            message="compute.nodeSelector has a key that is no label key; write name or domain/name",
+            holds=lambda c: all(re.fullmatch(LABEL_KEY, key) for key in c.node_selector),
+        ),
     )
 
 
 class SchedulingSpec(SpecModel):
     """How the train Job waits for its turn."""
 
-    queue_name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] | None = (
-        documented(None, "Kueue LocalQueue of the namespace; absent: the Job starts without a queue.", "team-a")
+    queue_name: QueueName | None = documented(
+        None, "Kueue LocalQueue of the namespace; absent: the Job starts without a queue.", "team-a"
     )
     priority_class: ObjectName | None = documented(None, "Kueue WorkloadPriorityClass of the train Job.", "normal")
     max_execution_seconds: int | None = documented(

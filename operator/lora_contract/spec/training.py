@@ -7,9 +7,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import StringConstraints
 
 from lora_contract.base import Rule, SpecModel
-from lora_contract.spec.fields import documented
+from lora_contract.spec.fields import Matches, documented
 
-ModuleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.-]*$", min_length=1, max_length=128)]
+ModuleName = Annotated[
+    str,
+    StringConstraints(max_length=128),
+    Matches(r"^[A-Za-z_][A-Za-z0-9_.-]*$", "must be the name of a module such as q_proj, or all-linear"),
+]
 ALL_LINEAR = "all-linear"
 
 
@@ -122,3 +126,11 @@ class EvaluationSpec(SpecModel):
     samples: int = documented(5, "Test rows answered by base and adapter, shown in the report.", 5, ge=0, le=100)
     max_new_tokens: int = documented(128, "Longest generated answer in tokens.", 128, ge=1, le=4096)
     gate: GateSpec = documented(GateSpec(), "Limits the adapter must reach.", {"maxLossRatio": 0.98})
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.compareWithBase || !has(self.gate.maxLossRatio)",
+            message="evaluation.gate.maxLossRatio needs evaluation.compareWithBase: true; or remove the gate",
+            holds=lambda e: e.compare_with_base or e.gate.max_loss_ratio is None,
+        ),
+    )
