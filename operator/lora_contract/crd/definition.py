@@ -68,10 +68,7 @@ def _object() -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"Always {names.API_VERSION}."},
             "kind": {"type": "string", "description": f"Always {names.KIND}."},
-            "metadata": {
-                "type": "object",
-                "description": f"Standard metadata; the name has at most {names.MAX_NAME_LENGTH} characters.",
-            },
+            "metadata": {"type": "object"},  # the API server takes no description of ours here
             "spec": _spec(),
             "status": _status(),
         },
