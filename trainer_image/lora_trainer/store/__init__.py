@@ -1,1 +1,17 @@
 """Objects in S3 or on disk."""
+
+from __future__ import annotations
+
+from lora_trainer.store.by_scheme import StoreByScheme
+from lora_trainer.store.errors import about
+from lora_trainer.store.protocol import ObjectInfo, Store
+
+__all__ = ["ObjectInfo", "Store", "about", "from_environment"]
+
+
+def from_environment(unavailable_budget_seconds: float) -> Store:
+    """The store of this process: `file://` addresses on this machine, `s3://` as the AWS variables say.
+
+    `unavailable_budget_seconds`: how long S3 may be away before a call raises `TrainerError` with exit code 69.
+    """
+    return StoreByScheme(unavailable_budget_seconds)

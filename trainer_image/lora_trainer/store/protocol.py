@@ -49,4 +49,7 @@ class Store(Protocol):
         """Put a file, in parts where it is large; nothing unfinished stays behind on failure."""
 
     def delete(self, prefix: str) -> None:
-        """Delete all objects below a prefix; nothing there is not an error."""
+        """Delete the object at a prefix and all below it, unfinished uploads too; nothing there is not an error."""
+
+    def abort_uploads(self, prefix: str) -> None:
+        """Remove what killed writers left half uploaded at and below a prefix; no reader ever saw it."""

@@ -1,0 +1,193 @@
+"""From what S3 clients raise to what a user reads: which failures pass by themselves, and words for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+
+from boto3.exceptions import Boto3Error, RetriesExceededError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ResponseStreamingError,
+)
+from lora_contract.exit_codes import ExitCode
+from s3transfer.exceptions import S3DownloadFailedError, S3UploadFailedError
+from urllib3.exceptions import HTTPError
+
+from lora_trainer.errors import TrainerError
+
+#: What a client call may raise; `OSError` covers sockets and the local disk.
+CLIENT_ERRORS = (BotoCoreError, ClientError, Boto3Error, S3DownloadFailedError, S3UploadFailedError, HTTPError, OSError)
+
+_TRANSIENT_CODES = frozenset(
+    {
+        "BadDigest",  # the bytes were damaged on the way
+        "InternalError",
+        "NoSuchUpload",  # a multipart upload was cleaned up under us: start it again
+        "OperationAborted",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "XAmzContentChecksumMismatch",
+    }
+)
+_EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+_CREDENTIAL_CODES = frozenset(
+    {
+        "AccessDenied",
+        "AccountProblem",
+        "AllAccessDisabled",
+        "Forbidden",
+        "InvalidAccessKeyId",
+        "InvalidSecurity",
+        "InvalidToken",
+        "NotSignedUp",
+        "SignatureDoesNotMatch",
+        "UnauthorizedAccess",
+    }
+)
+_OTHER_REGION_CODES = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301"})
+_MISSING_CODES = frozenset({"NoSuchBucket", "NoSuchKey", "NotFound", "404"})
+_TRANSIENT_TYPES = (
+    FlexibleChecksumError,
+    HTTPClientError,
+    HTTPError,
+    IncompleteReadError,
+    ResponseStreamingError,
+    RetriesExceededError,
+    CredentialRetrievalError,
+    ConnectionError,
+    TimeoutError,
+)
+_SECRET_HINT = (
+    "check the keys in the Secret named by spec.storage.secretName, or what spec.storage.serviceAccountName may do"  # noqa: S105 - words
+)
+
+
+class Kind(Enum):
+    """What to do about a failed call."""
+
+    TRANSIENT = auto()
+    EXPIRED = auto()
+    PERMANENT = auto()
+
+
+@contextmanager
+def about(param: str) -> Iterator[None]:
+    """Name the field of the spec that a `TrainerError` from inside is about, unless it names one already."""
+    try:
+        yield
+    except TrainerError as error:
+        if error.param is None:
+            error.param = param
+        raise
+
+
+def code_of(error: BaseException) -> str:
+    """The S3 error code, or the name of the exception where no server answered."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "Unknown"))
+    return type(error).__name__
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status of an answer that was an error."""
+    if isinstance(error, ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) or None
+    return None
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether the object (or, on HEAD, perhaps the bucket) does not exist."""
+    return code_of(error) in _MISSING_CODES or (status_of(error) == 404 and code_of(error) not in _TRANSIENT_CODES)
+
+
+def is_taken(error: BaseException) -> bool:
+    """Whether a conditional PUT found an object, or lost against a PUT at the same time."""
+    return status_of(error) in (409, 412) or code_of(error) in ("PreconditionFailed", "ConditionalRequestConflict")
+
+
+def unwrap(error: BaseException) -> BaseException:
+    """The client error inside the wrapper that boto3's transfer functions put around it."""
+    if isinstance(error, Boto3Error | S3UploadFailedError | S3DownloadFailedError):
+        inner = error.__cause__ or error.__context__
+        return error if inner is None else unwrap(inner)
+    return error
+
+
+def classify(error: BaseException) -> Kind:
+    """Whether a call that failed so is worth repeating."""
+    code, status = code_of(error), status_of(error)
+    if code in _EXPIRED_CODES:
+        return Kind.EXPIRED
+    if code in _TRANSIENT_CODES or status in (408, 429) or (status is not None and status >= 500 and status != 501):
+        return Kind.TRANSIENT
+    if isinstance(error, _TRANSIENT_TYPES):
+        return Kind.TRANSIENT
+    return Kind.PERMANENT
+
+
+def translate(error: BaseException, uri: str) -> TrainerError:
+    """The words for a permanent failure. Never contains a key: only codes and addresses are taken from the error."""
+    code, status = code_of(error), status_of(error)
+    refused = _refused(error, uri)
+    if refused is not None:
+        return refused
+    if is_missing(error):
+        return missing(uri, bucket=code == "NoSuchBucket")
+    if code in _OTHER_REGION_CODES:
+        return TrainerError(
+            ExitCode.BAD_CONFIG,
+            f"the bucket of {uri} is in another region",
+            hint="set AWS_REGION in the Secret named by spec.storage.secretName to the bucket's region",
+        )
+    if isinstance(error, OSError):
+        return TrainerError(ExitCode.INTERNAL, f"cannot read or write for {uri}: {error.strerror or error}")
+    return TrainerError(ExitCode.INTERNAL, f"S3 refuses a request for {uri} ({code}, HTTP status {status})")
+
+
+def _refused(error: BaseException, uri: str) -> TrainerError | None:
+    code, status = code_of(error), status_of(error)
+    if isinstance(error, NoCredentialsError):
+        return denied(f"there are no credentials for {uri}", hint="set spec.storage.secretName or serviceAccountName")
+    if isinstance(error, PartialCredentialsError):
+        return denied(f"the credentials for {uri} are incomplete")
+    if code == "RequestTimeTooSkewed":
+        return denied(f"S3 refuses {uri}: the clock of this node is wrong", hint="set the node's clock (NTP)")
+    if code in _CREDENTIAL_CODES or code in _EXPIRED_CODES or status in (401, 403):
+        return denied(f"S3 denies access to {uri} ({code})")
+    return None
+
+
+def missing(uri: str, *, bucket: bool = False) -> TrainerError:
+    """There is nothing at an address."""
+    if bucket:
+        name = uri.removeprefix("s3://").partition("/")[0]
+        return TrainerError(ExitCode.INPUT_MISSING, f"there is no bucket {name!r} ({uri})", hint="check the address")
+    return TrainerError(ExitCode.INPUT_MISSING, f"there is no {uri}", hint="check the address")
+
+
+def denied(message: str, *, hint: str = _SECRET_HINT) -> TrainerError:
+    """The store knows us and says no, or does not know us."""
+    return TrainerError(ExitCode.ACCESS_DENIED, message, hint=hint)
+
+
+def unavailable(uri: str, cause: str, seconds: float) -> TrainerError:
+    """The store stayed away for longer than the budget."""
+    return TrainerError(
+        ExitCode.UNAVAILABLE,
+        f"S3 did not serve {uri} for {seconds:.0f} s ({cause})",
+        hint="check that the endpoint is reachable from the pod; the run starts again by itself",
+    )
