@@ -58,6 +58,8 @@ STORAGE_SECRET_REQUIRED_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 HUB_TOKEN_KEY = "HF_TOKEN"  # noqa: S105 - the name of a key
 
 ENV_S3_ENDPOINT = "AWS_ENDPOINT_URL_S3"
+#: "1": a train pod that was given GPUs but sees none trains on the CPU (test clusters); else it ends as unsupported.
+ENV_ALLOW_CPU = "LORA_ALLOW_CPU"
 
 
 def job_name(name: str, stage: str, *, uid: str, spec_hash: str, run_token: str) -> str:
