@@ -1,0 +1,117 @@
+"""What report and model card are made from: plain values, no model, no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lora_contract.spec import LoRAFineTuneSpec
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a curve. `step` counts optimiser steps from 1; losses are nats per target token."""
+
+    step: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What was measured along the way, each in the order of its steps."""
+
+    train_loss: tuple[Point, ...] = ()
+    eval_loss: tuple[Point, ...] = ()
+    learning_rate: tuple[Point, ...] = ()
+    best_step: int | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One test row answered by the base model (absent: not asked) and by the adapter."""
+
+    prompt: str
+    reference: str
+    base: str | None
+    adapter: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of the histogram: rows whose length in tokens lies from `low` (inclusive) to `high` (exclusive)."""
+
+    low: int
+    high: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """The data as `prepare` found it, beyond the counts that `ReportInput` carries."""
+
+    token_histogram: tuple[Bar, ...] = ()
+    first_example: str | None = None
+    """The first training row as text, parts that count for the loss between 【 and 】."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """More lines for the table, by label: files, format, columns."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One process that trained. Times are RFC 3339, UTC."""
+
+    claim: int
+    start_time: str
+    end_time: str | None
+    from_step: int
+    last_step: int
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Base and adapter on the same test rows; None where it was not measured."""
+
+    name: str
+    base: float | None
+    adapter: float | None
+    lower_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """Everything that the report and the model card show."""
+
+    name: str
+    run_id: str
+    spec_hash: str
+    spec: LoRAFineTuneSpec
+    model_commit: str
+    dataset_digest: str
+    created_at: str
+    rows: Mapping[str, int]
+    """Rows of each split that has any: train, validation, test."""
+    tokens: int
+    target_tokens: int
+    total_steps: int
+    duration_seconds: float
+    tokens_per_second: float
+    curves: Curves = Curves()
+    comparisons: tuple[Comparison, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    data: DataSection = field(default_factory=DataSection)
+    attempts: tuple[Attempt, ...] = ()
+    gate_failed: str | None = None
+    """The limit that the adapter missed, in words."""
+    warnings: tuple[str, ...] = ()
+    hardware: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Version of each library by name."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of each file of the adapter by name, as far as known when the report is made."""
+    target_modules: tuple[str, ...] = ()
+    """Names of the modules that carry the adapter, as in adapter_config.json."""
+    trainable_parameters: int | None = None
+    peak_memory_bytes: int | None = None
+    model_license: str | None = None
+    """License that the base model states (a Hub identifier); None: it states none."""
