@@ -1,0 +1,130 @@
+"""What the report shows of the data (data.json)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import numpy as np
+from lora_contract.base import StatusModel
+from pydantic import Field
+
+from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.masking import Encoded
+from lora_trainer.data.rows import Message
+
+HISTOGRAM_BINS = 20
+MAX_BAD_ROW_EXAMPLES = 20
+MAX_SAMPLES = 5
+_MAX_SAMPLE_TEXT = 2000
+
+
+class Segment(StatusModel):
+    """A run of tokens that all count for the loss, or all do not, as text."""
+
+    text: str = Field(description="The decoded tokens.")
+    target: bool = Field(description="Whether they count for the loss.")
+
+
+class Turn(StatusModel):
+    """One turn of a sample row."""
+
+    role: str = Field(description="system, user or assistant.")
+    content: str = Field(description="The text, cut at 2000 characters.")
+
+
+class FileProfile(StatusModel):
+    """One file of the dataset."""
+
+    name: str = Field(description="Name as in messages.")
+    split: str = Field(description="dataset (to be split), validation or test.")
+    sha256: str = Field(description="Digest of the stored bytes.")
+    size_bytes: int = Field(description="Stored size in bytes.")
+    rows: int = Field(0, description="Rows read.")
+
+
+class DataProfile(StatusModel):
+    """Figures and examples of the prepared data."""
+
+    format: str = Field(description="Shape of the rows with the columns that were read.")
+    ignored_columns: list[str] = Field([], description="Columns that were not read.")
+    files: list[FileProfile] = Field([], description="Files in the order in which they were read.")
+    rows: dict[str, int] = Field({}, description="Rows by split: train, validation, test.")
+    tokens: int = Field(0, description="Tokens of the training rows.")
+    target_tokens: int = Field(0, description="Of these, tokens that count for the loss.")
+    target_share: float = Field(0, description="target_tokens / tokens.")
+    truncated_rows: int = Field(0, description="Rows cut at training.maxLength, all splits.")
+    truncated_share: float = Field(0, description="The same as a share of the rows.")
+    rows_without_target: int = Field(0, description="Rows dropped because cutting left nothing to learn.")
+    duplicate_rows: int = Field(0, description="Rows dropped because they repeat another.")
+    bad_rows: int = Field(0, description="Rows left out because they were bad.")
+    bad_row_examples: list[str] = Field([], description="The first bad rows, with place and reason.")
+    longest_row: int = Field(0, description="Tokens of the longest row before it was cut.")
+    mean_tokens: float = Field(0, description="Mean tokens of a row.")
+    histogram_edges: list[int] = Field([], description="Upper edges of the bins of row length in tokens.")
+    histogram_counts: list[int] = Field([], description="Rows in each bin, all splits.")
+    first_example: list[Segment] = Field([], description="The first training row as the model sees it.")
+    samples: list[list[Turn]] = Field([], description="The first rows.")
+    warnings: list[str] = Field([], description="Things to know that did not stop the run.")
+
+
+class Tally:
+    """Counts rows as they pass."""
+
+    def __init__(self, max_length: int) -> None:
+        """Bins end at `max_length`, the longest a row can be."""
+        self._edges = np.unique(np.ceil(np.linspace(0, max_length, HISTOGRAM_BINS + 1)[1:]).astype(np.int64))
+        self._counts = np.zeros(len(self._edges), dtype=np.int64)
+        self.rows = {"train": 0, "validation": 0, "test": 0}
+        self.tokens = 0
+        self.target_tokens = 0
+        self.all_tokens = 0
+        self.truncated = 0
+        self.without_target = 0
+        self.longest = 0
+
+    def add(self, split: str, row: Encoded) -> None:
+        """Count one row that is kept."""
+        length = len(row.input_ids)
+        self.rows[split] += 1
+        self.all_tokens += length
+        self.truncated += row.full_length > length
+        self.longest = max(self.longest, row.full_length)
+        self._counts[np.searchsorted(self._edges, length)] += 1
+        if split == "train":
+            self.tokens += length
+            self.target_tokens += int(np.count_nonzero(row.targets))
+
+    def fill(self, profile: DataProfile) -> DataProfile:
+        """The profile with the counts."""
+        rows = sum(self.rows.values())
+        return profile.model_copy(
+            update={
+                "rows": dict(self.rows),
+                "tokens": self.tokens,
+                "target_tokens": self.target_tokens,
+                "target_share": round(self.target_tokens / max(self.tokens, 1), 4),
+                "truncated_rows": self.truncated,
+                "truncated_share": round(self.truncated / max(rows, 1), 4),
+                "rows_without_target": self.without_target,
+                "longest_row": self.longest,
+                "mean_tokens": round(self.all_tokens / max(rows, 1), 1),
+                "histogram_edges": self._edges.tolist(),
+                "histogram_counts": self._counts.tolist(),
+            }
+        )
+
+
+def segments(template: ChatTemplate, row: Encoded) -> list[Segment]:
+    """The row decoded in runs of equal target flag."""
+    borders = [0, *(np.flatnonzero(np.diff(row.targets)) + 1).tolist(), len(row.targets)]
+    return [
+        Segment(text=template.tokenizer.decode(row.input_ids[start:end].tolist()), target=bool(row.targets[start]))
+        for start, end in pairwise(borders)
+        if start < end
+    ]
+
+
+def sample(messages: Iterable[Message]) -> list[Turn]:
+    """A row for the report."""
+    return [Turn(role=role, content=content[:_MAX_SAMPLE_TEXT]) for role, content in messages]

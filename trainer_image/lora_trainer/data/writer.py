@@ -1,0 +1,76 @@
+"""Writes tokenised rows to parquet in bounded memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lora_trainer.data.masking import Encoded
+from lora_trainer.data.prepared import ROW_SCHEMA, TEST_SCHEMA
+
+_ROWS_A_GROUP = 4096
+_TOKENS_A_GROUP = 4 << 20
+
+
+class RowWriter:
+    """One parquet file; it is made with the first row, so a split without rows has no file."""
+
+    def __init__(self, path: Path, schema: pa.Schema = ROW_SCHEMA) -> None:
+        """`schema` is `ROW_SCHEMA`, or `TEST_SCHEMA` for rows with prompt and reference."""
+        self.path = path
+        self.rows = 0
+        self._schema = schema
+        self._writer: pq.ParquetWriter | None = None
+        self._pending: list[Encoded] = []
+        self._prompts: list[Any] = []
+        self._references: list[str] = []
+        self._tokens = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        if self._writer is not None:
+            self._writer.close()
+
+    def add(self, row: Encoded, prompt_ids: list[int] | None = None, reference: str = "") -> None:
+        """Append a row; `prompt_ids` and `reference` belong to `TEST_SCHEMA`."""
+        self.rows += 1
+        self._pending.append(row)
+        self._tokens += len(row.input_ids)
+        if self._schema is TEST_SCHEMA:
+            self._prompts.append(np.array(prompt_ids or [], dtype=np.int32))
+            self._references.append(reference)
+        if len(self._pending) >= _ROWS_A_GROUP or self._tokens >= _TOKENS_A_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        ids = [row.input_ids for row in self._pending]
+        columns = [
+            _lists(ids),
+            _lists([row.targets for row in self._pending]),
+            pa.array([len(row) for row in ids], pa.int32()),
+        ]
+        if self._schema is TEST_SCHEMA:
+            columns += [_lists(self._prompts), pa.array(self._references, pa.string())]
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd")
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+        self._pending, self._prompts, self._references, self._tokens = [], [], [], 0
+
+
+def _lists(arrays: list[Any]) -> pa.ListArray:
+    offsets = np.zeros(len(arrays) + 1, dtype=np.int32)
+    np.cumsum([len(array) for array in arrays], out=offsets[1:])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(arrays)))
