@@ -34,12 +34,17 @@ def digest(value: Any) -> str:
 
 
 def training_relevant(spec: LoRAFineTuneSpec) -> dict[str, Any]:
-    """The part of a spec that the adapter depends on, defaults applied.
+    """The part of a spec that the adapter depends on, without fields at their default.
 
+    So defaults may be written out or not, and a release that adds a field with a default re-trains nothing;
+    one that changes a default must bump `RECIPE_VERSION`.
     Whole numbers written as floats (`epochs: 1.0`) count as whole numbers: the API server stores either.
     """
-    full = spec.dump()
-    parts = {part: {k: v for k, v in full[part].items() if k not in left_out} for part, left_out in _PARTS.items()}
+    given = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    parts = {
+        part: {field: value for field, value in given.get(part, {}).items() if field not in left_out}
+        for part, left_out in _PARTS.items()
+    }
     return _whole_numbers(parts)  # type: ignore[no-any-return]
 
 

@@ -15,7 +15,10 @@ from lora_contract.status import (
 
 #: The kubelet keeps this much of a termination message.
 MAX_BYTES = 4096
-_MAX_TEXT = 900
+#: Longest free text in bytes, tried in turn until the report fits: quotes and backslashes double in JSON.
+_TEXT_LIMITS = (900, 450, 200, 60)
+_MAX_WARNING = 256
+_MAX_PARAM = 256
 
 
 class ReportError(StatusModel):
@@ -54,22 +57,32 @@ class Report(StatusModel):
 
 
 def encode(report: Report) -> str:
-    """The report as JSON of at most `MAX_BYTES` bytes; long texts are cut, warnings are dropped last to first."""
-    error = report.error
-    if error is not None:
-        error = ReportError(
-            message=shorten(error.message),
-            param=None if error.param is None else shorten(error.param, 256),
-            hint=None if error.hint is None else shorten(error.hint),
-        )
-    warnings = [shorten(text, 256) for text in report.warnings]
-    while True:
-        text = report.model_copy(update={"error": error, "warnings": warnings}).model_dump_json(
-            by_alias=True, exclude_none=True
-        )
-        if len(text.encode()) <= MAX_BYTES or not warnings:
+    """The report as JSON of at most `MAX_BYTES` bytes: free texts are cut ever shorter, then warnings are left out."""
+    for limit in _TEXT_LIMITS:
+        text = _with_texts_cut(report, limit).model_dump_json(by_alias=True, exclude_none=True)
+        if len(text.encode()) <= MAX_BYTES:
             return text
-        warnings = warnings[:-1]
+    reduced = Report(stage=report.stage, run_id=report.run_id, error=report.error, adopted=report.adopted)
+    return _with_texts_cut(reduced, _TEXT_LIMITS[-1]).model_dump_json(by_alias=True, exclude_none=True)
+
+
+def _with_texts_cut(report: Report, limit: int) -> Report:
+    """The report with every free text cut to `limit` bytes and only as many warnings as share that length."""
+    error = report.error and ReportError(
+        message=shorten(report.error.message, limit),
+        param=report.error.param and shorten(report.error.param, min(limit, _MAX_PARAM)),
+        hint=report.error.hint and shorten(report.error.hint, limit),
+    )
+    warnings: list[str] = []
+    left = limit
+    for warning in report.warnings:
+        cut = shorten(warning, _MAX_WARNING)
+        left -= len(cut.encode())
+        if left < 0:
+            break
+        warnings.append(cut)
+    gate_failed = report.gate_failed and shorten(report.gate_failed, min(limit, _MAX_PARAM))
+    return report.model_copy(update={"error": error, "warnings": warnings, "gate_failed": gate_failed})
 
 
 def decode(text: str | None) -> Report | None:
@@ -82,9 +95,13 @@ def decode(text: str | None) -> Report | None:
         return None
 
 
-def shorten(text: str, limit: int = _MAX_TEXT) -> str:
-    """At most `limit` bytes of a text, marked where it was cut."""
-    raw = text.encode("utf-8", "replace")
+def shorten(text: str, limit: int = _TEXT_LIMITS[0]) -> str:
+    """At most `limit` bytes of a text, marked where it was cut.
+
+    What is not printable becomes a space: the text ends in terminals, and JSON would need six bytes for each.
+    """
+    printable = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
+    raw = printable.encode()
     if len(raw) <= limit:
-        return raw.decode()
+        return printable
     return raw[: limit - 3].decode("utf-8", "ignore") + "..."

@@ -63,6 +63,10 @@ def test_a_longer_name_is_refused_with_the_limit(finetunes: FineTunes) -> None:
     assert f"metadata.name must be at most {names.MAX_NAME_LENGTH} characters" in message
 
 
+def test_a_name_with_dots_is_refused(finetunes: FineTunes) -> None:
+    assert "must not contain '.'" in refusal(finetunes, BASE, name="triage.v2")
+
+
 def test_a_local_file_is_for_runs_without_a_cluster_only(finetunes: FineTunes) -> None:
     spec = changed({"dataset.uri": "file:///data/rows.jsonl", "output.uri": "file:///data/adapters"})
     assert LoRAFineTuneSpec.model_validate(spec).dataset.uri == "file:///data/rows.jsonl"

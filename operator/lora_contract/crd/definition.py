@@ -77,7 +77,11 @@ def _object() -> Schema:
                 "rule": f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH}",
                 "message": f"metadata.name must be at most {names.MAX_NAME_LENGTH} characters; names of Jobs"
                 " are made of it",
-            }
+            },
+            {
+                "rule": "!self.metadata.name.contains('.')",
+                "message": "metadata.name must not contain '.'; names of hosts are made of it; use '-'",
+            },
         ],
     }
 

@@ -1,0 +1,118 @@
+"""The termination message: always short enough, and nothing that a pod writes there can hurt."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lora_contract.report import MAX_BYTES, Report, ReportError, Timing, decode, encode, shorten
+from lora_contract.status import MAX_MESSAGE_LENGTH, ArtifactStatus, MetricsStatus, PlanStatus
+
+COUNT = st.integers(0, 10**12)
+NUMBER = st.floats(0, 1e9).map("{:.6f}".format)
+HEXADECIMAL = st.text("0123456789abcdef", min_size=64, max_size=64)
+ADDRESS = st.text("abc/'&=+", min_size=1, max_size=600).map("s3://bucket/".__add__)
+FREE_TEXT = st.text(max_size=3000) | st.sampled_from(['"' * 2000, "\\" * 2000, "\x00" * 2000, "😀" * 800, "\n" * 2000])
+
+REPORTS = st.builds(
+    Report,
+    stage=st.sampled_from(["prepare", "train"]),
+    run_id=st.none() | HEXADECIMAL,
+    adopted=st.booleans(),
+    plan=st.none()
+    | st.builds(
+        PlanStatus, rows=COUNT, tokens=COUNT, total_steps=COUNT, dataset_digest=HEXADECIMAL, model_commit=HEXADECIMAL
+    ),
+    artifact=st.none()
+    | st.builds(
+        ArtifactStatus,
+        uri=ADDRESS,
+        manifest_digest=HEXADECIMAL,
+        size_bytes=COUNT,
+        base_model=st.text("abc/", min_size=1, max_size=200),
+        required_max_lora_rank=COUNT,
+        report_uri=ADDRESS,
+    ),
+    metrics=st.none() | st.builds(MetricsStatus, train_loss=NUMBER, eval_loss=NUMBER, test_loss=NUMBER),
+    timing=st.none() | st.builds(Timing, last_step=COUNT, tokens_per_second=st.floats(0, 1e9)),
+    gate_failed=st.none() | FREE_TEXT,
+    warnings=st.lists(FREE_TEXT, max_size=30),
+    error=st.none() | st.builds(ReportError, message=FREE_TEXT, param=FREE_TEXT, hint=FREE_TEXT),
+)
+
+
+@given(REPORTS)
+def test_every_report_fits_and_keeps_its_facts(report: Report) -> None:
+    text = encode(report)
+    assert len(text.encode()) <= MAX_BYTES
+    read = decode(text)
+    assert read is not None
+    kept = {"stage", "run_id", "adopted", "plan", "artifact", "metrics", "timing"}
+    assert read.model_dump(include=kept) == report.model_dump(include=kept)
+    assert (read.error is None) == (report.error is None)
+    if read.error is not None:
+        assert len(read.error.message) <= MAX_MESSAGE_LENGTH
+
+
+def test_an_ordinary_report_is_not_cut() -> None:
+    report = Report(
+        stage="prepare",
+        warnings=["7 rows were cut at 512 tokens"],
+        error=ReportError(message="rows.jsonl line 7: no `completion`", param="dataset.uri", hint="Add the column."),
+    )
+    assert decode(encode(report)) == report
+
+
+def test_the_error_outlives_the_warnings() -> None:
+    report = Report(stage="train", warnings=['"' * 300] * 50, error=ReportError(message='"' * 5000, hint="Do this."))
+    read = decode(encode(report))
+    assert read is not None
+    assert read.error is not None
+    assert read.error.hint == "Do this."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "Killed",
+        "{",
+        "[]",
+        "null",
+        "1",
+        "{}",
+        '{"stage": "serve"}',
+        '{"stage": "train", "version": 2}',
+        '{"stage": "train", "plan": {"rows": "many"}}',
+        "[" * 4000,
+        '{"stage": "train", "runId": "' + "a" * 100_000 + '"}',
+    ],
+)
+def test_what_is_no_report_is_none(text: str | None) -> None:
+    assert decode(text) is None
+
+
+@given(st.text(max_size=5000) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(str))
+def test_no_text_makes_decoding_fail(text: str) -> None:
+    decode(text)
+
+
+@given(REPORTS, st.integers(0, 4096))
+def test_a_report_cut_by_the_kubelet_does_no_harm(report: Report, length: int) -> None:
+    decode(encode(report)[:length])
+
+
+def test_a_report_of_a_newer_trainer_is_read() -> None:
+    assert decode('{"stage": "train", "version": 1, "newField": {"a": 1}}') == Report(stage="train")
+
+
+@given(st.text(max_size=2000), st.integers(8, 1000))
+def test_a_shortened_text_is_short_and_printable(text: str, limit: int) -> None:
+    short = shorten(text, limit)
+    assert len(short.encode()) <= limit
+    assert all(char.isprintable() or char == "\n" for char in short)
+
+
+def test_terminal_codes_do_not_reach_a_terminal() -> None:
+    assert shorten("\x1b[31mred\x1b[0m\r\x07") == " [31mred [0m  "
