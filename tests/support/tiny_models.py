@@ -1,0 +1,101 @@
+"""Random models of a few thousand weights, one per family, and a tokenizer that goes with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lora_trainer.model.batch import Row
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.models import gemma2, gemma3, llama, mistral, phi3, qwen2, qwen3
+
+VOCABULARY = 320
+_SHAPE: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_WINDOW = {"sliding_window": 8}
+
+CONFIGS: dict[str, Any] = {
+    "llama": lambda: llama.LlamaConfig(**_SHAPE),
+    "llama-tied": lambda: llama.LlamaConfig(**_SHAPE, tie_word_embeddings=True),
+    "qwen2": lambda: qwen2.Qwen2Config(**_SHAPE),
+    "qwen3": lambda: qwen3.Qwen3Config(**_SHAPE),
+    "mistral-window": lambda: mistral.MistralConfig(**_SHAPE, **_WINDOW),
+    "phi3": lambda: phi3.Phi3Config(**_SHAPE),
+    "gemma2-softcap-window": lambda: gemma2.Gemma2Config(**_SHAPE, **_WINDOW, query_pre_attn_scalar=8),
+    "gemma3-window": lambda: gemma3.Gemma3TextConfig(**_SHAPE, **_WINDOW, query_pre_attn_scalar=8),
+}
+
+
+def tiny(family: str, seed: int = 0, **changes: Any) -> PreTrainedModel:
+    """A random float32 model. Weights are larger than usual, so its answers differ clearly from row to row."""
+    torch.manual_seed(seed)
+    config = CONFIGS[family]()
+    for name, value in changes.items():
+        setattr(config, name, value)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "norm" not in name:
+                weight.mul_(5)
+    return model
+
+
+def ragged_rows(count: int = 6, seed: int = 0, longest: int = 40) -> list[Row]:
+    """Rows of very different length, targets at the end of each and here and there."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        length = int(random.integers(4, longest))
+        targets = random.random(length) < 0.5
+        targets[0], targets[-1] = False, True
+        rows.append(Row(random.integers(3, VOCABULARY, length).astype(np.int32), targets))
+    return rows
+
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer with one token a byte and a ChatML template; it needs no file from anywhere."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
+
+    special = ["<pad>", "<s>", "<|im_end|>", "<|im_start|>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate([*special, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(special)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="<|im_end|>",
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=512,
+    )
+
+
+def save_tiny(folder: Path, family: str = "llama-tied", *, seed: int = 0) -> Path:
+    """A model directory as it would lie in S3: config, safetensors, tokenizer with chat template."""
+    model = tiny(family, seed)
+    model.generation_config.eos_token_id = 2
+    model.save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder

@@ -1,0 +1,155 @@
+"""Padding-free batches give the losses and gradients of padded ones, for every family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from lora_contract.spec import LoraSpec
+from lora_trainer.evaluate import measure
+from lora_trainer.model.adapter import attach
+from lora_trainer.model.batch import collate_padded, collate_padding_free
+from lora_trainer.model.forward import choose
+from support.tiny_models import CONFIGS, ragged_rows, tiny
+from torch.nn import functional
+
+
+def reference_loss(model: Any, rows: list[Any]) -> torch.Tensor:
+    """The model's own padded forward and torch's cross entropy over all logits."""
+    batch = collate_padded(rows, 0)
+    labels = batch.pop("labels")
+    logits = model(**batch).logits[:, :-1]
+    return functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels[:, 1:].reshape(-1), reduction="sum")
+
+
+def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def adapted(family: str) -> Any:
+    base = tiny(family)
+    base.requires_grad_(False)
+    model = attach(base, LoraSpec(r=4, alpha=8, dropout=0)).model
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.05)
+    return model
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_loss_and_gradients_equal_the_padded_reference(family: str) -> None:
+    # given ragged rows, some longer than the sliding window, and an adapter that already changes the answers
+    model, rows = adapted(family), ragged_rows()
+    expected = reference_loss(model, rows)
+    expected.backward()
+    wanted = gradients(model)
+    model.zero_grad()
+
+    # when the same rows go through the way that was found for the model
+    way, warnings = choose(model, rows, pad_token_id=0, autocast=None)
+    loss = way.loss_sum(model, way.collate(rows))
+    loss.backward()
+
+    # then no row was padded, and loss and gradients are the same
+    assert way.padding_free, warnings
+    assert way.own_head
+    assert warnings == []
+    assert "attention_mask" not in way.collate(rows)
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-4)
+    found = gradients(model)
+    assert found.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        scale = gradient.abs().max().clamp_min(1e-6)
+        assert (found[name] - gradient).abs().max() / scale < 1e-4, name
+
+
+def test_no_row_sees_another() -> None:
+    # given two batches that share their second row
+    model = tiny("llama")
+    way, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
+    first, second, third = ragged_rows(3)
+    # when it stands behind different rows
+    states = [
+        way.targets(model, collate_padding_free([before, third]))[0][-third.target_count :] for before in (first, second)
+    ]
+    # then its states are the same
+    torch.testing.assert_close(states[0], states[1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_with_an_unknown_output_head_falls_back_to_its_own_logits() -> None:
+    # given a model whose logits are not simply head(states)
+    model = tiny("llama")
+    original = model.forward
+
+    def doubled(*args: Any, **kwargs: Any) -> Any:
+        output = original(*args, **kwargs)
+        output.logits = output.logits * 2
+        return output
+
+    model.forward = doubled
+    # when the way is chosen
+    rows = ragged_rows()
+    way, warnings = choose(model, rows, pad_token_id=0, autocast=None)
+    # then it is the slow one, said so, and its loss is right
+    assert not way.padding_free
+    assert "slower" in warnings[0]
+    torch.testing.assert_close(
+        way.loss_sum(model, way.collate(rows)), reference_loss(model, rows), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_model_whose_attention_ignores_the_bounds_is_padded_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a model whose attention does not get the bounds of the rows
+    model = tiny("llama")
+    for layer in model.model.layers:
+        forward = layer.self_attn.forward
+        monkeypatch.setattr(
+            layer.self_attn,
+            "forward",
+            lambda *a, _f=forward, **k: _f(*a, **{n: v for n, v in k.items() if n != "cu_seq_lens_q"}),
+        )
+    # when the way is chosen
+    rows = ragged_rows()
+    way, warnings = choose(model, rows, pad_token_id=0, autocast=None)
+    # then rows are padded and the loss is right
+    assert not way.padding_free
+    assert way.own_head
+    assert "padded" in warnings[0]
+    torch.testing.assert_close(
+        way.loss_sum(model, way.collate(rows)), reference_loss(model, rows), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2-softcap-window"])
+def test_evaluation_does_not_depend_on_the_batch_size(family: str) -> None:
+    model, rows = tiny(family), ragged_rows(20)
+    expected = float(reference_loss(model.eval(), rows))
+    way, _ = choose(model, rows, pad_token_id=0, autocast=None)
+    results = [measure(way, model, rows, tokens=tokens) for tokens in (1, 64, 256, 100_000)]
+    assert len({result.targets for result in results}) == 1
+    assert len({result.correct for result in results}) == 1
+    for result in results[1:]:
+        assert result.loss == pytest.approx(results[0].loss, rel=1e-5)
+    assert results[0].loss == pytest.approx(expected / results[0].targets, rel=1e-5)
+
+
+def test_loss_and_gradients_do_not_depend_on_the_split_into_micro_batches() -> None:
+    model, rows = adapted("llama"), ragged_rows(8)
+    way, _ = choose(model, rows, pad_token_id=0, autocast=None)
+    targets = sum(row.target_count for row in rows)
+    results = []
+    for size in (8, 4, 2, 1):
+        model.zero_grad()
+        total = 0.0
+        for start in range(0, 8, size):
+            loss = way.loss_sum(model, way.collate(rows[start : start + size])) / targets
+            loss.backward()
+            total += float(loss.detach())
+        results.append((total, gradients(model)))
+    for total, found in results[1:]:
+        assert total == pytest.approx(results[0][0], rel=1e-5)
+        for name, gradient in found.items():
+            torch.testing.assert_close(gradient, results[0][1][name], rtol=1e-4, atol=1e-6)

@@ -1,0 +1,43 @@
+"""What must be set before numeric libraries are loaded. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+
+
+def cpu_count() -> int:
+    """Processors this process may use: its affinity, within the CPU limit of its container."""
+    available = len(os.sched_getaffinity(0))
+    try:
+        quota, period = _CPU_MAX.read_text().split()
+        if quota != "max":
+            available = min(available, max(1, math.floor(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass
+    return max(1, available)
+
+
+def prepare_environment() -> None:
+    """Threads to fit the container; no network, no telemetry; allocator that does not fragment.
+
+    Idle OpenMP threads sleep: spinning ones use up the CPU quota of a container that the working ones need.
+    A value that is already set stays.
+    """
+    threads = str(cpu_count())
+    defaults = {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TOKENIZERS_PARALLELISM": "true" if int(threads) > 1 else "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+        "PYTHONUNBUFFERED": "1",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

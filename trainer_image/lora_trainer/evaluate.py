@@ -1,0 +1,80 @@
+"""Losses on held-out rows, weighted by tokens, whatever the batch size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lora_trainer.model.batch import Row
+from lora_trainer.model.forward import ForwardPass
+from lora_trainer.model.loss import loss_sum_and_correct
+
+#: Tokens of one evaluation batch.
+CPU_TOKENS = 4096
+CUDA_TOKENS = 16384
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Sums over all target tokens of some rows."""
+
+    total: float
+    targets: int
+    correct: int
+
+    @property
+    def loss(self) -> float:
+        """Nats per target token."""
+        return self.total / self.targets if self.targets else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """Share of target tokens that were the most likely token."""
+        return self.correct / self.targets if self.targets else math.nan
+
+
+def batches_of(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
+    """Rows sorted by length, in batches of at most `tokens` tokens after padding (one row at least)."""
+    batch: list[Row] = []
+    for row in sorted(rows, key=len, reverse=True):
+        if batch and (len(batch) + 1) * len(batch[0]) > tokens:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The batch with its tensors on a device."""
+    return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
+
+
+def measure(
+    way: ForwardPass,
+    model: nn.Module,
+    rows: Sequence[Row],
+    *,
+    alive: Callable[[], None] = lambda: None,
+    tokens: int | None = None,
+) -> Losses:
+    """Loss and token accuracy over all target tokens of `rows`. `alive` is called before every batch."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    total, targets, correct = 0.0, 0, 0
+    limit = tokens or (CUDA_TOKENS if device.type == "cuda" else CPU_TOKENS)
+    for group in batches_of(rows, limit):
+        alive()
+        batch = to_device(way.collate(group), device)
+        with way.evaluating(model, batch):
+            hidden, labels = way.targets(model, batch)
+            loss, right = loss_sum_and_correct(hidden, labels, *way.head(model))
+        total, targets, correct = total + loss, targets + len(labels), correct + right
+    model.train(was_training)
+    return Losses(total, targets, correct)

@@ -1,0 +1,69 @@
+"""The LoRA adapter on a base model."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from torch import nn
+from transformers import PreTrainedModel
+
+from lora_contract.spec import LoraSpec
+from lora_contract.spec.training import ALL_LINEAR
+from lora_trainer.errors import bad_config
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A base model with its adapter, and what was adapted."""
+
+    model: PeftModel
+    target_modules: list[str]
+    layers: int
+    trainable_parameters: int
+
+
+def attach(base: PreTrainedModel, lora: LoraSpec) -> Adapted:
+    """Put an adapter on the modules that the spec names.
+
+    Raises:
+        TrainerError: 64, a name matches no linear layer.
+    """
+    _check_names(base, lora)
+    all_linear = lora.target_modules == [ALL_LINEAR]
+    model = get_peft_model(
+        base,
+        LoraConfig(
+            task_type=TaskType.CAUSAL_LM,
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            use_rslora=lora.use_rslora,
+            target_modules=ALL_LINEAR if all_linear else list(lora.target_modules),
+            bias="none",
+        ),
+    )
+    adapted = list(model.targeted_module_names)
+    names = sorted({name.rpartition(".")[2] for name in adapted})
+    # peft writes this list to adapter_config.json: servers need names, not "all-linear".
+    model.peft_config["default"].target_modules = set(names) if all_linear else set(lora.target_modules)
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    log.info("adapter on %d layers (%s), %d trainable parameters", len(adapted), ", ".join(names), trainable)
+    return Adapted(model, names if all_linear else sorted(lora.target_modules), len(adapted), trainable)
+
+
+def _check_names(base: PreTrainedModel, lora: LoraSpec) -> None:
+    if lora.target_modules == [ALL_LINEAR]:
+        return
+    linear = {name for name, module in base.named_modules() if isinstance(module, nn.Linear)}
+    for wanted in lora.target_modules:
+        if not any(name == wanted or name.endswith(f".{wanted}") for name in linear):
+            known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+            raise bad_config(
+                f"the model has no linear layer named {wanted!r}",
+                param="spec.lora.targetModules",
+                hint=f"Use all-linear, or names among: {known}.",
+            )

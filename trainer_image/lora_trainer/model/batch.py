@@ -1,0 +1,76 @@
+"""Rows and the two kinds of batch that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+#: Label of a position that does not count for the loss.
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Row:
+    """One conversation: `input_ids` int32 [length], `targets` bool [length], true where the token counts."""
+
+    input_ids: np.ndarray[Any, np.dtype[np.int32]]
+    targets: np.ndarray[Any, np.dtype[np.bool_]]
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def target_count(self) -> int:
+        """Tokens that count for the loss; the first token has nothing before it and never counts."""
+        return int(self.targets[1:].sum())
+
+    def cut(self, length: int) -> Row:
+        """The first `length` tokens, all of them targets; used to compare ways of running a model."""
+        ids = self.input_ids[:length]
+        return Row(ids, np.arange(len(ids)) > 0)
+
+
+Batch = dict[str, Any]
+Collate = Callable[[Sequence[Row]], Batch]
+
+
+def _labels(row: Row) -> np.ndarray[Any, np.dtype[np.int64]]:
+    labels = np.where(row.targets, row.input_ids, IGNORED).astype(np.int64)
+    labels[:1] = IGNORED
+    return labels
+
+
+def collate_padding_free(rows: Sequence[Row]) -> Batch:
+    """Rows one after another: input_ids, labels, position_ids [1, tokens], and the bounds of the rows."""
+    lengths = [len(row) for row in rows]
+    bounds = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32)
+    return {
+        "input_ids": torch.from_numpy(np.concatenate([row.input_ids for row in rows]).astype(np.int64))[None],
+        "labels": torch.from_numpy(np.concatenate([_labels(row) for row in rows]))[None],
+        "position_ids": torch.from_numpy(np.concatenate([np.arange(n) for n in lengths]))[None],
+        "cu_seq_lens_q": bounds,
+        "cu_seq_lens_k": bounds,
+        "max_length_q": max(lengths),
+        "max_length_k": max(lengths),
+    }
+
+
+def collate_padded(rows: Sequence[Row], pad_token_id: int) -> Batch:
+    """Rows padded at their end to the longest: input_ids, labels, attention_mask [rows, longest]."""
+    longest = max(len(row) for row in rows)
+    input_ids = np.full((len(rows), longest), pad_token_id, dtype=np.int64)
+    labels = np.full((len(rows), longest), IGNORED, dtype=np.int64)
+    attention_mask = np.zeros((len(rows), longest), dtype=np.int64)
+    for index, row in enumerate(rows):
+        input_ids[index, : len(row)] = row.input_ids
+        labels[index, : len(row)] = _labels(row)
+        attention_mask[index, : len(row)] = 1
+    return {
+        "input_ids": torch.from_numpy(input_ids),
+        "labels": torch.from_numpy(labels),
+        "attention_mask": torch.from_numpy(attention_mask),
+    }

@@ -1,0 +1,167 @@
+"""From a batch to the hidden states at its targets, with or without padding, whichever the model can do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lora_trainer.model import attention
+from lora_trainer.model.batch import IGNORED, Collate, collate_padded, collate_padding_free
+from lora_trainer.model.loss import head_logits, loss_sum
+
+log = logging.getLogger(__name__)
+
+#: Largest difference between padded and padding-free hidden states, relative to their size.
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 6e-2, torch.float16: 2e-2}
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """How this model is run on a batch.
+
+    `padding_free`: rows lie one after another, else they are padded to the longest.
+    `own_head`: logits are head(hidden states) with an optional soft cap, so only targets need them.
+    """
+
+    padding_free: bool
+    own_head: bool
+    padding_attention: str
+    pad_token_id: int
+    autocast: torch.dtype | None
+
+    @property
+    def collate(self) -> Collate:
+        """Makes a batch of rows for `targets`."""
+        if self.padding_free:
+            return collate_padding_free
+        return lambda rows: collate_padded(rows, self.pad_token_id)
+
+    def loss_sum(self, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+        """Sum of the losses at the batch's targets, in nats."""
+        with self._precision(batch):
+            hidden, labels = self.targets(model, batch)
+            head, softcap = self.head(model)
+            return loss_sum(hidden, labels, head, softcap)
+
+    def targets(self, model: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """States that predict the targets [n, size], and the targets [n]. Without `own_head` states are logits."""
+        inputs = {key: value for key, value in batch.items() if key != "labels"}
+        inner = causal_model(model)
+        if self.own_head:
+            states = inner.get_decoder()(**inputs, use_cache=False).last_hidden_state
+        else:
+            states = inner(**inputs, use_cache=False).logits
+        labels = batch["labels"][:, 1:]
+        wanted = labels != IGNORED
+        return states[:, :-1][wanted], labels[wanted]
+
+    def head(self, model: nn.Module) -> tuple[nn.Module, float | None]:
+        """The output head and the soft cap of its logits."""
+        inner = causal_model(model)
+        if not self.own_head:
+            return nn.Identity(), None
+        return inner.get_output_embeddings(), getattr(inner.config, "final_logit_softcapping", None)
+
+    @contextmanager
+    def _precision(self, batch: Mapping[str, Any]) -> Iterator[None]:
+        if self.autocast is None:
+            yield
+            return
+        with torch.autocast(batch["input_ids"].device.type, self.autocast):
+            yield
+
+    @contextmanager
+    def evaluating(self, model: nn.Module, batch: Mapping[str, Any]) -> Iterator[None]:
+        """No gradients, the precision of training."""
+        with torch.no_grad(), self._precision(batch):
+            yield
+
+
+def causal_model(model: nn.Module) -> Any:
+    """The transformers model inside a PEFT model, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def choose(
+    model: nn.Module, rows: list[Any], *, pad_token_id: int, autocast: torch.dtype | None
+) -> tuple[ForwardPass, list[str]]:
+    """Find by trial what the model can do: both ways are run on a few rows and compared with the model's own logits.
+
+    Returns the way to run it, and warnings. The model ends with the attention that the way needs.
+    """
+    attention.register()
+    inner = causal_model(model)
+    padding_attention = inner.config._attn_implementation or "sdpa"
+    sample = [row.cut(64) for row in rows[:3]]
+    was_training = model.training
+    model.eval()
+    plain = ForwardPass(False, False, padding_attention, pad_token_id, autocast)
+    reference = _logits(plain, model, sample)
+    headed = ForwardPass(False, True, padding_attention, pad_token_id, autocast)
+    way, reasons = plain, []
+    if _agrees(headed, model, sample, reference) is None:
+        way = headed
+        free = ForwardPass(True, True, padding_attention, pad_token_id, autocast)
+        inner.set_attn_implementation(attention.NAME)
+        reason = _agrees(free, model, sample, reference)
+        if reason is None:
+            way = free
+        else:
+            inner.set_attn_implementation(padding_attention)
+            reasons.append(f"rows are padded to the longest of a micro batch, which is slower: {reason}")
+    else:
+        reasons.append("rows are padded and all logits are computed, which is slower: the model's output head is unusual")
+    model.train(was_training)
+    log.info("forward pass: padding free %s, logits at targets only %s", way.padding_free, way.own_head)
+    return way, reasons
+
+
+def _logits(way: ForwardPass, model: nn.Module, rows: list[Any]) -> Tensor:
+    """Logits at the targets, [n, vocabulary]."""
+    device = next(model.parameters()).device
+    batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in way.collate(rows).items()}
+    with way.evaluating(model, batch):
+        hidden, _ = way.targets(model, batch)
+        return head_logits(hidden, *way.head(model))
+
+
+def _agrees(way: ForwardPass, model: nn.Module, rows: list[Any], reference: Tensor) -> str | None:
+    """None when this way gives the reference logits, else the reason why it cannot be used."""
+    try:
+        logits = _logits(way, model, rows)
+    except attention.NotExpressibleError as error:
+        return str(error)
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        log.info("the model cannot be run this way", exc_info=True)
+        return f"the model does not accept it ({type(error).__name__})"
+    if logits.shape != reference.shape:
+        return "the model gives logits of another shape"
+    difference = float((logits - reference).norm() / reference.norm().clamp_min(1e-9))
+    dtype = way.autocast or next(model.parameters()).dtype
+    limit = TOLERANCE.get(dtype, 1e-3)
+    return None if difference <= limit else f"its results differ by {difference:.1e}, more than {limit:.0e}"
+
+
+@contextmanager
+def generating(way: ForwardPass, model: nn.Module) -> Iterator[None]:
+    """The model's own attention and cache, for generation; what training needs is restored at the end."""
+    inner = causal_model(model)
+    was_training, use_cache = model.training, inner.config.use_cache
+    model.eval()
+    inner.config.use_cache = True
+    inner.set_attn_implementation(way.padding_attention)
+    try:
+        yield
+    finally:
+        inner.config.use_cache = use_cache
+        if way.padding_free:
+            inner.set_attn_implementation(attention.NAME)
+        model.train(was_training)

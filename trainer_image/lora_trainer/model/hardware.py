@@ -1,0 +1,68 @@
+"""What the machine offers: device, number format, memory, processors."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lora_contract.names import ENV_ALLOW_CPU
+from lora_trainer.errors import unsupported
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where and in which number format the model computes."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether a CUDA device is used."""
+        return self.device.type == "cuda"
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """Format that matrix products of the adapter are done in; None: that of its weights."""
+        return self.dtype if self.is_cuda else None
+
+
+def detect(gpus: int) -> Hardware:
+    """The first CUDA device with bfloat16, or float16 where it has none; with `gpus` 0 the CPU with float32.
+
+    float32 on the CPU: most CPUs compute bfloat16 slower, and results are the same from run to run.
+
+    Raises:
+        TrainerError: 78, there is no CUDA device though the pod was given GPUs, and the CPU is not allowed.
+    """
+    if gpus == 0:
+        return Hardware(torch.device("cpu"), torch.float32)
+    if not torch.cuda.is_available():
+        if os.environ.get(ENV_ALLOW_CPU) == "1":
+            return Hardware(torch.device("cpu"), torch.float32)
+        raise unsupported(
+            f"the pod was given {gpus} GPU but CUDA finds none",
+            param="spec.compute.gpus",
+            hint="Check the node's driver and device plugin, or set compute.gpus: 0 to train on the CPU.",
+        )
+    dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return Hardware(torch.device("cuda", 0), dtype)
+
+
+def free_memory(hardware: Hardware) -> int:
+    """Bytes that may still be taken on the device; for the CPU within the limit of the container."""
+    if hardware.is_cuda:
+        return int(torch.cuda.mem_get_info(hardware.device)[0])
+    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1]) * 1024
+    limit, used = _CGROUP / "memory.max", _CGROUP / "memory.current"
+    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdigit():
+        available = min(available, int(text) - int(used.read_text()))
+    return max(available, 0)

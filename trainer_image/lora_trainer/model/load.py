@@ -1,0 +1,112 @@
+"""The frozen base model, quantised as the spec says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
+
+from lora_contract.spec import QuantizationSpec
+from lora_trainer.errors import unsupported
+from lora_trainer.model.hardware import Hardware, free_memory
+
+log = logging.getLogger(__name__)
+
+#: Share of the free memory that a base model expanded to float32 may take on the CPU.
+_EXPANDED_SHARE = 0.5
+
+
+def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) -> PreTrainedModel:
+    """The base model, frozen, on its device. Only safetensors are read and no code of the model's repository is run.
+
+    On the CPU the 4-bit values are computed once and, where memory allows, kept as float32: the same values as
+    decoding them at every step, several times faster.
+
+    Raises:
+        TrainerError: 78, the architecture is not known to transformers or cannot be quantised so.
+    """
+    four_bit = quantization.type in ("nf4", "fp4")
+    expanded = four_bit and not hardware.is_cuda and _fits_expanded(path)
+    options: dict[str, Any] = {"dtype": hardware.dtype, "local_files_only": True, "use_safetensors": True}
+    if quantization.type != "none" and not expanded:
+        options["quantization_config"] = _bitsandbytes(quantization, hardware)
+    if hardware.is_cuda:
+        options["device_map"] = {"": hardware.device.index}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, trust_remote_code=False, **options)
+    except (ValueError, KeyError, ImportError) as error:
+        raise unsupported(
+            f"transformers cannot load the model: {error}",
+            param="spec.model.id",
+            hint="Choose a causal language model whose architecture is part of transformers.",
+        ) from error
+    model.requires_grad_(False)
+    _refuse_fused_experts(model, quantization)
+    if expanded:
+        round_to_four_bit(model, quantization)
+    elif four_bit and not hardware.is_cuda:
+        _keep_autograd_on_cpu(model)
+    return model
+
+
+def _bitsandbytes(quantization: QuantizationSpec, hardware: Hardware) -> BitsAndBytesConfig:
+    if quantization.type == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=quantization.type,
+        bnb_4bit_use_double_quant=quantization.double_quant,
+        bnb_4bit_compute_dtype=hardware.dtype,
+    )
+
+
+def _fits_expanded(path: Path) -> bool:
+    """Whether the model in float32 fits the CPU's memory; weights on disk have 2 bytes each, rarely 4."""
+    on_disk = sum(file.stat().st_size for file in path.glob("*.safetensors"))
+    return 2 * on_disk <= _EXPANDED_SHARE * free_memory(Hardware(torch.device("cpu"), torch.float32))
+
+
+def quantizable(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:
+    """Every linear layer but the output head: what bitsandbytes quantises."""
+    head = model.get_output_embeddings()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and module is not head:
+            yield name, module
+
+
+@torch.no_grad()
+def round_to_four_bit(model: PreTrainedModel, quantization: QuantizationSpec) -> None:
+    """Replace each weight of the linear layers by the value that its 4-bit code stands for."""
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit  # noqa: PLC0415 - slow to import
+
+    for _, layer in quantizable(model):
+        code, state = quantize_4bit(
+            layer.weight.data, compress_statistics=quantization.double_quant, quant_type=quantization.type
+        )
+        layer.weight.data.copy_(dequantize_4bit(code, state))
+
+
+def _keep_autograd_on_cpu(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from repacking weights in evaluation: afterwards its CPU kernels give wrong gradients."""
+    import bitsandbytes  # noqa: PLC0415 - slow to import
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _refuse_fused_experts(model: PreTrainedModel, quantization: QuantizationSpec) -> None:
+    """Experts fused into one tensor stay unquantised, so a 4-bit mixture needs about the memory of a 16-bit one."""
+    config = model.config.get_text_config()
+    experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None) or 0
+    if quantization.type != "none" and experts > 1:
+        raise unsupported(
+            f"the model is a mixture of {experts} experts, whose weights bitsandbytes does not quantise",
+            param="spec.quantization.type",
+            hint="Set quantization.type: none, or choose a dense model.",
+        )

@@ -1,0 +1,59 @@
+"""SIGTERM: at once where nothing would be lost, else at the end of the step. Imports nothing heavy.
+
+Process 1 of a container ignores SIGTERM unless a handler is installed, so this comes before any slow import.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequested(BaseException):  # noqa: N818 - not an error, like KeyboardInterrupt
+    """The process was asked to stop; not an `Exception`, so nothing handles it on the way but the entry point."""
+
+
+class _State:
+    requested = False
+    deferred = False
+
+
+def install() -> None:
+    """Handle SIGTERM and SIGINT from now on."""
+    for number in _SIGNALS:
+        signal.signal(number, _handle)
+
+
+def _handle(_number: int, _frame: FrameType | None) -> None:
+    _State.requested = True
+    if not _State.deferred:
+        raise StopRequested
+
+
+def requested() -> bool:
+    """Whether the process was asked to stop."""
+    return _State.requested
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Inside, a signal only sets the flag, and the code looks at `requested` itself."""
+    _State.deferred = True
+    try:
+        yield
+    finally:
+        _State.deferred = False
+
+
+def check() -> None:
+    """Stop here if asked to.
+
+    Raises:
+        StopRequested: the process was asked to stop.
+    """
+    if _State.requested:
+        raise StopRequested

@@ -1,0 +1,99 @@
+"""The tokenised rows in memory, and the order in which they are trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lora_trainer.model.batch import Row
+
+
+class Rows(Dataset[Row]):
+    """Rows of one Parquet file of `lora_trainer.data.prepared`: 5 bytes a token in memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file."""
+        table = pq.read_table(path)
+        self.offsets, ids = _flat(table["input_ids"])
+        self.input_ids = ids.to_numpy(zero_copy_only=False)
+        self.targets = _flat(table["targets"])[1].to_numpy(zero_copy_only=False)
+        names = set(table.column_names)
+        self.prompts: list[list[int]] = table["prompt_ids"].to_pylist() if "prompt_ids" in names else []
+        self.references: list[str] = table["reference"].to_pylist() if "reference" in names else []
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> Row:
+        part = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+        return Row(self.input_ids[part], self.targets[part])
+
+    @property
+    def lengths(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Tokens of each row."""
+        return np.diff(self.offsets)
+
+
+def _flat(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, np.dtype[np.int64]], pa.Array]:
+    """Offsets [rows + 1] and values of a list column."""
+    array = pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
+    lengths = array.value_lengths().to_numpy(zero_copy_only=False)
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), array.flatten()
+
+
+class EffectiveBatches(Sampler[list[int]]):
+    """Micro batches of shuffled rows: each run of `accumulation` of them is one effective batch.
+
+    Which rows make an effective batch depends on seed and epoch alone, not on the micro batch size. Every row comes
+    once an epoch; the last effective batch of an epoch may be smaller. With `lengths` the rows of an effective batch
+    are sorted, so rows of like length are padded together.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        effective_batch_size: int,
+        micro_batch_size: int,
+        seed: int,
+        lengths: Sequence[int] | np.ndarray[Any, Any] | None = None,
+    ) -> None:
+        """`count` rows, `effective_batch_size` a multiple of `micro_batch_size`."""
+        self.count = count
+        self.effective = effective_batch_size
+        self.micro = micro_batch_size
+        self.seed = seed
+        self.lengths = lengths
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.count, self.effective)
+        return full * (self.effective // self.micro) + -(-rest // self.micro)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        for start in range(0, self.count, self.effective):
+            chosen = order[start : start + self.effective].tolist()
+            if self.lengths is not None:
+                lengths = self.lengths
+                chosen.sort(key=lambda index: (-int(lengths[index]), index))
+            for first in range(0, len(chosen), self.micro):
+                yield chosen[first : first + self.micro]
+
+
+class EpochLoader(DataLoader[Any]):
+    """A loader that hands the epoch on to its batches."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]

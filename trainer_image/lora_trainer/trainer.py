@@ -1,0 +1,154 @@
+"""transformers.Trainer with our batches, our loss, our evaluation, and guards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from lora_contract.exit_codes import ExitCode
+from lora_trainer.errors import TrainerError, bad_config
+from lora_trainer.evaluate import measure
+from lora_trainer.model.batch import IGNORED
+from lora_trainer.model.forward import ForwardPass
+from lora_trainer.train.rows import EffectiveBatches, EpochLoader, Rows
+
+#: With float16 the loss scale starts too high on purpose; this many skipped steps in a row are no longer the start.
+_SKIPPED_STEPS_ALLOWED = 20
+
+
+class LoraTrainer(Trainer):
+    """Trains one adapter. Losses are sums over target tokens divided by the targets of the effective batch."""
+
+    def __init__(
+        self,
+        *,
+        model: PeftModel,
+        args: TrainingArguments,
+        way: ForwardPass,
+        train_rows: Rows,
+        validation_rows: Rows | None,
+        effective_batch_size: int,
+        callbacks: list[TrainerCallback],
+        alive: Callable[[], None],
+    ) -> None:
+        """`alive` is called before every batch of an evaluation."""
+        self.way = way
+        self.effective_batch_size = effective_batch_size
+        self.tokens_trained = 0
+        self._alive = alive
+        self._skipped = 0
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_rows,
+            eval_dataset=validation_rows,
+            data_collator=way.collate,
+            callbacks=callbacks,
+        )
+        self.loss_is_scaled_for_ga = True
+
+    def get_train_dataloader(self) -> EpochLoader:
+        """Micro batches of effective batches that do not depend on the micro batch size."""
+        rows: Rows = self.train_dataset
+        return EpochLoader(
+            rows,
+            batch_sampler=EffectiveBatches(
+                len(rows),
+                effective_batch_size=self.effective_batch_size,
+                micro_batch_size=self.args.per_device_train_batch_size,
+                seed=self.args.seed,
+                lengths=None if self.way.padding_free else rows.lengths,
+            ),
+            collate_fn=self.way.collate,
+            pin_memory=self.args.dataloader_pin_memory,
+            # A loader draws from its generator; the global one would make a resumed run differ.
+            generator=torch.Generator().manual_seed(self.args.seed),
+        )
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | None:
+        """Target tokens of the effective batch."""
+        if not batch_samples:
+            return None
+        return torch.stack([(batch["labels"][:, 1:] != IGNORED).sum() for batch in batch_samples]).sum().to(device)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """This micro batch's share of the mean loss of the effective batch."""
+        self.tokens_trained += count_tokens(inputs)
+        return self.way.loss_sum(model, inputs) / num_items_in_batch
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> float:
+        """The gradient norm, checked before the optimiser uses the gradients."""
+        norm = float(super()._get_grad_norm(model, grad_norm))
+        step = self.state.global_step + 1
+        if math.isfinite(norm):
+            self._skipped = 0
+        else:
+            self._skipped += 1
+            if not self.args.fp16 or self._skipped > _SKIPPED_STEPS_ALLOWED:
+                raise not_finite("gradient", step)
+        if self.state.global_step == 0 and norm == 0.0:
+            raise bad_config(
+                "the adapter gets no gradient: nothing would be learned",
+                param="spec.lora.targetModules",
+                hint="Choose modules that take part in the forward pass, for instance all-linear.",
+            )
+        return norm
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """One micro batch; its loss must be finite.
+
+        Raises:
+            TrainerError: 81, the loss is not finite.
+        """
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise not_finite("loss", self.state.global_step + 1)
+        return loss
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Loss and token accuracy over all target tokens of the validation rows, whatever the batch size."""
+        rows: Rows = self.eval_dataset
+        losses = measure(self.way, self.model, [rows[i] for i in range(len(rows))], alive=self._alive)
+        metrics = {f"{metric_key_prefix}_loss": losses.loss, f"{metric_key_prefix}_token_accuracy": losses.accuracy}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """The adapter alone, as safetensors: no pickled arguments, no model card."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+
+
+def count_tokens(batch: Mapping[str, Any]) -> int:
+    """Tokens of a batch without padding."""
+    mask = batch.get("attention_mask")
+    return int(batch["input_ids"].numel() if mask is None else mask.sum())
+
+
+def not_finite(what: str, step: int) -> TrainerError:
+    """The error for a loss or gradient that is not a number."""
+    return TrainerError(
+        ExitCode.LOSS_NOT_FINITE,
+        f"the {what} at step {step} is not finite",
+        param="spec.training.learningRate",
+        hint="Lower training.learningRate (a tenth is a good next try), or set training.maxGradNorm to 1.",
+    )
