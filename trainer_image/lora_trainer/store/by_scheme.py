@@ -63,6 +63,16 @@ class StoreByScheme:
         """See `Store.upload`."""
         self._for(uri).upload(path, uri, sha256=sha256)
 
+    def replace(
+        self, uri: str, content: bytes, expected: ObjectInfo, *, content_type: str = "application/octet-stream"
+    ) -> bool:
+        """See `Store.replace`."""
+        return self._for(uri).replace(uri, content, expected, content_type=content_type)
+
+    def upload_if(self, path: Path, uri: str, expected: ObjectInfo | None, *, sha256: str | None = None) -> bool:
+        """See `Store.upload_if`."""
+        return self._for(uri).upload_if(path, uri, expected, sha256=sha256)
+
     def delete(self, prefix: str) -> None:
         """See `Store.delete`."""
         self._for(prefix).delete(prefix)

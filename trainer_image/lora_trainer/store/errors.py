@@ -30,8 +30,8 @@ CLIENT_ERRORS = (BotoCoreError, ClientError, Boto3Error, S3DownloadFailedError, 
 _TRANSIENT_CODES = frozenset(
     {
         "BadDigest",  # the bytes were damaged on the way
+        "ConditionalRequestConflict",  # another PUT of the same key was under way
         "InternalError",
-        "NoSuchUpload",  # a multipart upload was cleaned up under us: start it again
         "OperationAborted",
         "RequestTimeout",
         "RequestTimeoutException",
@@ -115,8 +115,13 @@ def is_missing(error: BaseException) -> bool:
 
 
 def is_taken(error: BaseException) -> bool:
-    """Whether a conditional PUT found an object, or lost against a PUT at the same time."""
-    return status_of(error) in (409, 412) or code_of(error) in ("PreconditionFailed", "ConditionalRequestConflict")
+    """Whether the condition of a PUT did not hold: there is another object than expected."""
+    return status_of(error) == 412
+
+
+def is_aborted(error: BaseException) -> bool:
+    """Whether a multipart upload is gone: aborted by another process, or completed before."""
+    return code_of(error) == "NoSuchUpload"
 
 
 def unwrap(error: BaseException) -> BaseException:
@@ -145,6 +150,8 @@ def translate(error: BaseException, uri: str) -> TrainerError:
     refused = _refused(error, uri)
     if refused is not None:
         return refused
+    if is_aborted(error):
+        return TrainerError(ExitCode.UNAVAILABLE, f"another process aborted the upload of {uri}")
     if is_missing(error):
         return missing(uri, bucket=code == "NoSuchBucket")
     if code in _OTHER_REGION_CODES:

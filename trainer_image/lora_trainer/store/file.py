@@ -76,6 +76,22 @@ class FileStore:
             _copy(source, partial)
             partial.replace(_path(uri))
 
+    def replace(
+        self, uri: str, content: bytes, expected: ObjectInfo, *, content_type: str = "application/octet-stream"
+    ) -> bool:
+        """See `Store.replace`. One process at a time: files know no conditional replacement."""
+        if self.info(uri) != expected:
+            return False
+        self.write(uri, content)
+        return True
+
+    def upload_if(self, path: Path, uri: str, expected: ObjectInfo | None, *, sha256: str | None = None) -> bool:
+        """See `Store.upload_if`. One process at a time, as `replace`."""
+        if self.info(uri) != expected:
+            return False
+        self.upload(path, uri)
+        return True
+
     def delete(self, prefix: str) -> None:
         """See `Store.delete`."""
         path = _path(prefix)

@@ -48,6 +48,14 @@ class Store(Protocol):
     def upload(self, path: Path, uri: str, *, sha256: str | None = None) -> None:
         """Put a file, in parts where it is large; nothing unfinished stays behind on failure."""
 
+    def replace(
+        self, uri: str, content: bytes, expected: ObjectInfo, *, content_type: str = "application/octet-stream"
+    ) -> bool:
+        """Put a small object only if the one there is still `expected`; False when it is not."""
+
+    def upload_if(self, path: Path, uri: str, expected: ObjectInfo | None, *, sha256: str | None = None) -> bool:
+        """Put a file only if the object there is still `expected` (None: nothing); False when it is not."""
+
     def delete(self, prefix: str) -> None:
         """Delete the object at a prefix and all below it, unfinished uploads too; nothing there is not an error."""
 

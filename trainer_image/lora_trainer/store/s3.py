@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import logging
 import os
@@ -16,10 +15,12 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from lora_contract.names import ENV_S3_ENDPOINT
 
+from lora_trainer.digests import sha256_of
 from lora_trainer.store import errors
 from lora_trainer.store.protocol import ObjectInfo
 from lora_trainer.store.retry import Retries
 from lora_trainer.store.stream import ResumingStream
+from lora_trainer.store.upload import Uploader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -77,9 +78,9 @@ class S3Store:
         """`part_bytes`: files larger than this go up in parts of this size (S3 wants at least 5 MiB)."""
         self._make_client = make_client
         self._client = make_client()
-        self._part_bytes = part_bytes
         self._transfer = TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes)
         self._retries = Retries(unavailable_budget_seconds, renew_credentials=self._renew)
+        self._uploader = Uploader(lambda: self._client, self._retries, part_bytes)
 
     def _renew(self) -> None:
         self._client = self._make_client()
@@ -152,7 +153,17 @@ class S3Store:
         self._call(lambda: self._put(uri, content, content_type), uri)
 
     def create(self, uri: str, content: bytes, *, content_type: str = "application/octet-stream") -> bool:
-        """See `Store.create`.
+        """See `Store.create`."""
+        return self._put_if(uri, content, content_type, IfNoneMatch="*")
+
+    def replace(
+        self, uri: str, content: bytes, expected: ObjectInfo, *, content_type: str = "application/octet-stream"
+    ) -> bool:
+        """See `Store.replace`."""
+        return self._put_if(uri, content, content_type, IfMatch=expected.etag)
+
+    def _put_if(self, uri: str, content: bytes, content_type: str, **guard: str) -> bool:
+        """A guarded PUT.
 
         An answer may be lost after the object was stored; the next try then finds "something there" that is our own.
         So a refusal after a failed try is decided by what is there: our content means that we won.
@@ -162,17 +173,13 @@ class S3Store:
         def put() -> None:
             nonlocal tries
             tries += 1
-            self._put(uri, content, content_type, IfNoneMatch="*")
+            self._put(uri, content, content_type, **guard)
 
-        while True:
-            try:
-                self._retries.call(put, uri, handled=errors.is_taken)
-            except errors.CLIENT_ERRORS as error:
-                there = self.read_if_exists(uri)
-                if there is None and errors.status_of(error) == 409:
-                    continue  # another writer was at it and did not finish
-                return tries > 1 and there == content
-            return True
+        try:
+            self._retries.call(put, uri, handled=errors.is_taken)
+        except errors.CLIENT_ERRORS:
+            return tries > 1 and self.read_if_exists(uri) == content
+        return True
 
     def _put(self, uri: str, content: bytes, content_type: str, **guard: Any) -> None:
         bucket, key = split(uri)
@@ -181,20 +188,13 @@ class S3Store:
         )
 
     def upload(self, path: Path, uri: str, *, sha256: str | None = None) -> None:
-        """See `Store.upload`. With `sha256` (hexadecimal) the server refuses a small file that has another."""
-        bucket, key = split(uri)
-        if sha256 is not None and path.stat().st_size < self._part_bytes:
-            checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
-            self._call(lambda: self._put_file(path, bucket, key, checksum), uri)
-            return
-        extra = {"ChecksumAlgorithm": "SHA256"}
-        self._call(
-            lambda: self._client.upload_file(str(path), bucket, key, ExtraArgs=extra, Config=self._transfer), uri
-        )
+        """See `Store.upload`."""
+        self._uploader.put(path, *split(uri), sha256 or sha256_of(path), {})
 
-    def _put_file(self, path: Path, bucket: str, key: str, checksum: str) -> None:
-        with path.open("rb") as body:
-            self._client.put_object(Bucket=bucket, Key=key, Body=body, ChecksumSHA256=checksum)
+    def upload_if(self, path: Path, uri: str, expected: ObjectInfo | None, *, sha256: str | None = None) -> bool:
+        """See `Store.upload_if`."""
+        guard = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected.etag}
+        return self._uploader.put(path, *split(uri), sha256 or sha256_of(path), guard)
 
     def delete(self, prefix: str) -> None:
         """See `Store.delete`. Unfinished multipart uploads below the prefix go too."""

@@ -1,0 +1,9 @@
+"""Publication: readers see nothing or everything, and the first of several publishers wins."""
+
+from __future__ import annotations
+
+from lora_trainer.publish.manifest import Manifest, Provenance
+from lora_trainer.publish.publisher import clean_up, publish
+from lora_trainer.publish.reader import find_published
+
+__all__ = ["Manifest", "Provenance", "clean_up", "find_published", "publish"]

@@ -1,0 +1,69 @@
+"""What stands in manifest.json and in the pointer of an identity."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from lora_contract.base import StatusModel
+from lora_contract.identity import RECIPE_VERSION
+from lora_contract.layout import MANIFEST, REPORT
+from lora_contract.status import ArtifactStatus, MetricsStatus
+from pydantic import Field
+
+from lora_trainer.digests import FileDigest
+
+
+class Provenance(StatusModel):
+    """Where an adapter comes from and how good it is: everything in the manifest but the files."""
+
+    run_id: str = Field(description="Identity of the result.")
+    spec_hash: str = Field(description="Hash of the training-relevant spec.")
+    recipe_version: int = Field(RECIPE_VERSION, description="Version of the recipe.")
+    base_model: str = Field(description="Name of the base model to serve it on.")
+    model_commit: str = Field(description="Commit, or digest of the files, of the base model.")
+    dataset_digest: str = Field(description="sha256 over the content of the dataset.")
+    required_max_lora_rank: int = Field(description="Rank the server must allow.")
+    metrics: MetricsStatus | None = Field(None, description="Losses.")
+    gate_failed: str | None = Field(None, description="The limit that the adapter missed, in words.")
+    warnings: list[str] = Field([], description="Things to know that did not stop the run.")
+    created_at: str = Field(description="When it was published, RFC 3339.")
+
+
+class Manifest(Provenance):
+    """manifest.json: the commit marker of a published adapter."""
+
+    version: Literal[1] = 1
+    files: dict[str, FileDigest] = Field(description="Every other file of the folder by name.")
+
+    def encoded(self) -> bytes:
+        """The bytes of manifest.json."""
+        return self.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode()
+
+    def artifact(self, prefix: str, content: bytes) -> ArtifactStatus:
+        """What the status says of the adapter below `prefix`; `content` is manifest.json as stored."""
+        return ArtifactStatus(
+            uri=prefix,
+            manifest_digest=hashlib.sha256(content).hexdigest(),
+            size_bytes=sum(file.size for file in self.files.values()) + len(content),
+            base_model=self.base_model,
+            required_max_lora_rank=self.required_max_lora_rank,
+            report_uri=f"{prefix}/{REPORT}" if REPORT in self.files else None,
+        )
+
+
+class Pointer(StatusModel):
+    """From an identity to its published manifest."""
+
+    version: Literal[1] = 1
+    manifest: str = Field(description="Address of manifest.json.")
+    sha256: str = Field(description="sha256 of manifest.json.")
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of the adapter's files."""
+        return self.manifest.removesuffix(f"/{MANIFEST}")
+
+    def encoded(self) -> bytes:
+        """The bytes of the pointer."""
+        return self.model_dump_json(by_alias=True).encode()
