@@ -215,6 +215,7 @@ def run(spec: LoRAFineTuneSpec, dataset: Dataset, template: ChatTemplate, into: 
     profile = DataProfile(
         format=str(checker.shape),
         ignored_columns=checker.ignored_columns,
+        rows_read=checker.rows_read,
         duplicate_rows=checker.duplicates,
         bad_rows=checker.bad_rows,
         bad_row_examples=checker.bad_examples,

@@ -40,7 +40,6 @@ class FileProfile(StatusModel):
     split: str = Field(description="dataset (to be split), validation or test.")
     sha256: str = Field(description="Digest of the stored bytes.")
     size_bytes: int = Field(description="Stored size in bytes.")
-    rows: int = Field(0, description="Rows read.")
 
 
 class DataProfile(StatusModel):
@@ -49,6 +48,7 @@ class DataProfile(StatusModel):
     format: str = Field(description="Shape of the rows with the columns that were read.")
     ignored_columns: list[str] = Field([], description="Columns that were not read.")
     files: list[FileProfile] = Field([], description="Files in the order in which they were read.")
+    rows_read: dict[str, int] = Field({}, description="Rows read by name of the file, bad and repeated ones included.")
     rows: dict[str, int] = Field({}, description="Rows by split: train, validation, test.")
     tokens: int = Field(0, description="Tokens of the training rows.")
     target_tokens: int = Field(0, description="Of these, tokens that count for the loss.")

@@ -1,1 +1,7 @@
-"""The files of a base model: where they come from, what they say; imports no torch."""
+"""A base model's files on this machine; imports no torch."""
+
+from __future__ import annotations
+
+from lora_trainer.model_files.staging import StagedModel, read_tensors, stage
+
+__all__ = ["StagedModel", "read_tensors", "stage"]

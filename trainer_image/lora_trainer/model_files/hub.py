@@ -1,0 +1,127 @@
+"""A base model on the Hugging Face Hub. No code of a repository is ever fetched."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+from huggingface_hub import HfApi, HfFileSystem
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from lora_contract.exit_codes import ExitCode
+
+from lora_trainer.errors import TrainerError
+from lora_trainer.model_files.source import ModelFile
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 15.0
+_TRANSIENT = (HTTPError, OSError)
+
+
+class HubSource:
+    """One revision of a repository. The token comes from the environment (HF_TOKEN)."""
+
+    def __init__(self, model: str, revision: str | None, budget_seconds: float) -> None:
+        """`revision` None takes what the Hub serves now; `budget_seconds` is how long the Hub may be away."""
+        self._model = model
+        self._revision = revision
+        self._budget = budget_seconds
+        self._api = HfApi()
+
+    @cached_property
+    def _info(self) -> Any:
+        return self._patiently(lambda: self._api.model_info(self._model, revision=self._revision, files_metadata=True))
+
+    def files(self) -> tuple[ModelFile, ...]:
+        """See `ModelSource.files`."""
+        return tuple(
+            ModelFile(sibling.rfilename, sibling.size or 0, sibling.lfs.sha256 if sibling.lfs else None)
+            for sibling in self._info.siblings or []
+            if "/" not in sibling.rfilename
+        )
+
+    def commit(self) -> str | None:
+        """See `ModelSource.commit`."""
+        return str(self._info.sha)
+
+    def key(self) -> str:
+        """See `ModelSource.key`."""
+        return f"{self._model.replace('/', '--')}-{self.commit()}"
+
+    def fetch(self, name: str, folder: Path) -> None:
+        """See `ModelSource.fetch`."""
+        self._patiently(
+            lambda: self._api.hf_hub_download(self._model, name, revision=self.commit(), local_dir=str(folder))
+        )
+
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """See `ModelSource.open`."""
+        path = f"{self._model}@{self.commit()}/{name}"
+        stream = self._patiently(lambda: HfFileSystem().open(path, "rb", block_size=1 << 20))
+        return cast("AbstractContextManager[BinaryIO]", stream)
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """The result of `action`, tried again with jitter while the Hub is away and the budget lasts."""
+        deadline = time.monotonic() + self._budget
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                return action()
+            except _TRANSIENT as error:
+                permanent = self._permanent(error)
+                if permanent is not None:
+                    raise permanent from error
+                left = deadline - time.monotonic()
+                if left <= 0 or isinstance(error, OfflineModeIsEnabled):
+                    raise self._away(error) from error
+                log.warning("the Hub does not answer (%s); trying again", type(error).__name__)
+                time.sleep(min(left, random.uniform(0, wait)))  # noqa: S311 - jitter, not a secret
+                wait = min(_LONGEST_WAIT, wait * 2)
+
+    def _permanent(self, error: Exception) -> TrainerError | None:
+        """The words for an answer that will not change by asking again."""
+        if isinstance(error, GatedRepoError):
+            return self._denied("is gated", "accept its terms on the Hub, and name a Secret with HF_TOKEN")
+        if isinstance(error, RevisionNotFoundError):
+            return self._missing(f"{self._model} has no revision {self._revision}", "spec.model.revision")
+        if isinstance(error, RepositoryNotFoundError):
+            return self._missing(f"the Hub has no model {self._model} (or the token may not see it)", "spec.model.id")
+        status = (
+            error.response.status_code if isinstance(error, HfHubHTTPError) and error.response is not None else None
+        )
+        if status in (401, 403):
+            return self._denied("may not be read with this token", "check HF_TOKEN in the Secret")
+        if status is not None and status < 500 and status not in (408, 429):
+            return self._missing(f"the Hub refuses a file of {self._model} (HTTP status {status})", "spec.model.id")
+        return None
+
+    def _denied(self, problem: str, hint: str) -> TrainerError:
+        message = f"{self._model} {problem}"
+        return TrainerError(ExitCode.ACCESS_DENIED, message, param="spec.model.tokenSecretName", hint=hint)
+
+    def _missing(self, message: str, param: str) -> TrainerError:
+        return TrainerError(ExitCode.INPUT_MISSING, message, param=param, hint="check the name and the revision")
+
+    def _away(self, error: Exception) -> TrainerError:
+        cause = "offline mode is on" if isinstance(error, OfflineModeIsEnabled) else type(error).__name__
+        return TrainerError(
+            ExitCode.UNAVAILABLE,
+            f"the Hub did not serve {self._model} for {self._budget:.0f} s ({cause})",
+            param="spec.model.id",
+            hint="set spec.model.source to a copy in S3 where the cluster cannot reach the Hub",
+        )

@@ -1,0 +1,96 @@
+"""Where a base model's files come from: a prefix of the store, or the Hub (in `hub`)."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.identity import digest
+
+from lora_trainer.errors import TrainerError
+from lora_trainer.store.protocol import Store
+
+PARAM_SOURCE = "spec.model.source"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of a model: name, size in bytes, sha256 where the source states it."""
+
+    name: str
+    size: int
+    sha256: str | None = None
+
+
+class ModelSource(Protocol):
+    """Files of one revision of one model."""
+
+    def files(self) -> tuple[ModelFile, ...]:
+        """The files at the top of the model's folder."""
+
+    def commit(self) -> str | None:
+        """The revision, where the source has one; None: the content of the files is the revision."""
+
+    def key(self) -> str:
+        """Equal for equal content as far as a listing can tell: names the folder in the cache."""
+
+    def fetch(self, name: str, folder: Path) -> None:
+        """Download a file into a folder, under its own name."""
+
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """A stream of a file, to read only a part, or to read without keeping it."""
+
+
+class StoreSource:
+    """A model below a prefix of the store."""
+
+    def __init__(self, store: Store, prefix: str, revision: str | None) -> None:
+        """`revision` is the commit that the user states for the files, if any."""
+        self._store = store
+        self._prefix = prefix.rstrip("/")
+        self._revision = revision
+        self._objects = {
+            info.uri.removeprefix(self._prefix + "/"): info
+            for info in store.list(self._prefix)
+            if "/" not in info.uri.removeprefix(self._prefix + "/")
+        }
+        if not self._objects:
+            raise TrainerError(
+                ExitCode.INPUT_MISSING,
+                f"there is no model at {prefix}",
+                param=PARAM_SOURCE,
+                hint="upload config.json, the *.safetensors and the tokenizer files there, or correct the address",
+            )
+
+    def files(self) -> tuple[ModelFile, ...]:
+        """See `ModelSource.files`."""
+        return tuple(ModelFile(name, info.size) for name, info in self._objects.items())
+
+    def commit(self) -> str | None:
+        """See `ModelSource.commit`."""
+        return self._revision
+
+    def key(self) -> str:
+        """See `ModelSource.key`."""
+        listing = {name: [info.size, info.etag] for name, info in self._objects.items()}
+        return digest({"prefix": self._prefix, "revision": self._revision, "files": listing})
+
+    def fetch(self, name: str, folder: Path) -> None:
+        """See `ModelSource.fetch`."""
+        self._store.download(f"{self._prefix}/{name}", folder / PurePosixPath(name).name)
+
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """See `ModelSource.open`."""
+        return self._store.open(f"{self._prefix}/{name}")
+
+
+def sha256_of_stream(stream: BinaryIO) -> str:
+    """sha256 of all that is left in a stream, 64 hexadecimal digits."""
+    hasher = hashlib.sha256()
+    while chunk := stream.read(1 << 20):
+        hasher.update(chunk)
+    return hasher.hexdigest()

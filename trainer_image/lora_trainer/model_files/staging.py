@@ -1,0 +1,225 @@
+"""Brings a base model to this machine: whole or only its small files, verified, once for all runs of a cache."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.identity import digest
+from lora_contract.names import STAGE_TRAIN
+from lora_contract.order import Order
+
+from lora_trainer.digests import sha256_of
+from lora_trainer.errors import TrainerError, bad_config
+from lora_trainer.model_files import contents
+from lora_trainer.model_files.contents import Tensor
+from lora_trainer.model_files.source import PARAM_SOURCE, ModelFile, ModelSource, StoreSource, sha256_of_stream
+from lora_trainer.store import about
+from lora_trainer.store.protocol import Store
+
+log = logging.getLogger(__name__)
+
+_RECORD = ".staged.json"
+
+
+@dataclass(frozen=True)
+class StagedModel:
+    """The folder with the model's files, and its revision: a commit, or the digest of the files."""
+
+    path: Path
+    commit: str
+
+
+def open_source(order: Order, store: Store) -> ModelSource:
+    """Where the model of this order comes from.
+
+    Raises:
+        TrainerError: there is no such model, or no access to it.
+    """
+    model = order.spec.model
+    if model.source is not None:
+        with about(PARAM_SOURCE):
+            return StoreSource(store, model.source, model.revision)
+    from lora_trainer.model_files.hub import HubSource  # noqa: PLC0415 - its imports take half a second
+
+    planned = order.plan.model_commit if order.plan else None
+    return HubSource(model.id, model.revision or planned, order.unavailable_budget_seconds)
+
+
+def stage(order: Order, store: Store, into: Path, check: Callable[[Path], None] | None = None) -> StagedModel:
+    """The model, staged below the cache or `into`.
+
+    The whole model is staged for training, and wherever there is a cache; otherwise its small files alone. `check`
+    judges the folder with the small files before any weights are read.
+
+    Raises:
+        TrainerError: the model is missing, unusable, not what was prepared for, or `check` refused it.
+    """
+    source = open_source(order, store)
+    with about(PARAM_SOURCE if order.spec.model.source else contents.PARAM_MODEL):
+        contents.check_listing([file.name for file in source.files()], order.spec.model.id)
+        staging = _Staging(source, order.spec.model.id, check or (lambda folder: None))
+        if order.cache is not None:
+            staged = staging.cached(Path(order.cache) / "models")
+        elif order.stage == STAGE_TRAIN:
+            staged = staging.whole(into)
+        else:
+            staged = staging.small(into)
+    planned = order.plan.model_commit if order.plan else None
+    if planned is not None and planned != staged.commit:
+        raise bad_config(
+            f"the files of {order.spec.model.id} changed since the run was prepared",
+            param=PARAM_SOURCE,
+            hint="start a new run: change spec.runToken under updatePolicy Rerun",
+        )
+    return staged
+
+
+def read_tensors(order: Order, store: Store, staged: StagedModel) -> dict[str, Tensor]:
+    """Type and shape of every tensor, from the headers of the staged files, or of the source's.
+
+    Raises:
+        TrainerError: a file is no safetensors file.
+    """
+    model = order.spec.model.id
+    source: ModelSource | None = None
+    tensors: dict[str, Tensor] = {}
+    names = [contents.INDEX] if (staged.path / contents.INDEX).exists() else [contents.SINGLE]
+    if names == [contents.INDEX]:
+        index = contents.read_json(staged.path / contents.INDEX, model)
+        names = sorted(set(index["weight_map"].values()))
+    for name in names:
+        if (staged.path / name).exists():
+            with (staged.path / name).open("rb") as stream:
+                tensors |= contents.read_header(stream, name, model)
+            continue
+        source = source or open_source(order, store)
+        with about(PARAM_SOURCE), source.open(name) as remote:
+            tensors |= contents.read_header(remote, name, model)
+    return tensors
+
+
+class _Staging:
+    def __init__(self, source: ModelSource, model: str, check: Callable[[Path], None]) -> None:
+        self._source = source
+        self._model = model
+        self._check = check
+        self._files = {file.name: file for file in source.files()}
+
+    def small(self, into: Path) -> StagedModel:
+        """Configuration and tokenizer alone; weights are read only where their digest is the revision."""
+        weights = self._fetch_small(into)
+        commit = self._source.commit()
+        if commit is None:
+            digests = self._small_digests(into)
+            for name in weights:
+                with self._source.open(name) as stream:
+                    digests[name] = sha256_of_stream(stream)
+            commit = digest(digests)
+        return StagedModel(into, commit)
+
+    def whole(self, into: Path) -> StagedModel:
+        """Every file that is used, each with the size and digest that the source states."""
+        weights = self._fetch_small(into)
+        for name in weights:
+            log.info("downloading %s (%d MiB)", name, self._files[name].size >> 20)
+            with _space(self._files[name], into):
+                self._source.fetch(name, into)
+        digests = self._small_digests(into)
+        for name in weights:
+            digests[name] = self._verified(into / name, self._files[name])
+        shutil.rmtree(into / ".cache", ignore_errors=True)  # where the Hub's client keeps notes
+        return StagedModel(into, self._source.commit() or digest(digests))
+
+    def cached(self, cache: Path) -> StagedModel:
+        """The model in a cache that runs share; the first run stages it, others wait for it and use it."""
+        folder = cache / self._source.key()
+        with _space(None, cache):
+            cache.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_name(f"{folder.name}.lock")):
+            staged = _recorded(folder)
+            if staged is not None:
+                log.info("using the model in the cache: %s", folder.name)
+                self._check(staged.path)
+                return staged
+            partial = folder.with_name(f"{folder.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.mkdir()
+            commit = self.whole(partial).commit
+            _record(partial, commit)
+            partial.rename(folder)
+        return StagedModel(folder, commit)
+
+    def _fetch_small(self, into: Path) -> list[str]:
+        """Fetch the small files, let them be checked, and tell which files hold the weights."""
+        into.mkdir(parents=True, exist_ok=True)
+        for name in contents.small_files(self._files):
+            with _space(self._files[name], into):
+                self._source.fetch(name, into)
+        self._check(into)
+        return contents.weight_files(into, self._files, self._model)
+
+    def _small_digests(self, folder: Path) -> dict[str, str]:
+        return {name: sha256_of(folder / name) for name in contents.small_files(self._files)}
+
+    def _verified(self, path: Path, file: ModelFile) -> str:
+        found = sha256_of(path)
+        if path.stat().st_size != file.size or (file.sha256 is not None and file.sha256 != found):
+            raise TrainerError(
+                ExitCode.UNAVAILABLE,
+                f"{file.name} of {self._model} arrived damaged: size or sha256 is not what the source states",
+                hint="the run starts again by itself; if it comes back, upload the file again",
+            )
+        return found
+
+
+def _record(folder: Path, commit: str) -> None:
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    (folder / _RECORD).write_text(json.dumps({"commit": commit, "sizes": sizes}))
+
+
+def _recorded(folder: Path) -> StagedModel | None:
+    """The staged model in a folder, if it is whole."""
+    try:
+        record = json.loads((folder / _RECORD).read_text())
+        whole = all((folder / name).stat().st_size == size for name, size in record["sizes"].items())
+        return StagedModel(folder, str(record["commit"])) if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an advisory lock, which ends with the process however it ends."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o664)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _space(file: ModelFile | None, folder: Path) -> Iterator[None]:
+    """Say in words when a volume is full or may not be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        size = f"{file.name} ({file.size >> 20} MiB)" if file else "the model"
+        raise bad_config(
+            f"no room for {size} in {folder}: {error.strerror}",
+            param="spec.model.cache",
+            hint="use a larger volume that the pod may write, or remove models that are not used",
+        ) from error

@@ -1,0 +1,174 @@
+"""The prepare stage: everything that can fail without a GPU fails here, in words; what was done before is found."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from lora_contract import identity, layout
+from lora_contract.layout import RunLayout
+from lora_contract.order import Order
+from lora_contract.report import Report
+from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.status import PlanStatus
+from pydantic import ValidationError
+
+from lora_trainer import model_files
+from lora_trainer.data import chat_template, pipeline, prepared
+from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.profile import DataProfile
+from lora_trainer.prepare import dataset_files, memory, model_check
+from lora_trainer.prepare.access import PARAM_OUTPUT, about, check_output
+from lora_trainer.prepare.dataset_files import FetchedDataset
+from lora_trainer.publish import find_published
+from lora_trainer.store.protocol import Store
+
+log = logging.getLogger(__name__)
+
+_TRUNCATED_SHARE_TO_WARN = 0.05
+
+
+def prepare(order: Order, store: Store) -> Report:
+    """Check access, model and data; tokenise; plan. Or find that it was all done before.
+
+    Raises:
+        TrainerError: with the exit code and words for the user.
+    """
+    check_output(order, store)
+    Path(order.scratch).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="prepare-", dir=order.scratch) as folder:
+        return _Preparation(order, store, Path(folder)).run()
+
+
+class _Preparation:
+    def __init__(self, order: Order, store: Store, folder: Path) -> None:
+        self._order = order
+        self._spec: LoRAFineTuneSpec = order.spec
+        self._store = store
+        self._folder = folder
+
+    def run(self) -> Report:
+        data_folder = self._folder / "data"
+        data_folder.mkdir()
+        data = dataset_files.fetch(self._order, self._store, data_folder)
+        log.info("dataset: %d files, %d bytes", len(data.files), sum(file.size_bytes for file in data.files))
+        with about("spec.model.source", self._order):
+            staged = model_files.stage(self._order, self._store, self._folder / "model", self._check_model)
+        run_id = identity.run_id(
+            spec_hash=identity.spec_hash(self._spec),
+            model_commit=staged.commit,
+            dataset_digest=data.digest,
+            run_token=self._spec.run_token,
+        )
+        run_layout = RunLayout(self._spec.output.uri, run_id)
+        with about(PARAM_OUTPUT, self._order):
+            published = find_published(self._store, run_layout)
+            plan = self._existing_plan(run_layout)
+        if published is not None:
+            log.info("run %s was published before: %s", run_id, published.uri)
+            return Report(stage="prepare", run_id=run_id, plan=plan, adopted=True, artifact=published)
+        if plan is not None:
+            log.info("run %s was prepared before", run_id)
+            return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
+        memory_bytes = self._memory_bytes(staged)
+        profile = pipeline.run(self._spec, data.dataset, self._template, self._output_folder())
+        plan = _plan(self._spec, profile, data, staged.commit, memory_bytes)
+        plan = self._hand_over(run_layout, plan, _with_files(profile, data, _warnings(self._spec, plan)))
+        return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
+
+    def _check_model(self, folder: Path) -> None:
+        """Judge the small files before weights are read."""
+        self._config: dict[str, Any] = model_check.check_config(folder, self._spec)
+        self._template: ChatTemplate = chat_template.load(folder, self._spec.model.id)
+
+    def _memory_bytes(self, staged: model_files.StagedModel) -> int:
+        with about("spec.model.source", self._order):
+            tensors = model_files.read_tensors(self._order, self._store, staged)
+        adapted = model_check.adapted_modules(tensors, self._spec)
+        return memory.estimate(self._spec, self._config, tensors, adapted)
+
+    def _output_folder(self) -> Path:
+        folder = self._folder / "prepared"
+        folder.mkdir()
+        return folder
+
+    def _existing_plan(self, run_layout: RunLayout) -> PlanStatus | None:
+        """The plan of an earlier prepare of the same run, which wrote it last."""
+        raw = self._store.read_if_exists(f"{run_layout.prepared}/{layout.PLAN}")
+        if raw is None or self._store.info(f"{run_layout.prepared}/{prepared.TRAIN}") is None:
+            return None
+        try:
+            return PlanStatus.model_validate_json(raw)
+        except ValidationError:
+            return None
+
+    def _hand_over(self, run_layout: RunLayout, plan: PlanStatus, profile: DataProfile) -> PlanStatus:
+        """Upload the rows, then the plan; where another prepare of the same run was first, its plan holds."""
+        with about(PARAM_OUTPUT, self._order):
+            for path in sorted((self._folder / "prepared").iterdir()):
+                self._store.upload(path, f"{run_layout.prepared}/{path.name}")
+            content = profile.model_dump_json(by_alias=True).encode()
+            self._store.write(f"{run_layout.prepared}/{prepared.PROFILE}", content, content_type="application/json")
+            address = f"{run_layout.prepared}/{layout.PLAN}"
+            content = plan.model_dump_json(by_alias=True, exclude_none=True).encode()
+            if not self._store.create(address, content, content_type="application/json"):
+                plan = self._existing_plan(run_layout) or plan
+                self._store.write(address, content, content_type="application/json")
+        shutil.rmtree(self._folder / "prepared")
+        return plan
+
+
+def total_steps(spec: LoRAFineTuneSpec, rows: int) -> int:
+    """Optimiser steps: as given, or enough for so many passes, a last smaller batch included."""
+    if spec.training.max_steps is not None:
+        return spec.training.max_steps
+    steps_a_pass = math.ceil(rows / spec.training.effective_batch_size)
+    return max(1, math.ceil((spec.training.epochs or 1) * steps_a_pass))
+
+
+def _plan(
+    spec: LoRAFineTuneSpec, profile: DataProfile, data: FetchedDataset, commit: str, memory_bytes: int
+) -> PlanStatus:
+    return PlanStatus(
+        rows=profile.rows["train"],
+        validation_rows=profile.rows["validation"],
+        test_rows=profile.rows["test"],
+        bad_rows=profile.bad_rows,
+        duplicate_rows=profile.duplicate_rows,
+        truncated_rows=profile.truncated_rows,
+        tokens=profile.tokens,
+        target_tokens=profile.target_tokens,
+        total_steps=total_steps(spec, profile.rows["train"]),
+        memory_bytes=memory_bytes,
+        format=profile.format,
+        dataset_digest=data.digest,
+        model_commit=commit,
+    )
+
+
+def _with_files(profile: DataProfile, data: FetchedDataset, warnings: list[str]) -> DataProfile:
+    return profile.model_copy(update={"files": list(data.files), "warnings": warnings})
+
+
+def _warnings(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
+    """What a user should know although nothing is wrong."""
+    warnings = []
+    rows = plan.rows + plan.validation_rows + plan.test_rows
+    if plan.bad_rows:
+        warnings.append(f"{plan.bad_rows} bad rows were left out (dataset.onBadRows: Skip)")
+    if plan.duplicate_rows:
+        warnings.append(f"{plan.duplicate_rows} repeated rows were left out")
+    if plan.truncated_rows > _TRUNCATED_SHARE_TO_WARN * rows:
+        warnings.append(
+            f"{plan.truncated_rows} of {rows} rows were cut at {spec.training.max_length} tokens;"
+            " raise training.maxLength"
+        )
+    if not plan.validation_rows and (spec.dataset.split.validation or spec.dataset.validation_uri):
+        warnings.append("no row fell into the validation split: too few rows; nothing is evaluated during training")
+    if not plan.test_rows and (spec.dataset.split.test or spec.dataset.test_uri):
+        warnings.append("no row fell into the test split: too few rows; base and adapter are not compared")
+    return warnings
