@@ -1,14 +1,41 @@
-"""The one decision of the operator."""
+"""The one decision of the operator. Read it as a table of contents: the first check that has a word has the last."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
+from lora_operator.core.attempts import learn_attempts
+from lora_operator.core.checks import finished, refused, stale_jobs, suspended
+from lora_operator.core.conclude import conclude
 from lora_operator.core.decision import Decision
 from lora_operator.core.observed import Observed
+from lora_operator.core.progress import learn_progress
+from lora_operator.core.results import learn_prepared
+from lora_operator.core.run import begin
+from lora_operator.core.stages import preparing, training
 from lora_operator.settings import Settings
 
 
 def decide(observed: Observed, settings: Settings, now: datetime) -> Decision:
     """What to do about one run, from all that is known of it. Pure: equal arguments give equal decisions."""
-    raise NotImplementedError
+    if observed.finetune.deleting:
+        return Decision(observed.finetune.status)  # ownerReferences clean up
+    run = begin(observed, settings, now)
+    if latched := finished(run):
+        return conclude(run, latched)
+    if refusal := refused(run):
+        return conclude(run, refusal)
+
+    run = learn_attempts(learn_prepared(run))
+    run, progress_wait = learn_progress(run)
+    outcome = suspended(run) or preparing(run) or training(run)
+
+    decision = conclude(run, replace(outcome, actions=(*stale_jobs(run), *outcome.actions)))
+    return replace(decision, requeue_after=soonest(decision.requeue_after, progress_wait))
+
+
+def soonest(*seconds: float | None) -> float | None:
+    """The smallest of the times that are given."""
+    given = [value for value in seconds if value is not None]
+    return min(given, default=None)

@@ -15,6 +15,7 @@ from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import LoRAFineTuneStatus
 from lora_operator.core.pod import Pod, parse_time
 
+KUEUE_QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 KUEUE_JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
 
 
@@ -127,6 +128,8 @@ class Job:
     deleting: bool
     active: int
     failed: int
+    #: LocalQueue of Kueue that the Job waits in; it then decides about `suspended`.
+    queue: str | None
     conditions: tuple[ObjectCondition, ...]
 
     @classmethod
@@ -145,6 +148,7 @@ class Job:
             deleting=bool(metadata.get("deletionTimestamp")),
             active=int(status.get("active") or 0),
             failed=int(status.get("failed") or 0),
+            queue=(metadata.get("labels") or {}).get(KUEUE_QUEUE_LABEL),
             conditions=_conditions(status),
         )
 
@@ -211,7 +215,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class CreateError:
-    """The API server refused to create a Job: HTTP status and its message."""
+    """The API server refused to create a Job (HTTP 4xx, but neither 429 nor our own Job's 409), and its message.
+
+    The caller forgets it once a create succeeds.
+    """
 
     job: str
     code: int

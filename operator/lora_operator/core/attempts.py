@@ -1,0 +1,156 @@
+"""From pods to `status.attempts` and `status.usage`.
+
+An attempt is written when its pod starts and once more when it ends; an ended attempt never changes again, so
+what it adds to the usage is added once.
+"""
+
+from __future__ import annotations
+
+from lora_contract import exit_codes
+from lora_contract.progress import METRIC_FROM_STEP, METRIC_STEP
+from lora_contract.reasons import Reason
+from lora_contract.report import Timing
+from lora_contract.status import MAX_ATTEMPTS, AttemptStatus, LoRAFineTuneStatus, UsageStatus
+from lora_operator.core import limits, queue
+from lora_operator.core.classify import Circumstances, End, end_of, vanished
+from lora_operator.core.observed import Job
+from lora_operator.core.pod import Pod
+from lora_operator.core.run import Run, Stage, format_time, seconds_between
+
+#: The Job ends with the pod, so both are written at once.
+_ENDS_THE_JOB = (exit_codes.ExitCode.DONE, *exit_codes.USER_ERRORS)
+
+
+def learn_attempts(run: Run) -> Run:
+    """The run with what its pods did."""
+    for stage in ("prepare", "train"):
+        run = _close_vanished(_learn_stage(run, stage), stage)
+    return run
+
+
+def awaits_its_job(run: Run, pod: Pod, job: Job | None) -> bool:
+    """Whether a pod's end will end its Job in a moment."""
+    if job is None or job.finished or not pod.finished or pod.exit_code not in _ENDS_THE_JOB:
+        return False
+    return run.since(pod.ended) < limits.JOB_GRACE
+
+
+def circumstances(run: Run, stage: Stage) -> Circumstances:
+    """What goes on around the pods of a stage."""
+    spec, job = run.finetune.spec, run.job(stage)
+    return Circumstances(
+        suspended=spec is not None and spec.suspend,
+        preempted=queue.preempted(run.workload(stage)),
+        job_gone=job is None or job.deleting,
+    )
+
+
+def _learn_stage(run: Run, stage: Stage) -> Run:
+    job = run.job(stage)
+    for pod in run.pods(stage):
+        known = _attempt_of(run.status, pod.name)
+        if known is not None and known.end_time is not None:
+            continue
+        if awaits_its_job(run, pod, job) or not _is_attempt(pod, stage, known):
+            continue
+        attempt = _attempt(run, stage, pod)
+        if attempt.end_time is None and known is not None:
+            continue
+        run = _with_attempt(run, attempt)
+        if stage == "train":
+            run = _with_usage(run, job, attempt, pod)
+    return run
+
+
+def _is_attempt(pod: Pod, stage: Stage, known: AttemptStatus | None) -> bool:
+    """Train pods count once they started; prepare pods only when they failed: less to write, nothing lost."""
+    if stage == "prepare":
+        return pod.exit_code not in (None, exit_codes.ExitCode.DONE) or pod.phase == "Failed"
+    return pod.started is not None or known is not None or pod.phase == "Failed"
+
+
+def _attempt(run: Run, stage: Stage, pod: Pod) -> AttemptStatus:
+    start = format_time(pod.started) if pod.started else None
+    first, last = _steps(run, pod)
+    attempt = AttemptStatus(
+        pod=pod.name, job=pod.job_name, stage=stage, node=pod.node, start_time=start, from_step=first, last_step=last
+    )
+    if not pod.finished:
+        return attempt.model_copy(update={"last_step": None})
+    return _ended(attempt, end_of(pod, circumstances(run, stage)), format_time(pod.ended or run.now))
+
+
+def _ended(attempt: AttemptStatus, end: End, moment: str) -> AttemptStatus:
+    fields = {
+        "end_time": moment,
+        "reason": str(end.reason),
+        "message": end.message or None,
+        "exit_code": end.exit_code,
+    }
+    return attempt.model_copy(update=fields)
+
+
+def _steps(run: Run, pod: Pod) -> tuple[int | None, int | None]:
+    """First and last step of a pod: by its report, else by its progress."""
+    if timing := _timing(pod):
+        return timing.from_step, timing.last_step
+    progress = run.observed.progress
+    if progress is None or progress.pod != pod.name:
+        return None, None
+    first, last = progress.status.number(METRIC_FROM_STEP), progress.status.number(METRIC_STEP)
+    return _whole(first), _whole(last)
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _timing(pod: Pod) -> Timing | None:
+    return pod.report.timing if pod.report else None
+
+
+def _attempt_of(status: LoRAFineTuneStatus, pod: str) -> AttemptStatus | None:
+    return next((attempt for attempt in status.attempts if attempt.pod == pod), None)
+
+
+def _with_attempt(run: Run, attempt: AttemptStatus) -> Run:
+    """Put an attempt in its place, or behind the others; the newest are kept."""
+    attempts = [attempt if known.pod == attempt.pod else known for known in run.status.attempts]
+    if attempt not in attempts:
+        attempts.append(attempt)
+    return run.learned(attempts=attempts[-MAX_ATTEMPTS:])
+
+
+def _with_usage(run: Run, job: Job | None, attempt: AttemptStatus, pod: Pod | None) -> Run:
+    usage = run.status.usage or UsageStatus()
+    changes: dict[str, int] = {}
+    if job is not None and attempt.start_time and not usage.queue_seconds and len(run.status.attempts) == 1:
+        changes["queue_seconds"] = seconds_between(job.created, attempt.start_time)
+    if attempt.end_time is not None:
+        gpus = run.spec.compute.gpus * run.spec.compute.nodes if run.finetune.spec else 0
+        seconds = seconds_between(attempt.start_time, attempt.end_time)
+        changes["gpu_seconds"] = usage.gpu_seconds + gpus * seconds
+        if pod is not None and (timing := _timing(pod)):
+            idle = timing.seconds_before_first_step + timing.seconds_after_last_step
+            changes["gpu_idle_seconds"] = usage.gpu_idle_seconds + min(gpus * seconds, round(gpus * idle))
+            changes["lost_steps"] = usage.lost_steps + timing.lost_steps
+    return run.learned(usage=usage.model_copy(update=changes))
+
+
+def _close_vanished(run: Run, stage: Stage) -> Run:
+    """End the attempts whose pods are gone without a trace, for instance while the operator was away."""
+    seen = {pod.name for pod in run.observed.pods}
+    for attempt in run.status.attempts:
+        if attempt.end_time is None and attempt.stage == stage and attempt.pod not in seen:
+            end = vanished(circumstances(run, stage))
+            job = run.job(stage)
+            if job is not None and job.complete:
+                end = End(Reason.SUCCEEDED, "")
+            closed = _ended(attempt, end, format_time(run.now))
+            progress = run.status.progress
+            if closed.last_step is None and progress is not None:
+                closed = closed.model_copy(update={"last_step": progress.step})
+            run = _with_attempt(run, closed)
+            if stage == "train":
+                run = _with_usage(run, job, closed, None)
+    return run

@@ -1,0 +1,84 @@
+"""Checks that come before the stages: is there anything to do at all?"""
+
+from __future__ import annotations
+
+from lora_contract.reasons import Reason
+from lora_contract.report import shorten
+from lora_contract.status import ConditionType, Phase
+from lora_operator.core.decision import Action, DeleteJob, SetWorkloadActive, SuspendJob
+from lora_operator.core.observed import Job
+from lora_operator.core.pod import parse_time
+from lora_operator.core.run import Kind, Outcome, Run
+
+_MAX_MESSAGE = 1000
+
+
+def finished(run: Run) -> Outcome | None:
+    """The latch: a finished run stays finished, whatever became of its Jobs or of status.phase."""
+    if run.superseded or not run.status.finished:
+        return None
+    failed = run.status.condition(ConditionType.FAILED)
+    phase = Phase.FAILED if failed is not None and failed.status == "True" else Phase.COMPLETE
+    actions, look_again = _clean_up(run)
+    return Outcome(Kind.LATCHED, phase, Reason.PENDING, "", run.status, actions=actions, look_again=look_again)
+
+
+def _clean_up(run: Run) -> tuple[tuple[Action, ...], float | None]:
+    """Delete what still runs at once, the rest after spec.ttlSecondsAfterFinished."""
+    spec = run.finetune.spec
+    ended = parse_time(run.status.completion_time) or run.now
+    left = 0.0 if spec is None else spec.ttl_seconds_after_finished - run.since(ended)
+    jobs = [job for job in run.observed.jobs if not job.deleting]
+    due = [job for job in jobs if not job.finished or (spec is not None and left <= 0)]
+    waiting = spec is not None and left > 0 and len(due) < len(jobs)
+    return tuple(DeleteJob(job.name) for job in due), left if waiting else None
+
+
+def refused(run: Run) -> Outcome | None:
+    """The spec cannot be run as it stands. A change of the spec, or of the platform's settings, ends this."""
+    finetune, settings = run.finetune, run.settings
+    if finetune.spec is None:
+        return _refusal(run, Reason.SPEC_INVALID, "; ".join(finetune.spec_errors))
+    endpoint = finetune.spec.storage.endpoint
+    allowed = {item.rstrip("/") for item in (settings.default_s3_endpoint, *settings.allowed_s3_endpoints) if item}
+    if endpoint is not None and endpoint.rstrip("/") not in allowed:
+        text = (
+            f"spec.storage.endpoint: {endpoint} is not an endpoint that this platform allows"
+            f" ({', '.join(sorted(allowed)) or 'none is'}). Use one of these, or leave the field out."
+        )
+        return _refusal(run, Reason.ENDPOINT_NOT_ALLOWED, text)
+    if finetune.spec.compute.nodes > 1:
+        text = "spec.compute.nodes: training on several nodes is not supported yet. Set compute.nodes: 1."
+        return _refusal(run, Reason.UNSUPPORTED, text)
+    return None
+
+
+def _refusal(run: Run, reason: Reason, message: str) -> Outcome:
+    text = shorten(message, _MAX_MESSAGE)
+    return Outcome(Kind.REFUSED, Phase.FAILED, reason, text, run.status)
+
+
+def suspended(run: Run) -> Outcome | None:
+    """spec.suspend: pods are stopped after a checkpoint; an end that was already reached stands."""
+    job = run.job(run.stage)
+    if not run.spec.suspend or (job is not None and job.finished):
+        return None
+    actions = () if job is None or job.deleting else _pause(run, job)
+    text = "Suspended. Set spec.suspend: false to go on from the last checkpoint."
+    return Outcome(Kind.SUSPENDED, Phase.SUSPENDED, Reason.SUSPENDED, text, run.status, actions=actions)
+
+
+def _pause(run: Run, job: Job) -> tuple[Action, ...]:
+    """A Job in a queue belongs to Kueue: its Workload is switched off, never the Job itself."""
+    if job.queue is None:
+        return () if job.suspended else (SuspendJob(job.name, suspend=True),)
+    workload = run.observed.workload_of(job)
+    if workload is None or not workload.active:
+        return ()
+    return (SetWorkloadActive(workload.name, active=False),)
+
+
+def stale_jobs(run: Run) -> tuple[Action, ...]:
+    """Deletions of Jobs that an earlier run of this resource left."""
+    current = set(run.job_names.values())
+    return tuple(DeleteJob(job.name) for job in run.observed.jobs if job.name not in current and not job.deleting)

@@ -1,0 +1,165 @@
+"""From an outcome to the status with its conditions, and to the Events that tell of the change."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from lora_contract.reasons import Reason
+from lora_contract.report import shorten
+from lora_contract.status import (
+    MAX_MESSAGE_LENGTH,
+    Condition,
+    ConditionType,
+    LoRAFineTuneStatus,
+    PlanStatus,
+)
+from lora_operator.core.decision import Decision, Event
+from lora_operator.core.run import Kind, Outcome, Run, format_time
+
+Fact = tuple[Literal["True", "False", "Unknown"], str, str]
+
+_MAX_MESSAGE = MAX_MESSAGE_LENGTH - 24  # room for the mark of a cut
+#: Outcomes and reasons a person should look at.
+_WARNINGS = {
+    Reason.IMAGE_PULL_FAILED,
+    Reason.UNSCHEDULABLE,
+    Reason.SECRET_MISSING,
+    Reason.VOLUME_MISSING,
+    Reason.SERVICE_ACCOUNT_MISSING,
+    Reason.ADMISSION_DENIED,
+    Reason.QUOTA_EXCEEDED,
+    Reason.PREEMPTED,
+    Reason.EVICTED,
+}
+
+
+def conclude(run: Run, outcome: Outcome) -> Decision:
+    """The decision that an outcome stands for."""
+    status = _latched(run, outcome) if outcome.kind is Kind.LATCHED else _status(run, outcome)
+    events = () if outcome.kind is Kind.LATCHED else (*outcome.events, *_events(run, outcome, status))
+    return Decision(status, outcome.actions, events, outcome.look_again)
+
+
+def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
+    generation = run.finetune.generation
+    fields: dict[str, Any] = {
+        "observed_generation": generation,
+        "phase": outcome.phase,
+        "conditions": _conditions(run, outcome),
+        "error": outcome.error,
+    }
+    if outcome.kind in (Kind.COMPLETE, Kind.FAILED):
+        fields["completion_time"] = format_time(outcome.ended or run.now)
+    return outcome.status.model_copy(update=fields)
+
+
+def _latched(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
+    """The status of a finished run: it takes notice of a changed spec and changes in nothing else."""
+    generation = run.finetune.generation
+    conditions = [c.model_copy(update={"observed_generation": generation}) for c in outcome.status.conditions]
+    fields = {"observed_generation": generation, "phase": outcome.phase, "conditions": conditions}
+    return outcome.status.model_copy(update=fields)
+
+
+def _conditions(run: Run, outcome: Outcome) -> list[Condition]:
+    found = []
+    for kind, (status, reason, message) in _facts(outcome).items():
+        old = run.before.condition(kind)
+        flipped = old is None or old.status != status
+        found.append(
+            Condition(
+                type=kind,
+                status=status,
+                reason=reason,
+                message=shorten(message, _MAX_MESSAGE),
+                last_transition_time=format_time(run.now) if old is None or flipped else old.last_transition_time,
+                observed_generation=run.finetune.generation,
+            )
+        )
+    return found
+
+
+def _facts(outcome: Outcome) -> dict[ConditionType, Fact]:
+    """Every condition, from the outcome alone; nothing is left unsaid, so tools never wait for one."""
+    kind, reason, message = outcome.kind, str(outcome.reason), outcome.message
+
+    def fact(holds: bool, said: str = reason, text: str = "") -> Fact:
+        return ("True" if holds else "False", said, text)
+
+    complete, failed, refused = kind is Kind.COMPLETE, kind is Kind.FAILED, kind is Kind.REFUSED
+    accepted = fact(False, reason, message) if refused else fact(True, Reason.SPEC_ACCEPTED)
+    suspended = kind is Kind.SUSPENDED
+    return {
+        ConditionType.ACCEPTED: accepted,
+        ConditionType.PREPARED: _prepared(outcome),
+        ConditionType.READY: fact(complete, reason, message),
+        ConditionType.RECONCILING: fact(kind is Kind.ACTIVE, reason, message if kind is Kind.ACTIVE else ""),
+        ConditionType.STALLED: fact(failed or refused, reason, message if failed or refused else ""),
+        ConditionType.SUSPENDED: fact(suspended, Reason.SUSPENDED if suspended else Reason.NOT_SUSPENDED),
+        ConditionType.FINISHED: fact(complete or failed, reason, message if complete or failed else ""),
+        ConditionType.COMPLETE: fact(complete, reason, message if complete else ""),
+        ConditionType.FAILED: fact(failed, reason, message if failed else ""),
+    }
+
+
+def _prepared(outcome: Outcome) -> Fact:
+    status = outcome.status
+    if outcome.kind is Kind.COMPLETE and outcome.reason is Reason.ADOPTED_EXISTING_ARTIFACT:
+        return ("True", outcome.reason, "")
+    if status.run_id is not None and status.plan is not None:
+        return ("True", Reason.DATA_PREPARED, plan_in_words(status.plan))
+    if outcome.kind is Kind.ACTIVE:
+        return ("False", Reason.PREPARING, "")
+    return ("False", outcome.reason, "")
+
+
+def plan_in_words(plan: PlanStatus) -> str:
+    """What prepare found, in one sentence."""
+    left_out = [
+        f"{count} {what}"
+        for count, what in (
+            (plan.bad_rows, "bad"),
+            (plan.duplicate_rows, "repeated"),
+        )
+        if count
+    ]
+    text = f"{plan.rows} rows to train on, {plan.validation_rows} to evaluate, {plan.test_rows} to test"
+    text += f"; {' and '.join(left_out)} left out" if left_out else ""
+    text += f"; {plan.truncated_rows} cut at training.maxLength" if plan.truncated_rows else ""
+    return f"{text}; {plan.tokens} tokens, {plan.total_steps} steps."
+
+
+def _events(run: Run, outcome: Outcome, status: LoRAFineTuneStatus) -> list[Event]:
+    """What changed between the status as found and as written; a crash in between repeats an Event at most once."""
+    events = []
+    if run.superseded:
+        text = "A new run begins: runToken or the training spec changed. The earlier artefact stays in S3."
+        events.append(Event("Normal", Reason.RUN_SUPERSEDED, text))
+    if _turned_true(run, status, ConditionType.PREPARED) and status.plan is not None:
+        events.append(Event("Normal", Reason.DATA_PREPARED, plan_in_words(status.plan)))
+    events += _attempt_events(run, outcome, status)
+    ready, old = status.condition(ConditionType.READY), run.before.condition(ConditionType.READY)
+    if ready is not None and (run.superseded or old is None or old.reason != ready.reason):
+        bad = outcome.kind in (Kind.FAILED, Kind.REFUSED) or outcome.reason in _WARNINGS
+        events.append(Event("Warning" if bad else "Normal", ready.reason, ready.message))
+    return events
+
+
+def _turned_true(run: Run, status: LoRAFineTuneStatus, kind: ConditionType) -> bool:
+    new, old = status.condition(kind), run.before.condition(kind)
+    return new is not None and new.status == "True" and (run.superseded or old is None or old.status != "True")
+
+
+def _attempt_events(run: Run, outcome: Outcome, status: LoRAFineTuneStatus) -> list[Event]:
+    told = set() if run.superseded else {a.pod for a in run.before.attempts if a.end_time is not None}
+    events = []
+    for attempt in status.attempts:
+        if attempt.end_time is None or attempt.pod in told or attempt.reason in (None, Reason.SUCCEEDED):
+            continue
+        if outcome.kind is Kind.FAILED and attempt.reason == outcome.reason:
+            continue  # the failure itself is told
+        kind: Literal["Normal", "Warning"] = "Normal" if attempt.reason == Reason.SUSPENDED else "Warning"
+        where = f" at step {attempt.last_step}" if attempt.last_step is not None else ""
+        text = f"{attempt.stage} pod {attempt.pod} ended{where}. {attempt.message or ''}"
+        events.append(Event(kind, attempt.reason or "", text.strip()))
+    return events

@@ -1,0 +1,20 @@
+"""How long the operator waits for what, in seconds."""
+
+#: A pod or Workload this young is not yet in trouble: what it says changes by the moment.
+SETTLE = 3.0
+#: A Job ended: how long its pod's report may take to be seen.
+REPORT_GRACE = 30.0
+#: A pod ended in a way that ends its Job: how long the Job's own word is waited for, to write both at once.
+JOB_GRACE = 10.0
+#: A missing Secret may be on its way (one `kubectl apply` of many files); after this the run fails.
+CONFIG_GRACE = 15.0
+#: Causes that an administrator may remove (image, volume, ServiceAccount, admission): then the run fails.
+WAIT_LIMIT = 600.0
+#: Between two tries to create a Job that was refused, and two readings of a Job's Warning Events.
+RETRY = 15.0
+#: Without a Workload for this long, the queue itself is in trouble.
+QUEUE_GRACE = 30.0
+#: Between two writes of the status for nothing but progress.
+PROGRESS_INTERVAL = 5.0
+#: Times a started train Job may be deleted by somebody before the run fails.
+JOB_DELETIONS = 3

@@ -1,0 +1,173 @@
+"""The pod of a stage: one container that satisfies Pod Security `restricted` and holds no secret of the operator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lora_contract import names
+from lora_contract.order import Order
+from lora_contract.spec import LoRAFineTuneSpec
+from lora_operator.settings import Settings
+
+_USER = 65532
+_TERMINATION_LOG = "/dev/termination-log"
+#: Resource name in the spec that stands for "the GPUs of the platform".
+_DEFAULT_GPU = "nvidia.com/gpu"
+#: Seconds between SIGTERM and SIGKILL: train saves and uploads a checkpoint in them.
+_GRACE_SECONDS = {names.STAGE_PREPARE: 10, names.STAGE_TRAIN: 120}
+
+Json = dict[str, Any]
+
+
+def pod_template(order: Order, settings: Settings, *, labels: Mapping[str, str]) -> Json:
+    """`spec.template` of a stage's Job."""
+    spec = order.spec
+    annotations = dict(settings.pod_annotations)
+    if settings.progress_url and settings.progress_ca:
+        annotations[names.ANNOTATION_PROGRESS_CA] = settings.progress_ca
+    pod: Json = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": _GRACE_SECONDS[order.stage],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "fsGroup": _USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(order, settings)],
+        "volumes": _volumes(order, settings),
+    }
+    if spec.storage.service_account_name:
+        pod["serviceAccountName"] = spec.storage.service_account_name
+    if settings.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    if order.stage == names.STAGE_TRAIN:
+        pod |= _placement(spec)
+    return {"metadata": {"labels": dict(labels), "annotations": annotations}, "spec": pod}
+
+
+def cache_claim(spec: LoRAFineTuneSpec, settings: Settings) -> str:
+    """The claim of the model cache; empty: there is none."""
+    return spec.model.cache.claim_name if spec.model.cache else settings.default_cache_claim
+
+
+def _container(order: Order, settings: Settings) -> Json:
+    prepare = order.stage == names.STAGE_PREPARE
+    return {
+        "name": names.CONTAINER,
+        "image": (prepare and settings.prepare_image) or settings.trainer_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "env": _environment(order, settings),
+        "resources": _prepare_resources(settings) if prepare else _train_resources(order.spec, settings),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": _TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
+        "volumeMounts": _mounts(order, settings),
+    }
+
+
+def _environment(order: Order, settings: Settings) -> list[Json]:
+    values = {
+        names.ENV_ORDER: json.dumps(order.dump(), sort_keys=True, separators=(",", ":")),
+        names.ENV_TERMINATION_LOG: _TERMINATION_LOG,
+        "HOME": names.SCRATCH_PATH,
+        "TMPDIR": names.SCRATCH_PATH,
+    }
+    if endpoint := order.spec.storage.endpoint or settings.default_s3_endpoint:
+        values[names.ENV_S3_ENDPOINT] = endpoint
+    if settings.progress_url:
+        path = names.progress_path(order.namespace, order.name)
+        values[names.ENV_PROGRESS_URL] = settings.progress_url.rstrip("/") + path
+        values[names.ENV_PROGRESS_TOKEN] = names.PROGRESS_TOKEN_FILE
+        if settings.progress_ca:
+            values[names.ENV_PROGRESS_CA] = names.PROGRESS_CA_FILE
+    plain = [{"name": name, "value": value} for name, value in values.items()]
+    return plain + _secret_environment(order.spec)
+
+
+def _secret_environment(spec: LoRAFineTuneSpec) -> list[Json]:
+    """Variables that the kubelet fills from the tenant's Secrets; the operator never sees their values."""
+    variables = []
+    if secret := spec.storage.secret_name:
+        for key in names.STORAGE_SECRET_KEYS:
+            optional = key not in names.STORAGE_SECRET_REQUIRED_KEYS
+            variables.append(_from_secret(key, secret, key, optional=optional))
+        # Credentials are given, so the pod never asks the cloud's metadata service for those of its node.
+        variables.append({"name": "AWS_EC2_METADATA_DISABLED", "value": "true"})
+    if spec.model.token_secret_name:
+        variables.append(_from_secret(names.HUB_TOKEN_KEY, spec.model.token_secret_name, names.HUB_TOKEN_KEY))
+    return variables
+
+
+def _from_secret(variable: str, secret: str, key: str, *, optional: bool = False) -> Json:
+    reference: Json = {"name": secret, "key": key}
+    if optional:
+        reference["optional"] = True
+    return {"name": variable, "valueFrom": {"secretKeyRef": reference}}
+
+
+def _prepare_resources(settings: Settings) -> Json:
+    memory = settings.prepare_memory
+    return {"requests": {"cpu": settings.prepare_cpu, "memory": memory}, "limits": {"memory": memory}}
+
+
+def _train_resources(spec: LoRAFineTuneSpec, settings: Settings) -> Json:
+    compute = spec.compute
+    requests = {"cpu": compute.cpu, "memory": compute.memory}
+    limits = {"memory": compute.memory}
+    if compute.gpus:
+        resource = compute.resource_name
+        gpus = {settings.gpu_resource_name if resource == _DEFAULT_GPU else resource: str(compute.gpus)}
+        requests |= gpus
+        limits |= gpus
+    return {"requests": requests, "limits": limits}
+
+
+def _placement(spec: LoRAFineTuneSpec) -> Json:
+    placement: Json = {}
+    if spec.compute.node_selector:
+        placement["nodeSelector"] = dict(spec.compute.node_selector)
+    if spec.compute.tolerations:
+        placement["tolerations"] = [toleration.dump() for toleration in spec.compute.tolerations]
+    return placement
+
+
+def _volumes(order: Order, settings: Settings) -> list[Json]:
+    volumes: list[Json] = [{"name": "scratch", "emptyDir": {}}]
+    if order.stage == names.STAGE_TRAIN:
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+    if claim := cache_claim(order.spec, settings):
+        volumes.append({"name": "cache", "persistentVolumeClaim": {"claimName": claim}})
+    if settings.progress_url:
+        volumes.append({"name": "progress", "projected": {"sources": _progress_sources(settings)}})
+    return volumes
+
+
+def _progress_sources(settings: Settings) -> list[Json]:
+    token = {"audience": names.PROGRESS_AUDIENCE, "expirationSeconds": 3600, "path": "token"}
+    sources: list[Json] = [{"serviceAccountToken": token}]
+    if settings.progress_ca:
+        field = {"fieldPath": f"metadata.annotations['{names.ANNOTATION_PROGRESS_CA}']"}
+        sources.append({"downwardAPI": {"items": [{"path": "ca.crt", "fieldRef": field}]}})
+    return sources
+
+
+def _mounts(order: Order, settings: Settings) -> list[Json]:
+    mounts: list[Json] = [{"name": "scratch", "mountPath": names.SCRATCH_PATH}]
+    if order.stage == names.STAGE_TRAIN:
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 - shared memory between processes
+    if cache_claim(order.spec, settings):
+        mounts.append({"name": "cache", "mountPath": names.CACHE_PATH})
+    if settings.progress_url:
+        mounts.append({"name": "progress", "mountPath": names.PROGRESS_PATH, "readOnly": True})
+    return mounts

@@ -1,0 +1,150 @@
+"""The end of a stage: what its pod reported, or why there is no result."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from lora_contract.reasons import Reason
+from lora_contract.report import Report, shorten
+from lora_contract.status import ErrorStatus, MetricsStatus, Phase, UsageStatus
+from lora_operator.core import limits
+from lora_operator.core.attempts import circumstances
+from lora_operator.core.classify import End, end_of
+from lora_operator.core.observed import Job
+from lora_operator.core.progress import finished_progress
+from lora_operator.core.remedies import REMEDIES
+from lora_operator.core.run import Kind, Outcome, Run, Stage, seconds_between
+
+_MAX_TEXT = 1000
+
+
+def report_of(run: Run, stage: Stage) -> Report | None:
+    """The report of the pod that did the stage's work."""
+    reports = (pod.report for pod in reversed(run.pods(stage)) if pod.exit_code == 0)
+    return next((report for report in reports if report is not None and report.stage == stage), None)
+
+
+def learn_prepared(run: Run) -> Run:
+    """The run with what prepare found, latched: its Job is not needed any more."""
+    job = run.job("prepare")
+    if run.prepared or job is None or not job.complete:
+        return run
+    report = report_of(run, "prepare")
+    if report is None or report.run_id is None or report.plan is None:
+        return run
+    usage = (run.status.usage or UsageStatus()).model_copy(
+        update={"staging_seconds": seconds_between(job.created, job.completed or run.now)}
+    )
+    return run.learned(run_id=report.run_id, plan=report.plan, usage=usage, warnings=list(report.warnings))
+
+
+def adopted(run: Run) -> Outcome | None:
+    """The adapter existed already: prepare found it, and nothing is trained."""
+    report = report_of(run, "prepare")
+    job = run.job("prepare")
+    if job is None or not job.complete or report is None or not report.adopted or report.artifact is None:
+        return None
+    run = run.learned(run_id=report.run_id, plan=report.plan, artifact=report.artifact, warnings=list(report.warnings))
+    if report.metrics is not None:
+        run = run.learned(metrics=report.metrics)
+    text = f"The same adapter was published before at {report.artifact.uri}; nothing was trained."
+    ended = job.completed
+    return Outcome(Kind.COMPLETE, Phase.COMPLETE, Reason.ADOPTED_EXISTING_ARTIFACT, text, run.status, ended=ended)
+
+
+def trained(run: Run, job: Job) -> Outcome:
+    """The train Job is complete: what its pod published."""
+    report = report_of(run, "train")
+    if report is None or report.artifact is None:
+        return report_missing(run, "train", job)
+    run = _with_report(run, report)
+    if report.gate_failed:
+        text = f"The adapter is published but missed a limit of evaluation.gate: {report.gate_failed}"
+        end = End(Reason.QUALITY_GATE_FAILED, text)
+        return failure(run, end, ended=job.completed)
+    text = f"The adapter is published at {report.artifact.uri}"
+    return Outcome(Kind.COMPLETE, Phase.COMPLETE, Reason.ADAPTER_PUBLISHED, text, run.status, ended=job.completed)
+
+
+def report_missing(run: Run, stage: Stage, job: Job) -> Outcome:
+    """A Job is complete but its pod's word is not seen: wait a moment, then say so."""
+    ended = job.completed or _since(job)
+    waited = run.since(ended)
+    if waited < limits.REPORT_GRACE:
+        return run.unchanged(look_again=limits.REPORT_GRACE - waited)
+    text = f"The {stage} Job is complete, but the report of its pod is missing."
+    return failure(run, End(Reason.REPORT_MISSING, text), ended=ended)
+
+
+def job_failed(run: Run, stage: Stage, job: Job) -> Outcome:
+    """A Job failed for good: the last pod's words, or the Job's own."""
+    condition = job.failure
+    reason, message = (condition.reason, condition.message) if condition else ("", "")
+    if reason == "DeadlineExceeded":
+        text = "The Job ran longer than scheduling.maxExecutionSeconds."
+        return failure(run, End(Reason.DEADLINE_EXCEEDED, text), ended=_since(job))
+    last = _last_end(run, stage)
+    if last is None:
+        waited = run.since(_since(job))
+        if waited < limits.REPORT_GRACE:
+            return run.unchanged(look_again=limits.REPORT_GRACE - waited)
+        last = End(Reason.INTERNAL_ERROR, f"The {stage} Job failed and its pods are gone: {message}")
+    elif reason == "BackoffLimitExceeded" and job.failed > 1:
+        text = f"The {stage} pod failed {job.failed} times; the last time {last.reason}: {last.message}"
+        last = End(Reason.RETRIES_EXHAUSTED, text, last.exit_code, last.param, last.hint)
+    if (report := _failed_report(run, stage)) and stage == "train":
+        run = _with_report(run, report)
+    return failure(run, last, ended=_since(job))
+
+
+def failure(run: Run, end: End, *, ended: datetime | None = None) -> Outcome:
+    """The run ends here."""
+    hint = end.hint or REMEDIES.get(end.reason)
+    message = shorten(end.message, _MAX_TEXT)
+    error = ErrorStatus(code=str(end.reason), message=message, param=end.param, hint=hint)
+    text = message if not hint else shorten(f"{message.rstrip('.')}. {hint}", _MAX_TEXT)
+    return Outcome(Kind.FAILED, Phase.FAILED, end.reason, text, run.status, error=error, ended=ended)
+
+
+def _last_end(run: Run, stage: Stage) -> End | None:
+    """How the last pod that failed ended: from the pod, else from its attempt."""
+    around = circumstances(run, stage)
+    for pod in reversed(run.pods(stage)):
+        if pod.exit_code not in (None, 0) or pod.phase == "Failed":
+            return end_of(pod, around)
+    job = run.job_names[stage]
+    for attempt in reversed(run.status.attempts):
+        if attempt.job == job and attempt.reason not in (None, Reason.SUCCEEDED):
+            return End(_reason(attempt.reason), attempt.message or "", attempt.exit_code)
+    return None
+
+
+def _reason(text: str | None) -> Reason:
+    try:
+        return Reason(text or "")
+    except ValueError:
+        return Reason.INTERNAL_ERROR
+
+
+def _failed_report(run: Run, stage: Stage) -> Report | None:
+    reports = (pod.report for pod in reversed(run.pods(stage)))
+    return next((report for report in reports if report is not None), None)
+
+
+def _with_report(run: Run, report: Report) -> Run:
+    if report.artifact is not None:
+        run = run.learned(artifact=report.artifact)
+    if report.metrics is not None:
+        shown = run.status.metrics or MetricsStatus()
+        run = run.learned(metrics=shown.model_copy(update=report.metrics.model_dump(exclude_none=True)))
+    if report.warnings:
+        run = run.learned(warnings=list(dict.fromkeys([*run.status.warnings, *report.warnings])))
+    if report.timing is not None and run.status.plan is not None:
+        step, total = report.timing.last_step, run.status.plan.total_steps
+        run = run.learned(progress=finished_progress(run.status.progress, step=step, total=total))
+    return run
+
+
+def _since(job: Job) -> datetime | None:
+    ends = [c.since for c in job.conditions if c.true and c.type in ("Complete", "Failed") and c.since]
+    return ends[0] if ends else None

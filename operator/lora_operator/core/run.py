@@ -1,0 +1,171 @@
+"""One run as the checks see it: what was observed, the status as found, and the status being written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Literal
+
+from lora_contract import identity, names
+from lora_contract.reasons import Reason
+from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, Phase
+from lora_operator.core.decision import Action, Event
+from lora_operator.core.observed import FineTune, Job, Observed, Workload
+from lora_operator.core.pod import Pod, parse_time
+from lora_operator.settings import Settings
+
+Stage = Literal["prepare", "train"]
+
+
+class Kind(Enum):
+    """What an outcome means for the conditions."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REFUSED = "refused"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    LATCHED = "latched"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the run is: one phase, one reason, one message. The status and its conditions follow from it."""
+
+    kind: Kind
+    phase: Phase
+    reason: Reason
+    message: str
+    status: LoRAFineTuneStatus
+    actions: tuple[Action, ...] = ()
+    events: tuple[Event, ...] = ()
+    error: ErrorStatus | None = None
+    ended: datetime | None = None
+    look_again: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run in hand. `before` is the status as found, `status` the one that will be written."""
+
+    observed: Observed
+    settings: Settings
+    now: datetime
+    before: LoRAFineTuneStatus
+    status: LoRAFineTuneStatus
+    superseded: bool = False
+    job_names: dict[Stage, str] = field(default_factory=dict)
+
+    @property
+    def finetune(self) -> FineTune:
+        """The resource."""
+        return self.observed.finetune
+
+    @property
+    def spec(self) -> LoRAFineTuneSpec:
+        """The valid spec.
+
+        Raises:
+            ValueError: the spec is invalid; `refused` ends such runs before anything asks.
+        """
+        if self.finetune.spec is None:
+            raise ValueError("the spec is invalid")
+        return self.finetune.spec
+
+    @property
+    def prepared(self) -> bool:
+        """Whether prepare is done for good: its Job may be gone."""
+        return self.status.run_id is not None and self.status.plan is not None
+
+    @property
+    def stage(self) -> Stage:
+        """The stage the run is in."""
+        return "train" if self.prepared else "prepare"
+
+    def job(self, stage: Stage) -> Job | None:
+        """The Job of a stage."""
+        return self.observed.job(self.job_names[stage])
+
+    def pods(self, stage: Stage) -> tuple[Pod, ...]:
+        """The pods of a stage, oldest first."""
+        return self.observed.pods_of(self.job_names[stage])
+
+    def workload(self, stage: Stage) -> Workload | None:
+        """The Kueue Workload of a stage."""
+        job = self.job(stage)
+        return None if job is None else self.observed.workload_of(job)
+
+    def learned(self, **fields: Any) -> Run:
+        """The run with these fields of its status."""
+        return replace(self, status=self.status.model_copy(update=fields))
+
+    def since(self, moment: datetime | None) -> float:
+        """Seconds from a moment to now; 0 where there is none."""
+        return 0.0 if moment is None else (self.now - moment).total_seconds()
+
+    @property
+    def was_suspended(self) -> bool:
+        """Whether the status as found says Suspended."""
+        condition = self.before.condition(ConditionType.SUSPENDED)
+        return condition is not None and condition.status == "True"
+
+    def active(self, phase: Phase, reason: Reason, message: str, **more: Any) -> Outcome:
+        """The run goes on."""
+        return Outcome(Kind.ACTIVE, phase, reason, message, self.status, **more)
+
+    def unchanged(self, look_again: float | None = None) -> Outcome:
+        """Nothing to tell yet: what the status says stays."""
+        ready = self.before.condition(ConditionType.READY)
+        if self.superseded or ready is None or self.before.phase is None:
+            return self.active(Phase.PENDING, Reason.PENDING, "Seen; nothing started yet.", look_again=look_again)
+        try:
+            reason = Reason(ready.reason)
+        except ValueError:  # written by another version
+            reason = Reason.PENDING
+        return self.active(self.before.phase, reason, ready.message, look_again=look_again)
+
+
+def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
+    """The run that the status is about, or a new one.
+
+    A new one begins on the first visit, on a changed runToken, and on a changed training spec under
+    updatePolicy Rerun. Anything else, an upgrade of the operator too, goes on with the run there is.
+    """
+    finetune, before = observed.finetune, observed.finetune.status
+    status, superseded = before, False
+    if (spec := finetune.spec) is not None:
+        wanted = before.spec_hash
+        if wanted is None or spec.update_policy == "Rerun":
+            wanted = identity.spec_hash(spec)
+        first = before.spec_hash is None
+        superseded = not first and (wanted, spec.run_token) != (before.spec_hash, before.run_token or "")
+        if first or superseded:
+            status = LoRAFineTuneStatus(spec_hash=wanted, run_token=spec.run_token, start_time=format_time(now))
+    stages: tuple[Stage, Stage] = ("prepare", "train")
+    job_names = {
+        stage: names.job_name(
+            finetune.name,
+            stage,
+            uid=finetune.uid,
+            spec_hash=status.spec_hash or "",
+            run_token=status.run_token or "",
+        )
+        for stage in stages
+    }
+    return Run(observed, settings, now, before, status, superseded, job_names)
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with whole seconds, as Kubernetes writes times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_between(start: str | datetime | None, end: str | datetime | None) -> int:
+    """Whole seconds between two moments; 0 where one is missing or they are the wrong way round."""
+    first = parse_time(start) if isinstance(start, str) else start
+    last = parse_time(end) if isinstance(end, str) else end
+    if first is None or last is None:
+        return 0
+    return max(0, round((last - first) / timedelta(seconds=1)))

@@ -1,0 +1,188 @@
+"""The two stages of a run, as checks: start its Job, wait for its pod, take its result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lora_contract.reasons import Reason
+from lora_contract.status import ConditionType, Phase
+from lora_operator.core import limits, queue, results, trouble
+from lora_operator.core.attempts import awaits_its_job
+from lora_operator.core.classify import End
+from lora_operator.core.decision import CreateJob, Event, SetWorkloadActive, SuspendJob
+from lora_operator.core.job_manifest import job_manifest
+from lora_operator.core.observed import Job
+from lora_operator.core.pod import Pod
+from lora_operator.core.progress import publishing
+from lora_operator.core.run import Outcome, Run, Stage
+from lora_operator.core.trouble import Trouble
+
+#: Phase and reason of a stage whose Job exists and has nothing else to tell.
+_WAITING = {
+    "prepare": (Phase.PREPARING, Reason.PREPARING, "Checking model and data; no GPU is held."),
+    "train": (Phase.QUEUED, Reason.STARTING, "Waiting for the train pod to start."),
+}
+
+
+def preparing(run: Run) -> Outcome | None:
+    """Prepare is not done yet; None: it is, and latched."""
+    if found := results.adopted(run):
+        return found
+    if run.prepared:
+        return None
+    job = run.job("prepare")
+    if job is None:
+        return _start(run, "prepare")
+    if job.complete:
+        return results.report_missing(run, "prepare", job)
+    return _working(run, "prepare", job)
+
+
+def training(run: Run) -> Outcome:
+    """The train Job: not started, queued, starting, running, or at its end."""
+    job = run.job("train")
+    if job is None:
+        return _start(run, "train")
+    if job.complete:
+        return results.trained(run, job)
+    return _working(run, "train", job)
+
+
+def _start(run: Run, stage: Stage) -> Outcome:
+    """Create the Job of a stage; anew where somebody deleted it."""
+    error = run.observed.create_error
+    if error is not None and error.job == run.job_names[stage]:
+        waited = run.since(error.time)
+        if waited < limits.RETRY:
+            found = trouble.create_trouble(error)
+            text = f"The {stage} Job was refused: {found.message}"
+            return run.active(Phase.PENDING, found.reason, text, look_again=limits.RETRY - waited)
+    deleted = sum(1 for attempt in run.status.attempts if attempt.reason == Reason.JOB_DELETED)
+    if deleted >= limits.JOB_DELETIONS:
+        return results.failure(run, End(Reason.JOB_DELETED, f"The Job was deleted {deleted} times while it ran."))
+    manifest = job_manifest(
+        run.finetune,
+        run.spec,
+        run.settings,
+        stage=stage,
+        name=run.job_names[stage],
+        spec_hash=run.status.spec_hash or "",
+        run_id=run.status.run_id,
+        plan=run.status.plan if stage == "train" else None,
+    )
+    events: tuple[Event, ...] = ()
+    if _existed(run, stage):
+        text = f"The {stage} Job was deleted; it is created again and goes on from the last checkpoint."
+        events = (Event("Warning", Reason.JOB_DELETED, text),)
+    phase, reason, text = _WAITING[stage]
+    if stage == "train" and run.spec.scheduling.queue_name:
+        reason, text = Reason.QUEUED, f"Waiting in queue {run.spec.scheduling.queue_name}."
+    return run.active(phase, reason, text, actions=(CreateJob(manifest),), events=events)
+
+
+def _existed(run: Run, stage: Stage) -> bool:
+    """Whether the status as found says that this stage's Job was created."""
+    if run.superseded:
+        return False
+    if stage == "prepare":
+        return run.before.phase == Phase.PREPARING
+    return run.before.phase in (Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
+
+
+def _working(run: Run, stage: Stage, job: Job) -> Outcome:
+    if job.failure is not None:
+        return results.job_failed(run, stage, job)
+    if job.deleting:
+        return run.unchanged(look_again=limits.RETRY)
+    if job.suspended and job.queue is None:
+        phase, reason, text = _WAITING[stage]
+        return run.active(phase, reason, text, actions=(SuspendJob(job.name, suspend=False),))
+    pods = run.pods(stage)
+    newest = pods[-1] if pods else None
+    if job.suspended:
+        return _queued(run, job, newest)
+    if newest is None:
+        return _without_pod(run, stage, job)
+    if newest.finished:
+        return _between_pods(run, stage, job, newest)
+    if newest.running_since is not None:
+        return _running(run, stage, newest)
+    return _waiting(run, stage, trouble.pod_trouble(run, newest), newest)
+
+
+def _queued(run: Run, job: Job, newest: Pod | None) -> Outcome:
+    """Kueue holds the Job."""
+    if newest is not None and not newest.finished and newest.deleting:
+        where = queue.place(run, job)
+        return run.active(Phase.RUNNING, where.reason, f"Saving a checkpoint. {where.message}")
+    workload = run.observed.workload_of(job)
+    if run.was_suspended and workload is not None and not workload.active:
+        text = f"Waiting in queue {job.queue}."
+        return run.active(Phase.QUEUED, Reason.QUEUED, text, actions=(SetWorkloadActive(workload.name, active=True),))
+    where = queue.place(run, job)
+    if where.failed:
+        return results.failure(run, End(where.reason, where.message))
+    outcome = run.active(Phase.QUEUED, where.reason, where.message, look_again=where.look_again)
+    if workload is None and run.observed.kueue_installed and run.since(job.created) >= limits.QUEUE_GRACE:
+        _, read = trouble.job_trouble(run, job)
+        outcome = replace(outcome, actions=(read,) if read else (), look_again=limits.RETRY)
+    return outcome
+
+
+def _without_pod(run: Run, stage: Stage, job: Job) -> Outcome:
+    found, read = trouble.job_trouble(run, job)
+    outcome = _waiting(run, stage, found, None)
+    if read is not None:
+        outcome = replace(outcome, actions=(*outcome.actions, read))
+    again = limits.SETTLE if run.since(job.started or job.created) < limits.SETTLE else limits.RETRY
+    return replace(outcome, look_again=min(again, outcome.look_again or again))
+
+
+def _waiting(run: Run, stage: Stage, found: Trouble | None, pod: Pod | None) -> Outcome:
+    """A pod is to come or to start; `found` says what is in its way."""
+    phase, reason, text = _WAITING[stage]
+    if found is None:
+        young = pod is not None and run.since(pod.created) < limits.SETTLE
+        kept = _retry_text(run, stage)
+        return run.active(phase, reason, kept or text, look_again=limits.SETTLE if young else None)
+    if found.fatal:
+        return results.failure(run, End(found.reason, found.message))
+    ready = run.before.condition(ConditionType.READY)
+    message = found.message
+    if found.reason == Reason.IMAGE_PULL_FAILED and ready is not None and ready.reason == found.reason:
+        message = ready.message  # the kubelet alternates between two wordings of one cause
+    return run.active(phase, found.reason, message, look_again=found.look_again)
+
+
+def _between_pods(run: Run, stage: Stage, job: Job, newest: Pod) -> Outcome:
+    """The newest pod ended and the Job neither ended nor made another yet."""
+    if awaits_its_job(run, newest, job):
+        return run.unchanged(look_again=limits.JOB_GRACE - run.since(newest.ended))
+    phase, reason, text = _WAITING[stage]
+    return run.active(phase, reason, _retry_text(run, stage) or text, look_again=limits.RETRY)
+
+
+def _retry_text(run: Run, stage: Stage) -> str | None:
+    """What is said while another pod is started after one that ended."""
+    mine = [a for a in run.status.attempts if a.job == run.job_names[stage] and a.end_time is not None]
+    if not mine or mine[-1].reason == Reason.SUCCEEDED:
+        return None
+    return f"Starting again after {mine[-1].pod} ended: {mine[-1].reason}."
+
+
+def _running(run: Run, stage: Stage, pod: Pod) -> Outcome:
+    if stage == "prepare":
+        phase, reason, text = _WAITING[stage]
+        return run.active(phase, reason, text)
+    if pod.disruption is not None and pod.deleting:
+        return run.active(Phase.RUNNING, Reason.TRAINING, f"The pod is being stopped: {pod.disruption[1]}")
+    where = f"on {pod.node}" if pod.node else "in the train pod"
+    said_before = run.before.phase == Phase.PUBLISHING and run.observed.progress is None and not run.superseded
+    if said_before or (publishing(run) and _is_its_progress(run, pod)):
+        return run.active(Phase.PUBLISHING, Reason.PUBLISHING, "Evaluating, verifying and publishing the adapter.")
+    return run.active(Phase.RUNNING, Reason.TRAINING, f"Training {where}.")
+
+
+def _is_its_progress(run: Run, pod: Pod) -> bool:
+    progress = run.observed.progress
+    return progress is not None and progress.pod in (None, pod.name)

@@ -1,0 +1,95 @@
+"""Why a pod does not start: the kubelet's, the scheduler's and the Job controller's words, and how long to wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lora_contract.reasons import Reason
+from lora_contract.report import shorten
+from lora_operator.core import limits
+from lora_operator.core.decision import ReadWarnings
+from lora_operator.core.observed import CreateError, Job
+from lora_operator.core.pod import Pod
+from lora_operator.core.run import Run
+
+_IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+_MAX_MESSAGE = 700
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A reason to wait. After `patience` seconds the run fails with it; None: it waits for ever."""
+
+    reason: Reason
+    message: str
+    waited: float
+    patience: float | None
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the run has waited long enough."""
+        return self.patience is not None and self.waited >= self.patience
+
+    @property
+    def look_again(self) -> float | None:
+        """Seconds until patience ends."""
+        return None if self.patience is None else max(0.0, self.patience - self.waited)
+
+
+def pod_trouble(run: Run, pod: Pod) -> Trouble | None:
+    """Why this pod does not run yet, if there is more to say than that it is young."""
+    waited = run.since(pod.created)
+    if pod.waiting is not None:
+        reason, message = pod.waiting
+        if reason in _IMAGE_REASONS:
+            text = f"The image cannot be pulled: {message or reason}"
+            return Trouble(Reason.IMAGE_PULL_FAILED, _short(text), waited, limits.WAIT_LIMIT)
+        if reason == "CreateContainerConfigError":
+            secret = "secret" in message.lower()
+            kind = Reason.SECRET_MISSING if secret else Reason.BAD_CONFIG
+            return Trouble(kind, _short(f"The pod cannot start: {message}"), waited, limits.CONFIG_GRACE)
+        if reason in ("CreateContainerError", "RunContainerError"):
+            return Trouble(Reason.INTERNAL_ERROR, _short(f"The pod cannot start: {message}"), waited, limits.WAIT_LIMIT)
+    if pod.unscheduled is not None and waited >= limits.SETTLE:
+        return _unscheduled(pod.unscheduled[1], waited)
+    return None
+
+
+def _unscheduled(message: str, waited: float) -> Trouble:
+    if "persistentvolumeclaim" in message.lower():
+        return Trouble(Reason.VOLUME_MISSING, _short(message), waited, limits.WAIT_LIMIT)
+    return Trouble(Reason.UNSCHEDULABLE, _short(message), waited, None)
+
+
+def job_trouble(run: Run, job: Job) -> tuple[Trouble | None, ReadWarnings | None]:
+    """Why a Job has no pod though it may, and the order to read its Warning Events where they are not known."""
+    waited = run.since(job.started or job.created)
+    if waited < limits.SETTLE:
+        return None, None
+    warnings = run.observed.warnings
+    known = warnings is not None and warnings.job == job.name
+    read = None if known and warnings and run.since(warnings.read) < limits.RETRY else ReadWarnings(job.name)
+    if not known or warnings is None:
+        return None, read
+    failed = next((message for reason, message in warnings.items if reason == "FailedCreate"), None)
+    return (None if failed is None else refusal(failed, waited)), read
+
+
+def refusal(message: str, waited: float) -> Trouble:
+    """What the API server's refusal of a pod or Job means."""
+    lower = message.lower()
+    if "exceeded quota" in lower:
+        return Trouble(Reason.QUOTA_EXCEEDED, _short(message), waited, None)
+    if "serviceaccount" in lower or "service account" in lower:
+        return Trouble(Reason.SERVICE_ACCOUNT_MISSING, _short(message), waited, limits.WAIT_LIMIT)
+    return Trouble(Reason.ADMISSION_DENIED, _short(message), waited, limits.WAIT_LIMIT)
+
+
+def create_trouble(error: CreateError) -> Trouble:
+    """What a refused create of a Job means. It is tried again for ever: nothing is held meanwhile."""
+    found = refusal(error.message, 0)
+    return Trouble(found.reason, found.message, 0, None)
+
+
+def _short(text: str) -> str:
+    return shorten(text.strip(), _MAX_MESSAGE)
