@@ -31,15 +31,11 @@ def ensure_tool_image(node: NodeLayout, tool: str, *, entrypoint: str) -> None:
 def ensure_dns(cluster: Layout) -> None:
     """Run CoreDNS at the address that every pod's resolver has, and wait until it answers."""
     kubectl = Kubectl(cluster.kubeconfig)
+    if available(kubectl, "coredns", namespace="kube-system"):
+        return
     template = Template((_MANIFESTS / "coredns.yaml").read_text())
     image = container_runtime_name(tool_tag("coredns"))
-    if not available(kubectl, "coredns", namespace="kube-system"):
-        kubectl.apply(template.substitute(image=image, address=DNS_ADDRESS, domain=CLUSTER_DOMAIN))
-
-
-def wait_dns(cluster: Layout) -> None:
-    """Wait until CoreDNS answers."""
-    kubectl = Kubectl(cluster.kubeconfig)
+    kubectl.apply(template.substitute(image=image, address=DNS_ADDRESS, domain=CLUSTER_DOMAIN))
     wait_until("CoreDNS", lambda: available(kubectl, "coredns", namespace="kube-system"), timeout=_READY_SECONDS)
 
 

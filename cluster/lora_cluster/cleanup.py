@@ -5,12 +5,14 @@ from pathlib import Path
 
 from lora_cluster import cgroups, mounts, network
 from lora_cluster.layout import MAX_NODES, Layout
-from lora_cluster.processes import daemons, kill_all, stop, with_argument
+from lora_cluster.processes import daemons, kill_all, stop, working_in
 from lora_cluster.state import State
+from lora_cluster.tools import TOOLS
 
 # Before the rest: they would start pods again while these are being ended.
 _FIRST = ("kubelet", "kube-proxy")
 _LAST = ("etcd",)
+_PROGRAMS = {"containerd", "containerd-shim-runc-v2", *TOOLS["etcd"].programs, *TOOLS["kubernetes"].programs}
 
 
 def clear(state: State, *, keep_logs: bool = False) -> None:
@@ -23,6 +25,8 @@ def clear(state: State, *, keep_logs: bool = False) -> None:
         _end_pods(state.layout)
     stop(daemon for daemon in group if daemon not in first and daemon not in last)
     stop(last)
+    # Shims, which containerd started, and daemons that were started but not yet on record.
+    kill_all(working_in(state.directory, _PROGRAMS))
     if state.layout is not None:
         nodes = [state.layout.node(number) for number in range(1, MAX_NODES + 1)]
         mounts.unmount_under(state.directory, *(node.containerd_root for node in nodes))
@@ -33,10 +37,9 @@ def clear(state: State, *, keep_logs: bool = False) -> None:
 
 
 def _end_pods(cluster: Layout) -> None:
-    """Kill what runs in the pods, and their shims: both outlive a containerd that was killed."""
+    """Kill what runs in the pods: it outlives a containerd that was killed."""
     nodes = [cluster.node(number) for number in range(1, MAX_NODES + 1)]
-    shims = {pid for node in nodes for pid in with_argument("containerd-shim", str(node.containerd_socket))}
-    kill_all({pid for node in nodes for pid in cgroups.process_ids(node)} | shims)
+    kill_all({pid for node in nodes for pid in cgroups.process_ids(node)})
 
 
 def _remove_files(directory: Path, *, keep_logs: bool) -> None:

@@ -41,7 +41,7 @@ def up(name: str = DEFAULT_NAME, *, nodes: int = 1, gpus: int = 0, kueue: bool =
         for number in range(1, current.nodes + 1):
             if gpus:
                 node.set_gpus(cluster.node(number), gpus)
-        addons.wait_dns(cluster)
+        addons.ensure_dns(cluster)
         if kueue:
             addons.ensure_kueue(cluster, current.nodes)
     say(f"cluster {name} is ready: {current.nodes} node(s), API server {cluster.api_url}")
@@ -150,9 +150,8 @@ def _create(name: str) -> State:
     plane.wait_ready()
     plane.start_controllers(scheduler=True)
     node.join(first)
-    addons.ensure_dns(cluster)
     api_server.wait_for_default_service_account(cluster.kubeconfig)
-    _wait_nodes(cluster, 1)
+    _wait_nodes(cluster, [1])
     current = dataclasses.replace(current, complete=True)
     current.write()
     return current
@@ -169,7 +168,7 @@ def _extend(current: State, cluster: Layout, nodes: int) -> State:
         node.create(cluster.node(number), authority)
         _start_containerd(cluster, number)
         node.join(cluster.node(number))
-    _wait_nodes(cluster, nodes)
+    _wait_nodes(cluster, added)
     current = dataclasses.replace(current, nodes=nodes)
     current.write()
     return current
@@ -182,12 +181,12 @@ def _start_containerd(cluster: Layout, number: int) -> None:
     addons.ensure_tool_image(target, "coredns", entrypoint="/coredns")
 
 
-def _wait_nodes(cluster: Layout, nodes: int) -> None:
+def _wait_nodes(cluster: Layout, numbers: Iterable[int]) -> None:
     def still_possible() -> None:
         for daemon in daemons(cluster.directory):
             daemon.require_alive()
 
-    for number in range(1, nodes + 1):
+    for number in numbers:
         target = cluster.node(number)
         wait_until(
             f"{target.name} to be ready",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lora_cluster.errors import ClusterError
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.2
 
 
 def run(

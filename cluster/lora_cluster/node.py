@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from lora_cluster import cgroups, containerd, network
+from lora_cluster import cgroups, network
 from lora_cluster.certificates import Authority
 from lora_cluster.kubectl import Kubectl
 from lora_cluster.layout import CLUSTER_DOMAIN, DNS_ADDRESS, NodeLayout
@@ -20,7 +20,7 @@ def daemon(node: NodeLayout, program: str) -> Daemon:
 
 
 def create(node: NodeLayout, authority: Authority) -> None:
-    """Make the node's network, cgroup and configuration, and start its containerd."""
+    """Make the node's network, cgroup and configuration."""
     network.create_node(node)
     cgroups.create(node)
     for directory in ("cni", "kubelet", "pod-logs"):
@@ -35,7 +35,6 @@ def create(node: NodeLayout, authority: Authority) -> None:
     (node.directory / "resolv.conf").write_text(f"nameserver {DNS_ADDRESS}\n")
     (node.directory / "kubelet.yaml").write_text(yaml.safe_dump(kubelet_configuration(node)))
     (node.directory / "kube-proxy.yaml").write_text(yaml.safe_dump(proxy_configuration(node)))
-    containerd.start(node, daemon(node, "containerd"))
 
 
 def join(node: NodeLayout) -> None:

@@ -19,6 +19,8 @@ PACKAGES = (
     "buildah",
     "mmdebstrap",
 )
+# Another apt-get may be at work: wait for it.
+_APT_GET = ("apt-get", "--quiet", "--option=DPkg::Lock::Timeout=300")
 
 
 def missing(packages: tuple[str, ...] = PACKAGES) -> list[str]:
@@ -42,9 +44,9 @@ def ensure() -> None:
         return
     say(f"installing Debian packages: {' '.join(wanted)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *wanted]
+    install = [*_APT_GET, "install", "--yes", "--no-install-recommends", *wanted]
     try:
         run(install, environment=environment)
     except ClusterError:
-        run(["apt-get", "update", "-q"], environment=environment)
+        run([*_APT_GET, "update"], environment=environment)
         run(install, environment=environment)

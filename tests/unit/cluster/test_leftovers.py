@@ -1,0 +1,90 @@
+"""Finding what a dead cluster left behind, from what the kernel says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from lora_cluster.cgroups import hierarchies
+from lora_cluster.mounts import mounted_under
+from lora_cluster.processes import Daemon, stop
+
+_SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
+
+
+def test_given_mounts_of_many_when_ours_are_sought_then_inner_ones_come_first_and_neighbours_are_left_alone() -> None:
+    mounts = "\n".join(
+        [
+            "tmpfs /run/lora/a tmpfs rw 0 0",
+            "tmpfs /run/lora/a/b\\040c tmpfs rw 0 0",
+            "tmpfs /run/lora-other tmpfs rw 0 0",
+            "/dev/vda / ext4 rw 0 0",
+        ]
+    )
+
+    assert mounted_under(mounts, [Path("/run/lora")]) == [Path("/run/lora/a/b c"), Path("/run/lora/a")]
+
+
+def test_given_both_cgroup_versions_when_asked_then_the_controllers_of_version_1_count() -> None:
+    mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n"
+
+    assert hierarchies(mounts) == ([Path("/sys/fs/cgroup/cpu")], False)
+
+
+def test_given_only_cgroup_version_2_when_asked_then_there_is_one_hierarchy() -> None:
+    assert hierarchies("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n") == ([Path("/sys/fs/cgroup")], True)
+
+
+def test_given_a_running_daemon_when_stopped_then_it_is_gone_and_so_is_its_pid_file(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, "sleeper")
+    daemon.start(_SLEEPER)
+    assert daemon.alive()
+
+    stop([daemon])
+
+    assert not daemon.alive()
+    assert not daemon.pid_file.exists()
+
+
+def test_given_a_pid_file_whose_pid_now_belongs_to_another_when_stopped_then_the_other_lives_on(tmp_path: Path) -> None:
+    stranger = subprocess.Popen(_SLEEPER)
+    try:
+        daemon = Daemon(tmp_path, "sleeper")
+        daemon.start(_SLEEPER)
+        own = daemon.pid()
+        text = daemon.pid_file.read_text()
+        stop([daemon])
+        daemon.pid_file.write_text(text.replace(f'"pid": {own}', f'"pid": {stranger.pid}'))
+
+        stop([daemon])
+
+        assert not daemon.alive()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_given_a_started_daemon_when_the_caller_reads_its_own_output_then_the_pipe_ends_with_the_caller(
+    tmp_path: Path,
+) -> None:
+    code = f"""
+from pathlib import Path
+from lora_cluster.processes import Daemon
+Daemon(Path({str(tmp_path)!r}), "sleeper").start({_SLEEPER!r})
+print("started")
+"""
+    path = os.pathsep.join(sys.path)
+    try:
+        said = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            env={**os.environ, "PYTHONPATH": path},
+        ).stdout
+        assert said == "started\n"
+        assert Daemon(tmp_path, "sleeper").alive()
+    finally:
+        stop([Daemon(tmp_path, "sleeper")])

@@ -1,0 +1,44 @@
+"""Names and addresses of a cluster."""
+
+import ipaddress
+
+import pytest
+
+from lora_cluster.errors import ClusterError
+from lora_cluster.layout import MAX_NODES, MAX_SLOTS, SERVICE_RANGE, Layout, run_directory
+
+_LONGEST_INTERFACE_NAME = 15
+
+
+def test_given_every_slot_and_node_when_addresses_are_formed_then_no_two_networks_overlap() -> None:
+    networks = [ipaddress.ip_network(SERVICE_RANGE)]
+    for slot in range(MAX_SLOTS):
+        cluster = Layout("any", slot)
+        networks.append(ipaddress.ip_network(f"{cluster.host_address}/24", strict=False))
+        networks += [ipaddress.ip_network(cluster.node(number).pod_subnet) for number in range(1, MAX_NODES + 1)]
+
+    networks.sort()
+
+    assert not [pair for pair in zip(networks, networks[1:], strict=False) if pair[0].overlaps(pair[1])]
+
+
+def test_given_any_node_when_pods_get_addresses_then_they_are_in_the_range_kube_proxy_knows() -> None:
+    cluster = Layout("any", MAX_SLOTS - 1)
+
+    pods = ipaddress.IPv4Network(cluster.node(MAX_NODES).pod_subnet)
+
+    assert pods.subnet_of(ipaddress.IPv4Network(cluster.pod_range))
+
+
+def test_given_the_last_slot_when_interfaces_are_named_then_linux_accepts_the_length() -> None:
+    cluster = Layout("a-name-that-is-rather-long", MAX_SLOTS - 1)
+
+    names = [cluster.bridge, cluster.node(MAX_NODES).host_interface]
+
+    assert all(len(name) <= _LONGEST_INTERFACE_NAME for name in names)
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "../etc", "a b", "-a", "a" * 32])
+def test_given_a_name_that_is_no_safe_directory_when_used_then_the_message_names_the_option(name: str) -> None:
+    with pytest.raises(ClusterError, match="--name"):
+        run_directory(name)
