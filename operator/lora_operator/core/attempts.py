@@ -124,7 +124,7 @@ def _with_attempt(run: Run, attempt: AttemptStatus) -> Run:
 def _with_usage(run: Run, job: Job | None, attempt: AttemptStatus, pod: Pod | None) -> Run:
     usage = run.status.usage or UsageStatus()
     changes: dict[str, int] = {}
-    if job is not None and attempt.start_time and not usage.queue_seconds and len(run.status.attempts) == 1:
+    if job is not None and attempt.start_time and not usage.queue_seconds and _first(run, attempt):
         changes["queue_seconds"] = seconds_between(job.created, attempt.start_time)
     if attempt.end_time is not None:
         gpus = run.spec.compute.gpus * run.spec.compute.nodes if run.finetune.spec else 0
@@ -135,6 +135,10 @@ def _with_usage(run: Run, job: Job | None, attempt: AttemptStatus, pod: Pod | No
             changes["gpu_idle_seconds"] = usage.gpu_idle_seconds + min(gpus * seconds, round(gpus * idle))
             changes["lost_steps"] = usage.lost_steps + timing.lost_steps
     return run.learned(usage=usage.model_copy(update=changes))
+
+
+def _first(run: Run, attempt: AttemptStatus) -> bool:
+    return [a.pod for a in run.status.attempts if a.stage == "train"] == [attempt.pod]
 
 
 def _close_vanished(run: Run, stage: Stage) -> Run:

@@ -11,7 +11,7 @@ from lora_operator.core.conclude import conclude
 from lora_operator.core.decision import Decision
 from lora_operator.core.observed import Observed
 from lora_operator.core.progress import learn_progress
-from lora_operator.core.results import learn_prepared
+from lora_operator.core.results import adopted, learn_prepared
 from lora_operator.core.run import begin
 from lora_operator.core.stages import preparing, training
 from lora_operator.settings import Settings
@@ -29,7 +29,7 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> Decision:
 
     run = learn_attempts(learn_prepared(run))
     run, progress_wait = learn_progress(run)
-    outcome = suspended(run) or preparing(run) or training(run)
+    outcome = adopted(run) or suspended(run) or preparing(run) or training(run)
 
     decision = conclude(run, replace(outcome, actions=(*stale_jobs(run), *outcome.actions)))
     return replace(decision, requeue_after=soonest(decision.requeue_after, progress_wait))

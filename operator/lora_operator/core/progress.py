@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lora_contract import progress as wire
 from lora_contract.progress import TrainerStatus
-from lora_contract.status import MetricsStatus, ProgressStatus
+from lora_contract.status import MetricsStatus, Phase, ProgressStatus
 from lora_operator.core import limits
 from lora_operator.core.pod import parse_time
 from lora_operator.core.run import Run, format_time
@@ -26,7 +26,7 @@ def learn_progress(run: Run) -> tuple[Run, float | None]:
     if last is not None and progress.received.replace(microsecond=0) <= last:
         return run, None
     wait = 0.0 if last is None else limits.PROGRESS_INTERVAL - run.since(last)
-    if wait > 0 and not publishing(run):
+    if wait > 0 and not (publishing(run) and run.before.phase != Phase.PUBLISHING):
         return run, wait
     new = _progress(run, progress.status, shown)
     if new is None:

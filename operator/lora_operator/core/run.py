@@ -16,6 +16,8 @@ from lora_operator.core.observed import FineTune, Job, Observed, Workload
 from lora_operator.core.pod import Pod, parse_time
 from lora_operator.settings import Settings
 
+_UNDER_WAY = (Phase.PENDING, Phase.PREPARING, Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
+
 Stage = Literal["prepare", "train"]
 
 
@@ -118,7 +120,7 @@ class Run:
     def unchanged(self, look_again: float | None = None) -> Outcome:
         """Nothing to tell yet: what the status says stays."""
         ready = self.before.condition(ConditionType.READY)
-        if self.superseded or ready is None or self.before.phase is None:
+        if self.superseded or ready is None or self.before.phase not in _UNDER_WAY:
             return self.active(Phase.PENDING, Reason.PENDING, "Seen; nothing started yet.", look_again=look_again)
         try:
             reason = Reason(ready.reason)

@@ -26,8 +26,6 @@ _WAITING = {
 
 def preparing(run: Run) -> Outcome | None:
     """Prepare is not done yet; None: it is, and latched."""
-    if found := results.adopted(run):
-        return found
     if run.prepared:
         return None
     job = run.job("prepare")
@@ -94,9 +92,8 @@ def _working(run: Run, stage: Stage, job: Job) -> Outcome:
         return results.job_failed(run, stage, job)
     if job.deleting:
         return run.unchanged(look_again=limits.RETRY)
-    if job.suspended and job.queue is None:
-        phase, reason, text = _WAITING[stage]
-        return run.active(phase, reason, text, actions=(SuspendJob(job.name, suspend=False),))
+    if resumed := _resumed(run, stage, job):
+        return resumed
     pods = run.pods(stage)
     newest = pods[-1] if pods else None
     if job.suspended:
@@ -110,20 +107,33 @@ def _working(run: Run, stage: Stage, job: Job) -> Outcome:
     return _waiting(run, stage, trouble.pod_trouble(run, newest), newest)
 
 
+def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
+    """Let a Job go on that is paused though spec.suspend is false."""
+    phase, reason, text = _WAITING[stage]
+    if job.queue is None:
+        actions = (SuspendJob(job.name, suspend=False),)
+        return run.active(phase, reason, text, actions=actions) if job.suspended else None
+    workload = run.observed.workload_of(job)
+    if workload is None or workload.active or not run.was_suspended:
+        return None  # a Workload that somebody else switched off stays off
+    text = f"Waiting in queue {job.queue}."
+    return run.active(phase, Reason.QUEUED, text, actions=(SetWorkloadActive(workload.name, active=True),))
+
+
 def _queued(run: Run, job: Job, newest: Pod | None) -> Outcome:
     """Kueue holds the Job."""
     if newest is not None and not newest.finished and newest.deleting:
         where = queue.place(run, job)
         return run.active(Phase.RUNNING, where.reason, f"Saving a checkpoint. {where.message}")
-    workload = run.observed.workload_of(job)
-    if run.was_suspended and workload is not None and not workload.active:
-        text = f"Waiting in queue {job.queue}."
-        return run.active(Phase.QUEUED, Reason.QUEUED, text, actions=(SetWorkloadActive(workload.name, active=True),))
     where = queue.place(run, job)
     if where.failed:
         return results.failure(run, End(where.reason, where.message))
     outcome = run.active(Phase.QUEUED, where.reason, where.message, look_again=where.look_again)
-    if workload is None and run.observed.kueue_installed and run.since(job.created) >= limits.QUEUE_GRACE:
+    if (
+        run.observed.workload_of(job) is None
+        and run.observed.kueue_installed
+        and run.since(job.created) >= limits.QUEUE_GRACE
+    ):
         _, read = trouble.job_trouble(run, job)
         outcome = replace(outcome, actions=(read,) if read else (), look_again=limits.RETRY)
     return outcome
