@@ -21,6 +21,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
 from lora_contract.names import ENV_S3_ENDPOINT
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ def _command(folder: Path, config: Path, http: list[int], grpc: list[int]) -> li
         "-s3",
         f"-s3.config={config}",
         "-s3.autoCreateBucket=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
     ]
 
 
