@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     default_s3_endpoint: str = Field("", description="S3 endpoint where a run names none; empty: that of AWS.")
     allowed_s3_endpoints: CommaSeparated = Field((), description="Endpoints that a run may name besides the default.")
     default_cache_claim: str = Field("", description="PersistentVolumeClaim of the model cache where a run names none.")
-    gpu_resource_name: str = Field("nvidia.com/gpu", description="Resource name of GPUs where a run leaves the default.")
+    gpu_resource_name: str = Field(
+        "nvidia.com/gpu", description="Resource name of GPUs where a run leaves the default."
+    )
     prepare_cpu: str = Field("500m", description="CPU request of prepare pods.")
     prepare_memory: str = Field("2Gi", description="Memory request and limit of prepare pods.")
     unavailable_budget_seconds: int = Field(120, ge=1, description="How long S3 or the Hub may be away for a pod.")
@@ -45,8 +47,8 @@ class Settings(BaseSettings):
     lease_name: str = Field("lora-operator", description="Lease that the leader holds.")
     lease_namespace: str = Field("", description="Namespace of the Lease; empty: no leader election.")
     health_port: int = Field(8080, description="Port of liveness, readiness and metrics.")
-    workers: int = Field(8, ge=1, description="Runs that are looked at side by side.")
-    sweep_seconds: float = Field(60.0, gt=0, description="Seconds between two looks at every run.")
+    workers: int = Field(32, ge=1, description="Runs that are looked at side by side.")
+    sweep_seconds: float = Field(300.0, gt=0, description="Seconds between two looks at every run.")
     log_format: Literal["json", "text"] = Field("json", description="How the log reads.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What the log shows.")
 

@@ -1,0 +1,168 @@
+"""The operator's process: `python -m lora_operator`, set by environment variables alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from contextlib import suppress
+
+from aiohttp import web
+from kubernetes.aio.config import ConfigException
+from prometheus_client import REGISTRY
+from pydantic import ValidationError
+
+from lora_contract.version import __version__
+from lora_operator import logs
+from lora_operator.effects.api import Api
+from lora_operator.effects.cache import Cache
+from lora_operator.effects.connection import load_configuration
+from lora_operator.effects.event_recorder import EventRecorder
+from lora_operator.effects.kube import Kube
+from lora_operator.effects.lease import Leadership
+from lora_operator.effects.run_metrics import RunsByPhase
+from lora_operator.effects.table import Key
+from lora_operator.effects.token_review import TokenReviews
+from lora_operator.effects.work_queue import ExpectedError, WorkQueue
+from lora_operator.handlers.health import Health
+from lora_operator.handlers.progress import Certificate, ProgressEndpoint
+from lora_operator.handlers.runs import Runs
+from lora_operator.handlers.watches import Watches
+from lora_operator.reconcile import Reconciler
+from lora_operator.settings import Settings
+
+_TICK_SECONDS = 5.0
+_EXIT_BAD_SETTINGS = 64
+
+logger = logging.getLogger("lora_operator")
+
+
+class Operator:
+    """All parts of the process, and how they hang together."""
+
+    def __init__(self, settings: Settings, api: Api) -> None:
+        self._settings = settings
+        self.leadership = Leadership(
+            api, namespace=settings.lease_namespace, name=settings.lease_name, identity=identity()
+        )
+        kube = Kube(api, self.leadership.held)
+        cache = Cache()
+        self.events = EventRecorder(kube, self.leadership.identity)
+        reconciler = Reconciler(cache=cache, kube=kube, events=self.events, settings=settings)
+        self.queue: WorkQueue[Key] = WorkQueue(reconciler.reconcile, workers=settings.workers)
+        self.runs = Runs(cache=cache, kube=kube, queue=self.queue, settings=settings)
+        self.watches = Watches(settings=settings, kube=kube, receiver=self.runs)
+        self.certificate = Certificate(settings)
+        self.progress = ProgressEndpoint(
+            cache=cache, queue=self.queue, reviews=TokenReviews(api), leads=self.leadership.held
+        )
+        self._ticked = time.monotonic()
+        REGISTRY.register(RunsByPhase(cache))
+
+    async def run(self) -> None:
+        """Serve and work until cancelled."""
+        health = Health(heartbeats=self._heartbeats, synced=lambda: self.runs.synced, measure=self.queue.measure)
+        servers = [await _serve(health.application(), "", self._settings.health_port)]
+        if self._settings.progress_url:
+            servers.append(
+                await _serve(
+                    self.progress.application(),
+                    self._settings.progress_host,
+                    self._settings.progress_port,
+                    self.certificate,
+                )
+            )
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in (self.watches.run(), self.runs.run(), self._tick(), self.leadership.run(self._lead)):
+                    group.create_task(part)
+        finally:
+            for server in servers:
+                await server.cleanup()
+
+    async def _lead(self) -> None:
+        """Act. First everything is listed anew: the leader before may have written what no watch has told yet."""
+        while True:
+            with suppress(ExpectedError):
+                await self.runs.sweep()
+                break
+            await asyncio.sleep(1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.queue.run())
+            group.create_task(self.events.run())
+
+    async def _tick(self) -> None:
+        while True:
+            self._ticked = time.monotonic()
+            self.progress.forget_idle()
+            try:
+                self.certificate.reload()
+            except OSError as error:
+                logger.error("the renewed certificate of the progress endpoint cannot be used: %s", error)
+            await asyncio.sleep(_TICK_SECONDS)
+
+    def _heartbeats(self) -> dict[str, float | None]:
+        return {"operator": self._ticked, "kopf": self.watches.last_heartbeat}
+
+
+def identity() -> str:
+    """Who this process is among its replicas: the pod, which keeps the Lease when its container is restarted."""
+    return os.environ.get("POD_NAME") or f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+
+
+async def _serve(
+    application: web.Application, host: str, port: int, certificate: Certificate | None = None
+) -> web.AppRunner:
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    context = certificate.context if certificate is not None else None
+    await web.TCPSite(runner, host or None, port, ssl_context=context).start()
+    return runner
+
+
+async def operate(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    api = Api(await load_configuration())
+    logger.info("lora-operator %s starts", __version__)
+    running = asyncio.create_task(Operator(settings, api).run())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    finally:
+        stopping.cancel()
+        await api.close()
+    logger.info("lora-operator stops")
+
+
+def main() -> int:
+    """Read the settings and run; the exit code."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_input=False, include_context=False):
+            variable = "_".join(["LORA_OPERATOR", *(str(part).upper() for part in item["loc"])])
+            print(f"{variable}: {item['msg']}", file=sys.stderr)
+        return _EXIT_BAD_SETTINGS
+    logs.configure(settings)
+    try:
+        asyncio.run(operate(settings))
+    except ConfigException as error:
+        logger.error("no way to the API server: %s", error)
+        return _EXIT_BAD_SETTINGS
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

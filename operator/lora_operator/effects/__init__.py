@@ -1,0 +1,1 @@
+"""The edge of the operator: everything that talks to the API server, keeps time or counts."""

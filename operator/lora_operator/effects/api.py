@@ -1,0 +1,122 @@
+"""Plain JSON requests to the API server over the connection, TLS and tokens of `kubernetes.aio`.
+
+The typed calls of that library validate every body against models of one Kubernetes version, which costs more
+than the request itself and refuses fields of newer clusters. The bodies here are JSON that the API server judges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from lora_contract.version import __version__
+from lora_operator.effects import metrics
+from lora_operator.effects.work_queue import ExpectedError
+
+_TIMEOUT_SECONDS = 30.0
+MERGE_PATCH = "application/merge-patch+json"
+
+
+#: A server that is away or overloaded is asked again at least this often, so work goes on soon after it is back.
+_LONGEST_WAIT_SECONDS = 10.0
+
+
+class ApiError(ExpectedError):
+    """The API server answered with an error. `retry_after`: seconds it asked to wait, if it did."""
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        if self.transient:
+            self.longest_wait = _LONGEST_WAIT_SECONDS
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may succeed later without anybody changing anything."""
+        return self.status >= 500 or self.status in (401, 408, 429)
+
+
+class UnreachableError(ExpectedError):
+    """The API server did not answer."""
+
+    longest_wait = _LONGEST_WAIT_SECONDS
+
+
+class Api:
+    """One pool of connections to the API server."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._client = ApiClient(configuration)
+        self._headers = {"User-Agent": f"lora-operator/{__version__}", "Accept": "application/json"}
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        seconds: float = _TIMEOUT_SECONDS,
+    ) -> dict[str, Any]:
+        """Send one request and return the JSON of the answer.
+
+        Raises:
+            ApiError: the answer is not 2xx.
+            UnreachableError: there was no answer within `seconds`.
+        """
+        url = self._configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        started = time.monotonic()
+        status = "unreachable"
+        try:
+            async with asyncio.timeout(seconds):
+                headers = {**self._headers, **await self._authorization(), "Content-Type": content_type}
+                response = await self._client.rest_client.request(
+                    method, url, headers=headers, body=body, _request_timeout=seconds
+                )
+                raw: bytes = await response.read()
+            status = str(response.status)
+        except (aiohttp.ClientError, OSError) as error:  # OSError includes TimeoutError
+            raise UnreachableError(f"{method} {path}: {error or type(error).__name__}") from error
+        finally:
+            metrics.API_REQUESTS.labels(verb=method, code=status).inc()
+            metrics.API_SECONDS.labels(verb=method).observe(time.monotonic() - started)
+        if not 200 <= response.status < 300:
+            raise _error(response.status, response.headers.get("Retry-After"), raw)
+        answer: dict[str, Any] = json.loads(raw)
+        return answer
+
+    async def _authorization(self) -> dict[str, str]:
+        setting = (await self._configuration.auth_settings()).get("BearerToken")
+        return {"Authorization": str(setting["value"]).strip()} if setting else {}
+
+
+def _error(status: int, retry_after: str | None, raw: bytes) -> ApiError:
+    try:
+        answer = json.loads(raw)
+    except ValueError:
+        answer = {}
+    if not isinstance(answer, dict):
+        answer = {}
+    return ApiError(
+        status,
+        str(answer.get("reason") or ""),
+        str(answer.get("message") or raw[:200].decode(errors="replace")),
+        float(retry_after) if retry_after and retry_after.isdigit() else None,
+    )

@@ -1,0 +1,124 @@
+"""All that is known of the cluster: objects as last seen, and what only this process remembers of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lora_operator.core.observed import (
+    CreateError,
+    FineTune,
+    Job,
+    Observed,
+    Progress,
+    Warnings,
+    Workload,
+)
+from lora_operator.core.pod import Pod
+from lora_operator.effects.kinds import Kind
+from lora_operator.effects.table import Entry, Key, Table
+
+#: How long the last state of a pod that is gone is remembered.
+GONE_POD_SECONDS = 600.0
+
+
+@dataclass
+class Memory:
+    """What the API server does not hold of a run. Losing it costs nothing but a fresher status."""
+
+    progress: Progress | None = None
+    create_error: CreateError | None = None
+    warnings: Warnings | None = None
+
+
+class Cache:
+    """Tables of the four kinds, joined by owner references into what `decide` wants to know of one run."""
+
+    def __init__(self) -> None:
+        self.finetunes: Table[FineTune] = Table(FineTune.from_dict)
+        self.jobs: Table[Job] = Table(Job.from_dict)
+        self.pods: Table[Pod] = Table(Pod.from_dict)
+        self.workloads: Table[Workload] = Table(Workload.from_dict)
+        self.kueue_installed = False
+        self._tables: dict[Kind, Table[Any]] = {
+            Kind.FINETUNE: self.finetunes,
+            Kind.JOB: self.jobs,
+            Kind.POD: self.pods,
+            Kind.WORKLOAD: self.workloads,
+        }
+        self._memories: dict[str, Memory] = {}
+        self._gone_pods: dict[str, list[tuple[float, Pod]]] = {}
+
+    def put(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
+        """Keep an object; the run that should be looked at because of it, if any."""
+        entry = self._tables[kind].put(body)
+        return None if entry is None else self._run_of(kind, entry)
+
+    def remove(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
+        """Forget an object, given in its last state; the run that should be looked at."""
+        metadata = body["metadata"]
+        self._tables[kind].put(body)
+        entry = self._tables[kind].remove(Key(metadata["namespace"], metadata["name"]), metadata["uid"])
+        return None if entry is None else self._forgotten(kind, entry)
+
+    def keep_only(self, kind: Kind, listed: set[Key], version: int, within: str | None) -> list[Key]:
+        """Forget what a complete list as of `version` does not hold; the runs that should be looked at."""
+        gone: list[Entry[Any]] = self._tables[kind].keep_only(listed, version, within)
+        return [run for entry in gone if (run := self._forgotten(kind, entry)) is not None]
+
+    def observe(self, key: Key) -> Observed | None:
+        """All that is known of a run; None where it does not exist."""
+        entry = self.finetunes.get(key)
+        if entry is None:
+            return None
+        jobs = self.jobs.owned_by(entry.uid)
+        memory = self.memory(entry.uid)
+        return Observed(
+            finetune=entry.value,
+            jobs=tuple(job.value for job in jobs),
+            pods=tuple(pod for job in jobs for pod in self._pods_of(job)),
+            workloads=tuple(workload.value for job in jobs for workload in self.workloads.owned_by(job.uid)),
+            progress=memory.progress,
+            create_error=memory.create_error,
+            warnings=memory.warnings,
+            kueue_installed=self.kueue_installed,
+        )
+
+    def memory(self, uid: str) -> Memory:
+        """What is remembered of the run with this uid."""
+        return self._memories.setdefault(uid, Memory())
+
+    def forget_old_pods(self) -> None:
+        """Drop the pods that have been gone for long."""
+        oldest = time.monotonic() - GONE_POD_SECONDS
+        for job_uid, pods in list(self._gone_pods.items()):
+            recent = [item for item in pods if item[0] > oldest]
+            if recent:
+                self._gone_pods[job_uid] = recent
+            else:
+                del self._gone_pods[job_uid]
+
+    def _pods_of(self, job: Entry[Job]) -> list[Pod]:
+        return [entry.value for entry in self.pods.owned_by(job.uid)] + [
+            pod for _, pod in self._gone_pods.get(job.uid, ())
+        ]
+
+    def _run_of(self, kind: Kind, entry: Entry[Any]) -> Key | None:
+        if kind is Kind.FINETUNE:
+            return entry.key
+        owner = entry.owner
+        if kind in (Kind.POD, Kind.WORKLOAD):
+            job = self.jobs.by_uid(owner)
+            owner = job.owner if job is not None else ""
+        run = self.finetunes.by_uid(owner)
+        return None if run is None else run.key
+
+    def _forgotten(self, kind: Kind, entry: Entry[Any]) -> Key | None:
+        if kind is Kind.FINETUNE:
+            self._memories.pop(entry.uid, None)
+        if kind is Kind.POD:
+            gone = replace(entry.value, gone=True)
+            self._gone_pods.setdefault(entry.owner, []).append((time.monotonic(), gone))
+        return self._run_of(kind, entry)

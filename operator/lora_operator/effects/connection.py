@@ -1,0 +1,47 @@
+"""How the operator finds and is known to the API server: one answer for our own client and for kopf."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import kopf
+from kubernetes.aio import config
+from kubernetes.aio.client.configuration import Configuration
+
+#: Requests that may be under way at once; more wait for a connection.
+MAX_CONNECTIONS = 64
+#: kopf keeps what it was told; tokens in pods are rotated, so it has to ask again this often.
+_LOGIN_LIFETIME = timedelta(minutes=5)
+
+
+async def load_configuration() -> Configuration:
+    """The service account of the pod where there is one, else the current context of the kubeconfig.
+
+    Raises:
+        kubernetes.config.ConfigException: there is neither.
+    """
+    configuration = Configuration()
+    if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
+        config.load_incluster_config(client_configuration=configuration)
+    else:
+        await config.load_kube_config(client_configuration=configuration, persist_config=False)
+    configuration.connection_pool_maxsize = MAX_CONNECTIONS
+    return configuration
+
+
+async def login(**_: object) -> kopf.ConnectionInfo:
+    """Answer kopf's question for credentials."""
+    configuration = await load_configuration()
+    bearer = (await configuration.auth_settings()).get("BearerToken", {}).get("value")
+    token = bearer.split(" ", 1)[-1].strip() if bearer else None
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme="Bearer" if token else None,
+        token=token,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        expiration=datetime.now(UTC) + _LOGIN_LIFETIME,
+    )

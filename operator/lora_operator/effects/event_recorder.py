@@ -1,0 +1,77 @@
+"""Kubernetes Events about runs: told in the background, dropped rather than in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from lora_contract import names
+from lora_operator.core.decision import Event
+from lora_operator.core.observed import FineTune
+from lora_operator.effects import metrics
+from lora_operator.effects.kube import Kube
+from lora_operator.effects.work_queue import ExpectedError
+
+_MOST_WAITING = 5000
+_TELLERS = 2
+_MAX_NOTE = 1024
+
+logger = logging.getLogger(__name__)
+
+
+class EventRecorder:
+    """Creates Events in the order in which they were recorded, roughly. A failed one is not tried again."""
+
+    def __init__(self, kube: Kube, identity: str) -> None:
+        self._kube = kube
+        self._identity = identity
+        self._waiting: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(_MOST_WAITING)
+
+    def record(self, finetune: FineTune, event: Event) -> None:
+        """Tell of something that happened to a run."""
+        try:
+            self._waiting.put_nowait((finetune.namespace, self._manifest(finetune, event)))
+        except asyncio.QueueFull:
+            metrics.EVENTS.labels(result="dropped").inc()
+
+    async def run(self) -> None:
+        """Tell until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_TELLERS):
+                group.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        while True:
+            namespace, manifest = await self._waiting.get()
+            try:
+                await self._kube.create_event(namespace, manifest)
+            except ExpectedError as error:
+                metrics.EVENTS.labels(result="failed").inc()
+                logger.info("Event %s of %s was not created: %s", manifest["reason"], namespace, error)
+            else:
+                metrics.EVENTS.labels(result="created").inc()
+
+    def _manifest(self, finetune: FineTune, event: Event) -> dict[str, Any]:
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": f"{finetune.name}.{uuid.uuid4().hex[:16]}", "namespace": finetune.namespace},
+            "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingController": f"{names.GROUP}/{names.MANAGED_BY}",
+            "reportingInstance": self._identity[:128],
+            "action": "Reconcile",
+            "reason": event.reason,
+            "note": event.message[:_MAX_NOTE],
+            "type": event.type,
+            "regarding": {
+                "apiVersion": names.API_VERSION,
+                "kind": names.KIND,
+                "namespace": finetune.namespace,
+                "name": finetune.name,
+                "uid": finetune.uid,
+                "resourceVersion": finetune.resource_version,
+            },
+        }

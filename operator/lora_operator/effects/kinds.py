@@ -1,0 +1,36 @@
+"""The four kinds of object that the operator watches."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from lora_contract import names
+from lora_operator.core.observed import KUEUE_JOB_UID_LABEL
+
+_OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+
+
+class Kind(Enum):
+    """A kind: group, version, plural, and the label selector that the API server filters by."""
+
+    FINETUNE = (names.GROUP, names.VERSION, names.PLURAL, "")
+    JOB = ("batch", "v1", "jobs", _OURS)
+    POD = ("", "v1", "pods", _OURS)
+    #: Kueue makes them for every queued Job of the cluster and says in a label for which.
+    WORKLOAD = ("kueue.x-k8s.io", "v1beta2", "workloads", KUEUE_JOB_UID_LABEL)
+
+    def __init__(self, group: str, version: str, plural: str, selector: str) -> None:
+        self.group = group
+        self.version = version
+        self.plural = plural
+        self.selector = selector
+
+    @property
+    def root(self) -> str:
+        """Path of the group and version."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    def path(self, namespace: str | None, name: str | None = None) -> str:
+        """Path of one object, of the objects of a namespace, or of all."""
+        parts = [self.root, *(["namespaces", namespace] if namespace else []), self.plural, *([name] if name else [])]
+        return "/".join(parts)

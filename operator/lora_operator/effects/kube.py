@@ -1,0 +1,156 @@
+"""The calls that the operator makes, in its own words. There is none that reads a Secret."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, NamedTuple
+
+from lora_contract import names
+from lora_operator.effects import metrics
+from lora_operator.effects.api import MERGE_PATCH, Api, ApiError
+from lora_operator.effects.kinds import Kind
+from lora_operator.effects.table import Key
+from lora_operator.effects.work_queue import ExpectedError
+
+_PAGE = 500
+_MAX_WARNINGS = 50
+
+
+class NotLeaderError(ExpectedError):
+    """This process may not write: another one leads, or may do so."""
+
+    longest_wait = 10.0
+
+
+class NotOursError(ExpectedError):
+    """An object of the name that was to be created exists and belongs to somebody else."""
+
+    longest_wait = 30.0
+
+
+class Page(NamedTuple):
+    """Part of a list, with the resource version of the whole list."""
+
+    items: list[dict[str, Any]]
+    version: int
+
+
+class Kube:
+    """Reads and writes of the objects of runs. `may_write` is asked before every write."""
+
+    def __init__(self, api: Api, may_write: Callable[[], bool]) -> None:
+        self._api = api
+        self._may_write = may_write
+
+    async def serves(self, kind: Kind) -> bool:
+        """Whether the API server knows a kind."""
+        try:
+            answer = await self._api.request("GET", kind.root)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return any(resource["name"] == kind.plural for resource in answer.get("resources", ()))
+
+    async def pages(self, kind: Kind, namespace: str | None) -> AsyncIterator[Page]:
+        """All objects of a kind that are ours."""
+        query: dict[str, str | int] = {"limit": _PAGE}
+        if kind.selector:
+            query["labelSelector"] = kind.selector
+        while True:
+            page = await self._api.request("GET", kind.path(namespace), query=query)
+            yield Page(page.get("items") or [], int(page["metadata"]["resourceVersion"]))
+            if not (token := page["metadata"].get("continue")):
+                return
+            query["continue"] = token
+
+    async def get(self, kind: Kind, key: Key) -> dict[str, Any] | None:
+        """One object; None where it does not exist."""
+        try:
+            return await self._api.request("GET", kind.path(key.namespace, key.name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def create_job(self, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str) -> dict[str, Any]:
+        """Create a Job, or find that it was created before; the Job.
+
+        Raises:
+            NotOursError: there is one of this name that `owner_uid` does not control, or it is on its way out.
+            ApiError: the API server refuses it.
+        """
+        name = str(manifest["metadata"]["name"])
+        try:
+            job = await self._write("POST", Kind.JOB.path(namespace), manifest)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+        else:
+            stage = (manifest["metadata"].get("labels") or {}).get(names.LABEL_STAGE, "")
+            metrics.JOBS_CREATED.labels(stage=stage).inc()
+            return job
+        found = await self.get(Kind.JOB, Key(namespace, name))
+        if found is None or not _usable(found, owner_uid):
+            raise NotOursError(f"Job {namespace}/{name} exists and is not controlled by this run, or is being deleted")
+        return found
+
+    async def delete_job(self, namespace: str, name: str, *, uid: str) -> None:
+        """Delete a Job and, in the background, its pods. That it is gone already, or is another one, is fine."""
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self._write("DELETE", Kind.JOB.path(namespace, name), body)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def patch_spec(self, kind: Kind, key: Key, spec: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Change fields of the spec of a Job or Workload; the object, or None where it is gone."""
+        try:
+            return await self._write("PATCH", kind.path(key.namespace, key.name), {"spec": spec}, MERGE_PATCH)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def patch_status(self, key: Key, patch: Mapping[str, Any], *, resource_version: str) -> dict[str, Any]:
+        """Merge into the status of a run if nobody changed the object since `resource_version`; the new object.
+
+        Raises:
+            ApiError: with status 409 if somebody did, 404 if it is gone.
+        """
+        body = {"metadata": {"resourceVersion": resource_version}, "status": patch}
+        return await self._write("PATCH", f"{Kind.FINETUNE.path(key.namespace, key.name)}/status", body, MERGE_PATCH)
+
+    async def warnings(self, namespace: str, job: str) -> list[tuple[str, str]]:
+        """Reason and message of the Warning Events about a Job, newest first."""
+        selector = f"involvedObject.kind=Job,involvedObject.name={job},type=Warning"
+        query: dict[str, str | int] = {"fieldSelector": selector, "limit": _MAX_WARNINGS}
+        answer = await self._api.request("GET", f"/api/v1/namespaces/{namespace}/events", query=query)
+        newest_first = sorted(answer.get("items") or (), key=_last_seen, reverse=True)
+        return [(str(item.get("reason") or ""), str(item.get("message") or "")) for item in newest_first]
+
+    async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
+        """Create a Kubernetes Event."""
+        await self._write("POST", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", event)
+
+    async def _write(
+        self, method: str, path: str, body: Mapping[str, Any], content_type: str = "application/json"
+    ) -> dict[str, Any]:
+        if not self._may_write():
+            raise NotLeaderError("another process leads now")
+        return await self._api.request(method, path, body=body, content_type=content_type)
+
+
+def _usable(job: Mapping[str, Any], owner_uid: str) -> bool:
+    metadata = job["metadata"]
+    owners = metadata.get("ownerReferences") or ()
+    return not metadata.get("deletionTimestamp") and any(
+        owner.get("controller") and owner.get("uid") == owner_uid for owner in owners
+    )
+
+
+def _last_seen(event: Mapping[str, Any]) -> str:
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return max((str(time) for time in times if time), default="")

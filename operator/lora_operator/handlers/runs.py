@@ -1,0 +1,96 @@
+"""From what the watches see to looks at runs, and the regular full look that does not rely on them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from lora_operator.effects.cache import Cache
+from lora_operator.effects.kinds import Kind
+from lora_operator.effects.kube import Kube
+from lora_operator.effects.table import Key
+from lora_operator.effects.work_queue import ExpectedError, WorkQueue
+from lora_operator.settings import Settings
+
+_RETRY_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class Runs:
+    """Keeps the cache up to date and asks for looks."""
+
+    def __init__(self, *, cache: Cache, kube: Kube, queue: WorkQueue[Key], settings: Settings) -> None:
+        self._cache = cache
+        self._kube = kube
+        self._queue = queue
+        self._settings = settings
+        self._sweep_now = asyncio.Event()
+        self.synced = False
+
+    def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        """An object exists in this state."""
+        self._look(self._cache.put(kind, body))
+
+    def deleted(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        """An object is gone; this was its last state."""
+        self._look(self._cache.remove(kind, body))
+
+    def kueue(self, installed: bool) -> None:
+        """Whether Kueue's Workloads are served from now on."""
+        self._cache.kueue_installed = installed
+        if not installed:
+            self._cache.workloads.clear()
+
+    def restarted(self) -> None:
+        """The watches start anew."""
+        self._sweep_now.set()
+
+    async def run(self) -> None:
+        """Look at everything every `sweep_seconds`, and when the watches were restarted, until cancelled."""
+        while True:
+            self._sweep_now.clear()
+            wait = self._settings.sweep_seconds
+            try:
+                await self.sweep()
+            except ExpectedError as error:
+                logger.warning("the sweep is tried again: %s", error)
+                wait = _RETRY_SECONDS
+            try:
+                await asyncio.wait_for(self._sweep_now.wait(), wait)
+            except TimeoutError:
+                continue
+
+    async def sweep(self) -> None:
+        """List all objects, forget those that are gone, and ask for a look at every run.
+
+        Raises:
+            ExpectedError: the API server could not answer; the cache is as good as before.
+        """
+        for kind in Kind:
+            if kind is Kind.WORKLOAD and not self._cache.kueue_installed:
+                continue
+            for namespace in self._settings.watch_namespaces or (None,):
+                await self._list(kind, namespace)
+        self._cache.forget_old_pods()
+        for entry in self._cache.finetunes.entries():
+            self._queue.add(entry.key)
+        self.synced = True
+
+    async def _list(self, kind: Kind, namespace: str | None) -> None:
+        listed: set[Key] = set()
+        version = 0
+        async for page in self._kube.pages(kind, namespace):
+            version = page.version
+            for body in page.items:
+                metadata = body["metadata"]
+                listed.add(Key(metadata["namespace"], metadata["name"]))
+                self.changed(kind, body)
+        for run in self._cache.keep_only(kind, listed, version, namespace):
+            self._queue.add(run)
+
+    def _look(self, run: Key | None) -> None:
+        if run is not None:
+            self._queue.add(run)

@@ -1,0 +1,215 @@
+"""kopf's watches of the four kinds, each event handed over to the operator's own loop.
+
+kopf runs in a thread with a loop of its own. It ends when the API server answers with errors for too long, and
+cancels every task of its loop then; here it is started again, and nothing else notices. With scanning disabled
+it needs no right to list CustomResourceDefinitions; which kinds are served is asked now and then instead, so
+Kueue may come and go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import kopf
+
+from lora_operator.effects import metrics
+from lora_operator.effects.connection import login
+from lora_operator.effects.kinds import Kind
+from lora_operator.effects.kube import Kube
+from lora_operator.effects.work_queue import ExpectedError
+from lora_operator.settings import Settings
+
+_ASK_AGAIN_SECONDS = 10.0
+_RESTART_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 5.0
+_STOP_SECONDS = 10.0
+_REQUIRED = (Kind.FINETUNE, Kind.JOB, Kind.POD)
+
+logger = logging.getLogger(__name__)
+
+
+class Receiver(Protocol):
+    """Who is told what the watches see, in the operator's loop."""
+
+    def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        """An object exists in this state."""
+
+    def deleted(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        """An object is gone; this was its last state."""
+
+    def kueue(self, installed: bool) -> None:
+        """Whether Kueue's Workloads are served from now on."""
+
+    def restarted(self) -> None:
+        """The watches start anew: what was deleted in between was not told."""
+
+
+class Watches:
+    """Keeps kopf running over the kinds that are served."""
+
+    def __init__(self, *, settings: Settings, kube: Kube, receiver: Receiver) -> None:
+        self._settings = settings
+        self._kube = kube
+        self._receiver = receiver
+        self._kopf: KopfThread | None = None
+
+    @property
+    def last_heartbeat(self) -> float | None:
+        """When kopf's loop last turned, by the monotonic clock; None while it is not meant to run."""
+        return self._kopf.last_heartbeat if self._kopf is not None else None
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        cause = "start"
+        while True:
+            kinds = await self._served()
+            if kinds is None:
+                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+                continue
+            metrics.WATCH_STARTS.labels(cause=cause).inc()
+            self._receiver.kueue(Kind.WORKLOAD in kinds)
+            thread = self._kopf = KopfThread(kinds, self._settings, self._deliver)
+            self._receiver.restarted()
+            try:
+                cause = await self._until_stale(thread, kinds)
+            finally:
+                self._kopf = None
+                await thread.stop()
+            await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _until_stale(self, thread: KopfThread, kinds: frozenset[Kind]) -> str:
+        while not await thread.ended_within(_ASK_AGAIN_SECONDS):
+            served = await self._served()
+            if served is not None and served != kinds:
+                return "kinds changed"
+        return "kopf ended"
+
+    async def _served(self) -> frozenset[Kind] | None:
+        """The kinds to watch; None while one that is needed is not served, or the API server does not say."""
+        try:
+            served = frozenset([kind for kind in Kind if await self._kube.serves(kind)])
+        except ExpectedError as error:
+            logger.warning("the API server does not say what it serves: %s", error)
+            return None
+        missing = [kind.plural for kind in _REQUIRED if kind not in served]
+        if missing:
+            logger.warning("waiting for the API server to serve %s", ", ".join(missing))
+            return None
+        return served
+
+    def _deliver(self, kind: Kind, event: Mapping[str, Any]) -> None:
+        metrics.LAST_EVENT.labels(resource=kind.plural).set_to_current_time()
+        if event["type"] == "DELETED":
+            self._receiver.deleted(kind, event["object"])
+        else:
+            self._receiver.changed(kind, event["object"])
+
+
+class KopfThread:
+    """One life of kopf."""
+
+    def __init__(
+        self, kinds: Iterable[Kind], settings: Settings, deliver: Callable[[Kind, Mapping[str, Any]], None]
+    ) -> None:
+        self.last_heartbeat = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._deliver = deliver
+        self._settings = settings
+        self._registry = self._handlers(kinds)
+        self._stop = threading.Event()
+        self._ended = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self._thread.start()
+
+    async def ended_within(self, seconds: float) -> bool:
+        """Wait for the end of the thread, at most so long."""
+        try:
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """End the thread; one that does not is left behind and told nothing more."""
+        self._stop.set()
+        if not await self.ended_within(_STOP_SECONDS):
+            logger.error("kopf did not stop within %.0f s", _STOP_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._operate())
+        except Exception as error:
+            logger.warning("kopf ended: %s", error or type(error).__name__)
+        finally:
+            self._stop.set()
+            self._call(self._ended.set)
+
+    async def _operate(self) -> None:
+        heartbeat = asyncio.create_task(self._beat())
+        try:
+            await kopf.operator(
+                registry=self._registry,
+                settings=kopf_settings(),
+                standalone=True,
+                clusterwide=not self._settings.watch_namespaces,
+                namespaces=self._settings.watch_namespaces,
+                stop_flag=self._stop,
+            )
+        finally:
+            self._stop.set()  # kopf waits for it in a thread, which would keep this one from ending
+            heartbeat.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            self.last_heartbeat = time.monotonic()
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+    def _handlers(self, kinds: Iterable[Kind]) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(login)
+        for kind in kinds:
+            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(self._handler(kind))
+        return registry
+
+    def _handler(self, kind: Kind) -> Callable[..., Any]:
+        async def on_event(event: Mapping[str, Any], **_: Any) -> None:
+            if not self._stop.is_set():
+                self._call(self._deliver, kind, event)
+
+        return on_event
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:  # the operator's loop has ended before the thread
+            return
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """kopf writes nothing to any object and posts nothing; a dead watch is noticed within 70 s by its bookmarks."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.process.ultimate_exiting_timeout = None
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = (1, 2, 3, 5, 8, 10, 10, 10)
+    settings.watching.server_timeout = 600
+    settings.watching.client_timeout = 630
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.queueing.idle_timeout = 1.0
+    for kind in Kind:
+        if kind.selector:
+            settings.watching.label_selectors[kopf_selector(kind)] = kind.selector
+    return settings
+
+
+def kopf_selector(kind: Kind) -> tuple[str, str, str]:
+    """How kopf names a kind."""
+    return kind.group, kind.version, kind.plural
