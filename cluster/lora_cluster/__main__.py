@@ -37,17 +37,25 @@ def parser() -> argparse.ArgumentParser:
     _add_name(commands.add_parser("down", help="end a cluster and remove all but its logs and the cached images"))
     api = commands.add_parser("api-server", help="start etcd, API server and controller manager on loopback ports")
     _add_name(api, default=_API_SERVER_NAME)
-    kubectl = commands.add_parser("kubectl", help="run kubectl as the administrator")
-    _add_name(kubectl)
-    kubectl.add_argument("arguments", nargs=argparse.REMAINDER)
+    _add_name(commands.add_parser("kubectl", help="run kubectl as the administrator: kubectl [--name NAME] ..."))
     return top
+
+
+def split_kubectl(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return our own words and those meant for kubectl: all after `kubectl`, or after `kubectl --name NAME`."""
+    if words[:1] != ["kubectl"]:
+        return words, []
+    own = 3 if words[1:2] == ["--name"] else 1
+    return words[:own], words[own:]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 failed with a message."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    own, others = split_kubectl(words)
+    options = parser().parse_args(own)
     try:
-        _run(options)
+        _run(options, others)
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -56,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace, others: Sequence[str]) -> None:
     match options.command:
         case "build":
             extra = [name for name in ("kueue", "kwok") if getattr(options, name)]
@@ -75,7 +83,7 @@ def _run(options: argparse.Namespace) -> None:
         case "kubectl":
             kubeconfig = cluster.kubeconfig_of(options.name)
             program = tools.binary("kubectl")
-            os.execv(program, [program.name, f"--kubeconfig={kubeconfig}", *options.arguments])
+            os.execv(program, [program.name, f"--kubeconfig={kubeconfig}", *others])
 
 
 def _add_name(command: argparse.ArgumentParser, default: str = cluster.DEFAULT_NAME) -> None:

@@ -10,8 +10,8 @@ _CPU_SHARES = 8192
 _CPU_WEIGHT = 800
 
 
-def hierarchies(mounts: str) -> tuple[list[Path], bool]:
-    """Return the mount points a kubelet uses, and whether they are version 2, out of /proc/mounts' text."""
+def mount_points(mounts: str) -> tuple[list[Path], list[Path]]:
+    """Return the mount points of version 1 and of version 2, from the text of /proc/mounts."""
     version1: list[Path] = []
     version2: list[Path] = []
     for line in mounts.splitlines():
@@ -20,17 +20,17 @@ def hierarchies(mounts: str) -> tuple[list[Path], bool]:
             version1.append(Path(point))
         elif kind == "cgroup2":
             version2.append(Path(point))
-    # On a hybrid machine the controllers are in version 1, and the kubelet follows them.
-    return (version1, False) if version1 else (version2[:1], True)
+    return version1, version2
 
 
 def create(node: NodeLayout) -> None:
     """Make the node's cgroup in every hierarchy and raise its share of the processors."""
-    points, unified = hierarchies(Path("/proc/mounts").read_text())
-    for point in points:
+    version1, version2 = mount_points(Path("/proc/mounts").read_text())
+    # On a hybrid machine the controllers are in version 1, and the kubelet follows them.
+    for point in version1 or version2:
         group = point / node.cgroup
         group.mkdir(exist_ok=True)
-        if unified:
+        if not version1:
             for controller in (group / "cgroup.controllers").read_text().split():
                 (group / "cgroup.subtree_control").write_text(f"+{controller}")
         for name, value in (("cpu.shares", _CPU_SHARES), ("cpu.weight", _CPU_WEIGHT)):
@@ -57,5 +57,5 @@ def remove(node: NodeLayout) -> None:
 
 
 def _groups(node: NodeLayout) -> Iterator[Path]:
-    points, _ = hierarchies(Path("/proc/mounts").read_text())
-    return (point / node.cgroup for point in points if (point / node.cgroup).is_dir())
+    version1, version2 = mount_points(Path("/proc/mounts").read_text())
+    return (point / node.cgroup for point in version1 + version2 if (point / node.cgroup).is_dir())

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lora_cluster.cgroups import hierarchies
+from lora_cluster.cgroups import mount_points
 from lora_cluster.mounts import mounted_under
 from lora_cluster.processes import Daemon, stop
 
@@ -25,14 +25,10 @@ def test_given_mounts_of_many_when_ours_are_sought_then_inner_ones_come_first_an
     assert mounted_under(mounts, [Path("/run/lora")]) == [Path("/run/lora/a/b c"), Path("/run/lora/a")]
 
 
-def test_given_both_cgroup_versions_when_asked_then_the_controllers_of_version_1_count() -> None:
+def test_given_both_cgroup_versions_when_asked_then_they_are_told_apart() -> None:
     mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n"
 
-    assert hierarchies(mounts) == ([Path("/sys/fs/cgroup/cpu")], False)
-
-
-def test_given_only_cgroup_version_2_when_asked_then_there_is_one_hierarchy() -> None:
-    assert hierarchies("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n") == ([Path("/sys/fs/cgroup")], True)
+    assert mount_points(mounts) == ([Path("/sys/fs/cgroup/cpu")], [Path("/sys/fs/cgroup/unified")])
 
 
 def test_given_a_running_daemon_when_stopped_then_it_is_gone_and_so_is_its_pid_file(tmp_path: Path) -> None:
@@ -47,7 +43,7 @@ def test_given_a_running_daemon_when_stopped_then_it_is_gone_and_so_is_its_pid_f
 
 
 def test_given_a_pid_file_whose_pid_now_belongs_to_another_when_stopped_then_the_other_lives_on(tmp_path: Path) -> None:
-    stranger = subprocess.Popen(_SLEEPER)
+    stranger = subprocess.Popen([*_SLEEPER, "stranger"])
     try:
         daemon = Daemon(tmp_path, "sleeper")
         daemon.start(_SLEEPER)

@@ -1,6 +1,7 @@
 """Names and addresses of a cluster."""
 
 import ipaddress
+import itertools
 
 import pytest
 
@@ -19,7 +20,7 @@ def test_given_every_slot_and_node_when_addresses_are_formed_then_no_two_network
 
     networks.sort()
 
-    assert not [pair for pair in zip(networks, networks[1:], strict=False) if pair[0].overlaps(pair[1])]
+    assert not [pair for pair in itertools.pairwise(networks) if pair[0].overlaps(pair[1])]
 
 
 def test_given_any_node_when_pods_get_addresses_then_they_are_in_the_range_kube_proxy_knows() -> None:
