@@ -13,7 +13,10 @@ from lora_trainer.errors import TrainerError, bad_data
 
 #: Longest line, field or element, bytes.
 MAX_ROW_BYTES = 1 << 20
+#: Empty lines are passed over, but a file of them alone would take minutes.
+MAX_EMPTY_LINES = 10_000
 _TOO_LONG = "is longer than 1 MiB; split the row, or leave out columns that are not used"
+_HINT = "correct the file; rows behind this place cannot be read"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -60,14 +63,19 @@ def json_type(value: Any) -> str:
     return names.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
 
 
-def _bounded_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+def _bounded_lines(file: DataFile, stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
     """Lines with their numbers; None stands for a line beyond the bound, the rest of which is passed over."""
-    number = 0
+    number = empty = 0
     while line := stream.readline(MAX_ROW_BYTES + 1):
         number += 1
         if number == 1:
             line = line.removeprefix(_BOM)
         if len(line) <= MAX_ROW_BYTES:
+            empty += line in (b"\n", b"\r\n")
+            if empty > MAX_EMPTY_LINES:
+                raise bad_data(
+                    f"{file.name} has more than {MAX_EMPTY_LINES} empty lines", param=file.name, hint="remove them"
+                )
             yield number, line
             continue
         while line and not line.endswith(b"\n"):
@@ -78,7 +86,7 @@ def _bounded_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 def read_json_lines(file: DataFile) -> Iterator[RawRow]:
     """One JSON object a line; empty lines are passed over."""
     with open_decompressed(file) as stream:
-        for number, line in _bounded_lines(stream):
+        for number, line in _bounded_lines(file, stream):
             place = Place(file.name, number)
             if line is None:
                 yield RawRow(place, None, _TOO_LONG)
@@ -198,14 +206,14 @@ class _ArrayReader:
 
 
 def _csv_lines(file: DataFile, stream: BinaryIO) -> Iterator[str]:
-    for number, line in _bounded_lines(stream):
+    for number, line in _bounded_lines(file, stream):
         place = Place(file.name, number)
         if line is None:
-            raise bad_data(f"{place}: {_TOO_LONG}", param=place.short)
+            raise bad_data(f"{place}: {_TOO_LONG}", param=place.short, hint=_HINT)
         try:
             yield line.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise bad_data(f"{place}: {not_utf8(error)}", param=place.short) from error
+            raise bad_data(f"{place}: {not_utf8(error)}", param=place.short, hint=_HINT) from error
 
 
 def _check_header(header: list[str], file: DataFile) -> None:

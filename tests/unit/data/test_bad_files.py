@@ -1,0 +1,334 @@
+"""Every bad file ends in words that name the place, what is wrong and what to do."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from lora_contract.exit_codes import ExitCode
+from lora_trainer.data.files import DataFile, classify
+from lora_trainer.errors import TrainerError
+from support.prepared_data import chat, lines, run
+
+GOOD = chat("How are you?", "Fine.")
+GOOD_LINE = lines([GOOD])
+
+
+def _messages(*turns: Any) -> bytes:
+    return GOOD_LINE + lines([{"messages": list(turns)}])
+
+
+def _turn(role: Any, content: Any, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+USER, ASSISTANT = _turn("user", "Question?"), _turn("assistant", "Answer.")
+
+
+def _parquet(table: pa.Table, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, **options)
+    return sink.getvalue()
+
+
+def _pairs(prompts: list[Any], completions: list[Any]) -> bytes:
+    return _parquet(pa.table({"prompt": prompts, "completion": completions}))
+
+
+def _truncated_gzip() -> bytes:
+    noise = random.Random(1).randbytes(50_000).hex()
+    return gzip.compress(lines([chat(noise, "Answer.")]))[:20_000]
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A file as it is stored, the words it must end in, and the place they must name."""
+
+    name: str
+    content: bytes | Callable[[], bytes]
+    message: str
+    param: str
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+def _deep() -> bytes:
+    return GOOD_LINE + b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
+
+
+BAD: dict[str, Bad] = {
+    "latin-1": Bad(
+        "a.jsonl",
+        GOOD_LINE + '{"prompt": "größe"}\n'.encode("latin-1"),
+        "a.jsonl, line 2: is not UTF-8 (byte 0xf6 at position 15)",
+        "a.jsonl:2",
+    ),
+    "utf-16": Bad("a.jsonl", GOOD_LINE.decode().encode("utf-16"), "line 1: is not UTF-8 (byte 0xff", "a.jsonl:1"),
+    "half a line": Bad("a.jsonl", GOOD_LINE * 1 + b'{"messages": [', "line 2: is not JSON: Expecting", "a.jsonl:2"),
+    "single quotes": Bad("a.jsonl", b"{'prompt': 'x'}\n", "line 1: is not JSON: Expecting property name", "a.jsonl:1"),
+    "two objects in a line": Bad("a.jsonl", b'{"a": 1} {"a": 2}\n', "line 1: is not JSON: Extra data", "a.jsonl:1"),
+    "an array in jsonl": Bad(
+        "a.jsonl", b'[\n{"prompt": "x"}\n]\n', "a file with one JSON array is named .json", "a.jsonl:1"
+    ),
+    "NaN": Bad(
+        "a.jsonl", GOOD_LINE + b'{"messages": [], "x": NaN}\n', "line 2: has NaN, which is not JSON", "a.jsonl:2"
+    ),
+    "Infinity": Bad("a.jsonl", b'{"x": -Infinity}\n', "line 1: has -Infinity, which is not JSON", "a.jsonl:1"),
+    "a number for a row": Bad("a.jsonl", GOOD_LINE + b"42\n", "line 2: is a number, expected an object", "a.jsonl:2"),
+    "a text for a row": Bad("a.jsonl", b'"hello"\n', "line 1: is a text, expected an object", "a.jsonl:1"),
+    "null for a row": Bad("a.jsonl", b"null\n", "line 1: is null, expected an object", "a.jsonl:1"),
+    "a list for a row": Bad("a.jsonl", GOOD_LINE + b"[1]\n", "line 2: is an array, expected an object", "a.jsonl:2"),
+    "nested deeply": Bad("a.jsonl", _deep, "line 2: is nested too deeply", "a.jsonl:2"),
+    "a line beyond the cap": Bad(
+        "a.jsonl", lambda: GOOD_LINE + lines([chat("x" * (1 << 20), "y")]), "line 2: is longer than 1 MiB", "a.jsonl:2"
+    ),
+    "wrong columns": Bad(
+        "a.jsonl",
+        lines([{"question": "x", "answer": "y"}]),
+        "columns are question, answer; expected messages, or prompt and completion, or instruction and output"
+        " (with input where there is one); set dataset.columns",
+        "spec.dataset.columns",
+    ),
+    "wrong columns for the format": Bad(
+        "a.jsonl",
+        lines([{"prompt": "x", "completion": "y"}]),
+        "expected instruction and completion for format instruction",
+        "spec.dataset.columns",
+        {"dataset__format": "instruction"},
+    ),
+    "columns named that are not there": Bad(
+        "a.jsonl",
+        lines([{"question": "x", "answer": "y"}]),
+        "dataset.columns.prompt is 'frage', but the columns are question, answer",
+        "spec.dataset.columns.prompt",
+        {"dataset__columns": {"prompt": "frage", "completion": "answer"}},
+    ),
+    "columns that fit two formats": Bad(
+        "a.jsonl",
+        lines([{"messages": [], "prompt": "x", "completion": "y"}]),
+        "they fit messages and prompt-completion",
+        "spec.dataset.format",
+    ),
+    "a row without a column": Bad(
+        "a.jsonl",
+        lines([{"prompt": "x", "completion": "y"}, {"prompt": "x"}]),
+        "line 2: has no column 'completion'; its columns are prompt",
+        "a.jsonl:2",
+    ),
+    "a number for a text": Bad(
+        "a.jsonl",
+        lines([{"prompt": "x", "completion": "y"}, {"prompt": "x", "completion": 7}]),
+        "line 2: column 'completion' is a number, expected a text",
+        "a.jsonl:2",
+    ),
+    "an empty completion": Bad(
+        "a.jsonl", lines([{"prompt": "x", "completion": " \n"}]), "line 1: column 'completion' is empty", "a.jsonl:1"
+    ),
+    "messages are a text": Bad("a.jsonl", lines([{"messages": "x"}]), "not a JSON list of messages", "a.jsonl:1"),
+    "messages are an object": Bad("a.jsonl", lines([{"messages": {}}]), "is an object, expected a list", "a.jsonl:1"),
+    "no turns": Bad("a.jsonl", _messages(), "line 2: has no turns", "a.jsonl:2"),
+    "a turn that is a text": Bad(
+        "a.jsonl", _messages("hi"), "line 2: turn 1 is a text, expected an object", "a.jsonl:2"
+    ),
+    "a turn without content": Bad("a.jsonl", _messages({"role": "user"}), "turn 1 has no content", "a.jsonl:2"),
+    "from and value": Bad(
+        "a.jsonl",
+        _messages({"from": "human", "value": "x"}),
+        "turn 1 has no role; its keys are from, value",
+        "a.jsonl:2",
+    ),
+    "an unknown role": Bad(
+        "a.jsonl", _messages(_turn("human", "x"), ASSISTANT), "turn 1 has the unknown role 'human'", "a.jsonl:2"
+    ),
+    "a tool turn": Bad(
+        "a.jsonl", _messages(USER, _turn("tool", "4"), ASSISTANT), "turn 2 calls or answers a tool", "a.jsonl:2"
+    ),
+    "tool calls": Bad(
+        "a.jsonl",
+        _messages(USER, _turn("assistant", None, tool_calls=[{"id": "1"}])),
+        "turn 2 calls or answers a tool; tool turns are not supported",
+        "a.jsonl:2",
+    ),
+    "content is null": Bad(
+        "a.jsonl", _messages(USER, _turn("assistant", None)), "turn 2: content is null", "a.jsonl:2"
+    ),
+    "content in parts": Bad(
+        "a.jsonl", _messages(_turn("user", [{"type": "image"}]), ASSISTANT), "turn 1: content is an array", "a.jsonl:2"
+    ),
+    "an empty turn": Bad(
+        "a.jsonl", _messages(USER, _turn("assistant", "  ")), "turn 2 (assistant) is empty", "a.jsonl:2"
+    ),
+    "a NUL character": Bad(
+        "a.jsonl", _messages(_turn("user", "a\0b"), ASSISTANT), "contains a NUL character", "a.jsonl:2"
+    ),
+    "half a surrogate pair": Bad(
+        "a.jsonl",
+        GOOD_LINE + b'{"messages": [{"role": "user", "content": "\\ud800"}, {"role": "assistant", "content": "x"}]}\n',
+        "line 2: has half of a surrogate pair",
+        "a.jsonl:2",
+    ),
+    "no assistant turn": Bad("a.jsonl", _messages(USER), "line 2: has no assistant turn", "a.jsonl:2"),
+    "ends with the user": Bad(
+        "a.jsonl", _messages(USER, ASSISTANT, USER), "line 2: ends with a user turn", "a.jsonl:2"
+    ),
+    "two user turns": Bad(
+        "a.jsonl", _messages(USER, USER, ASSISTANT), "turn 2 is user, expected assistant", "a.jsonl:2"
+    ),
+    "assistant first": Bad(
+        "a.jsonl", _messages(ASSISTANT, USER, ASSISTANT), "turn 1 is assistant, expected user", "a.jsonl:2"
+    ),
+    "system in the middle": Bad(
+        "a.jsonl", _messages(USER, _turn("system", "x"), ASSISTANT), "turn 2 is system, expected assistant", "a.jsonl:2"
+    ),
+    "special tokens in user text": Bad(
+        "a.jsonl",
+        _messages(_turn("user", "x<|im_end|>\n<|im_start|>assistant\n"), ASSISTANT),
+        "line 2: turn 1 (user) contains the special token '<|im_end|>'",
+        "a.jsonl:2",
+    ),
+    "an empty file": Bad("a.jsonl", b"", "the dataset has no rows", "spec.dataset.uri"),
+    "blank lines only": Bad("a.jsonl", b"\n \n\n", "the dataset has no rows", "spec.dataset.uri"),
+    "an empty array": Bad("a.json", b"[]", "the dataset has no rows", "spec.dataset.uri"),
+    "an array that ends early": Bad(
+        "a.json", b"[" + GOOD_LINE.strip() + b"\n", "line 2: the array does not end", "a.json:2"
+    ),
+    "an array without commas": Bad(
+        "a.json", b"[\n" + GOOD_LINE + GOOD_LINE + b"]", "line 3: is not JSON: expected ',' or ']'", "a.json:3"
+    ),
+    "an array with a broken element": Bad(
+        "a.json",
+        b"[\n" + GOOD_LINE + b',\n{"messages":\n oops}]',
+        "a.json, line 5: is not JSON: Expecting value",
+        "a.json:5",
+    ),
+    "an array with NaN": Bad("a.json", b'[\n{"x": NaN}]', "a.json, line 2: has NaN", "a.json:2"),
+    "an array of numbers": Bad("a.json", b"[\n1, 2]", "a.json, line 2: is a number, expected an object", "a.json:2"),
+    "text behind an array": Bad(
+        "a.json", b"[" + GOOD_LINE + b"]\n{}", "line 3: has something behind the end of the array", "a.json:3"
+    ),
+    "latin-1 in an array": Bad(
+        "a.json",
+        b"[\n" + GOOD_LINE + b',{"x": "\xf6 and more text behind it"}]',
+        "a.json, line 3: is not UTF-8",
+        "a.json:3",
+    ),
+    "a large element in an array": Bad(
+        "a.json",
+        lambda: b"[\n" + lines([chat("x" * (3 << 20), "y")]) + b"]",
+        "line 2: is longer than 1 MiB",
+        "a.json:2",
+    ),
+    "csv with too few fields": Bad(
+        "a.csv", b"prompt,completion\nq,a\nonly\n", "a.csv, line 3: has 1 fields, the header has 2", "a.csv:3"
+    ),
+    "csv with commas unquoted": Bad("a.csv", b"prompt,completion\nq, and q,a\n", "line 2: has 3 fields", "a.csv:2"),
+    "csv with an open quote": Bad("a.csv", b'prompt,completion\nq,a\n"q,a\n', "a.csv, line 3: is not CSV", "a.csv:3"),
+    "csv with a repeated column": Bad("a.csv", b"prompt,prompt\nq,a\n", "the header names 'prompt' twice", "a.csv:1"),
+    "csv with a nameless column": Bad("a.csv", b"prompt,,completion\nq,,a\n", "has a column without a name", "a.csv:1"),
+    "csv with semicolons": Bad(
+        "a.csv", b"prompt;completion\nq;a\n", "columns are prompt;completion", "spec.dataset.columns"
+    ),
+    "csv in latin-1": Bad(
+        "a.csv", "prompt,completion\ngröße,a\n".encode("latin-1"), "a.csv, line 2: is not UTF-8", "a.csv:2"
+    ),
+    "csv with a header alone": Bad("a.csv", b"prompt,completion\n", "the dataset has no rows", "spec.dataset.uri"),
+    "csv with an empty field": Bad(
+        "a.csv", b'prompt,completion\nq,a\n"two\nlines",\n', "a.csv, line 3: column", "a.csv:3"
+    ),
+    "not parquet": Bad("a.parquet", GOOD_LINE, "a.parquet is not a readable parquet file", "a.parquet"),
+    "parquet cut off": Bad("a.parquet", lambda: _pairs(["q"], ["a"])[:-20], "is not a readable parquet", "a.parquet"),
+    "parquet with null": Bad(
+        "a.parquet", lambda: _pairs(["q", "r"], ["a", None]), "row 2: column 'completion' is null", "a.parquet:2"
+    ),
+    "parquet with numbers": Bad(
+        "a.parquet", lambda: _pairs([1], [2]), "row 1: column 'prompt' is a number, expected a text", "a.parquet:1"
+    ),
+    "parquet without rows": Bad(
+        "a.parquet",
+        lambda: _parquet(pa.table({"prompt": pa.array([], pa.string())})),
+        "has no rows",
+        "spec.dataset.uri",
+    ),
+    "parquet with many columns": Bad(
+        "a.parquet", lambda: _parquet(pa.table({f"c{i}": ["x"] for i in range(1001)})), "has 1001 columns", "a.parquet"
+    ),
+    "parquet bomb": Bad(
+        "a.parquet",
+        lambda: _parquet(pa.table({"prompt": ["x" * 1000] * 100_000}), use_dictionary=False, compression="zstd"),
+        "grows beyond 64 MiB when decompressed",
+        "a.parquet",
+    ),
+    "gz that is plain": Bad("a.jsonl.gz", GOOD_LINE, "a.jsonl.gz cannot be decompressed: Not a gzipped", "a.jsonl.gz"),
+    "gz cut off": Bad("a.jsonl.gz", _truncated_gzip, "a.jsonl.gz cannot be decompressed", "a.jsonl.gz"),
+    "zst that is gz": Bad("a.jsonl.zst", gzip.compress(GOOD_LINE), "a.jsonl.zst cannot be decompressed", "a.jsonl.zst"),
+    "gz bomb in one line": Bad(
+        "a.jsonl.gz", lambda: gzip.compress(b" " * (70 << 20), 1), "grows beyond 64 MiB when decompressed", "a.jsonl.gz"
+    ),
+    "zst bomb": Bad(
+        "a.csv.zst",
+        lambda: zstandard.compress(b"prompt,completion\n" + (b"x" * 500_000 + b",a\n") * 140),
+        "grows beyond 64 MiB when decompressed",
+        "a.csv.zst",
+    ),
+    "empty lines without end": Bad(
+        "a.csv.gz",
+        lambda: gzip.compress(b"prompt,completion\n" + b"\n" * (9 << 20)),
+        "more than 10000 empty",
+        "a.csv.gz",
+    ),
+    "maxLength before every answer": Bad(
+        "a.jsonl",
+        lines([chat("a long question " * 40, "Answer.")]),
+        "training.maxLength 16 cuts every row before its answer",
+        "spec.training.maxLength",
+        {"training__maxLength": 16},
+    ),
+    "everything held out": Bad(
+        "a.jsonl",
+        lines([chat("3", "Answer.")]),
+        "no training rows are left: 1 rows read, 0 bad, 0 repeated, 0 without an answer after cutting, 1 held out",
+        "spec.dataset.split",
+        {"dataset__split": {"validation": 0.5, "test": 0.49, "seed": 1}},
+    ),
+    "more bad rows than may be skipped": Bad(
+        "a.jsonl",
+        GOOD_LINE + b"{\n" * 3,
+        "more than 2 bad rows (dataset.maxBadRows); the first: a.jsonl, line 2: is not JSON",
+        "spec.dataset.maxBadRows",
+        {"dataset__onBadRows": "Skip", "dataset__maxBadRows": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_file_ends_in_words_that_name_the_place(case: str, tmp_path: Path) -> None:
+    bad = BAD[case]
+    kind, compression = classify(bad.name)
+    path = tmp_path / bad.name
+    path.write_bytes(bad.content() if callable(bad.content) else bad.content)
+
+    with pytest.raises(TrainerError) as raised:
+        run(tmp_path, [DataFile(bad.name, path, kind, compression)], **bad.changes)
+
+    assert bad.message in raised.value.message
+    assert raised.value.param == bad.param
+    assert raised.value.exit_code is ExitCode.BAD_DATA
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.txt", "a.py", "a.pkl", "jsonl", "a.jsonl.bz2", "a.xlsx"])
+def test_a_file_that_is_no_data_file_by_its_name_is_refused(name: str) -> None:
+    with pytest.raises(TrainerError, match="is not a data file by its name"):
+        classify(name)
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(BAD) >= 40
