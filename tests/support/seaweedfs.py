@@ -143,7 +143,7 @@ def _command(folder: Path, config: Path, http: list[int], grpc: list[int]) -> li
         f"-filer.localSocket={folder}/filer.sock",
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=64",
-        "-volume.max=200",
+        "-volume.max=10000",  # each bucket takes several
         "-s3",
         f"-s3.config={config}",
         "-s3.autoCreateBucket=false",
