@@ -1,0 +1,54 @@
+{{/* Settings of the operator: one variable for each field of its Settings that the chart decides. */}}
+{{- define "lora-operator.environment" -}}
+{{- $trainer := .Values.trainer }}
+- name: LORA_OPERATOR_TRAINER_IMAGE
+  value: {{ include "lora-operator.image" (dict "image" $trainer.image "tag" .Chart.AppVersion) | quote }}
+{{- if $trainer.prepareImage.repository }}
+- name: LORA_OPERATOR_PREPARE_IMAGE
+  value: {{ include "lora-operator.image" (dict "image" $trainer.prepareImage "tag" .Chart.AppVersion) | quote }}
+{{- end }}
+- name: LORA_OPERATOR_IMAGE_PULL_POLICY
+  value: {{ $trainer.imagePullPolicy | quote }}
+- name: LORA_OPERATOR_IMAGE_PULL_SECRETS
+  value: {{ join "," $trainer.imagePullSecrets | quote }}
+- name: LORA_OPERATOR_GPU_RESOURCE_NAME
+  value: {{ $trainer.gpuResourceName | quote }}
+- name: LORA_OPERATOR_PREPARE_CPU
+  value: {{ $trainer.prepare.cpu | quote }}
+- name: LORA_OPERATOR_PREPARE_MEMORY
+  value: {{ $trainer.prepare.memory | quote }}
+- name: LORA_OPERATOR_UNAVAILABLE_BUDGET_SECONDS
+  value: {{ int $trainer.unavailableBudgetSeconds | quote }}
+- name: LORA_OPERATOR_PROPAGATED_LABELS
+  value: {{ join "," $trainer.propagatedLabels | quote }}
+- name: LORA_OPERATOR_POD_ANNOTATIONS
+  value: {{ toJson $trainer.podAnnotations | quote }}
+- name: LORA_OPERATOR_DEFAULT_S3_ENDPOINT
+  value: {{ .Values.storage.defaultEndpoint | quote }}
+- name: LORA_OPERATOR_ALLOWED_S3_ENDPOINTS
+  value: {{ join "," .Values.storage.allowedEndpoints | quote }}
+- name: LORA_OPERATOR_DEFAULT_CACHE_CLAIM
+  value: {{ .Values.cache.defaultClaim | quote }}
+- name: LORA_OPERATOR_WATCH_NAMESPACES
+  value: {{ join "," .Values.watchNamespaces | quote }}
+- name: LORA_OPERATOR_LOG_FORMAT
+  value: {{ .Values.log.format | quote }}
+- name: LORA_OPERATOR_LOG_LEVEL
+  value: {{ .Values.log.level | quote }}
+{{- if .Values.leaderElection.enabled }}
+- name: LORA_OPERATOR_LEASE_NAME
+  value: {{ include "lora-operator.fullname" . | quote }}
+- name: LORA_OPERATOR_LEASE_NAMESPACE
+  value: {{ .Release.Namespace | quote }}
+{{- end }}
+{{- if .Values.progress.enabled }}
+- name: LORA_OPERATOR_PROGRESS_URL
+  value: {{ printf "https://%s:8443" (include "lora-operator.progressHost" .) | quote }}
+- name: LORA_OPERATOR_PROGRESS_CA_FILE
+  value: /etc/lora-operator/tls/ca.crt
+- name: LORA_OPERATOR_TLS_CERT_FILE
+  value: /etc/lora-operator/tls/tls.crt
+- name: LORA_OPERATOR_TLS_KEY_FILE
+  value: /etc/lora-operator/tls/tls.key
+{{- end }}
+{{- end }}
