@@ -1,0 +1,313 @@
+"""Stories of one run for tests of the pure core: API objects as data, decisions applied to them.
+
+`given_finetune()` begins a story; `.decides()` asks the core and applies its answer to the objects, as the
+operator's edge would; the other verbs say what the cluster does.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from lora_contract.progress import Metric, TrainerStatus
+from lora_contract.report import Report, ReportError, Timing, encode
+from lora_contract.status import ArtifactStatus, LoRAFineTuneStatus, MetricsStatus, PlanStatus
+from lora_operator.core.decide import decide
+from lora_operator.core.decision import CreateJob, Decision, DeleteJob, SetWorkloadActive, SuspendJob
+from lora_operator.core.observed import CreateError, FineTune, Job, Observed, Progress, Warnings, Workload
+from lora_operator.core.pod import Pod
+from lora_operator.core.run import format_time
+from lora_operator.settings import Settings
+from support.specs import changed
+
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+RUN_ID = "a" * 32
+PLAN = PlanStatus(rows=480, validation_rows=60, test_rows=60, tokens=96000, total_steps=24)
+ARTIFACT = ArtifactStatus(
+    uri=f"s3://adapters/team-a/triage/{RUN_ID}/",
+    manifest_digest="b" * 64,
+    size_bytes=1234,
+    base_model="microsoft/Phi-4-mini-instruct",
+    required_max_lora_rank=16,
+)
+PREPARED = Report(stage="prepare", run_id=RUN_ID, plan=PLAN)
+TRAINED = Report(
+    stage="train",
+    run_id=RUN_ID,
+    artifact=ARTIFACT,
+    metrics=MetricsStatus(test_loss="0.4100", base_test_loss="2.9000"),
+    timing=Timing(last_step=24, seconds_before_first_step=10, seconds_after_last_step=20),
+)
+
+
+def settings(**fields: Any) -> Settings:
+    """Settings of a platform with a progress endpoint."""
+    defaults: dict[str, Any] = {
+        "trainer_image": "registry.example/lora-trainer:1",
+        "progress_url": "https://lora-operator.lora-system.svc:8443",
+        "progress_ca": "-----BEGIN CERTIFICATE-----\n",
+        "default_s3_endpoint": "http://s3.example:8333",
+    }
+    return Settings(**(defaults | fields))
+
+
+def failed_report(message: str, *, param: str | None = None, stage: str = "train") -> Report:
+    """What a pod says that cannot go on."""
+    return Report.model_validate({"stage": stage, "error": ReportError(message=message, param=param)})
+
+
+def given_finetune(changes: dict[str, Any] | None = None, **platform: Any) -> Story:
+    """A resource that the operator has not seen yet; `changes` to the least spec, settings of the platform."""
+    body = {
+        "metadata": {
+            "name": "triage",
+            "namespace": "team-a",
+            "uid": "11111111-2222-3333-4444-555555555555",
+            "generation": 1,
+            "resourceVersion": "1",
+            "creationTimestamp": format_time(START),
+        },
+        "spec": changed(changes or {}),
+    }
+    return Story(body=body, settings=settings(**platform))
+
+
+@dataclass
+class Story:
+    """One run, its objects and the time."""
+
+    body: dict[str, Any]
+    settings: Settings
+    now: datetime = START
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    workloads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    progress: Progress | None = None
+    create_error: CreateError | None = None
+    warnings: Warnings | None = None
+    kueue_installed: bool = False
+    #: Everything that was decided, in order.
+    decisions: list[Decision] = field(default_factory=list)
+    writes: int = 0
+
+    # ---- the operator
+
+    def observed(self) -> Observed:
+        """What the operator knows now."""
+        return Observed(
+            finetune=FineTune.from_dict(self.body),
+            jobs=tuple(Job.from_dict(job) for job in self.jobs.values()),
+            pods=tuple(Pod.from_dict(pod, gone=name in self.gone) for name, pod in self.pods.items()),
+            workloads=tuple(Workload.from_dict(workload) for workload in self.workloads.values()),
+            progress=self.progress,
+            create_error=self.create_error,
+            warnings=self.warnings,
+            kueue_installed=self.kueue_installed,
+        )
+
+    def asked(self) -> Decision:
+        """What the core would decide now; nothing is applied."""
+        return decide(self.observed(), self.settings, self.now)
+
+    def decides(self) -> Self:
+        """Ask the core and apply its answer."""
+        decision = self.asked()
+        self.decisions.append(decision)
+        for action in decision.actions:
+            self._apply(action)
+        status = decision.status.dump()
+        if status != self.body.get("status"):
+            self.body["status"] = status
+            self.writes += 1
+        return self
+
+    def _apply(self, action: object) -> None:
+        if isinstance(action, CreateJob):
+            self.writes += 1
+            assert action.name not in self.jobs, "the Job exists already"
+            job = copy.deepcopy(action.manifest)
+            job["metadata"] |= {"uid": f"uid-{len(self.jobs)}-{self.now.timestamp()}", "creationTimestamp": self.time}
+            self.jobs[action.name] = job
+        elif isinstance(action, DeleteJob):
+            self.job_is_deleted(action.name)
+        elif isinstance(action, SuspendJob):
+            self.jobs[action.name]["spec"]["suspend"] = action.suspend
+        elif isinstance(action, SetWorkloadActive):
+            self.workloads[action.name]["spec"]["active"] = action.active
+
+    # ---- what a test asks
+
+    @property
+    def time(self) -> str:
+        """Now, as the API writes it."""
+        return format_time(self.now)
+
+    @property
+    def status(self) -> LoRAFineTuneStatus:
+        """The status as written."""
+        return LoRAFineTuneStatus.model_validate(self.body.get("status") or {})
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        """Status and reason of a condition."""
+        found = next(c for c in self.status.conditions if c.type == kind)
+        return found.status, found.reason
+
+    @property
+    def message(self) -> str:
+        """What Ready says."""
+        return next(c.message for c in self.status.conditions if c.type == "Ready")
+
+    @property
+    def events(self) -> list[str]:
+        """Reasons of all Events told so far."""
+        return [event.reason for decision in self.decisions for event in decision.events]
+
+    def job(self, stage: str) -> dict[str, Any]:
+        """The newest Job of a stage."""
+        return next(
+            j for j in reversed(self.jobs.values()) if j["metadata"]["labels"]["lora-operator.dev/stage"] == stage
+        )
+
+    @property
+    def stages(self) -> list[str]:
+        """Stages whose Jobs exist."""
+        return [job["metadata"]["labels"]["lora-operator.dev/stage"] for job in self.jobs.values()]
+
+    # ---- what the user does
+
+    def user_sets(self, changes: dict[str, Any]) -> Self:
+        """The spec is edited."""
+        self.body["spec"] = changed(changes, self.body["spec"])
+        self.body["metadata"]["generation"] += 1
+        return self
+
+    # ---- what the cluster does
+
+    def after(self, seconds: float) -> Self:
+        """Time passes."""
+        self.now += timedelta(seconds=seconds)
+        return self
+
+    def pod_of(self, stage: str, name: str | None = None, **status: Any) -> Self:
+        """A pod of a stage appears, or its status changes."""
+        job = self.job(stage)["metadata"]["name"]
+        name = name or f"{job}-0-abcde"
+        known = self.pods.get(name)
+        metadata = known["metadata"] if known else {
+            "name": name,
+            "uid": name,
+            "creationTimestamp": self.time,
+            "labels": {"batch.kubernetes.io/job-name": job},
+        }  # fmt: skip
+        self.pods[name] = {
+            "metadata": metadata,
+            "spec": {"nodeName": "node-1"},
+            "status": {"phase": "Pending"} | status,
+        }
+        return self
+
+    def pod_waits(self, stage: str, reason: str, message: str) -> Self:
+        """The kubelet cannot start the container."""
+        return self.pod_of(stage, containerStatuses=_container({"waiting": {"reason": reason, "message": message}}))
+
+    def pod_is_unschedulable(self, stage: str, message: str) -> Self:
+        """No node takes the pod."""
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        return self.pod_of(stage, conditions=[condition])
+
+    def pod_runs(self, stage: str, name: str | None = None) -> Self:
+        """The container runs."""
+        state = {"running": {"startedAt": self.time}}
+        return self.pod_of(stage, name, phase="Running", containerStatuses=_container(state))
+
+    def pod_ends(
+        self, stage: str, code: int, report: Report | None = None, name: str | None = None, **more: Any
+    ) -> Self:
+        """The container ends."""
+        name = name or f"{self.job(stage)['metadata']['name']}-0-abcde"
+        before = self.pods.get(name)
+        started = self.time
+        if before is not None:
+            running = before["status"].get("containerStatuses", [{}])[0].get("state", {}).get("running", {})
+            started = running.get("startedAt", self.time)
+        ended = {
+            "exitCode": code,
+            "reason": more.pop("reason", "Completed" if code == 0 else "Error"),
+            "message": encode(report) if report else "",
+            "startedAt": started,
+            "finishedAt": self.time,
+        }
+        phase = "Succeeded" if code == 0 else "Failed"
+        return self.pod_of(stage, name, phase=phase, containerStatuses=_container({"terminated": ended}), **more)
+
+    def pod_is_gone(self, stage: str, name: str | None = None) -> Self:
+        """The pod object is deleted; its last state is still known."""
+        self.gone.add(name or f"{self.job(stage)['metadata']['name']}-0-abcde")
+        return self
+
+    def job_ends(self, stage: str, kind: str = "Complete", reason: str = "", failed: int = 0) -> Self:
+        """The Job controller gives its verdict."""
+        condition = {"type": kind, "status": "True", "reason": reason, "lastTransitionTime": self.time}
+        status: dict[str, Any] = {"conditions": [condition], "failed": failed}
+        if kind == "Complete":
+            status["completionTime"] = self.time
+        self.job(stage)["status"] = status
+        return self
+
+    def stage_succeeds(self, stage: str, report: Report) -> Self:
+        """Pod and Job end well."""
+        return self.pod_ends(stage, 0, report).job_ends(stage)
+
+    def job_is_deleted(self, name: str) -> Self:
+        """The Job and its pods are gone."""
+        del self.jobs[name]
+        for pod, body in self.pods.items():
+            if body["metadata"]["labels"]["batch.kubernetes.io/job-name"] == name:
+                self.gone.add(pod)
+        return self
+
+    def workload(self, *conditions: dict[str, Any], active: bool = True) -> Self:
+        """Kueue has, or changes, the Workload of the train Job."""
+        uid = self.job("train")["metadata"]["uid"]
+        self.kueue_installed = True
+        self.workloads["job-triage"] = {
+            "metadata": {"name": "job-triage", "labels": {"kueue.x-k8s.io/job-uid": uid}},
+            "spec": {"active": active, "queueName": "team-a"},
+            "status": {"conditions": list(conditions)},
+        }
+        return self
+
+    def kueue_admits(self) -> Self:
+        """Quota is given and the Job let go."""
+        self.job("train")["spec"]["suspend"] = False
+        return self.workload(workload_condition("QuotaReserved"), workload_condition("Admitted"))
+
+    def reports_progress(self, step: int, *, pod: str | None = None, **metrics: float) -> Self:
+        """The train pod posts its progress."""
+        said = {"step": step, "total_steps": 24} | metrics
+        status = TrainerStatus(
+            progress_percentage=100 * step // 24,
+            estimated_remaining_seconds=130,
+            metrics=[Metric(name=name, value=str(value)) for name, value in said.items()],
+        )
+        self.progress = Progress(status, self.now, pod or f"{self.job('train')['metadata']['name']}-0-abcde")
+        return self
+
+
+def workload_condition(kind: str, status: str = "True", reason: str = "", message: str = "") -> dict[str, Any]:
+    """A condition of a Workload."""
+    return {"type": kind, "status": status, "reason": reason, "message": message}
+
+
+def _container(state: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": "trainer", "state": state}]
+
+
+def given_training(changes: dict[str, Any] | None = None, **platform: Any) -> Story:
+    """A run whose train pod runs."""
+    story = given_finetune(changes, **platform).decides().after(2)
+    story.stage_succeeds("prepare", PREPARED).decides().after(2)
+    return story.pod_runs("train").decides()

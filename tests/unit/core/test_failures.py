@@ -1,0 +1,327 @@
+"""Each way to fail has its reason, its words and its consequence: retry, wait, or the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lora_contract.exit_codes import USER_ERRORS, ExitCode
+from lora_contract.progress import METRIC_FROM_STEP
+from lora_contract.reasons import REASON_OF_EXIT_CODE
+from lora_contract.report import Timing
+from lora_operator.core.decision import CreateJob, DeleteJob, ReadWarnings
+from lora_operator.core.observed import CreateError, Warnings
+from support.builders import PREPARED, RUN_ID, TRAINED, Story, failed_report, given_finetune, given_training
+
+
+def preparing() -> Story:
+    return given_finetune().decides().after(1)
+
+
+def attempt_reasons(story: Story) -> list[str | None]:
+    return [attempt.reason for attempt in story.status.attempts]
+
+
+# ---- what the pod says by its exit code
+
+
+@pytest.mark.parametrize("code", USER_ERRORS)
+@pytest.mark.parametrize("stage", ["prepare", "train"])
+def test_a_user_error_ends_the_run_with_the_pods_words(stage: str, code: ExitCode) -> None:
+    story = preparing() if stage == "prepare" else given_training()
+    report = failed_report("line 7: not JSON", param="s3://datasets/triage.jsonl:7", stage=stage)
+
+    story.pod_ends(stage, code, report).decides()
+    waiting_for_the_job = story.status.phase
+    story.after(1).job_ends(stage, "Failed", "PodFailurePolicy", failed=1).decides()
+
+    assert waiting_for_the_job != "Failed"
+    assert story.condition("Failed") == ("True", REASON_OF_EXIT_CODE[code])
+    assert story.condition("Stalled")[0] == "True"
+    assert story.status.error is not None
+    assert story.status.error.param == "s3://datasets/triage.jsonl:7"
+    assert story.message.startswith("line 7: not JSON")
+    assert ("train" in story.stages) == (stage == "train")
+    assert story.events.count(str(REASON_OF_EXIT_CODE[code])) == 1
+
+
+def test_a_failed_pod_is_started_again_and_the_attempt_is_kept() -> None:
+    story = given_training().after(10)
+    story.pod_ends("train", ExitCode.UNAVAILABLE, failed_report("S3 does not answer")).decides()
+    assert story.condition("Reconciling") == ("True", "Starting")
+    assert attempt_reasons(story) == ["Unavailable"]
+
+    resumed = TRAINED.model_copy(update={"timing": Timing(from_step=8, last_step=24, lost_steps=3)})
+    story.after(10).pod_runs("train", "second").decides()
+    story.after(20).pod_ends("train", 0, resumed, "second").job_ends("train").decides()
+
+    assert story.condition("Complete")[0] == "True"
+    assert attempt_reasons(story) == ["Unavailable", "Succeeded"]
+    assert story.status.attempts[1].from_step == 8
+    assert story.status.usage is not None
+    assert (story.status.usage.gpu_seconds, story.status.usage.lost_steps) == (30, 3)
+
+
+def test_retries_run_out_with_the_last_words() -> None:
+    story = given_training().pod_ends("train", ExitCode.INTERNAL, failed_report("boom")).decides()
+
+    story.job_ends("train", "Failed", "BackoffLimitExceeded", failed=4).decides()
+
+    assert story.condition("Failed") == ("True", "RetriesExhausted")
+    assert "4 times" in story.message
+    assert "boom" in story.message
+
+
+def test_without_retries_the_reason_is_that_of_the_pod() -> None:
+    story = preparing().pod_ends("prepare", ExitCode.UNAVAILABLE, failed_report("S3 does not answer", stage="prepare"))
+
+    story.job_ends("prepare", "Failed", "BackoffLimitExceeded", failed=1).decides()
+
+    assert story.condition("Failed") == ("True", "Unavailable")
+
+
+def test_a_missed_deadline_is_named_as_such() -> None:
+    story = given_training({"scheduling.maxExecutionSeconds": 60})
+
+    story.job_ends("train", "Failed", "DeadlineExceeded").decides()
+
+    assert story.condition("Failed") == ("True", "DeadlineExceeded")
+    assert "maxExecutionSeconds" in story.message
+
+
+def test_at_most_ten_attempts_are_kept_the_newest() -> None:
+    story = given_training()
+    for number in range(14):
+        story.after(5).pod_runs("train", f"pod-{number:02}").decides()
+        story.pod_ends("train", ExitCode.CHECKPOINTED, name=f"pod-{number:02}").decides()
+
+    assert [a.pod for a in story.status.attempts] == [f"pod-{number:02}" for number in range(4, 14)]
+
+
+# ---- what the cluster does to a pod
+
+
+@pytest.mark.parametrize(
+    ("code", "pod", "reason"),
+    [
+        (137, {"reason": "OOMKilled"}, "OOMKilled"),
+        (137, {}, "Killed"),
+        (143, {}, "Killed"),
+        (1, {}, "InternalError"),
+        (75, {}, "Checkpointed"),
+        (75, {"conditions": [("DisruptionTarget", "PreemptionByScheduler")]}, "Preempted"),
+        (143, {"conditions": [("DisruptionTarget", "EvictionByEvictionAPI")]}, "Evicted"),
+        (137, {"conditions": [("DisruptionTarget", "DeletionByTaintManager")]}, "NodeLost"),
+    ],
+)
+def test_an_ended_pod_has_its_reason(code: int, pod: dict[str, Any], reason: str) -> None:
+    story = given_training().after(5)
+    conditions = [
+        {"type": kind, "status": "True", "reason": why, "message": "because"} for kind, why in pod.pop("conditions", [])
+    ]
+
+    story.pod_ends("train", code, conditions=conditions, **pod).decides()
+
+    assert attempt_reasons(story) == [reason]
+    assert reason in story.events
+    assert not story.status.finished
+
+
+def test_a_pod_deleted_by_hand_is_told_and_the_next_one_resumes() -> None:
+    story = given_training().reports_progress(9, **{METRIC_FROM_STEP: 0}).after(5).decides()
+
+    story.pod_is_gone("train").decides()
+
+    assert attempt_reasons(story) == ["PodDeleted"]
+    assert story.status.attempts[0].last_step == 9
+    assert story.condition("Reconciling") == ("True", "Starting")
+
+
+def test_a_pod_that_vanished_while_the_operator_was_away_is_closed() -> None:
+    story = given_training()
+    story.pods.clear()
+
+    story.after(60).decides().decides()
+
+    assert attempt_reasons(story) == ["PodDeleted"]
+    assert story.status.attempts[0].end_time is not None
+
+
+def test_a_job_deleted_by_hand_is_created_again() -> None:
+    story = given_training().after(5)
+    name = story.job("train")["metadata"]["name"]
+    story.job_is_deleted(name)
+
+    story.decides()
+
+    assert story.job("train")["metadata"]["name"] == name
+    assert attempt_reasons(story) == ["JobDeleted"]
+    assert "JobDeleted" in story.events
+    assert story.status.run_id == RUN_ID
+    assert "prepare" in story.stages
+
+
+def test_a_job_that_somebody_keeps_deleting_fails_the_run() -> None:
+    story = given_training()
+    for number in range(3):
+        if number:
+            story.after(5).pod_runs("train", f"pod-{number}").decides()
+        story.job_is_deleted(story.job("train")["metadata"]["name"])
+        story.decides()
+
+    assert story.condition("Failed") == ("True", "JobDeleted")
+    assert story.stages == ["prepare"]
+
+
+def test_the_prepare_job_is_not_needed_any_more_once_its_result_is_latched() -> None:
+    story = given_training()
+    story.job_is_deleted(story.job("prepare")["metadata"]["name"])
+
+    story.after(5).decides()
+
+    assert story.stages == ["train"]
+    assert story.status.phase == "Running"
+
+
+# ---- what keeps a pod from starting
+
+
+def test_a_missing_secret_ends_the_run_within_thirty_seconds_and_frees_the_pod() -> None:
+    message = 'secret "s3-credentials" not found'
+    story = preparing().pod_waits("prepare", "CreateContainerConfigError", message).decides()
+    assert story.condition("Reconciling") == ("True", "SecretMissing")
+    assert story.decisions[-1].requeue_after == pytest.approx(15)
+
+    story.after(16).decides()
+    assert story.condition("Failed") == ("True", "SecretMissing")
+    assert "s3-credentials" in story.message
+
+    story.decides()
+    assert story.jobs == {}
+
+
+def test_a_secret_that_comes_a_moment_late_does_no_harm() -> None:
+    story = preparing().pod_waits("prepare", "CreateContainerConfigError", 'secret "s3" not found').decides()
+
+    story.after(5).pod_runs("prepare").decides()
+
+    assert story.condition("Reconciling") == ("True", "Preparing")
+
+
+def test_an_image_that_cannot_be_pulled_is_waited_for_ten_minutes() -> None:
+    story = preparing().pod_waits("prepare", "ErrImagePull", "manifest unknown").decides()
+    told = story.message
+    story.after(20).pod_waits("prepare", "ImagePullBackOff", "Back-off pulling").decides()
+    assert story.condition("Reconciling") == ("True", "ImagePullFailed")
+    assert story.message == told
+    assert story.events.count("ImagePullFailed") == 1
+
+    story.after(600).decides()
+
+    assert story.condition("Failed") == ("True", "ImagePullFailed")
+
+
+def test_an_unschedulable_pod_waits_with_the_schedulers_words() -> None:
+    words = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+    story = given_finetune().decides().stage_succeeds("prepare", PREPARED).decides()
+    story.pod_is_unschedulable("train", words).decides()
+    assert story.condition("Reconciling") == ("True", "Starting")
+
+    story.after(3).decides().after(10_000).decides()
+
+    assert story.condition("Reconciling") == ("True", "Unschedulable")
+    assert story.message == words
+    assert story.status.phase == "Queued"
+
+
+def test_a_missing_volume_is_named() -> None:
+    words = 'persistentvolumeclaim "model-cache" not found'
+    story = preparing().pod_is_unschedulable("prepare", words).after(4).decides()
+
+    assert story.condition("Reconciling") == ("True", "VolumeMissing")
+    assert "model-cache" in story.message
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ('pods "x" is forbidden: exceeded quota: gpus', "QuotaExceeded"),
+        (
+            'error looking up service account team-a/trainer: serviceaccount "trainer" not found',
+            "ServiceAccountMissing",
+        ),
+        ('pods "x" is forbidden: violates PodSecurity "restricted:latest"', "AdmissionDenied"),
+    ],
+)
+def test_pods_that_are_refused_are_explained_by_the_jobs_events(words: str, reason: str) -> None:
+    story = preparing().after(5).decides()
+    assert ReadWarnings(story.job("prepare")["metadata"]["name"]) in story.decisions[-1].actions
+
+    name = story.job("prepare")["metadata"]["name"]
+    story.warnings = Warnings(name, story.now, (("FailedCreate", words),))
+    story.decides()
+
+    assert story.condition("Reconciling") == ("True", reason)
+    assert story.message == words
+    assert story.decisions[-1].actions == ()
+
+
+def test_a_refused_job_is_tried_again_and_told() -> None:
+    story = given_finetune()
+    (create,) = story.asked().actions
+    assert isinstance(create, CreateJob)
+    story.create_error = CreateError(create.name, 403, "jobs is forbidden: exceeded quota", story.now)
+
+    story.decides()
+    assert story.condition("Reconciling") == ("True", "QuotaExceeded")
+    assert story.jobs == {}
+    assert story.decisions[-1].requeue_after == pytest.approx(15)
+
+    story.after(16)
+    assert story.asked().actions == (create,)
+
+
+# ---- specs that cannot run
+
+
+def test_an_invalid_spec_is_refused_with_the_field() -> None:
+    story = given_finetune({"lora.r": 0}).decides()
+
+    assert story.condition("Accepted") == ("False", "SpecInvalid")
+    assert story.condition("Stalled")[0] == "True"
+    assert "spec.lora.r" in story.message
+    assert story.jobs == {}
+
+    story.user_sets({"lora.r": 8}).decides()
+    assert story.status.phase == "Preparing"
+
+
+def test_an_endpoint_outside_the_platforms_list_is_refused() -> None:
+    story = given_finetune({"storage.endpoint": "http://169.254.169.254"}, allowed_s3_endpoints=("https://s3.ok",))
+
+    story.decides()
+
+    assert story.condition("Accepted") == ("False", "EndpointNotAllowed")
+    assert "https://s3.ok" in story.message
+    assert story.jobs == {}
+
+
+def test_an_endpoint_of_the_platforms_list_is_used() -> None:
+    story = given_finetune({"storage.endpoint": "https://s3.ok"}, allowed_s3_endpoints=("https://s3.ok",)).decides()
+
+    assert story.stages == ["prepare"]
+
+
+def test_several_nodes_are_refused_until_they_are_built() -> None:
+    story = given_finetune({"compute.nodes": 2}).decides()
+
+    assert story.condition("Stalled") == ("True", "Unsupported")
+    assert story.jobs == {}
+
+
+def test_what_still_runs_of_a_failed_run_is_deleted() -> None:
+    story = preparing().pod_waits("prepare", "CreateContainerConfigError", 'secret "s3" not found')
+    story.after(20).decides()
+
+    assert story.asked().actions == (DeleteJob(story.job("prepare")["metadata"]["name"]),)

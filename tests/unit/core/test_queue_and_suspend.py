@@ -1,0 +1,162 @@
+"""Waiting in Kueue's queue, being preempted, pausing and going on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lora_operator.core.decision import SetWorkloadActive, SuspendJob
+from support.builders import PREPARED, TRAINED, Story, given_finetune, given_training, workload_condition
+
+QUEUE = {"scheduling.queueName": "team-a"}
+
+
+def queued(changes: dict[str, Any] | None = None) -> Story:
+    story = given_finetune(QUEUE | (changes or {})).decides().after(1)
+    story.kueue_installed = True
+    return story.stage_succeeds("prepare", PREPARED).decides()
+
+
+def training_in_a_queue() -> Story:
+    return queued().workload().kueue_admits().after(1).pod_runs("train").decides()
+
+
+def test_a_queued_run_waits_and_then_trains() -> None:
+    story = queued()
+    assert story.status.phase == "Queued"
+    assert story.condition("Reconciling") == ("True", "Queued")
+    assert story.job("train")["spec"]["suspend"] is True
+
+    story.workload().kueue_admits().after(1).pod_runs("train").decides()
+
+    assert story.status.phase == "Running"
+    assert story.events.count("Queued") == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "said"),
+    [
+        ("WaitingForQuota", "insufficient unused quota for nvidia.com/gpu", "insufficient unused quota"),
+        ("ExceedsMaxQuota", "8 more needed", "Waiting does not help"),
+        ("Inadmissible", "LocalQueue team-a doesn't exist", "doesn't exist"),
+        ("Suspended", "LocalQueue team-a is stopped", "stopped"),
+    ],
+)
+def test_a_waiting_run_quotes_kueue(reason: str, message: str, said: str) -> None:
+    story = queued().workload(workload_condition("QuotaReserved", "False", reason, message))
+
+    story.after(4).decides()
+
+    assert story.condition("Reconciling") == ("True", "Queued")
+    assert said in story.message
+    assert reason in story.message
+
+
+def test_without_kueue_a_queued_run_says_so() -> None:
+    story = given_finetune(QUEUE).decides().stage_succeeds("prepare", PREPARED).decides().after(1).decides()
+
+    assert story.status.phase == "Queued"
+    assert "Kueue is not installed" in story.message
+
+
+def test_a_queue_that_takes_no_job_is_told_after_half_a_minute() -> None:
+    story = queued().after(10).decides()
+    assert "LocalQueue" not in story.message
+
+    story.after(25).decides()
+
+    assert "LocalQueue team-a" in story.message
+
+
+def test_preemption_is_told_and_the_run_goes_on() -> None:
+    story = training_in_a_queue().after(10)
+    words = "Preempted to accommodate a workload of higher priority"
+    evicted = workload_condition("Evicted", "True", "Preempted", words)
+    story.job("train")["spec"]["suspend"] = True
+    story.workload(evicted, workload_condition("QuotaReserved", "False", "Pending", words))
+    story.pod_ends("train", 75).decides()
+
+    assert story.status.phase == "Queued"
+    assert story.condition("Reconciling") == ("True", "Preempted")
+    assert [a.reason for a in story.status.attempts] == ["Preempted"]
+
+    story.after(30).kueue_admits().after(1).pod_runs("train", "second").decides()
+    story.after(10).pod_ends("train", 0, TRAINED, "second").job_ends("train").decides()
+
+    assert story.condition("Complete")[0] == "True"
+    assert [a.reason for a in story.status.attempts] == ["Preempted", "Succeeded"]
+
+
+def test_kueues_time_limit_fails_the_run() -> None:
+    story = training_in_a_queue().after(100)
+    story.job("train")["spec"]["suspend"] = True
+    evicted = workload_condition("Evicted", "True", "DeactivatedDueToMaximumExecutionTimeExceeded", "too long")
+
+    story.workload(evicted, active=False).pod_ends("train", 75).decides()
+
+    assert story.condition("Failed") == ("True", "DeadlineExceeded")
+
+
+def test_a_workload_that_an_administrator_holds_stays_off() -> None:
+    story = queued().workload(active=False).after(5).decides()
+
+    assert story.decisions[-1].actions == ()
+    assert "deactivated" in story.message
+
+
+def test_suspending_a_plain_run_stops_its_pod_and_resuming_goes_on() -> None:
+    story = given_training().after(10)
+    name = story.job("train")["metadata"]["name"]
+
+    story.user_sets({"suspend": True}).decides()
+    assert story.decisions[-1].actions == (SuspendJob(name, suspend=True),)
+    assert story.status.phase == "Suspended"
+    assert story.condition("Suspended") == ("True", "Suspended")
+    assert story.condition("Reconciling")[0] == "False"
+
+    story.after(5).pod_ends("train", 75).decides()
+    assert [a.reason for a in story.status.attempts] == ["Suspended"]
+
+    story.after(60).user_sets({"suspend": False}).decides()
+    assert story.decisions[-1].actions == (SuspendJob(name, suspend=False),)
+    assert story.condition("Suspended") == ("False", "NotSuspended")
+
+    story.after(1).pod_runs("train", "second").decides()
+    assert story.status.phase == "Running"
+
+
+def test_a_queued_run_is_paused_through_its_workload_never_its_job() -> None:
+    story = training_in_a_queue().user_sets({"suspend": True}).decides()
+    assert story.decisions[-1].actions == (SetWorkloadActive("job-triage", active=False),)
+
+    story.after(60).user_sets({"suspend": False}).decides()
+
+    assert story.decisions[-1].actions == (SetWorkloadActive("job-triage", active=True),)
+    assert all(not isinstance(action, SuspendJob) for d in story.decisions for action in d.actions)
+
+
+def test_a_run_created_suspended_starts_nothing_until_it_may() -> None:
+    story = given_finetune({"suspend": True}).decides()
+    assert story.jobs == {}
+    assert story.status.phase == "Suspended"
+
+    story.user_sets({"suspend": False}).decides()
+
+    assert story.stages == ["prepare"]
+
+
+def test_suspending_between_the_stages_keeps_what_was_prepared() -> None:
+    story = given_finetune().decides().user_sets({"suspend": True}).stage_succeeds("prepare", PREPARED).decides()
+    assert story.stages == ["prepare"]
+    assert story.condition("Prepared")[0] == "True"
+
+    story.user_sets({"suspend": False}).decides()
+
+    assert story.stages == ["prepare", "train"]
+
+
+def test_an_end_that_was_reached_stands_though_suspend_comes_late() -> None:
+    story = given_training().stage_succeeds("train", TRAINED).user_sets({"suspend": True}).decides()
+
+    assert story.condition("Complete")[0] == "True"
