@@ -39,7 +39,8 @@ PHI3 = (
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
 )
 GEMMA = (
-    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{{ bos_token }}"
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     "{% for message in messages %}{% set role = 'model' if message['role'] == 'assistant' else message['role'] %}"
     "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
@@ -102,7 +103,7 @@ _CORPUS = (
 
 @cache
 def tokenizer(family: str) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer with the family's special tokens and template; it merges line breaks, as real ones do."""
+    """A byte-level BPE tokenizer with the family's special tokens and template; it merges line breaks."""
     known = FAMILIES[family]
     special = sorted({known.pad, known.eos, *([known.bos] if known.bos else []), *known.more})
     inner = Tokenizer(models.BPE())

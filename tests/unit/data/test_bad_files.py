@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.data.files import DataFile, classify
 from lora_trainer.errors import TrainerError

@@ -95,14 +95,22 @@ class ChatTemplate:
                 param="spec.model.id",
                 hint="use an instruct model",
             )
-        if not self.marked and (prompt == self.render(_PROBE[:1]) or not whole.startswith(prompt)):
+        if not self.marked and not self._answer_follows(whole, prompt):
             raise unsupported(
-                f"the chat template of {self.model} does not begin an answer the way it is asked for at inference,"
+                f"the chat template of {self.model} does not begin an answer as it is asked for at inference,"
                 " so the tokens of the answer cannot be told apart",
                 param="spec.model.id",
                 hint="use a model whose template supports add_generation_prompt, or has generation marks",
             )
         self.keeps_system = self._keeps_system()
+
+    def _answer_follows(self, whole: str, prompt: str) -> bool:
+        """Whether the answer begins where the prompt ends. Where the template knows no generation prompt (Mistral's
+        does not need one) nothing may stand between the two."""
+        if not whole.startswith(prompt):
+            return False
+        ignored = prompt == self.render(_PROBE[:1])
+        return not ignored or whole[len(prompt) :].lstrip().startswith(_PROBE[1].content)
 
     def _keeps_system(self) -> bool:
         try:

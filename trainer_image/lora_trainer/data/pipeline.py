@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from lora_contract.spec import LoRAFineTuneSpec
-
 from lora_trainer.data import conversation, formats, masking, prepared, splits
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.files import DataFile

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
-from lora_contract.base import StatusModel
 from pydantic import Field
 
+from lora_contract.base import StatusModel
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.masking import Encoded
 from lora_trainer.data.rows import Message
