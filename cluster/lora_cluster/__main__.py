@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace, others: Sequence[str]) -> None:
         case "down":
             cluster.down(options.name)
         case "api-server":
-            print(cluster.start_api_server(options.name).kubeconfig)
+            print(cluster.start_api_server(options.name))
         case "kubectl":
             kubeconfig = cluster.kubeconfig_of(options.name)
             program = tools.binary("kubectl")

@@ -42,11 +42,11 @@ def ensure_dns(cluster: Layout) -> None:
 def ensure_kueue(cluster: Layout, nodes: int) -> None:
     """Install Kueue with its own chart and wait until its webhooks answer."""
     kubectl = Kubectl(cluster.kubeconfig)
+    for number in range(1, nodes + 1):
+        ensure_tool_image(cluster.node(number), "kueue", entrypoint="/manager")
     if available(kubectl, "kueue-controller-manager", namespace=_KUEUE_NAMESPACE):
         return
     say(f"installing Kueue {TOOLS['kueue'].version}")
-    for number in range(1, nodes + 1):
-        ensure_tool_image(cluster.node(number), "kueue", entrypoint="/manager")
     repository, _, tag = container_runtime_name(tool_tag("kueue")).rpartition(":")
     image = "controllerManager.manager.image"
     run(

@@ -6,7 +6,7 @@ from pathlib import Path
 from lora_cluster import cgroups, mounts, network
 from lora_cluster.layout import MAX_NODES, Layout
 from lora_cluster.processes import daemons, kill_all, stop, working_in
-from lora_cluster.state import State
+from lora_cluster.state import RECORD, State
 from lora_cluster.tools import TOOLS
 
 # Before the rest: they would start pods again while these are being ended.
@@ -43,12 +43,13 @@ def _end_pods(cluster: Layout) -> None:
 
 
 def _remove_files(directory: Path, *, keep_logs: bool) -> None:
+    """Remove the record last: a cluster cleared half-way is still known, and cleared by the next command."""
+    kept = {RECORD, "log"} if keep_logs else {RECORD}
     for entry in list(directory.iterdir()) if directory.exists() else []:
-        if keep_logs and entry.name == "log":
-            continue
-        if entry.is_dir() and not entry.is_symlink():
+        if entry.is_dir() and entry.name not in kept:
             shutil.rmtree(entry)
-        else:
+        elif entry.name not in kept:
             entry.unlink()
+    (directory / RECORD).unlink(missing_ok=True)
     if not keep_logs and directory.exists():
         directory.rmdir()

@@ -1,6 +1,7 @@
 """Start, extend, show and end clusters."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from lora_cluster.errors import ClusterError
 from lora_cluster.images import read_archive
 from lora_cluster.kubectl import Kubectl
 from lora_cluster.layout import API_PORT, MAX_NODES, Layout, run_directory
+from lora_cluster.locks import exclusive
 from lora_cluster.processes import daemons
 from lora_cluster.progress import say
 from lora_cluster.state import State
@@ -34,7 +36,7 @@ def up(name: str = DEFAULT_NAME, *, nodes: int = 1, gpus: int = 0, kueue: bool =
     run_directory(name)
     packages.ensure()
     tools.build((*tools.DEFAULT_TOOLS, *(("kueue",) if kueue else ())))
-    with state.exclusive():
+    with exclusive(state.LOCK):
         current = _running(name) or _create(name)
         cluster = _layout(current)
         current = _extend(current, cluster, nodes)
@@ -48,22 +50,23 @@ def up(name: str = DEFAULT_NAME, *, nodes: int = 1, gpus: int = 0, kueue: bool =
     return cluster
 
 
-def start_api_server(name: str) -> ControlPlane:
-    """Start a control plane without nodes on loopback ports, after clearing a dead one of that name."""
+def start_api_server(name: str) -> Path:
+    """Make sure a control plane without nodes runs on loopback ports, and return its kubeconfig."""
     require_root()
     tools.build(tools.API_SERVER_TOOLS)
-    with state.exclusive():
-        found = state.read(name)
-        if found is not None and found.alive():
-            raise ClusterError(f"{name} runs already: end it with `down --name {name}`")
-        if found is not None:
+    record = State(name, slot=None)
+    kubeconfig = record.directory / "conf" / "admin.kubeconfig"
+    with exclusive(state.LOCK):
+        found = state.read(name) or record
+        if found.alive() and found.layout is not None:
+            raise ClusterError(f"{name} is a cluster with nodes: use another --name")
+        if not found.alive():
             clear(found)
-        record = State(name, slot=None)
-        record.write()
-        plane = api_server.start(record.directory)
-        dataclasses.replace(record, complete=True).write()
-    say(f"API server {plane.url}")
-    return plane
+            record.write()
+            api_server.start(record.directory)
+            dataclasses.replace(record, complete=True).write()
+    say(f"API server {name} is ready")
+    return kubeconfig
 
 
 def load(name: str, archives: Iterable[Path]) -> None:
@@ -97,7 +100,7 @@ def status(name: str) -> str:
 def down(name: str) -> None:
     """End the cluster and remove all of it but the logs and the cached images."""
     require_root()
-    with state.exclusive():
+    with exclusive(state.LOCK):
         found = state.read(name)
         if found is not None:
             clear(found, keep_logs=True)
@@ -136,6 +139,7 @@ def _running(name: str) -> State | None:
 def _create(name: str) -> State:
     """Start a control plane and its first node."""
     current = State(name, state.free_slot(state.recorded()), nodes=1)
+    clear(current)  # logs of an earlier run, and what an unrecorded cluster may have left in this slot
     current.write()
     cluster = _layout(current)
     first = cluster.node(1)
@@ -190,7 +194,7 @@ def _wait_nodes(cluster: Layout, numbers: Iterable[int]) -> None:
         target = cluster.node(number)
         wait_until(
             f"{target.name} to be ready",
-            lambda target=target: node.ready(target),  # type: ignore[misc]
+            functools.partial(node.ready, target),
             timeout=_NODE_READY_SECONDS,
             still_possible=still_possible,
         )

@@ -1,10 +1,7 @@
 """What is on record about the clusters of this machine: one small file in each run directory."""
 
 import dataclasses
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +9,9 @@ from lora_cluster.errors import ClusterError
 from lora_cluster.layout import MAX_SLOTS, RUN_ROOT, Layout, run_directory
 from lora_cluster.processes import daemons
 
-_FILE = "cluster.json"
+# Held by whoever starts or ends a cluster.
+LOCK = RUN_ROOT / ".lock"
+RECORD = "cluster.json"
 
 
 @dataclass(frozen=True)
@@ -42,24 +41,24 @@ class State:
     def write(self) -> None:
         """Put the state on record."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        half = self.directory / f".{_FILE}"
+        half = self.directory / f".{RECORD}"
         half.write_text(json.dumps(dataclasses.asdict(self)))
-        half.rename(self.directory / _FILE)
+        half.rename(self.directory / RECORD)
 
 
 def read(name: str) -> State | None:
     """Return what is on record about the cluster `name`."""
     try:
-        return State(**json.loads((run_directory(name) / _FILE).read_text()))
+        return State(**json.loads((run_directory(name) / RECORD).read_text()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise ClusterError(f"{run_directory(name) / _FILE} is not readable: {error}") from error
+        raise ClusterError(f"{run_directory(name) / RECORD} is not readable: {error}") from error
 
 
 def recorded() -> list[State]:
     """Return every cluster on record, running or not."""
-    states = (read(path.parent.name) for path in sorted(RUN_ROOT.glob(f"*/{_FILE}")))
+    states = (read(path.parent.name) for path in sorted(RUN_ROOT.glob(f"*/{RECORD}")))
     return [state for state in states if state is not None]
 
 
@@ -69,12 +68,3 @@ def free_slot(taken: list[State]) -> int:
         if all(state.slot != slot for state in taken):
             return slot
     raise ClusterError(f"{MAX_SLOTS} clusters run already: end one with `python -m lora_cluster down --name NAME`")
-
-
-@contextmanager
-def exclusive() -> Iterator[None]:
-    """Let one command at a time change clusters; others wait here."""
-    RUN_ROOT.mkdir(parents=True, exist_ok=True)
-    with (RUN_ROOT / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -12,6 +12,7 @@ from pathlib import Path
 from lora_cluster.commands import run
 from lora_cluster.errors import ClusterError
 from lora_cluster.layout import cache_root
+from lora_cluster.locks import exclusive
 from lora_cluster.progress import say
 
 SOURCES = Path(__file__).resolve().parents[1] / "tools"
@@ -128,8 +129,11 @@ def build(names: Iterable[str]) -> None:
     """Build each named tool that is not in the cache yet."""
     for name in names:
         tool = TOOLS[name]
-        if not tool.directory.exists():
-            _build(tool)
+        if tool.directory.exists():
+            continue
+        with exclusive(tool.directory.parent / ".lock"):
+            if not tool.directory.exists():  # another command may just have built it
+                _build(tool)
 
 
 def _build(tool: Tool) -> None:
@@ -137,7 +141,6 @@ def _build(tool: Tool) -> None:
     if shutil.which("go") is None:
         raise ClusterError("the cluster is built from source: install Go 1.24 or newer and put `go` on the PATH")
     say(f"building {tool.name} {tool.version} (once; kept in {tool.directory.parent})")
-    tool.directory.parent.mkdir(parents=True, exist_ok=True)
     half = Path(tempfile.mkdtemp(prefix=f".{tool.name}-", dir=tool.directory.parent))
     try:
         output = f"{half}/" if len(tool.programs) > 1 else half / next(iter(tool.programs))
@@ -152,8 +155,7 @@ def _build(tool: Tool) -> None:
             module = run(["go", "list", "-m", "-f", "{{.Dir}}", tool.module], directory=tool.source).strip()
             shutil.copytree(Path(module) / path, half / name)
         run(["chmod", "-R", "u+w,a+rX", half])
-        if not tool.directory.exists():
-            half.rename(tool.directory)
+        half.rename(tool.directory)
     finally:
         shutil.rmtree(half, ignore_errors=True)
     say(f"built {tool.name} {tool.version}")
