@@ -1,0 +1,115 @@
+"""The life of a run, seen from outside: one YAML in, Jobs and status out."""
+
+from __future__ import annotations
+
+import pytest
+from lora_contract import names
+from lora_contract.exit_codes import ExitCode
+from lora_contract.reasons import Reason
+from lora_contract.status import ConditionType
+from support.api_server import eventually
+from support.operator import Operator
+from support.pods import ARTIFACT, RUN_ID, adopted, failed, prepared, trained
+from support.runs import Runs
+
+pytestmark = pytest.mark.usefixtures("running_operator")
+
+
+def test_a_run_goes_from_one_yaml_to_an_adapter(runs: Runs) -> None:
+    runs.apply("triage")
+    runs.in_phase("triage", "Preparing")
+    assert runs.stages("triage") == ["prepare"], "no GPU is asked for before the data was checked"
+
+    runs.pods.run("triage", names.STAGE_PREPARE, prepared())
+    pod = runs.pods.appears("triage", names.STAGE_TRAIN)
+    runs.pods.starts(pod)
+    status = runs.in_phase("triage", "Running")
+    assert status.run_id == RUN_ID
+    assert status.plan is not None
+    assert status.plan.total_steps == 40
+
+    runs.pods.ends(pod, trained())
+    status = runs.reaches("triage", ConditionType.COMPLETE)
+    assert status.artifact == ARTIFACT
+    assert status.phase == "Complete"
+    assert [attempt.exit_code for attempt in status.attempts if attempt.stage == "train"] == [0]
+    eventually("an Event tells of it", lambda: ("Normal", Reason.ADAPTER_PUBLISHED) in runs.events("triage"))
+    assert len(runs.events("triage")) == len(set(runs.events("triage"))), "each transition is told once"
+
+
+def test_an_adapter_that_exists_is_adopted_without_a_train_job(runs: Runs) -> None:
+    runs.apply("triage")
+    runs.pods.run("triage", names.STAGE_PREPARE, adopted())
+    status = runs.reaches("triage", ConditionType.COMPLETE)
+    assert status.condition(ConditionType.COMPLETE).reason == Reason.ADOPTED_EXISTING_ARTIFACT  # type: ignore[union-attr]
+    assert "train" not in runs.stages("triage")
+
+
+def test_bad_data_fails_the_run_with_the_words_of_the_pod_and_without_a_train_job(runs: Runs) -> None:
+    runs.apply("triage")
+    report = failed("prepare", "triage.jsonl line 7: not JSON", hint="Mend line 7 and apply the run under a new name.")
+    runs.pods.run("triage", names.STAGE_PREPARE, report, ExitCode.BAD_DATA)
+    status = runs.reaches("triage", ConditionType.FAILED)
+    assert status.error is not None
+    assert (status.error.code, status.error.message) == (Reason.BAD_DATA, "triage.jsonl line 7: not JSON")
+    assert "train" not in runs.stages("triage")
+
+
+def test_a_train_pod_is_started_again_until_the_retries_are_used_up(runs: Runs) -> None:
+    runs.apply("triage", retries=1)
+    runs.pods.run("triage", names.STAGE_PREPARE, prepared())
+    for _ in range(2):
+        runs.pods.run("triage", names.STAGE_TRAIN, failed("train", "S3 is away"), ExitCode.UNAVAILABLE)
+    status = runs.reaches("triage", ConditionType.FAILED)
+    assert status.error is not None
+    assert status.error.code == Reason.RETRIES_EXHAUSTED
+    train = [attempt for attempt in status.attempts if attempt.stage == "train"]
+    assert [attempt.reason for attempt in train] == [Reason.UNAVAILABLE, Reason.UNAVAILABLE]
+
+
+def test_a_suspended_run_gives_its_pod_back_and_goes_on_later(runs: Runs) -> None:
+    runs.apply("triage")
+    runs.pods.run("triage", names.STAGE_PREPARE, prepared())
+    first = runs.pods.appears("triage", names.STAGE_TRAIN)
+    runs.pods.starts(first)
+    runs.in_phase("triage", "Running")
+
+    runs.patch("triage", {"suspend": True})
+    runs.in_phase("triage", "Suspended")
+    eventually("its pod is gone", lambda: not runs.pods.all("triage", names.STAGE_TRAIN))
+
+    runs.patch("triage", {"suspend": False})
+    second = runs.pods.run("triage", names.STAGE_TRAIN, trained())
+    runs.reaches("triage", ConditionType.COMPLETE)
+    assert second.metadata.uid != first.metadata.uid
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train"])
+def test_a_deleted_run_leaves_nothing_behind(runs: Runs, running_operator: Operator, stage: str) -> None:
+    runs.apply("triage")
+    if stage == "train":
+        runs.pods.run("triage", names.STAGE_PREPARE, prepared())
+    runs.pods.starts(runs.pods.appears("triage", stage))
+    running_operator.kill()  # nothing depends on it: owner references do the work
+
+    runs.finetunes.delete("triage")
+    eventually("its Jobs are gone", lambda: runs.jobs("triage") == [])
+    eventually("its pods are gone", lambda: runs.pods.all("triage", stage) == [])
+
+
+def test_a_finished_run_is_never_started_again(runs: Runs) -> None:
+    runs.apply("triage")
+    runs.completes("triage")
+    before = {job.metadata.uid for job in runs.jobs("triage")}
+    runs.patch("triage", {"retries": 7})
+    eventually("the change is noticed", lambda: runs.status("triage").observed_generation == 2)
+    assert {job.metadata.uid for job in runs.jobs("triage")} == before
+    assert runs.status("triage").phase == "Complete"
+
+
+def test_another_run_token_runs_again_on_purpose(runs: Runs) -> None:
+    runs.apply("triage")
+    runs.completes("triage")
+    runs.patch("triage", {"runToken": "again"})
+    runs.in_phase("triage", "Preparing")
+    assert runs.completes("triage").run_token == "again"
