@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError, bad_config
@@ -53,6 +53,7 @@ class LoraTrainer(Trainer):
             callbacks=callbacks,
         )
         self.loss_is_scaled_for_ga = True
+        self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> EpochLoader:
         """Micro batches of effective batches that do not depend on the micro batch size."""

@@ -73,9 +73,7 @@ class BestAdapter(TrainerCallback):
             control.should_training_stop = True
             control.should_save = True
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Remember in the last checkpoint that there is nothing left to train."""
         self.state.finished = self.state.finished or state.global_step >= state.max_steps
 

@@ -20,9 +20,7 @@ class StopOnSignal(TrainerCallback):
         """`best` carries the pending evaluation into the checkpoint."""
         self._best = best
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Look at the flag that the signal handler set."""
         if stopping.requested():
             self._best.state.evaluation_pending = control.should_evaluate

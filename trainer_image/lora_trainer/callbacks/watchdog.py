@@ -45,9 +45,7 @@ class Watchdog(TrainerCallback):
         """A micro batch is done."""
         self.beat()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """A step is done."""
         self.beat()
 

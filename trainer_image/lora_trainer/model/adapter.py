@@ -16,7 +16,7 @@ from lora_trainer.errors import bad_config
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Adapted:
     """A base model with its adapter, and what was adapted."""
 

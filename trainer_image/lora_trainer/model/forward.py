@@ -68,6 +68,12 @@ class ForwardPass:
             return nn.Identity(), None
         return inner.get_output_embeddings(), getattr(inner.config, "final_logit_softcapping", None)
 
+    def install(self, model: nn.Module) -> None:
+        """Make a freshly loaded model run this way."""
+        if self.padding_free:
+            attention.register()
+            causal_model(model).set_attn_implementation(attention.NAME)
+
     @contextmanager
     def _precision(self, batch: Mapping[str, Any]) -> Iterator[None]:
         if self.autocast is None:
@@ -116,7 +122,9 @@ def choose(
             inner.set_attn_implementation(padding_attention)
             reasons.append(f"rows are padded to the longest of a micro batch, which is slower: {reason}")
     else:
-        reasons.append("rows are padded and all logits are computed, which is slower: the model's output head is unusual")
+        reasons.append(
+            "rows are padded and all logits are computed, which is slower: the model's output head is unusual"
+        )
     model.train(was_training)
     log.info("forward pass: padding free %s, logits at targets only %s", way.padding_free, way.own_head)
     return way, reasons

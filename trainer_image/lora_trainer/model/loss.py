@@ -72,9 +72,7 @@ def head_logits(hidden: Tensor, head: nn.Module, softcap: float | None) -> Tenso
 
 
 @torch.no_grad()
-def loss_sum_and_correct(
-    hidden: Tensor, labels: Tensor, head: nn.Module, softcap: float | None
-) -> tuple[float, int]:
+def loss_sum_and_correct(hidden: Tensor, labels: Tensor, head: nn.Module, softcap: float | None) -> tuple[float, int]:
     """For evaluation: sum of the negative log likelihoods, and how many labels were the most likely token."""
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
     correct = torch.zeros((), dtype=torch.long, device=hidden.device)

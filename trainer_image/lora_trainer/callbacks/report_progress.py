@@ -1,0 +1,142 @@
+"""Says how far training is: to the operator, on the terminal, in the log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from lora_contract import progress as wire
+from lora_trainer.callbacks.best import BestAdapter
+from lora_trainer.progress import ProgressPoster
+
+log = logging.getLogger(__name__)
+
+
+class ReportProgress(TrainerCallback):
+    """Keeps the clock of the steps and tells everybody. Times are seconds of `time.monotonic`."""
+
+    def __init__(
+        self,
+        poster: ProgressPoster | None,
+        best: BestAdapter,
+        tokens: Callable[[], int],
+        on_step: Callable[[int], None],
+    ) -> None:
+        """`tokens`: non-padding tokens trained on by this process; `on_step` is called after each step."""
+        self._poster = poster
+        self._best = best
+        self._tokens = tokens
+        self._on_step = on_step
+        self._bar: Any = None
+        self._latest: dict[str, float] = {}
+        self.from_step = 0
+        self.last_step = 0
+        self.first_step_began: float | None = None
+        self.last_step_ended: float | None = None
+        self._stepping = 0.0
+        self._step_began = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Non-padding tokens a second, evaluation and checkpoints apart."""
+        return self._tokens() / self._stepping if self._stepping else 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Training starts, or goes on after a checkpoint."""
+        self.from_step = self.last_step = state.global_step
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", file=sys.stderr)
+        self._post(state)
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A step begins."""
+        self._step_began = time.monotonic()
+        if self.first_step_began is None:
+            self.first_step_began = self._step_began
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """A step is done."""
+        self.last_step = state.global_step
+        self.last_step_ended = time.monotonic()
+        self._stepping += self.last_step_ended - self._step_began
+        self._on_step(state.global_step)
+        if self._bar is not None:
+            self._bar.update(1)
+        self._post(state)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """There are new figures."""
+        figures = {key: value for key, value in (logs or {}).items() if key in _SHOWN}
+        if not figures:
+            return
+        self._latest |= figures
+        if self._bar is not None:
+            self._bar.set_postfix({key: f"{value:.4g}" for key, value in self._latest.items()})
+        else:
+            words = ", ".join(f"{_SHOWN[key]} {value:.4g}" for key, value in figures.items())
+            log.info(
+                "step %d of %d: %s, %.0f tokens/s", state.global_step, state.max_steps, words, self.tokens_per_second
+            )
+        self._post(state)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """No more steps."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def publishing(self, state: TrainerState) -> None:
+        """Training is over; evaluation and publication follow."""
+        self._post(state, {wire.METRIC_PUBLISHING: 1.0})
+
+    def _post(self, state: TrainerState, more: dict[str, float] | None = None) -> None:
+        if self._poster is None:
+            return
+        total = max(state.max_steps, 1)
+        metrics = {
+            wire.METRIC_STEP: float(state.global_step),
+            wire.METRIC_TOTAL_STEPS: float(total),
+            wire.METRIC_FROM_STEP: float(self.from_step),
+            wire.METRIC_TOKENS_PER_SECOND: self.tokens_per_second,
+        }
+        for key, name in (("loss", wire.METRIC_TRAIN_LOSS), ("eval_loss", wire.METRIC_EVAL_LOSS)):
+            if key in self._latest:
+                metrics[name] = self._latest[key]
+        if self._best.state.loss is not None:
+            metrics |= {
+                wire.METRIC_BEST_EVAL_LOSS: self._best.state.loss,
+                wire.METRIC_BEST_STEP: float(self._best.state.step),
+            }
+        self._poster.post(
+            percent=100 * state.global_step // total,
+            eta_seconds=self._eta(state),
+            metrics=metrics | (more or {}),
+        )
+
+    def _eta(self, state: TrainerState) -> float | None:
+        """Seconds until the last step at the pace of this process, evaluations included."""
+        done = self.last_step - self.from_step
+        if not done or self.first_step_began is None or self.last_step_ended is None:
+            return None
+        return (self.last_step_ended - self.first_step_began) / done * (state.max_steps - state.global_step)
+
+
+_SHOWN = {"loss": "loss", "eval_loss": "evaluation loss"}

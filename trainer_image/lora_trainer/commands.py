@@ -1,0 +1,115 @@
+"""The commands of the image, their reports and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.names import ENV_ORDER
+from lora_contract.order import Order
+from lora_contract.report import Report
+from lora_trainer import environment, stopping, termination
+from lora_trainer.errors import TrainerError, bad_config
+
+log = logging.getLogger(__name__)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )
+    for noisy in ("httpx", "botocore", "urllib3", "bitsandbytes"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    environment.prepare_environment()
+    if options.command == "run":
+        from lora_trainer.local import run_file  # noqa: PLC0415 - not needed in a pod
+
+        return run_file(options.file)
+    return run_stage(options.command)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lora-trainer", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("prepare", help=f"check, tokenise and plan, as the order in {ENV_ORDER} says")
+    commands.add_parser("train", help=f"train and publish, as the order in {ENV_ORDER} says")
+    local = commands.add_parser("run", help="prepare and train on this machine")
+    local.add_argument("file", type=Path, help="a LoRAFineTune as YAML; file:// and s3:// addresses")
+    return parser
+
+
+def run_stage(stage: str) -> int:
+    """Carry out the order in the environment, report to the termination log, return the exit code."""
+    order: Order | None = None
+    try:
+        order = order_of_environment(stage)
+        report = carry_out(order)
+    except stopping.StopRequested:
+        log.info("stopped on request; nothing is lost")
+        return _end(stage, order, TrainerError(ExitCode.CHECKPOINTED, "stopped on request; nothing is lost"))
+    except TrainerError as error:
+        log.error("%s", words(error))
+        log.debug("", exc_info=True)
+        return _end(stage, order, error)
+    except Exception as error:
+        if type(error).__name__ == "SmallerMicroBatch":
+            from lora_trainer.train.out_of_memory import start_again  # noqa: PLC0415 - torch, in train only
+
+            start_again(error)  # type: ignore[arg-type]
+        log.exception("this is a defect of the trainer")
+        text = f"internal error: {type(error).__name__}; the pod's log has the details"
+        return _end(stage, order, TrainerError(ExitCode.INTERNAL, text))
+    termination.write(report)
+    return ExitCode.DONE
+
+
+def order_of_environment(stage: str) -> Order:
+    """The order that the operator put into the environment.
+
+    Raises:
+        TrainerError: 64, there is none, or it cannot be understood.
+    """
+    text = os.environ.get(ENV_ORDER)
+    if not text:
+        raise bad_config(f"the environment variable {ENV_ORDER} is empty", hint="It is set by the operator.")
+    try:
+        order = Order.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise bad_config(f"{ENV_ORDER}: {where}: {first['msg']}", param=where) from None
+    return order if order.stage == stage else order.model_copy(update={"stage": stage})
+
+
+def carry_out(order: Order) -> Report:
+    """Do one stage."""
+    from lora_trainer import store  # noqa: PLC0415 - boto3, after the handler and the environment
+
+    objects = store.from_environment(order.unavailable_budget_seconds)
+    if order.stage == "prepare":
+        from lora_trainer.prepare.stage import prepare  # noqa: PLC0415 - never imports torch
+
+        return prepare(order, objects)
+    from lora_trainer.train.stage import train  # noqa: PLC0415 - imports torch
+
+    return train(order, objects)
+
+
+def words(error: TrainerError) -> str:
+    """An error in one line."""
+    parts = [f"{error.param}: {error.message}" if error.param else error.message, error.hint or ""]
+    return ". ".join(part.rstrip(".") for part in parts if part)
+
+
+def _end(stage: str, order: Order | None, error: TrainerError) -> int:
+    termination.write(termination.failure("train" if stage == "train" else "prepare", order, error))
+    return error.exit_code

@@ -1,0 +1,55 @@
+"""From the spec to transformers' TrainingArguments."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+
+from lora_contract.spec import TrainingSpec
+from lora_trainer.model.hardware import Hardware
+from lora_trainer.model.memory import MemoryPlan
+
+#: Most lines of the training history: longer runs log every n-th step.
+_MAX_LOGGED_STEPS = 2000
+
+
+def training_arguments(
+    training: TrainingSpec, *, total_steps: int, memory: MemoryPlan, hardware: Hardware, evaluate: bool, folder: Path
+) -> TrainingArguments:
+    """Arguments of one run. Checkpoints are written to `folder` and taken from there by a callback."""
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=total_steps,
+        per_device_train_batch_size=memory.micro_batch_size,
+        gradient_accumulation_steps=training.effective_batch_size // memory.micro_batch_size,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if training.schedule == "constant" else training.schedule,
+        warmup_steps=math.ceil(training.warmup_ratio * total_steps),
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim="adamw_torch_fused" if hardware.is_cuda else "adamw_torch",
+        bf16=hardware.is_cuda and hardware.dtype == torch.bfloat16,
+        fp16=hardware.is_cuda and hardware.dtype == torch.float16,
+        use_cpu=not hardware.is_cuda,
+        activation_checkpointing=memory.activation_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if memory.activation_checkpointing else None,
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=training.eval_steps,
+        save_strategy="steps",
+        save_steps=training.save_steps,
+        logging_strategy="steps",
+        logging_steps=max(1, total_steps // _MAX_LOGGED_STEPS),
+        logging_nan_inf_filter=False,
+        seed=training.seed,
+        data_seed=training.seed,
+        dataloader_pin_memory=hardware.is_cuda,
+        remove_unused_columns=False,
+        average_tokens_across_devices=False,
+        ddp_find_unused_parameters=False,
+        disable_tqdm=True,
+        report_to="none",
+        log_level="warning",
+    )

@@ -1,0 +1,199 @@
+"""metrics.jsonl, report and model card of a finished run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from lora_contract.identity import spec_hash
+from lora_contract.layout import METRICS, MODEL_CARD, REPORT
+from lora_contract.order import Order
+from lora_contract.status import MetricsStatus
+from lora_trainer import report
+from lora_trainer.answers import AnswerScores
+from lora_trainer.data.profile import DataProfile
+from lora_trainer.digests import digests_below
+from lora_trainer.report.contents import Attempt, Bar, Comparison, DataSection, ReportInput
+from lora_trainer.train import history
+from lora_trainer.train.attempts import RUNNING, AttemptRecord
+from lora_trainer.train.finish import Result
+from lora_trainer.train.inputs import Inputs
+from lora_trainer.train.session import Session
+
+_LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "lora-operator")
+
+
+@dataclass(frozen=True)
+class Account:
+    """What is known of the run besides its result."""
+
+    attempts: list[AttemptRecord]
+    duration_seconds: float
+    warnings: list[str]
+
+
+def metrics_of(session: Session, result: Result) -> MetricsStatus:
+    """The figures of the status, as decimal strings."""
+    log, best = history.by_step(session.trainer.state.log_history), session.best.state
+    scores, base = result.scores, result.base_scores
+    return MetricsStatus(
+        train_loss=_text(history.last(log, "loss")),
+        eval_loss=_text(history.last(log, "eval_loss")),
+        best_eval_loss=_text(best.loss),
+        best_step=best.step or None,
+        base_test_loss=_text(None if result.base_test is None else result.base_test.loss),
+        test_loss=_text(None if result.test is None else result.test.loss),
+        exact_match=_text(None if scores is None else scores.exact_match),
+        json_valid=_text(None if scores is None else scores.json_valid),
+        json_fields=_text(None if scores is None else scores.json_fields),
+        base_json_fields=_text(None if base is None else base.json_fields),
+    )
+
+
+def _text(value: float | None) -> str | None:
+    return None if value is None else f"{value:.6g}"
+
+
+def write(folder: Path, order: Order, inputs: Inputs, session: Session, result: Result, account: Account) -> None:
+    """Write the three documents beside the adapter, which must be there: the report names the digests of its files."""
+    log = history.by_step(session.trainer.state.log_history)
+    final = metrics_of(session, result).model_dump(by_alias=True)
+    if result.test is not None:
+        final["testTokenAccuracy"] = _text(result.test.accuracy)
+    if result.base_test is not None:
+        final["baseTestTokenAccuracy"] = _text(result.base_test.accuracy)
+    history.write_metrics(folder / METRICS, log, final)
+    contents = _contents(folder, order, inputs, session, result, account, log)
+    (folder / REPORT).write_text(report.html_report(contents), encoding="utf-8")
+    (folder / MODEL_CARD).write_text(report.model_card(contents), encoding="utf-8")
+
+
+def _contents(
+    folder: Path,
+    order: Order,
+    inputs: Inputs,
+    session: Session,
+    result: Result,
+    account: Account,
+    log: list[dict[str, float]],
+) -> ReportInput:
+    plan = order.plan
+    assert plan is not None  # noqa: S101 - the stage made sure
+    return ReportInput(
+        name=order.name,
+        run_id=order.run_id or "",
+        spec_hash=spec_hash(order.spec),
+        spec=order.spec,
+        model_commit=inputs.model.commit,
+        dataset_digest=plan.dataset_digest or "",
+        created_at=now(),
+        rows={
+            name: count
+            for name, count in (("train", plan.rows), ("validation", plan.validation_rows), ("test", plan.test_rows))
+            if count
+        },
+        tokens=plan.tokens,
+        target_tokens=plan.target_tokens,
+        total_steps=plan.total_steps,
+        duration_seconds=account.duration_seconds,
+        tokens_per_second=session.progress.tokens_per_second,
+        curves=history.curves(log, session.best.state.step or None),
+        comparisons=tuple(_comparisons(result)),
+        samples=result.samples,
+        data=_data(inputs.profile),
+        attempts=tuple(_attempt(record) for record in account.attempts),
+        gate_failed=result.gate_failed,
+        warnings=tuple(account.warnings),
+        hardware=_hardware(session),
+        versions={name: importlib.metadata.version(name) for name in _LIBRARIES if _installed(name)},
+        files={name: digest.sha256 for name, digest in digests_below(folder).items()},
+        target_modules=tuple(session.adapted.target_modules),
+        trainable_parameters=session.adapted.trainable_parameters,
+        peak_memory_bytes=peak_memory(session),
+        model_license=_license(inputs.model.path),
+    )
+
+
+def _comparisons(result: Result) -> list[Comparison]:
+    found: list[Comparison] = []
+    if result.test is not None:
+        base = result.base_test
+        found += [
+            Comparison("Test loss", None if base is None else base.loss, result.test.loss),
+            Comparison(
+                "Token accuracy", None if base is None else base.accuracy, result.test.accuracy, lower_is_better=False
+            ),
+        ]
+    for name, attribute in (
+        ("Exact match", "exact_match"),
+        ("Valid JSON", "json_valid"),
+        ("Right JSON fields", "json_fields"),
+    ):
+        adapter = _share(result.scores, attribute)
+        if adapter is not None:
+            found.append(Comparison(name, _share(result.base_scores, attribute), adapter, lower_is_better=False))
+    return found
+
+
+def _share(scores: AnswerScores | None, name: str) -> float | None:
+    return None if scores is None else getattr(scores, name)
+
+
+def _data(profile: DataProfile | None) -> DataSection:
+    if profile is None:
+        return DataSection()
+    edges = [0, *profile.histogram_edges]
+    bars = tuple(
+        Bar(low, high, rows) for (low, high), rows in zip(pairwise(edges), profile.histogram_counts, strict=False)
+    )
+    example = "".join(f"【{part.text}】" if part.target else part.text for part in profile.first_example)
+    files = ", ".join(file.name for file in profile.files)
+    return DataSection(bars, example or None, {"Format": profile.format, "Files": files})
+
+
+def _attempt(record: AttemptRecord) -> Attempt:
+    outcome = "killed" if record.outcome == RUNNING else record.outcome
+    return Attempt(record.claim, record.start_time, record.last_time, record.from_step, record.last_step, outcome)
+
+
+def _hardware(session: Session) -> str:
+    if session.hardware.is_cuda:
+        return torch.cuda.get_device_name(session.hardware.device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def peak_memory(session: Session) -> int | None:
+    """Most bytes that tensors took on the GPU; None on the CPU."""
+    return int(torch.cuda.max_memory_allocated(session.hardware.device)) if session.hardware.is_cuda else None
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _license(model: Path) -> str | None:
+    """The license in the front matter of the base model's README, where it came along."""
+    try:
+        text = (model / MODEL_CARD).read_text(encoding="utf-8", errors="replace")
+        config = json.loads((model / "config.json").read_text())
+    except (OSError, ValueError):
+        return None
+    for line in text.splitlines()[:80]:
+        if line.startswith("license:"):
+            return line.partition(":")[2].strip().strip("'\"") or None
+    return config.get("license")
+
+
+def now() -> str:
+    """RFC 3339, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,196 @@
+"""After the last step: the best adapter is measured, written, and proven to load."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from lora_contract.order import Order
+from lora_contract.spec.model import COMMIT
+from lora_trainer.answers import AnswerScores, gate_failure, score
+from lora_trainer.callbacks.best import adapter_tensors
+from lora_trainer.errors import TrainerError
+from lora_trainer.evaluate import Losses, measure, to_device
+from lora_trainer.generate import answer
+from lora_trainer.model.batch import Row
+from lora_trainer.model.forward import ForwardPass
+from lora_trainer.model.hardware import Hardware
+from lora_trainer.model.load import load_base
+from lora_trainer.model.loss import head_logits
+from lora_trainer.report.contents import Sample
+from lora_trainer.train.inputs import Inputs
+from lora_trainer.train.session import Session
+
+log = logging.getLogger(__name__)
+
+#: Largest difference of the reloaded adapter's logits, relative to their size.
+_RELOAD_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the final comparison found."""
+
+    test: Losses | None
+    base_test: Losses | None
+    scores: AnswerScores | None
+    base_scores: AnswerScores | None
+    samples: tuple[Sample, ...]
+    gate_failed: str | None
+
+
+@torch.no_grad()
+def take_best(session: Session) -> None:
+    """Give the model the best adapter, in the precision in which it is published: what is measured is what is served."""
+    if not session.best.restore(session.adapted.model):
+        log.info("there was no evaluation: the adapter of the last step is taken")
+    for parameter in session.adapted.model.parameters():
+        if parameter.requires_grad:
+            parameter.copy_(parameter.to(torch.bfloat16))
+
+
+def compare(session: Session, order: Order, inputs: Inputs, alive: Callable[[], None]) -> Result:
+    """Measure adapter and base on the test rows, let both answer some of them, and check the gate."""
+    wishes, test = order.spec.evaluation, inputs.test
+    if test is None:
+        failed = gate_failure(wishes.gate, test_loss=None, base_test_loss=None, scores=None)
+        return Result(None, None, None, None, (), failed)
+    model = session.adapted.model
+    rows = [test[index] for index in range(len(test))]
+    losses = measure(session.way, model, rows, alive=alive)
+    base_losses = None
+    if wishes.compare_with_base:
+        with model.disable_adapter():
+            base_losses = measure(session.way, model, rows, alive=alive)
+    count = min(wishes.samples, len(test.prompts))
+    prompts, references = test.prompts[:count], test.references[:count]
+    answers = _answers(session, prompts, wishes.max_new_tokens, alive)
+    base_answers: list[str] | None = None
+    if wishes.compare_with_base and count:
+        with model.disable_adapter():
+            base_answers = _answers(session, prompts, wishes.max_new_tokens, alive)
+    scores = score(answers, references)
+    samples = tuple(
+        Sample(
+            prompt=session.tokenizer.decode(prompts[index], skip_special_tokens=True).strip(),
+            reference=references[index],
+            base=None if base_answers is None else base_answers[index],
+            adapter=answers[index],
+        )
+        for index in range(count)
+    )
+    failed = gate_failure(
+        wishes.gate,
+        test_loss=losses.loss,
+        base_test_loss=None if base_losses is None else base_losses.loss,
+        scores=scores,
+    )
+    base_scores = None if base_answers is None else score(base_answers, references)
+    return Result(losses, base_losses, scores, base_scores, samples, failed)
+
+
+def _answers(session: Session, prompts: list[list[int]], max_new_tokens: int, alive: Callable[[], None]) -> list[str]:
+    model, tokenizer = session.adapted.model, session.tokenizer
+    return answer(session.way, model, tokenizer, prompts, max_new_tokens=max_new_tokens, alive=alive)
+
+
+def save_adapter(session: Session, order: Order, commit: str, folder: Path) -> None:
+    """Write the adapter as servers read it: weights in bfloat16, the base under its served name, tokenizer, template."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = session.adapted.model
+    tensors = {name: value.to(torch.bfloat16) for name, value in adapter_tensors(model).items()}
+    save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    model.peft_config["default"].save_pretrained(str(folder))
+    path = folder / ADAPTER_CONFIG
+    config: dict[str, Any] = json.loads(path.read_text())
+    # peft writes the folder from which the base was loaded.
+    config["base_model_name_or_path"] = order.spec.model.id
+    config["revision"] = commit if re.fullmatch(COMMIT, commit) else None
+    config["target_modules"] = session.adapted.target_modules
+    config["inference_mode"] = True
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    session.tokenizer.save_pretrained(str(folder))
+
+
+def servability_warnings(folder: Path, rank: int) -> list[str]:
+    """What a server could object to in the written adapter."""
+    config = json.loads((folder / ADAPTER_CONFIG).read_text())
+    problems = []
+    if config.get("modules_to_save"):
+        problems.append("it saves whole modules (modules_to_save), which vLLM refuses")
+    if config.get("use_dora"):
+        problems.append("it uses DoRA, which vLLM refuses")
+    if config.get("bias", "none") != "none":
+        problems.append("it trains biases, which vLLM refuses")
+    if config.get("rank_pattern") or config.get("alpha_pattern"):
+        problems.append("ranks differ between layers, which servers ignore")
+    if rank not in (8, 16, 32, 64, 128, 256, 320, 512):
+        problems.append(f"rank {rank} is not one that vLLM offers; serve it with the next larger --max-lora-rank")
+    return [f"the adapter may not be servable everywhere: {problem}" for problem in problems]
+
+
+def logits_of(way: ForwardPass, model: torch.nn.Module, rows: list[Row]) -> Tensor:
+    """Logits at the targets of a few rows, on the CPU in float32."""
+    batch = to_device(way.collate(rows), next(model.parameters()).device)
+    with way.evaluating(model, batch):
+        hidden, _ = way.targets(model, batch)
+        return head_logits(hidden, *way.head(model)).float().cpu()
+
+
+def verify(folder: Path, model_path: Path, order: Order, way: ForwardPass, hardware: Hardware, probe: Probe) -> None:
+    """Load base and adapter anew, as a server would, and compare with the logits of training.
+
+    Raises:
+        TrainerError: 70, the written adapter does not answer like the trained one.
+    """
+    base = load_base(model_path, order.spec.quantization, hardware)
+    model = PeftModel.from_pretrained(base, str(folder)).to(hardware.device).eval()
+    way.install(model)
+    found = logits_of(way, model, probe.rows)
+    difference = float((found - probe.logits).norm() / probe.logits.norm().clamp_min(1e-9))
+    if not difference <= _RELOAD_TOLERANCE[hardware.dtype]:
+        raise TrainerError(
+            ExitCode.INTERNAL, f"the saved adapter does not answer like the trained one (difference {difference:.1e})"
+        )
+    log.info("the saved adapter was loaded again and answers like the trained one (difference %.1e)", difference)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A few rows, and the trained model's logits at their targets."""
+
+    rows: list[Row]
+    logits: Tensor
+
+
+def probe(session: Session, inputs: Inputs) -> Probe:
+    """Answers of the trained model to compare the saved adapter with."""
+    rows = inputs.test or inputs.validation or inputs.train
+    chosen = [rows[index].cut(256) for index in range(min(2, len(rows)))]
+    session.adapted.model.eval()
+    return Probe(chosen, logits_of(session.way, session.adapted.model, chosen))
+
+
+def release(session: Session) -> None:
+    """Free the trained model, to make room for a fresh one."""
+    del session.adapted.model
+    trainer = session.trainer
+    trainer.model = trainer.model_wrapped = trainer.optimizer = trainer.lr_scheduler = None
+    trainer.callback_handler.model = trainer.callback_handler.optimizer = None
+    trainer.accelerator.free_memory()
+    gc.collect()
+    if session.hardware.is_cuda:
+        torch.cuda.empty_cache()

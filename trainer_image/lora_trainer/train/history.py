@@ -1,0 +1,43 @@
+"""The history of a run: one line for each step that has figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lora_trainer.report.contents import Curves, Point
+
+_KEPT = ("loss", "grad_norm", "learning_rate", "eval_loss", "eval_token_accuracy")
+
+
+def by_step(log_history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The trainer's log as one entry a step, in order; a step that was done again counts with its last figures."""
+    steps: dict[int, dict[str, Any]] = {}
+    for entry in log_history:
+        figures = {key: entry[key] for key in _KEPT if key in entry}
+        if figures:
+            step = int(entry["step"])
+            steps.setdefault(step, {"step": step}).update(figures)
+    return [steps[step] for step in sorted(steps)]
+
+
+def write_metrics(path: Path, history: list[dict[str, Any]], final: dict[str, Any]) -> None:
+    """metrics.jsonl: the steps, then one line with the final figures."""
+    lines = [*history, {"final": {key: value for key, value in final.items() if value is not None}}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def curves(history: list[dict[str, Any]], best_step: int | None) -> Curves:
+    """The same for the report."""
+
+    def points(key: str) -> tuple[Point, ...]:
+        return tuple(Point(entry["step"], float(entry[key])) for entry in history if key in entry)
+
+    return Curves(points("loss"), points("eval_loss"), points("learning_rate"), best_step)
+
+
+def last(history: list[dict[str, Any]], key: str) -> float | None:
+    """The latest value of a figure."""
+    return next((float(entry[key]) for entry in reversed(history) if key in entry), None)

@@ -1,0 +1,165 @@
+"""One training session: model, adapter and trainer put together, resumed where a checkpoint lies, run to its end."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainerState, set_seed
+
+from lora_contract.order import Order
+from lora_trainer import checkpoints as stored
+from lora_trainer import stopping
+from lora_trainer.callbacks.best import BestAdapter
+from lora_trainer.callbacks.checkpoint import SaveToStore
+from lora_trainer.callbacks.report_progress import ReportProgress
+from lora_trainer.callbacks.stop import StopOnSignal
+from lora_trainer.callbacks.watchdog import Watchdog
+from lora_trainer.checkpoints import Checkpoints
+from lora_trainer.model import memory
+from lora_trainer.model.adapter import Adapted, attach
+from lora_trainer.model.forward import ForwardPass, choose
+from lora_trainer.model.hardware import Hardware, detect, free_memory
+from lora_trainer.model.load import load_base
+from lora_trainer.progress import ProgressPoster
+from lora_trainer.train import out_of_memory
+from lora_trainer.train.arguments import training_arguments
+from lora_trainer.train.inputs import Inputs
+from lora_trainer.trainer import LoraTrainer
+
+log = logging.getLogger(__name__)
+
+_STATE = "trainer_state.json"
+
+
+@dataclass
+class Session:
+    """A trainer that is ready, and what belongs to it."""
+
+    trainer: LoraTrainer
+    adapted: Adapted
+    tokenizer: PreTrainedTokenizerBase
+    way: ForwardPass
+    hardware: Hardware
+    best: BestAdapter
+    progress: ReportProgress
+    warnings: list[str]
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Rows in a forward pass."""
+        return int(self.trainer.args.per_device_train_batch_size)
+
+
+def build(
+    order: Order,
+    inputs: Inputs,
+    folder: Path,
+    *,
+    checkpoints: Checkpoints,
+    poster: ProgressPoster | None,
+    watchdog: Watchdog,
+    on_step: Callable[[int], None],
+) -> Session:
+    """Load the base model, attach the adapter, choose how to run it, and make the trainer.
+
+    Raises:
+        TrainerError: 64 or 78, the model and the spec do not go together.
+    """
+    spec, plan = order.spec, order.plan
+    assert plan is not None  # noqa: S101 - the stage made sure
+    set_seed(spec.training.seed)
+    hardware = detect(spec.compute.gpus)
+    log.info("training on %s with %s", hardware.device, hardware.dtype)
+    tokenizer = AutoTokenizer.from_pretrained(inputs.model.path, local_files_only=True, trust_remote_code=False)
+    base = load_base(inputs.model.path, spec.quantization, hardware)
+    watchdog.beat()
+    # The adapter's first values depend on the seed alone, not on what loading drew.
+    set_seed(spec.training.seed)
+    adapted = attach(base, spec.lora)
+    adapted.model.to(hardware.device)
+    way, warnings = choose(
+        adapted.model,
+        [inputs.train[index] for index in range(min(3, len(inputs.train)))],
+        pad_token_id=tokenizer.pad_token_id or 0,
+        autocast=hardware.autocast,
+    )
+    watchdog.beat()
+    memory_plan = memory.plan_memory(
+        base.config.get_text_config(),
+        free_bytes=free_memory(hardware),
+        max_length=min(spec.training.max_length, int(inputs.train.lengths.max())),
+        effective_batch_size=spec.training.effective_batch_size,
+        wanted=out_of_memory.wanted_micro_batch(spec.training),
+        is_cuda=hardware.is_cuda,
+    )
+    arguments = training_arguments(
+        spec.training,
+        total_steps=plan.total_steps,
+        memory=memory_plan,
+        hardware=hardware,
+        evaluate=inputs.validation is not None,
+        folder=folder / "trainer",
+    )
+    best = BestAdapter(folder / "best", spec.training.early_stopping)
+    progress = ReportProgress(poster, best, lambda: trainer.tokens_trained, on_step)
+    trainer = LoraTrainer(
+        model=adapted.model,
+        args=arguments,
+        way=way,
+        train_rows=inputs.train,
+        validation_rows=inputs.validation,
+        effective_batch_size=spec.training.effective_batch_size,
+        callbacks=[watchdog, best, progress, SaveToStore(checkpoints, best), StopOnSignal(best)],
+        alive=watchdog.beat,
+    )
+    if hardware.device.type == "cpu" and spec.compute.gpus:
+        warnings.append("no CUDA device was found; trained on the CPU")
+    return Session(trainer, adapted, tokenizer, way, hardware, best, progress, [*warnings, *out_of_memory.warning()])
+
+
+def resume(session: Session, checkpoint: stored.Checkpoint | None) -> int:
+    """Take over a checkpoint; the step it was written at, 0 without one.
+
+    An evaluation that the interrupted process owed is done now, before the next step, so the best adapter and early
+    stopping come out as in an undisturbed run.
+    """
+    if checkpoint is None:
+        return 0
+    log.info("resuming after step %d (claim %d)", checkpoint.manifest.step, checkpoint.manifest.claim)
+    trainer, folder = session.trainer, checkpoint.folder
+    session.best.load(folder)
+    trainer._load_from_checkpoint(str(folder))
+    trainer.state = TrainerState.load_from_json(str(folder / _STATE))
+    session.progress.from_step = session.progress.last_step = trainer.state.global_step
+    if session.best.state.evaluation_pending:
+        trainer.evaluate()
+        trainer.state.save_to_json(str(folder / _STATE))
+        session.best.save(folder)
+    return checkpoint.manifest.step
+
+
+def run(session: Session, order: Order, checkpoint: stored.Checkpoint | None) -> None:
+    """Train to the last step, to early stopping, or to the step in which SIGTERM came.
+
+    Raises:
+        SmallerMicroBatch: CUDA ran out of memory; start again with fewer rows in a forward pass.
+        StopRequested: SIGTERM came; the checkpoint is written and on its way to the store.
+        TrainerError: 80 or 81.
+    """
+    if session.best.state.finished:
+        log.info("all steps were done before")
+        return
+    try:
+        with stopping.deferred():
+            session.trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
+    except torch.OutOfMemoryError as error:
+        log.warning("CUDA ran out of memory with %d rows in a forward pass", session.micro_batch_size)
+        raise out_of_memory.halved(session.micro_batch_size, order.spec.training) from error
+    if not session.best.state.finished:
+        raise stopping.StopRequested
+    shutil.rmtree(session.trainer.args.output_dir, ignore_errors=True)

@@ -1,0 +1,205 @@
+"""The train stage: from prepared rows to a published adapter, resumable at every step."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.identity import spec_hash
+from lora_contract.layout import RunLayout
+from lora_contract.order import Order
+from lora_contract.report import Report, Timing
+from lora_contract.status import ArtifactStatus
+from lora_trainer import checkpoints as stored
+from lora_trainer import progress, stopping
+from lora_trainer.callbacks.watchdog import Watchdog
+from lora_trainer.checkpoints import Checkpoints
+from lora_trainer.claims import Claim, await_turn, take_claim
+from lora_trainer.errors import TrainerError, bad_config, unsupported
+from lora_trainer.publish import Provenance, find_published, publish
+from lora_trainer.store import Store, about
+from lora_trainer.termination import report_stall
+from lora_trainer.train import attempts, documents, finish, inputs, session
+from lora_trainer.train.attempts import AttemptLog
+from lora_trainer.train.out_of_memory import SmallerMicroBatch
+
+log = logging.getLogger(__name__)
+
+_PARAM_OUTPUT = "spec.output.uri"
+
+
+def train(order: Order, store: Store) -> Report:
+    """Train, or go on training, and publish; or find that another process did.
+
+    Raises:
+        TrainerError: with the exit code and words for the user.
+        StopRequested: SIGTERM came; nothing is lost.
+        SmallerMicroBatch: start again with fewer rows in a forward pass.
+    """
+    _check(order)
+    layout = RunLayout(order.spec.output.uri, order.run_id or "")
+    with about(_PARAM_OUTPUT):
+        artifact = await_turn(store, layout, order.uid, lambda: find_published(store, layout))
+        if artifact is not None:
+            log.info("the run was published before: %s", artifact.uri)
+            return _report(order, artifact, adopted=True)
+        claim = take_claim(store, layout, order.uid)
+    Path(order.scratch).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="train-", dir=order.scratch))
+    try:
+        with claim.kept_alive():
+            return _Training(order, store, layout, claim, folder).run()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(order: Order) -> None:
+    """Refuse what this version cannot do.
+
+    Raises:
+        TrainerError: 78 for several GPUs or nodes, 64 for an order that prepare has not gone before.
+    """
+    if order.run_id is None or order.plan is None:
+        raise bad_config("the order has no runId or no plan", hint="Run the prepare stage first.")
+    if order.spec.compute.nodes > 1 or order.spec.compute.gpus > 1:
+        raise unsupported(
+            "training on several GPUs or nodes is not supported yet",
+            param="spec.compute.nodes" if order.spec.compute.nodes > 1 else "spec.compute.gpus",
+            hint="Set compute.gpus: 1 and compute.nodes: 1; effectiveBatchSize is reached by accumulation.",
+        )
+
+
+class _Training:
+    """One process's work on a run that it holds the claim of."""
+
+    def __init__(self, order: Order, store: Store, layout: RunLayout, claim: Claim, folder: Path) -> None:
+        self._order = order
+        self._store = store
+        self._layout = layout
+        self._claim = claim
+        self._folder = folder
+        self._poster = progress.from_environment()
+        self._watchdog = Watchdog(lambda seconds: report_stall(order, seconds))
+        self._checkpoints = Checkpoints(store, layout, claim, folder / "uploads")
+        with about(_PARAM_OUTPUT):
+            self._earlier = attempts.earlier(store, layout)
+        self._attempt = AttemptLog(store, layout, claim)
+
+    def run(self) -> Report:
+        """All of it, from the files to the report."""
+        outcome = "failed"
+        try:
+            report = self._run()
+            outcome = "complete"
+        except stopping.StopRequested:
+            outcome = "checkpointed"
+            raise
+        except SmallerMicroBatch:
+            outcome = "out of memory"
+            raise
+        finally:
+            if outcome != "complete":
+                self._attempt.end(outcome)
+            self._watchdog.stop()
+            if self._poster is not None:
+                self._poster.close()
+        return report
+
+    def _run(self) -> Report:
+        with about(_PARAM_OUTPUT):
+            checkpoint = stored.latest(self._store, self._layout, self._folder / "checkpoint")
+        found = inputs.fetch(self._order, self._store, self._layout, self._folder)
+        self._watchdog.beat()
+        ready = session.build(
+            self._order,
+            found,
+            self._folder,
+            checkpoints=self._checkpoints,
+            poster=self._poster,
+            watchdog=self._watchdog,
+            on_step=self._attempt.step,
+        )
+        from_step = session.resume(ready, checkpoint)
+        lost = attempts.lost_steps(self._earlier, from_step)
+        self._attempt.begin(from_step)
+        try:
+            session.run(ready, self._order, checkpoint)
+        finally:
+            # Also when SIGTERM came: the process ends only when its checkpoint is in the store.
+            with stopping.deferred():
+                self._checkpoints.close()
+        return self._finish(ready, found, lost)
+
+    def _finish(self, ready: session.Session, found: inputs.Inputs, lost: int) -> Report:
+        ready.progress.publishing(ready.trainer.state)
+        finish.take_best(ready)
+        result = finish.compare(ready, self._order, found, self._watchdog.beat)
+        output = self._folder / "adapter"
+        finish.save_adapter(ready, self._order, found.model.commit, output)
+        rank = self._order.spec.lora.r
+        warnings = [*ready.warnings, *finish.servability_warnings(output, rank)]
+        metrics = documents.metrics_of(ready, result)
+        self._attempt.end("complete")
+        account = documents.Account([*self._earlier, self._attempt.record], _process_seconds(), warnings)
+        documents.write(output, self._order, found, ready, result, account)
+        probe = finish.probe(ready, found)
+        finish.release(ready)
+        finish.verify(output, found.model.path, self._order, ready.way, ready.hardware, probe)
+        self._watchdog.beat()
+        plan = self._order.plan
+        artifact = publish(
+            self._store,
+            self._layout,
+            self._order.name,
+            output,
+            Provenance(
+                run_id=self._layout.run_id,
+                spec_hash=spec_hash(self._order.spec),
+                base_model=self._order.spec.model.id,
+                model_commit=found.model.commit,
+                dataset_digest=(plan.dataset_digest if plan else None) or "",
+                required_max_lora_rank=rank,
+                metrics=metrics,
+                gate_failed=result.gate_failed,
+                warnings=warnings,
+                created_at=documents.now(),
+            ),
+            still_ours=self._claim.check,
+        )
+        log.info("published %s", artifact.uri)
+        return _report(self._order, artifact).model_copy(
+            update={
+                "metrics": metrics,
+                "timing": _timing(ready, lost),
+                "gate_failed": result.gate_failed,
+                "warnings": warnings,
+            }
+        )
+
+
+def _report(order: Order, artifact: ArtifactStatus, *, adopted: bool = False) -> Report:
+    return Report(stage="train", run_id=order.run_id, plan=order.plan, artifact=artifact, adopted=adopted)
+
+
+def _process_seconds() -> float:
+    """Seconds since this process started."""
+    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def _timing(ready: session.Session, lost: int) -> Timing:
+    clock, age, now = ready.progress, _process_seconds(), time.monotonic()
+    began, ended = clock.first_step_began, clock.last_step_ended
+    return Timing(
+        from_step=clock.from_step,
+        last_step=clock.last_step,
+        lost_steps=lost,
+        seconds_before_first_step=round(age if began is None else age - (now - began), 1),
+        seconds_after_last_step=round(0 if ended is None else now - ended, 1),
+        tokens_per_second=round(clock.tokens_per_second, 1),
+    )
