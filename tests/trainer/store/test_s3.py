@@ -1,0 +1,230 @@
+"""The store on a real S3 server: contents, conditions, words for what goes wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lora_contract.exit_codes import ExitCode
+from lora_trainer.digests import sha256_of
+from lora_trainer.errors import TrainerError
+from lora_trainer.store import about, from_environment
+from lora_trainer.store.s3 import S3Store
+from support.fault_proxy import Action, Plan, Seen
+from support.s3_rig import Rig
+from support.seaweedfs import ADMIN, STRANGER
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CREATION_PARTS_AND_COMPLETION = 5
+
+
+def reads_object(seen: Seen) -> bool:
+    return seen.method == "GET" and "list-type" not in seen.query
+
+
+def refusal(action: Callable[[], object]) -> TrainerError:
+    with pytest.raises(TrainerError) as raised:
+        action()
+    return raised.value
+
+
+def test_objects_come_back_as_they_were_put(rig: Rig, big_file: Path, tmp_path: Path) -> None:
+    rig.store.write(rig.uri("a/small"), b"small")
+    rig.store.upload(big_file, rig.uri("a/big"), sha256=sha256_of(big_file))
+    rig.store.download(rig.uri("a/big"), tmp_path / "back" / "big")
+
+    assert rig.store.read(rig.uri("a/small")) == b"small"
+    assert sha256_of(tmp_path / "back" / "big") == sha256_of(big_file)
+    with rig.store.open(rig.uri("a/big")) as stream:
+        assert stream.read() == big_file.read_bytes()
+    assert [info.uri for info in rig.store.list(rig.uri("a/"))] == [rig.uri("a/big"), rig.uri("a/small")]
+    assert list(rig.store.list(rig.uri("a/sm"))) == []
+
+
+def test_keys_with_odd_characters_are_listed_and_read(rig: Rig) -> None:
+    key = "rows/täglich neu #1 %20+&?.jsonl"
+    rig.store.write(rig.uri(key), b"{}")
+
+    [info] = rig.store.list(rig.uri("rows"))
+
+    assert info.uri == rig.uri(key)
+    assert rig.store.read(info.uri) == b"{}"
+
+
+def test_one_of_many_writers_creates_an_object(rig: Rig) -> None:
+    store = rig.store
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(lambda n: store.create(rig.uri("claim"), f"writer {n}".encode()), range(16)))
+
+    assert won.count(True) == 1
+    assert store.read(rig.uri("claim")) == f"writer {won.index(True)}".encode()
+
+
+def test_replacing_and_conditional_upload_need_the_expected_object(rig: Rig, big_file: Path) -> None:
+    store, uri = rig.store, rig.uri("x")
+    assert store.upload_if(big_file, uri, None)
+    first = store.info(uri)
+    assert first is not None
+
+    assert not store.upload_if(big_file, uri, None)
+    assert store.replace(uri, b"second", first)
+    assert not store.replace(uri, b"third", first)
+    assert not store.upload_if(big_file, uri, first)
+    assert store.read(uri) == b"second"
+    assert rig.unfinished_uploads() == []
+
+
+def test_deleting_takes_the_prefix_and_nothing_beside_it(rig: Rig) -> None:
+    for key in ("run/1", "run/deep/2", "run1/3"):
+        rig.store.write(rig.uri(key), b"x")
+
+    rig.store.delete(rig.uri("run"))
+    rig.store.delete(rig.uri("never-was-there"))
+
+    assert [info.uri for info in rig.store.list(rig.uri("").rstrip("/"))] == [rig.uri("run1/3")]
+
+
+def test_missing_things_are_named_and_blamed_on_the_field(rig: Rig) -> None:
+    def read(uri: str) -> None:
+        with about("spec.dataset.uri"):
+            rig.store.read(uri)
+
+    object_missing = refusal(lambda: read(rig.uri("no-such-object")))
+    bucket_missing = refusal(lambda: read("s3://no-such-bucket/x"))
+
+    for error in (object_missing, bucket_missing):
+        assert error.exit_code is ExitCode.INPUT_MISSING
+        assert error.param == "spec.dataset.uri"
+    assert "no-such-object" in object_missing.message
+    assert "no bucket 'no-such-bucket'" in bucket_missing.message
+    assert rig.store.info(rig.uri("no-such-object")) is None
+    assert rig.store.read_if_exists(rig.uri("no-such-object")) is None
+    assert refusal(lambda: list(rig.store.list("s3://no-such-bucket/x"))).exit_code is ExitCode.INPUT_MISSING
+
+
+@pytest.mark.parametrize("case", ["no right", "unknown key", "wrong secret", "no credentials"])
+def test_denied_access_names_the_secret_and_never_a_key(
+    case: str, rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment = rig.server.environment(STRANGER if case == "no right" else ADMIN)
+    if case == "unknown key":
+        environment["AWS_ACCESS_KEY_ID"] = "AKIDUNKNOWNUNKNOWN01"
+    if case == "wrong secret":
+        environment["AWS_SECRET_ACCESS_KEY"] = "wrong-secret-of-somebody"
+    if case == "no credentials":
+        del environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**environment, "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+
+    error = refusal(lambda: from_environment(20).write(rig.uri("x"), b"x"))
+
+    assert error.exit_code is ExitCode.ACCESS_DENIED
+    assert "spec.storage.secretName" in (error.hint or "")
+    said = f"{error.message} {error.hint}"
+    assert not any(value in said for value in environment.values() if "secret" in value or "AKID" in value)
+
+
+@pytest.mark.parametrize(
+    "action", [Action.CUT_BEFORE, Action.CUT_AFTER, Action.SLOW_DOWN, Action.INTERNAL_ERROR], ids=lambda a: a.name
+)
+def test_a_conditional_put_is_won_by_its_writer_even_when_the_answer_is_lost(action: Action, rig: Rig) -> None:
+    rig.proxy.plan = Plan(action, count=2)
+
+    assert rig.behind_proxy().create(rig.uri("x"), b"mine")
+    assert not rig.behind_proxy().create(rig.uri("x"), b"other")
+    assert rig.proxy.plan.applied == 2
+
+
+@pytest.mark.parametrize("action", [Action.CUT_BEFORE, Action.TRUNCATE, Action.SLOW_DOWN], ids=lambda a: a.name)
+def test_reading_survives_faults(action: Action, rig: Rig, big_file: Path, tmp_path: Path) -> None:
+    rig.store.upload(big_file, rig.uri("big"))
+
+    rig.proxy.plan = Plan(action, count=2, chosen=reads_object)
+    with rig.behind_proxy().open(rig.uri("big")) as stream:
+        assert stream.read() == big_file.read_bytes()
+    assert rig.proxy.plan.applied == 2
+
+    rig.proxy.plan = Plan(action, count=2, chosen=reads_object)
+    rig.behind_proxy().download(rig.uri("big"), tmp_path / "big")
+    assert sha256_of(tmp_path / "big") == sha256_of(big_file)
+
+
+def test_an_object_replaced_while_it_is_read_is_noticed(rig: Rig, big_file: Path) -> None:
+    rig.store.upload(big_file, rig.uri("big"))
+    rig.proxy.plan = Plan(Action.TRUNCATE, chosen=reads_object)
+
+    with rig.behind_proxy().open(rig.uri("big")) as stream:
+        stream.read(10)
+        rig.store.write(rig.uri("big"), b"something else")
+        error = refusal(stream.read)
+
+    assert "replaced while it was read" in error.message
+
+
+def test_bytes_damaged_on_the_way_are_not_accepted(rig: Rig) -> None:
+    rig.store.write(rig.uri("x"), b"what was stored")
+    rig.proxy.plan = Plan(Action.FLIP, chosen=reads_object)
+
+    assert rig.behind_proxy().read(rig.uri("x")) == b"what was stored"
+
+
+@pytest.mark.parametrize("action", [Action.CUT_BEFORE, Action.CUT_AFTER], ids=lambda a: a.name)
+def test_a_large_upload_survives_a_fault_at_each_of_its_requests(action: Action, rig: Rig, big_file: Path) -> None:
+    digest, first = sha256_of(big_file), 0
+    while True:
+        first += 1
+        uri = rig.uri(f"big-{first}")
+        rig.proxy.plan = Plan(action, first=first)
+        assert rig.behind_proxy().upload_if(big_file, uri, None, sha256=digest)
+        info = rig.store.info(uri)
+        assert info is not None
+        assert info.size == big_file.stat().st_size
+        if rig.proxy.plan.applied == 0:
+            break
+
+    assert first > CREATION_PARTS_AND_COMPLETION
+    rig.store.abort_uploads(rig.uri("big-1"))  # where the answer to the creation was lost, its number was too
+    assert rig.unfinished_uploads() == []
+
+
+def test_a_failed_upload_leaves_no_parts_behind(rig: Rig, big_file: Path) -> None:
+    rig.proxy.plan = Plan(Action.SLOW_DOWN, count=None, chosen=lambda seen: "partNumber=3" in seen.query)
+
+    error = refusal(lambda: rig.behind_proxy(budget_seconds=0).upload(big_file, rig.uri("big")))
+
+    assert error.exit_code is ExitCode.UNAVAILABLE
+    assert rig.unfinished_uploads() == []
+
+
+def test_a_store_that_stays_away_ends_as_unavailable_after_the_budget(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.proxy.plan = Plan(Action.SLOW_DOWN, count=None)
+
+    error = refusal(lambda: rig.behind_proxy(budget_seconds=1).write(rig.uri("x"), b"x"))
+
+    assert error.exit_code is ExitCode.UNAVAILABLE
+    assert "SlowDown" in error.message
+    assert "trying again" in caplog.text
+
+
+def test_expired_credentials_are_read_again(rig: Rig) -> None:
+    made: list[S3Client] = []
+
+    def make_client() -> S3Client:
+        made.append(rig.proxied_client)
+        return rig.proxied_client
+
+    rig.proxy.plan = Plan(Action.EXPIRED_TOKEN)
+    S3Store(20, make_client=make_client).write(rig.uri("x"), b"x")
+
+    assert len(made) == 2
