@@ -15,30 +15,30 @@ from lora_cluster.processes import daemons, stop
 
 
 @contextmanager
-def running(directory: Path | None = None) -> Iterator[ControlPlane]:
-    """Run etcd, kube-apiserver and kube-controller-manager while the context lasts.
+def running(directory: Path | None = None, *, scheduler: bool = False) -> Iterator[ControlPlane]:
+    """Run etcd, kube-apiserver and kube-controller-manager while the context lasts, and the scheduler if asked for.
 
     Needs no root. Files are kept in `directory`; without one, in a temporary directory that is removed.
     The value has `kubeconfig`, `url` and `audit_log`. Raises `ClusterError` when a component does not start.
     """
     home = directory or Path(tempfile.mkdtemp(prefix="lora-api-server-"))
     try:
-        yield start(home)
+        yield start(home, scheduler=scheduler)
     finally:
         stop(daemons(home))
         if directory is None:
             shutil.rmtree(home, ignore_errors=True)
 
 
-def start(directory: Path) -> ControlPlane:
-    """Start the three components in the background on free loopback ports, and return once they serve."""
+def start(directory: Path, *, scheduler: bool = False) -> ControlPlane:
+    """Start the components in the background on free loopback ports, and return once they serve."""
     tools.build(tools.API_SERVER_TOOLS)
     secure, client, peer = free_ports(3)
     plane = ControlPlane(directory=directory, address="127.0.0.1", port=secure, etcd_ports=(client, peer))
     plane.write_files()
     plane.start_api_server()
     plane.wait_ready()
-    plane.start_controllers(scheduler=False)
+    plane.start_controllers(scheduler=scheduler)
     wait_for_default_service_account(plane.kubeconfig)
     return plane
 

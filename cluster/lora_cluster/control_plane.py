@@ -84,7 +84,7 @@ class ControlPlane:
         self._start("kube-controller-manager", controller_manager_arguments(self))
         if scheduler:
             conf = self.directory / "conf" / "kube-scheduler.kubeconfig"
-            self._start("kube-scheduler", [f"--kubeconfig={conf}", "--leader-elect=false"])
+            self._start("kube-scheduler", [f"--kubeconfig={conf}", "--leader-elect=false", "--secure-port=0"])
 
     def require_alive(self) -> None:
         """Raise `ClusterError` when a component of the control plane has ended."""

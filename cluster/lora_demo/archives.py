@@ -72,9 +72,7 @@ def write_on_top(target: Path, *, name: str, base: dict[str, Any], base_sizes: d
         }
     )
     described = {"mediaType": _MANIFEST, "digest": _digest(manifest), "size": len(manifest)}
-    index = _json(
-        {"schemaVersion": 2, "manifests": [{**described, "annotations": {"io.containerd.image.name": name}}]}
-    )
+    index = _json({"schemaVersion": 2, "manifests": [{**described, "annotations": {"io.containerd.image.name": name}}]})
     half = target.with_name(f".{target.name}")
     with tarfile.open(half, "w") as archive:
         _add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')

@@ -22,7 +22,9 @@ def exists(image: str) -> bool:
     return succeeds(_command("inspect", "--type=image", image))
 
 
-def build(image: str, *, dockerfile: Path, context: Path, target: str = "", arguments: Mapping[str, str] | None = None) -> None:
+def build(
+    image: str, *, dockerfile: Path, context: Path, target: str = "", arguments: Mapping[str, str] | None = None
+) -> None:
     """Build one target of a Dockerfile; steps that did not change come from the store."""
     options = [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
     options += [f"--target={target}"] if target else []
