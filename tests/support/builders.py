@@ -15,7 +15,7 @@ from lora_contract.progress import Metric, TrainerStatus
 from lora_contract.report import Report, ReportError, Timing, encode
 from lora_contract.status import ArtifactStatus, LoRAFineTuneStatus, MetricsStatus, PlanStatus
 from lora_operator.core.decide import decide
-from lora_operator.core.decision import CreateJob, Decision, DeleteJob, SetWorkloadActive, SuspendJob
+from lora_operator.core.decision import CreateJob, Decision, DeleteJob, ReadWarnings, SetWorkloadActive, SuspendJob
 from lora_operator.core.observed import CreateError, FineTune, Job, Observed, Progress, Warnings, Workload
 from lora_operator.core.pod import Pod
 from lora_operator.core.run import format_time
@@ -137,6 +137,8 @@ class Story:
             self.jobs[action.name]["spec"]["suspend"] = action.suspend
         elif isinstance(action, SetWorkloadActive):
             self.workloads[action.name]["spec"]["active"] = action.active
+        elif isinstance(action, ReadWarnings):
+            self.warnings = Warnings(action.job, self.now)
 
     # ---- what a test asks
 

@@ -1,0 +1,36 @@
+"""Settings come from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from lora_operator.settings import Settings
+
+
+def test_lists_are_separated_by_commas_and_the_authority_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = tmp_path / "ca.crt"
+    authority.write_text("-----BEGIN CERTIFICATE-----\n")
+    monkeypatch.setenv("LORA_OPERATOR_TRAINER_IMAGE", "trainer:1")
+    monkeypatch.setenv("LORA_OPERATOR_ALLOWED_S3_ENDPOINTS", "https://a, https://b")
+    monkeypatch.setenv("LORA_OPERATOR_PROGRESS_CA_FILE", str(authority))
+
+    settings = Settings()
+
+    assert settings.allowed_s3_endpoints == ("https://a", "https://b")
+    assert settings.watch_namespaces == ()
+    assert settings.progress_ca.startswith("-----BEGIN")
+
+
+def test_a_missing_image_is_named() -> None:
+    with pytest.raises(ValidationError, match="trainer_image"):
+        Settings()
+
+
+def test_half_a_certificate_is_refused() -> None:
+    with pytest.raises(ValidationError, match="tls_key_file"):
+        Settings(trainer_image="t", progress_url="https://x", tls_cert_file=Path("/tls.crt"))
