@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 CHATML = (
@@ -100,6 +100,9 @@ _CORPUS = (
     "Größe, naïve façade, 東京, emoji 🚑 and   spaces.\n\n\n\n",
 )
 
+#: Splits text into words; a run of line breaks stays together, as with Llama 3 and Qwen.
+_WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
 
 @cache
 def tokenizer(family: str) -> PreTrainedTokenizerFast:
@@ -107,7 +110,10 @@ def tokenizer(family: str) -> PreTrainedTokenizerFast:
     known = FAMILIES[family]
     special = sorted({known.pad, known.eos, *([known.bos] if known.bos else []), *known.more})
     inner = Tokenizer(models.BPE())
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = pre_tokenizers.Split(Regex(_WORDS), "isolated")
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     inner.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
