@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError, bad_config
@@ -129,7 +129,7 @@ class LoraTrainer(Trainer):
         losses = measure(self.way, self.model, [rows[i] for i in range(len(rows))], alive=self._alive)
         metrics = {f"{metric_key_prefix}_loss": losses.loss, f"{metric_key_prefix}_token_accuracy": losses.accuracy}
         self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:

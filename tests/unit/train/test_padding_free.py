@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
+
 from lora_contract.spec import LoraSpec
 from lora_trainer.evaluate import measure
 from lora_trainer.model.adapter import attach
 from lora_trainer.model.batch import collate_padded, collate_padding_free
 from lora_trainer.model.forward import choose
 from support.tiny_models import CONFIGS, ragged_rows, tiny
-from torch.nn import functional
 
 
 def reference_loss(model: Any, rows: list[Any]) -> torch.Tensor:
@@ -72,9 +73,8 @@ def test_no_row_sees_another() -> None:
     way, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
     first, second, third = ragged_rows(3)
     # when it stands behind different rows
-    states = [
-        way.targets(model, collate_padding_free([before, third]))[0][-third.target_count :] for before in (first, second)
-    ]
+    alone = [collate_padding_free([before, third]) for before in (first, second)]
+    states = [way.targets(model, batch)[0][-third.target_count :] for batch in alone]
     # then its states are the same
     torch.testing.assert_close(states[0], states[1], rtol=1e-5, atol=1e-5)
 

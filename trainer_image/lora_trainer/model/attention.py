@@ -7,6 +7,7 @@ work grows with the sum of the squared row lengths, not with the square of the l
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -60,14 +61,18 @@ def padding_free_attention(
     if cu_seq_lens_q is None or query.shape[0] != 1:
         raise NotExpressibleError("it does not hand the bounds of the rows to its attention")
     if query.is_cuda and softcap is None and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
-        return _varlen(query, key, value, scaling, sliding_window, cu_seq_lens_q, max_length_q), None
+        result = _varlen(
+            query, key, value,
+            scaling=scaling, sliding_window=sliding_window, bounds=cu_seq_lens_q, longest=max_length_q,
+        )  # fmt: skip
+        return result, None
     bounds = cu_seq_lens_q.tolist()
     rows = [
         _one_row(
             query[:, :, start:end], key[:, :, start:end], value[:, :, start:end],
             scaling=scaling, dropout=dropout, sliding_window=sliding_window, softcap=softcap,
         )
-        for start, end in zip(bounds, bounds[1:], strict=False)
+        for start, end in pairwise(bounds)
     ]  # fmt: skip
     return torch.cat(rows, dim=2).transpose(1, 2), None
 
@@ -76,6 +81,7 @@ def _varlen(
     query: Tensor,
     key: Tensor,
     value: Tensor,
+    *,
     scaling: float | None,
     sliding_window: int | None,
     bounds: Tensor,

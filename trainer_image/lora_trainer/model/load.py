@@ -79,7 +79,6 @@ def quantizable(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:
             yield name, module
 
 
-@torch.no_grad()
 def round_to_four_bit(model: PreTrainedModel, quantization: QuantizationSpec) -> None:
     """Replace each weight of the linear layers by the value that its 4-bit code stands for."""
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit  # noqa: PLC0415 - slow to import

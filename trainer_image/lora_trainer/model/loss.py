@@ -21,7 +21,7 @@ class _FrozenHeadLoss(torch.autograd.Function):
     """Sum of the negative log likelihoods of `labels` [n] under a frozen head, from hidden states [n, size]."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(  # noqa: PLR0917 - torch calls it so
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, softcap: float | None
     ) -> Tensor:
         wanted = ctx.needs_input_grad[0]
@@ -71,9 +71,11 @@ def head_logits(hidden: Tensor, head: nn.Module, softcap: float | None) -> Tenso
     return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
 
-@torch.no_grad()
 def loss_sum_and_correct(hidden: Tensor, labels: Tensor, head: nn.Module, softcap: float | None) -> tuple[float, int]:
-    """For evaluation: sum of the negative log likelihoods, and how many labels were the most likely token."""
+    """For evaluation: sum of the negative log likelihoods, and how many labels were the most likely token.
+
+    Called without gradients.
+    """
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
     correct = torch.zeros((), dtype=torch.long, device=hidden.device)
     for start in range(0, hidden.shape[0], CHUNK):

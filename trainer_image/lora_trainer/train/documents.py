@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,7 +32,12 @@ _LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "lo
 
 @dataclass(frozen=True)
 class Account:
-    """What is known of the run besides its result."""
+    """Everything about a finished run, its adapter apart."""
+
+    order: Order
+    inputs: Inputs
+    session: Session
+    result: Result
 
     attempts: list[AttemptRecord]
     duration_seconds: float
@@ -60,8 +66,9 @@ def _text(value: float | None) -> str | None:
     return None if value is None else f"{value:.6g}"
 
 
-def write(folder: Path, order: Order, inputs: Inputs, session: Session, result: Result, account: Account) -> None:
+def write(folder: Path, account: Account) -> None:
     """Write the three documents beside the adapter, which must be there: the report names the digests of its files."""
+    session, result = account.session, account.result
     log = history.by_step(session.trainer.state.log_history)
     final = metrics_of(session, result).model_dump(by_alias=True)
     if result.test is not None:
@@ -69,20 +76,13 @@ def write(folder: Path, order: Order, inputs: Inputs, session: Session, result: 
     if result.base_test is not None:
         final["baseTestTokenAccuracy"] = _text(result.base_test.accuracy)
     history.write_metrics(folder / METRICS, log, final)
-    contents = _contents(folder, order, inputs, session, result, account, log)
+    contents = _contents(folder, account, log)
     (folder / REPORT).write_text(report.html_report(contents), encoding="utf-8")
     (folder / MODEL_CARD).write_text(report.model_card(contents), encoding="utf-8")
 
 
-def _contents(
-    folder: Path,
-    order: Order,
-    inputs: Inputs,
-    session: Session,
-    result: Result,
-    account: Account,
-    log: list[dict[str, float]],
-) -> ReportInput:
+def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> ReportInput:
+    order, inputs, session, result = account.order, account.inputs, account.session, account.result
     plan = order.plan
     assert plan is not None  # noqa: S101 - the stage made sure
     return ReportInput(

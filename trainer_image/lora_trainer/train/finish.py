@@ -52,14 +52,13 @@ class Result:
     gate_failed: str | None
 
 
-@torch.no_grad()
 def take_best(session: Session) -> None:
-    """Give the model the best adapter, in the precision in which it is published: what is measured is what is served."""
+    """Give the model the best adapter, in the precision it is published in: what is measured is what is served."""
     if not session.best.restore(session.adapted.model):
         log.info("there was no evaluation: the adapter of the last step is taken")
     for parameter in session.adapted.model.parameters():
         if parameter.requires_grad:
-            parameter.copy_(parameter.to(torch.bfloat16))
+            parameter.data.copy_(parameter.data.to(torch.bfloat16))
 
 
 def compare(session: Session, order: Order, inputs: Inputs, alive: Callable[[], None]) -> Result:
@@ -108,7 +107,7 @@ def _answers(session: Session, prompts: list[list[int]], max_new_tokens: int, al
 
 
 def save_adapter(session: Session, order: Order, commit: str, folder: Path) -> None:
-    """Write the adapter as servers read it: weights in bfloat16, the base under its served name, tokenizer, template."""
+    """Write the adapter as servers read it: weights in bfloat16, the base by its served name, tokenizer, template."""
     folder.mkdir(parents=True, exist_ok=True)
     model = session.adapted.model
     tensors = {name: value.to(torch.bfloat16) for name, value in adapter_tensors(model).items()}
@@ -150,7 +149,7 @@ def logits_of(way: ForwardPass, model: torch.nn.Module, rows: list[Row]) -> Tens
         return head_logits(hidden, *way.head(model)).float().cpu()
 
 
-def verify(folder: Path, model_path: Path, order: Order, way: ForwardPass, hardware: Hardware, probe: Probe) -> None:
+def verify(folder: Path, model_path: Path, order: Order, *, way: ForwardPass, hardware: Hardware, probe: Probe) -> None:
     """Load base and adapter anew, as a server would, and compare with the logits of training.
 
     Raises:

@@ -9,7 +9,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import spec_hash
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
@@ -20,7 +19,7 @@ from lora_trainer import progress, stopping
 from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.checkpoints import Checkpoints
 from lora_trainer.claims import Claim, await_turn, take_claim
-from lora_trainer.errors import TrainerError, bad_config, unsupported
+from lora_trainer.errors import bad_config, unsupported
 from lora_trainer.publish import Provenance, find_published, publish
 from lora_trainer.store import Store, about
 from lora_trainer.termination import report_stall
@@ -145,11 +144,19 @@ class _Training:
         warnings = [*ready.warnings, *finish.servability_warnings(output, rank)]
         metrics = documents.metrics_of(ready, result)
         self._attempt.end("complete")
-        account = documents.Account([*self._earlier, self._attempt.record], _process_seconds(), warnings)
-        documents.write(output, self._order, found, ready, result, account)
+        account = documents.Account(
+            self._order,
+            found,
+            ready,
+            result,
+            attempts=[*self._earlier, self._attempt.record],
+            duration_seconds=_process_seconds(),
+            warnings=warnings,
+        )
+        documents.write(output, account)
         probe = finish.probe(ready, found)
         finish.release(ready)
-        finish.verify(output, found.model.path, self._order, ready.way, ready.hardware, probe)
+        finish.verify(output, found.model.path, self._order, way=ready.way, hardware=ready.hardware, probe=probe)
         self._watchdog.beat()
         plan = self._order.plan
         artifact = publish(
