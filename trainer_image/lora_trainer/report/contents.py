@@ -46,12 +46,20 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class TextPart:
+    """Decoded tokens of a row that all count for the loss, or all do not."""
+
+    text: str
+    counts: bool
+
+
+@dataclass(frozen=True)
 class DataSection:
     """The data as `prepare` found it, beyond the counts that `ReportInput` carries."""
 
     token_histogram: tuple[Bar, ...] = ()
-    first_example: str | None = None
-    """The first training row as text, parts that count for the loss between 【 and 】."""
+    first_example: tuple[TextPart, ...] = ()
+    """The first training row, cut where a part that counts for the loss begins or ends."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """More lines for the table, by label: files, format, columns."""
 
