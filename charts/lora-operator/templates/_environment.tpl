@@ -13,6 +13,8 @@
   value: {{ join "," $trainer.imagePullSecrets | quote }}
 - name: LORA_OPERATOR_GPU_RESOURCE_NAME
   value: {{ $trainer.gpuResourceName | quote }}
+- name: LORA_OPERATOR_ALLOW_CPU
+  value: {{ $trainer.allowCpu | quote }}
 - name: LORA_OPERATOR_PREPARE_CPU
   value: {{ $trainer.prepare.cpu | quote }}
 - name: LORA_OPERATOR_PREPARE_MEMORY

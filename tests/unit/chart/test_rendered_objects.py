@@ -1,0 +1,219 @@
+"""What the chart renders is safe in every profile, and agrees with operator and contract."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store
+from prometheus_client import REGISTRY
+
+from lora_contract.crd import custom_resource_definition
+from lora_contract.version import __version__
+from lora_operator.effects import metrics
+from lora_operator.settings import Settings
+from support.chart import CHART, NAMESPACE, PROFILES, Document, documents, of_kind, only, template
+
+RESTRICTED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
+#: Settings that the chart leaves alone: ports are those of its own manifests, the others are for tests and tuning.
+NOT_IN_THE_CHART = {"progress_ca", "progress_host", "progress_port", "health_port", "workers", "sweep_seconds"}
+
+
+@functools.cache
+def rendered(profile: str) -> tuple[Document, ...]:
+    return tuple(documents(template(*PROFILES[profile])))
+
+
+def objects(profile: str) -> list[Document]:
+    return list(rendered(profile))
+
+
+def pod_specs(profile: str) -> Iterator[dict[str, Any]]:
+    yield only(objects(profile), "Deployment")["spec"]["template"]["spec"]
+    yield only(objects(profile), "Pod")["spec"]
+
+
+def environment(profile: str) -> dict[str, str]:
+    container = only(objects(profile), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    return {variable["name"]: variable["value"] for variable in container["env"]}
+
+
+def role_suffix(role: Document) -> str:
+    """What follows the name of the release: nothing for the operator's own role."""
+    name: str = role["metadata"]["name"]
+    return name.removeprefix("lora-operator")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_role_has_a_wildcard_or_touches_secrets(profile: str) -> None:
+    for role in of_kind(objects(profile), "ClusterRole") + of_kind(objects(profile), "Role"):
+        assert len(role["rules"]) <= 9
+        for rule in role["rules"]:
+            words = rule["apiGroups"] + rule["resources"] + rule["verbs"]
+            assert not [word for word in words if "*" in word]
+            forbidden = {"secrets", "pods/exec", "pods/log", "serviceaccounts/token", "namespaces", "nodes"}
+            assert not forbidden & set(rule["resources"])
+            assert not {"impersonate", "bind", "escalate"} & set(rule["verbs"])
+            assert "deletecollection" not in rule["verbs"] or role_suffix(role) == "-edit"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_pod_is_restricted(profile: str) -> None:
+    """The controls of https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted."""
+    for pod in pod_specs(profile):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["securityContext"].get("runAsUser", 1) > 0
+        assert pod["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert all(set(volume) - {"name"} <= RESTRICTED_VOLUMES for volume in pod.get("volumes", []))
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+            assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_object_is_labelled_and_in_the_namespace_of_the_release(profile: str) -> None:
+    for document in objects(profile):
+        labels = document["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "lora-operator"
+        if document["kind"] not in ("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"):
+            namespaces = {NAMESPACE, "team-a", "team-b"} if profile == "namespaced" else {NAMESPACE}
+            assert document["metadata"]["namespace"] in namespaces
+
+
+def test_chart_and_code_have_one_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["version"] == chart["appVersion"] == __version__
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_operator_understands_every_variable_of_the_chart(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {name: value for name, value in environment(profile).items() if name.startswith("LORA_OPERATOR_")}
+    assert {name.removeprefix("LORA_OPERATOR_").lower() for name in variables} <= set(Settings.model_fields)
+    for name, value in variables.items():
+        if name != "LORA_OPERATOR_PROGRESS_CA_FILE":  # the file exists in the pod only
+            monkeypatch.setenv(name, value)
+    assert Settings()  # type: ignore[call-arg]
+
+
+def test_every_setting_can_be_set_by_a_value() -> None:
+    set_by_the_chart = set(environment("production")) | set(environment("everything set"))
+    fields = {f"LORA_OPERATOR_{name.upper()}" for name in set(Settings.model_fields) - NOT_IN_THE_CHART}
+    assert fields <= set_by_the_chart
+
+
+def test_lists_and_maps_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment("everything set").items():
+        if name != "LORA_OPERATOR_PROGRESS_CA_FILE":
+            monkeypatch.setenv(name, value)
+    settings = Settings()  # type: ignore[call-arg]
+    assert settings.image_pull_secrets == ("pull", "other")
+    assert settings.allowed_s3_endpoints == ("https://s3.example.org", "http://minio:9000")
+    assert settings.pod_annotations == {"sidecar.istio.io/inject": "false"}
+    assert settings.prepare_image == f"lora-prepare:{__version__}"
+
+
+def test_ports_are_those_on_which_the_operator_listens() -> None:
+    container = only(objects("default"), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    defaults = {name: Settings.model_fields[f"{name}_port"].default for name in ("health", "progress")}
+    assert ports == {"http": defaults["health"], "progress": defaults["progress"]}
+
+
+def test_the_definition_is_that_of_the_contract() -> None:
+    definition = only(objects("default"), "CustomResourceDefinition")
+    assert definition["spec"] == custom_resource_definition()["spec"]
+    assert definition["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_the_definition_goes_with_the_release_where_asked() -> None:
+    (definition,) = of_kind(documents(template("--set=crds.keep=false")), "CustomResourceDefinition")
+    assert "annotations" not in definition["metadata"]
+
+
+def test_the_definition_can_be_left_out() -> None:
+    assert not of_kind(objects("without kueue and definition"), "CustomResourceDefinition")
+
+
+def test_in_namespaces_the_operator_has_no_right_elsewhere_but_to_review_tokens() -> None:
+    roles = [role for role in of_kind(objects("namespaced"), "Role") if "leader" not in role["metadata"]["name"]]
+    assert {role["metadata"]["namespace"] for role in roles} == {"team-a", "team-b"}
+    (cluster,) = [role for role in of_kind(objects("namespaced"), "ClusterRole") if not role_suffix(role)]
+    assert [rule["resources"] for rule in cluster["rules"]] == [["tokenreviews"]]
+
+
+def test_editors_cannot_write_the_status() -> None:
+    roles = [role for role in of_kind(objects("default"), "ClusterRole") if role["metadata"]["name"].endswith("-edit")]
+    assert [rule["resources"] for role in roles for rule in role["rules"]] == [["lorafinetunes"]]
+
+
+def test_one_replica_never_overlaps_with_its_successor() -> None:
+    assert only(objects("default"), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_two_replicas_elect_a_leader() -> None:
+    deployment = only(objects("production"), "Deployment")["spec"]
+    assert deployment["replicas"] == 2
+    assert environment("production")["LORA_OPERATOR_LEASE_NAMESPACE"] == NAMESPACE
+    (role,) = of_kind(objects("production"), "Role")
+    assert role["rules"][0]["resourceNames"] == [environment("production")["LORA_OPERATOR_LEASE_NAME"]]
+    assert only(objects("production"), "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+
+
+def test_the_certificate_is_valid_for_the_address_that_pods_use() -> None:
+    secret = {key: base64.b64decode(value) for key, value in only(objects("default"), "Secret")["data"].items()}
+    host = environment("default")["LORA_OPERATOR_PROGRESS_URL"].removeprefix("https://").removesuffix(":8443")
+    authority, certificate = (x509.load_pem_x509_certificate(secret[key]) for key in ("ca.crt", "tls.crt"))
+    verifier = PolicyBuilder().store(Store([authority])).build_server_verifier(x509.DNSName(host))
+    assert verifier.verify(certificate, [])
+
+
+@pytest.mark.parametrize("profile", ["own certificate", "cert-manager"])
+def test_a_certificate_from_elsewhere_is_mounted(profile: str) -> None:
+    assert not of_kind(objects(profile), "Secret")
+    volumes = only(objects(profile), "Deployment")["spec"]["template"]["spec"]["volumes"]
+    (tls,) = [volume for volume in volumes if volume["name"] == "tls"]
+    expected = "mine" if profile == "own certificate" else only(objects(profile), "Certificate")["spec"]["secretName"]
+    assert tls["secret"]["secretName"] == expected
+
+
+def test_alerts_use_metrics_that_exist_and_say_what_to_do() -> None:
+    assert metrics.LEADER
+    exported = {sample.name for family in REGISTRY.collect() for sample in family.samples}
+    exported |= {f"{family.name}_total" for family in REGISTRY.collect() if family.type == "counter"}
+    rules = only(objects("monitored"), "PrometheusRule")["spec"]["groups"][0]["rules"]
+    assert len(rules) >= 5
+    for rule in rules:
+        words = rule["expr"].replace("(", " ").replace("{", " ").replace("[", " ").replace(")", " ").split()
+        used = {word for word in words if word.startswith("lora_")}
+        assert used
+        assert used <= exported
+        assert rule["labels"]["severity"] in ("critical", "warning", "info")
+        assert len(rule["annotations"]["description"]) > 60
+        assert rule["annotations"]["runbook_url"] == f"https://example.org/alerts#{rule['alert'].lower()}"
+
+
+def test_the_schema_of_values_is_json(tmp_path: Path) -> None:
+    assert json.loads((CHART / "values.schema.json").read_text())["additionalProperties"] is False
