@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     gpu_resource_name: str = Field(
         "nvidia.com/gpu", description="Resource name of GPUs where a run leaves the default."
     )
+    allow_cpu: bool = Field(
+        False, description="Pods that were given GPUs train on the CPU where CUDA finds none: for trial clusters."
+    )
     prepare_cpu: str = Field("500m", description="CPU request of prepare pods.")
     prepare_memory: str = Field("2Gi", description="Memory request and limit of prepare pods.")
     unavailable_budget_seconds: int = Field(120, ge=1, description="How long S3 or the Hub may be away for a pod.")

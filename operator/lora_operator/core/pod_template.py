@@ -63,6 +63,7 @@ def _container(order: Order, settings: Settings) -> Json:
         "name": names.CONTAINER,
         "image": (prepare and settings.prepare_image) or settings.trainer_image,
         "imagePullPolicy": settings.image_pull_policy,
+        "args": [order.stage],
         "env": _environment(order, settings),
         "resources": _prepare_resources(settings) if prepare else _train_resources(order.spec, settings),
         "securityContext": {
@@ -83,6 +84,8 @@ def _environment(order: Order, settings: Settings) -> list[Json]:
         "HOME": names.SCRATCH_PATH,
         "TMPDIR": names.SCRATCH_PATH,
     }
+    if settings.allow_cpu and order.stage == names.STAGE_TRAIN:
+        values[names.ENV_ALLOW_CPU] = "1"
     if endpoint := order.spec.storage.endpoint or settings.default_s3_endpoint:
         values[names.ENV_S3_ENDPOINT] = endpoint
     if settings.progress_url:

@@ -167,6 +167,14 @@ def test_the_platform_chooses_images_cache_and_gpu_name() -> None:
     assert pod(train)["imagePullSecrets"] == [{"name": "pull"}]
 
 
+def test_the_image_is_told_its_stage() -> None:
+    prepare, train = jobs(allow_cpu=True)
+
+    assert (container(prepare)["args"], container(train)["args"]) == (["prepare"], ["train"])
+    assert environment(train)[names.ENV_ALLOW_CPU] == "1"
+    assert names.ENV_ALLOW_CPU not in environment(prepare)
+
+
 def test_without_a_progress_endpoint_pods_carry_nothing_of_it() -> None:
     for job in jobs(progress_url="", progress_ca=""):
         assert "progress" not in {volume["name"] for volume in pod(job)["volumes"]}
