@@ -13,14 +13,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.status import ArtifactStatus
-
 from lora_trainer.errors import TrainerError
 from lora_trainer.store import ObjectInfo, Store
 
@@ -50,6 +49,7 @@ class Claim:
     owner: str
     _token: str = field(default_factory=lambda: uuid.uuid4().hex)
     _renewals: int = 0
+    _ended: bool = False
 
     def check(self) -> None:
         """Return while this claim is the newest.
@@ -67,19 +67,35 @@ class Claim:
             "owner": self.owner,
             "process": self._token,
             "renewals": self._renewals,
+            "ended": self._ended,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         return json.dumps(fields).encode()
 
     def renew(self) -> None:
         """Show that the holder is alive."""
-        self.check()
         self._renewals += 1
-        self.store.write(self.layout.claim(self.number), self.content(), content_type="application/json")
+        self._rewrite()
+
+    def release(self) -> None:
+        """Show that the holder has ended, so that nobody waits for it."""
+        self._ended = True
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        """Put the claim object anew; one that was removed, because the run is finished, does not come back."""
+        uri = self.layout.claim(self.number)
+        seen = self.store.info(uri)
+        self.check()
+        if seen is not None:
+            self.store.replace(uri, self.content(), seen, content_type="application/json")
 
     @contextmanager
     def kept_alive(self, *, every_seconds: float = RENEW_SECONDS) -> Iterator[None]:
-        """Renew from a thread while the context is open. A failed renewal is logged; `check` decides, not this."""
+        """Renew from a thread while the context is open, then release.
+
+        A renewal that fails is logged only: `check` decides who may write, not this.
+        """
         stop = threading.Event()
 
         def renew() -> None:
@@ -99,6 +115,8 @@ class Claim:
         finally:
             stop.set()
             thread.join()
+            with suppress(TrainerError):
+                self.release()
 
 
 def take_claim(store: Store, layout: RunLayout, owner: str) -> Claim:
@@ -135,7 +153,7 @@ def await_turn(
     while True:
         artifact = published()
         newest = _newest(store, layout)
-        if artifact is not None or newest is None or _owner(store, newest) == owner:
+        if artifact is not None or newest is None or not _held_by_another(store, newest, owner):
             return artifact
         if newest != seen:
             if seen is None:
@@ -155,10 +173,10 @@ def _number(claim: ObjectInfo) -> str:
     return claim.uri.rpartition("/")[2]
 
 
-def _owner(store: Store, claim: ObjectInfo) -> str | None:
+def _held_by_another(store: Store, claim: ObjectInfo, owner: str) -> bool:
     content = store.read_if_exists(claim.uri)
     try:
-        fields = json.loads(content or b"")
+        fields = json.loads(content or b"{}")
     except ValueError:
-        return None
-    return fields.get("owner") if isinstance(fields, dict) else None
+        return True
+    return isinstance(fields, dict) and not fields.get("ended") and fields.get("owner") != owner

@@ -79,6 +79,20 @@ def test_a_silent_holder_is_replaced(rig: Rig, layout: RunLayout) -> None:
     assert await_turn(rig.store, layout, "uid-2", lambda: None, silence_seconds=0.3, poll_seconds=0.1) is None
 
 
+def test_a_holder_that_ended_is_not_waited_for(rig: Rig, layout: RunLayout) -> None:
+    with take_claim(rig.store, layout, "uid-1").kept_alive():
+        pass
+
+    assert await_turn(rig.store, layout, "uid-2", lambda: None, silence_seconds=600, poll_seconds=600) is None
+
+
+def test_a_removed_claim_does_not_come_back(rig: Rig, layout: RunLayout) -> None:
+    with take_claim(rig.store, layout, "uid-1").kept_alive():
+        rig.store.delete(layout.work)
+
+    assert list(rig.store.list(layout.work)) == []
+
+
 def test_the_next_process_of_the_same_run_does_not_wait(rig: Rig, layout: RunLayout) -> None:
     holder = take_claim(rig.store, layout, "uid-1")
 

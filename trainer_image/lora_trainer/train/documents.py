@@ -16,11 +16,19 @@ from lora_contract.identity import spec_hash
 from lora_contract.layout import METRICS, MODEL_CARD, REPORT
 from lora_contract.order import Order
 from lora_contract.status import MetricsStatus
-from lora_trainer import report
 from lora_trainer.answers import AnswerScores
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.digests import digests_below
-from lora_trainer.report.contents import Attempt, Bar, Comparison, DataSection, ReportInput
+from lora_trainer.report import (
+    Attempt,
+    Bar,
+    Comparison,
+    DataSection,
+    ReportInput,
+    TextPart,
+    render,
+    render_model_card,
+)
 from lora_trainer.train import history
 from lora_trainer.train.attempts import RUNNING, AttemptRecord
 from lora_trainer.train.finish import Result
@@ -77,8 +85,8 @@ def write(folder: Path, account: Account) -> None:
         final["baseTestTokenAccuracy"] = _text(result.base_test.accuracy)
     history.write_metrics(folder / METRICS, log, final)
     contents = _contents(folder, account, log)
-    (folder / REPORT).write_text(report.html_report(contents), encoding="utf-8")
-    (folder / MODEL_CARD).write_text(report.model_card(contents), encoding="utf-8")
+    (folder / REPORT).write_text(render(contents), encoding="utf-8")
+    (folder / MODEL_CARD).write_text(render_model_card(contents), encoding="utf-8")
 
 
 def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> ReportInput:
@@ -152,9 +160,9 @@ def _data(profile: DataProfile | None) -> DataSection:
     bars = tuple(
         Bar(low, high, rows) for (low, high), rows in zip(pairwise(edges), profile.histogram_counts, strict=False)
     )
-    example = "".join(f"【{part.text}】" if part.target else part.text for part in profile.first_example)
+    example = tuple(TextPart(part.text, part.target) for part in profile.first_example)
     files = ", ".join(file.name for file in profile.files)
-    return DataSection(bars, example or None, {"Format": profile.format, "Files": files})
+    return DataSection(bars, example, {"Format": profile.format, "Files": files})
 
 
 def _attempt(record: AttemptRecord) -> Attempt:
