@@ -1,0 +1,158 @@
+"""A model in a cache is downloaded once, whole or not at all, and used by every later run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from lora_contract.exit_codes import ExitCode
+from lora_trainer import model_files
+from lora_trainer import store as stores
+from lora_trainer.errors import TrainerError
+from support.prepare_orders import Place, place
+
+
+def _staged(run: Place, into: str = "into", **changes: object) -> model_files.StagedModel:
+    order = run.order.model_copy(update=changes)
+    return model_files.stage(order, stores.from_environment(2), run.folder / into)
+
+
+def test_a_cached_model_is_whole_and_used_again(tmp_path: Path) -> None:
+    run = place(tmp_path, cache=str(tmp_path / "cache"))
+    first = _staged(run)
+    weights = first.path / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+
+    second = _staged(run)
+
+    assert second == first
+    assert first.path.is_relative_to(tmp_path / "cache")
+    assert weights.stat().st_mtime_ns == written
+
+
+def test_a_model_without_cache_is_whole_for_training_and_small_for_preparing(tmp_path: Path) -> None:
+    run = place(tmp_path)
+
+    small = _staged(run)
+    whole = _staged(run, "whole", stage="train")
+
+    assert small.commit == whole.commit
+    assert not (small.path / "model.safetensors").exists()
+    assert (whole.path / "model.safetensors").read_bytes() == (tmp_path / "model" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "no record"])
+def test_a_damaged_model_in_the_cache_is_staged_again(damage: str, tmp_path: Path) -> None:
+    run = place(tmp_path, cache=str(tmp_path / "cache"))
+    first = _staged(run)
+    weights = first.path / "model.safetensors"
+    if damage == "cut":
+        os.truncate(weights, 100)
+    else:
+        (weights if damage == "gone" else first.path / ".staged.json").unlink()
+
+    assert _staged(run) == first
+    assert weights.read_bytes() == (tmp_path / "model" / "model.safetensors").read_bytes()
+
+
+def test_what_a_killed_process_left_is_cleared_and_staged_anew(tmp_path: Path) -> None:
+    run = place(tmp_path, cache=str(tmp_path / "cache"))
+    first = _staged(run)
+    partial = first.path.with_name(f"{first.path.name}.partial")
+    first.path.rename(partial)
+    (partial / "half.safetensors").write_bytes(b"half")
+
+    second = _staged(run)
+
+    assert second == first
+    assert not partial.exists()
+    assert not (second.path / "half.safetensors").exists()
+
+
+def test_a_second_process_waits_for_the_first_and_uses_its_model(tmp_path: Path) -> None:
+    run = place(tmp_path, cache=str(tmp_path / "cache"))
+    folder = _staged(run).path
+    code = textwrap.dedent(f"""
+        import fcntl, os, sys
+        handle = os.open({str(folder) + ".lock"!r}, os.O_RDWR)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        print("locked", flush=True)
+        sys.stdin.read()
+    """)
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        holder.stdout.readline()
+        order = tmp_path / "order.json"
+        order.write_text(run.order.model_dump_json(by_alias=True))
+        script = textwrap.dedent(f"""
+            from pathlib import Path
+            from lora_contract.order import Order
+            from lora_trainer import model_files, store
+            order = Order.model_validate_json(Path({str(order)!r}).read_text())
+            print(model_files.stage(order, store.from_environment(2), Path({str(tmp_path)!r})).path)
+        """)
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as waiting:
+            _wait_until_blocked(waiting.pid)
+            assert waiting.poll() is None
+            holder.stdin.close()
+            answer, _ = waiting.communicate(timeout=60)
+    assert answer.strip() == str(folder)
+
+
+def _wait_until_blocked(pid: int) -> None:
+    """Until the kernel lists the process as waiting for a lock."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if any("->" in line and f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines()):
+            return
+        time.sleep(0.02)
+    raise AssertionError("the process does not wait for the lock")
+
+
+def test_a_model_that_changed_since_it_was_prepared_is_refused(tmp_path: Path) -> None:
+    run = place(tmp_path)
+    report = run.prepare()
+    config = tmp_path / "model" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "rope_theta": 1.0}))
+
+    with pytest.raises(TrainerError, match="changed since the run was prepared") as raised:
+        _staged(run, stage="train", plan=report.plan)
+
+    assert raised.value.exit_code is ExitCode.BAD_CONFIG
+
+
+def test_a_stated_revision_stands_for_the_content(tmp_path: Path) -> None:
+    run = place(tmp_path, model__revision="5a149550068a1eb93398160d8953f5f56c3603e9")
+
+    assert _staged(run).commit == "5a149550068a1eb93398160d8953f5f56c3603e9"
+
+
+def test_a_hub_that_is_away_is_unavailable_after_the_budget(tmp_path: Path) -> None:
+    run = place(tmp_path, model__source=None, model__allowFloatingRevision=True)
+    order = tmp_path / "order.json"
+    order.write_text(run.order.model_copy(update={"unavailable_budget_seconds": 1}).model_dump_json(by_alias=True))
+    script = textwrap.dedent(f"""
+        from pathlib import Path
+        from lora_contract.order import Order
+        from lora_trainer import errors, model_files, store
+        order = Order.model_validate_json(Path({str(order)!r}).read_text())
+        try:
+            model_files.stage(order, store.from_environment(1), Path({str(tmp_path)!r}))
+        except errors.TrainerError as error:
+            print(int(error.exit_code), error.param, error.message)
+    """)
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+
+    answer = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | away, capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+
+    assert answer.startswith("69 spec.model.id the Hub did not serve microsoft/Phi-4-mini-instruct for 1 s")
