@@ -5,7 +5,7 @@
   verbs: [get, list, watch]
 - apiGroups: [lora-operator.dev]
   resources: [lorafinetunes/status]
-  verbs: [get, patch, update]
+  verbs: [patch]
 # Owner references that block deletion, where the cluster checks them (OpenShift).
 - apiGroups: [lora-operator.dev]
   resources: [lorafinetunes/finalizers]
@@ -22,7 +22,7 @@
   verbs: [list]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- if .Values.kueue.enabled }}
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]
