@@ -70,7 +70,7 @@ def suspended(run: Run) -> Outcome | None:
 
 def _pause(run: Run, job: Job) -> tuple[Action, ...]:
     """A Job in a queue belongs to Kueue: its Workload is switched off, never the Job itself."""
-    if job.queue is None:
+    if not run.observed.queued(job):
         return () if job.suspended else (SuspendJob(job.name, suspend=True),)
     workload = run.observed.workload_of(job)
     if workload is None or not workload.active:

@@ -45,7 +45,7 @@ class End:
 def end_of(pod: Pod, around: Circumstances) -> End:
     """How a finished pod ended."""
     code = pod.exit_code
-    if code == ExitCode.DONE and pod.exit_reason in ("", "Completed"):
+    if code == ExitCode.DONE:
         return End(Reason.SUCCEEDED, "", code)
     if code == ExitCode.CHECKPOINTED:
         stopped = _stopped(pod, around) or End(Reason.CHECKPOINTED, "The pod was asked to stop and saved a checkpoint.")
@@ -58,6 +58,9 @@ def end_of(pod: Pod, around: Circumstances) -> End:
         return End(outside.reason, outside.message, code)
     if code in (_SIGKILL, _SIGTERM):
         return End(Reason.KILLED, f"The container was killed by signal {code - 128}.", code)
+    if code is None and pod.phase == "Failed":
+        text = f"The node refused the pod: {pod.status_reason} {pod.status_message}"
+        return End(Reason.UNSCHEDULABLE, _short(text))
     if code is None:
         return End(Reason.POD_DELETED, "The pod was deleted while it ran.")
     said = pod.exit_message or pod.exit_reason or "no message"

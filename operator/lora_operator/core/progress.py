@@ -6,6 +6,7 @@ from lora_contract import progress as wire
 from lora_contract.progress import TrainerStatus
 from lora_contract.status import MetricsStatus, Phase, ProgressStatus
 from lora_operator.core import limits
+from lora_operator.core.observed import Progress
 from lora_operator.core.pod import parse_time
 from lora_operator.core.run import Run, format_time
 
@@ -18,8 +19,8 @@ _METRICS = {
 
 def learn_progress(run: Run) -> tuple[Run, float | None]:
     """The run with its latest progress, and the seconds until progress held back now may be written."""
-    progress = run.observed.progress
-    if progress is None or not run.prepared or not run.pods("train"):
+    progress = current(run)
+    if progress is None or not run.prepared:
         return run, None
     shown = run.status.progress
     last = parse_time(shown.last_update_time) if shown else None
@@ -34,9 +35,17 @@ def learn_progress(run: Run) -> tuple[Run, float | None]:
     return run.learned(progress=new, metrics=_metrics(run.status.metrics, progress.status)), None
 
 
+def current(run: Run) -> Progress | None:
+    """The latest report, if a pod of this run's train Job made it: an earlier run's is remembered no more."""
+    progress = run.observed.progress
+    if progress is None or progress.pod not in {pod.name for pod in run.pods("train")}:
+        return None
+    return progress
+
+
 def publishing(run: Run) -> bool:
     """Whether the train pod says that it publishes."""
-    progress = run.observed.progress
+    progress = current(run)
     return progress is not None and bool(progress.status.number(wire.METRIC_PUBLISHING))
 
 

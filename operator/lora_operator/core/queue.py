@@ -27,8 +27,8 @@ class Place:
 
 def place(run: Run, job: Job) -> Place:
     """Why the queued Job does not run."""
-    queue = job.queue or ""
     workload = run.observed.workload_of(job)
+    queue = name_of(job, workload)
     waited = run.since(job.created)
     if not run.observed.kueue_installed and workload is None:
         return Place(
@@ -47,6 +47,11 @@ def place(run: Run, job: Job) -> Place:
     if waited < limits.SETTLE:
         return Place(Reason.QUEUED, _plain(queue), look_again=limits.SETTLE - waited)
     return Place(Reason.QUEUED, _pending(workload, queue))
+
+
+def name_of(job: Job, workload: Workload | None) -> str:
+    """The LocalQueue a Job waits in; Kueue can be set up to take in Jobs that name none."""
+    return job.queue or (workload.queue_name if workload is not None else None) or ""
 
 
 def preempted(workload: Workload | None) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lora_contract.reasons import Reason
 
-_AGAIN = "then set a new runToken to run again."
+#: The same spec has the same identity: the new object resumes from the checkpoints of the old.
+_AGAIN = "then delete the LoRAFineTune and apply it again; it resumes."
 
 REMEDIES = {
     Reason.OOM_KILLED: f"Raise compute.memory, {_AGAIN}",
@@ -17,7 +18,7 @@ REMEDIES = {
     Reason.INTERNAL_ERROR: f"Read the pod's log; if it looks like a defect, report it, {_AGAIN}",
     Reason.RETRIES_EXHAUSTED: f"Remove the cause of the last failure, {_AGAIN}",
     Reason.DEADLINE_EXCEEDED: f"Raise scheduling.maxExecutionSeconds or train fewer steps, {_AGAIN}",
-    Reason.REPORT_MISSING: "Set a new runToken to run again; work that was published is found and kept.",
+    Reason.REPORT_MISSING: "Delete the LoRAFineTune and apply it again: what was published is found and kept.",
     Reason.JOB_DELETED: f"Find out who deletes the Job, {_AGAIN}",
     Reason.QUALITY_GATE_FAILED: "Look at the report; train longer, improve the data or relax evaluation.gate.",
     Reason.STALLED: f"Read the pod's log for the step it stood still at, {_AGAIN}",

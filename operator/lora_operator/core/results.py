@@ -6,7 +6,7 @@ from datetime import datetime
 
 from lora_contract.reasons import Reason
 from lora_contract.report import Report, shorten
-from lora_contract.status import ErrorStatus, MetricsStatus, Phase, UsageStatus
+from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase, UsageStatus
 from lora_operator.core import limits
 from lora_operator.core.attempts import circumstances
 from lora_operator.core.classify import End, end_of
@@ -47,9 +47,14 @@ def adopted(run: Run) -> Outcome | None:
     run = run.learned(run_id=report.run_id, plan=report.plan, artifact=report.artifact, warnings=list(report.warnings))
     if report.metrics is not None:
         run = run.learned(metrics=report.metrics)
-    text = f"The same adapter was published before at {report.artifact.uri}; nothing was trained."
-    ended = job.completed
-    return Outcome(Kind.COMPLETE, Phase.COMPLETE, Reason.ADOPTED_EXISTING_ARTIFACT, text, run.status, ended=ended)
+    return _adopted(run, report.artifact, job)
+
+
+def _adopted(run: Run, artifact: ArtifactStatus, job: Job) -> Outcome:
+    text = f"The same adapter was published before at {artifact.uri}; nothing was trained."
+    return Outcome(
+        Kind.COMPLETE, Phase.COMPLETE, Reason.ADOPTED_EXISTING_ARTIFACT, text, run.status, ended=job.completed
+    )
 
 
 def trained(run: Run, job: Job) -> Outcome:
@@ -62,6 +67,8 @@ def trained(run: Run, job: Job) -> Outcome:
         text = f"The adapter is published but missed a limit of evaluation.gate: {report.gate_failed}"
         end = End(Reason.QUALITY_GATE_FAILED, text)
         return failure(run, end, ended=job.completed)
+    if report.adopted:
+        return _adopted(run, report.artifact, job)
     text = f"The adapter is published at {report.artifact.uri}"
     return Outcome(Kind.COMPLETE, Phase.COMPLETE, Reason.ADAPTER_PUBLISHED, text, run.status, ended=job.completed)
 

@@ -110,13 +110,13 @@ def _working(run: Run, stage: Stage, job: Job) -> Outcome:
 def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
     """Let a Job go on that is paused though spec.suspend is false."""
     phase, reason, text = _WAITING[stage]
-    if job.queue is None:
+    if not run.observed.queued(job):
         actions = (SuspendJob(job.name, suspend=False),)
         return run.active(phase, reason, text, actions=actions) if job.suspended else None
     workload = run.observed.workload_of(job)
     if workload is None or workload.active or not run.was_suspended:
         return None  # a Workload that somebody else switched off stays off
-    text = f"Waiting in queue {job.queue}."
+    text = f"Waiting in queue {queue.name_of(job, workload)}."
     return run.active(phase, Reason.QUEUED, text, actions=(SetWorkloadActive(workload.name, active=True),))
 
 
@@ -195,4 +195,4 @@ def _running(run: Run, stage: Stage, pod: Pod) -> Outcome:
 
 def _is_its_progress(run: Run, pod: Pod) -> bool:
     progress = run.observed.progress
-    return progress is not None and progress.pod in (None, pod.name)
+    return progress is not None and progress.pod == pod.name

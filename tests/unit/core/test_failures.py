@@ -184,6 +184,15 @@ def test_the_prepare_job_is_not_needed_any_more_once_its_result_is_latched() -> 
     assert story.status.phase == "Running"
 
 
+def test_a_pod_that_the_node_refuses_is_explained() -> None:
+    story = given_training().after(1)
+
+    story.pod_of("train", "second", phase="Failed", reason="OutOfnvidia.com/gpu", message="no GPU left").decides()
+
+    assert attempt_reasons(story)[-1] == "Unschedulable"
+    assert "OutOfnvidia.com/gpu" in (story.status.attempts[-1].message or "")
+
+
 # ---- what keeps a pod from starting
 
 

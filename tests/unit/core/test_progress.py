@@ -14,7 +14,7 @@ from lora_contract.progress import (
 )
 from lora_operator.core.observed import Progress
 from lora_operator.core.progress import in_words
-from support.builders import given_training
+from support.builders import PREPARED, given_training
 
 
 def test_progress_and_losses_are_shown() -> None:
@@ -77,7 +77,9 @@ def test_publishing_is_a_phase_of_its_own() -> None:
 def test_a_stock_callback_that_says_percent_alone_is_understood() -> None:
     story = given_training()
     story.progress = Progress(
-        TrainerStatus(progress_percentage=50, metrics=[Metric(name="x", value="nan?")]), story.now
+        TrainerStatus(progress_percentage=50, metrics=[Metric(name="x", value="nan?")]),
+        story.now,
+        next(reversed(story.pods)),
     )
 
     story.decides()
@@ -91,3 +93,11 @@ def test_a_stock_callback_that_says_percent_alone_is_understood() -> None:
 )
 def test_durations_read_well(seconds: int, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_progress_of_an_earlier_run_is_not_shown() -> None:
+    story = given_training().reports_progress(20).decides().user_sets({"runToken": "2"}).decides()
+    story.after(2).stage_succeeds("prepare", PREPARED).decides().after(2).pod_runs("train").decides()
+
+    assert story.status.phase == "Running"
+    assert story.status.progress is None

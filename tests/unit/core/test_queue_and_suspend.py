@@ -160,3 +160,21 @@ def test_an_end_that_was_reached_stands_though_suspend_comes_late() -> None:
     story = given_training().stage_succeeds("train", TRAINED).user_sets({"suspend": True}).decides()
 
     assert story.condition("Complete")[0] == "True"
+
+
+def test_a_job_that_kueue_took_in_without_a_queue_name_is_left_to_kueue() -> None:
+    story = given_training()
+    story.job("train")["spec"]["suspend"] = True
+
+    story.workload(workload_condition("QuotaReserved", "False", "WaitingForQuota", "later")).after(5).decides()
+
+    assert story.decisions[-1].actions == ()
+    assert story.status.phase == "Queued"
+
+
+def test_two_identical_runs_train_once_the_second_adopts_in_its_train_pod() -> None:
+    adopted = TRAINED.model_copy(update={"adopted": True})
+
+    story = given_training().stage_succeeds("train", adopted).decides()
+
+    assert story.condition("Complete") == ("True", "AdoptedExistingArtifact")
