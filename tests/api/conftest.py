@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from kubernetes import client
+
 from lora_cluster.control_plane import ControlPlane
 from lora_cluster.kubectl import Kubectl
 from support import api_server

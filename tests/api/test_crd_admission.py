@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from pydantic import ValidationError
+
 from lora_contract import names
 from lora_contract.spec import LoRAFineTuneSpec
-from pydantic import ValidationError
 from support.api_server import FineTunes
 from support.bad_specs import BAD_SPECS, BadSpec
 from support.specs import BASE, GOOD_SPECS, changed

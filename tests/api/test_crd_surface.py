@@ -6,6 +6,7 @@ import re
 
 import pytest
 from kubernetes import client
+
 from lora_cluster.kubectl import Kubectl
 from lora_contract import names
 from lora_contract.status import (

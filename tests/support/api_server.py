@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from kubernetes import client, config
+
 from lora_cluster import api_server
 from lora_cluster.control_plane import ControlPlane
 from lora_cluster.kubectl import Kubectl

@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lora_contract import names, uri
 from lora_contract.exit_codes import NOT_COUNTED, USER_ERRORS, ExitCode
 from lora_contract.layout import RunLayout

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from lora_contract.crd import __main__ as generator
 from lora_contract.crd import custom_resource_definition
 from lora_contract.spec import LoRAFineTuneSpec

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lora_contract.identity import RECIPE_VERSION, canonical_json, digest, run_id, spec_hash, training_relevant
 from lora_contract.spec import LoRAFineTuneSpec
 from support.specs import BASE, GOOD_SPECS, REMOVED, changed

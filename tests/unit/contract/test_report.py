@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lora_contract.report import MAX_BYTES, Report, ReportError, Timing, decode, encode, shorten
 from lora_contract.status import MAX_MESSAGE_LENGTH, ArtifactStatus, MetricsStatus, PlanStatus
 
