@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 from kubernetes import client
+
 from lora_cluster.control_plane import ControlPlane
 from lora_contract import names
 from support.api_server import eventually

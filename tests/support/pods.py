@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes import client
+
 from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.report import Report, ReportError, Timing, encode

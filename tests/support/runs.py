@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubernetes import client
+
 from lora_contract import names
 from lora_contract.status import ConditionType, LoRAFineTuneStatus
 from support.api_server import FineTunes, eventually

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kubernetes import client
+
 from lora_cluster.control_plane import ControlPlane
 from support import operator
 from support.operator import Operator, StartOperator

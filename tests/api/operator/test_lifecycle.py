@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
