@@ -17,11 +17,13 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
     ResponseStreamingError,
+    SSLError,
 )
-from lora_contract.exit_codes import ExitCode
+from botocore.exceptions import ConnectionError as EndpointError
 from s3transfer.exceptions import S3DownloadFailedError, S3UploadFailedError
 from urllib3.exceptions import HTTPError
 
+from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
 
 #: What a client call may raise; `OSError` covers sockets and the local disk.
@@ -68,6 +70,7 @@ _TRANSIENT_TYPES = (
     ResponseStreamingError,
     RetriesExceededError,
     CredentialRetrievalError,
+    EndpointError,
     ConnectionError,
     TimeoutError,
 )
@@ -124,6 +127,10 @@ def is_aborted(error: BaseException) -> bool:
     return code_of(error) == "NoSuchUpload"
 
 
+def _is_untrusted(error: BaseException) -> bool:
+    return isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
 def unwrap(error: BaseException) -> BaseException:
     """The client error inside the wrapper that boto3's transfer functions put around it."""
     if isinstance(error, Boto3Error | S3UploadFailedError | S3DownloadFailedError):
@@ -137,6 +144,8 @@ def classify(error: BaseException) -> Kind:
     code, status = code_of(error), status_of(error)
     if code in _EXPIRED_CODES:
         return Kind.EXPIRED
+    if _is_untrusted(error):
+        return Kind.PERMANENT
     if code in _TRANSIENT_CODES or status in (408, 429) or (status is not None and status >= 500 and status != 501):
         return Kind.TRANSIENT
     if isinstance(error, _TRANSIENT_TYPES):
@@ -159,6 +168,13 @@ def translate(error: BaseException, uri: str) -> TrainerError:
             ExitCode.BAD_CONFIG,
             f"the bucket of {uri} is in another region",
             hint="set AWS_REGION in the Secret named by spec.storage.secretName to the bucket's region",
+        )
+    if _is_untrusted(error):
+        return TrainerError(
+            ExitCode.BAD_CONFIG,
+            f"the certificate of the S3 endpoint is not trusted ({uri})",
+            param="spec.storage.endpoint",
+            hint="use the name that the certificate is for; ask the platform team to give pods its authority",
         )
     if isinstance(error, OSError):
         return TrainerError(ExitCode.INTERNAL, f"cannot read or write for {uri}: {error.strerror or error}")

@@ -12,7 +12,6 @@ from typing import BinaryIO
 
 from lora_contract import uri as addresses
 from lora_contract.exit_codes import ExitCode
-
 from lora_trainer.errors import TrainerError
 from lora_trainer.store.errors import missing
 from lora_trainer.store.protocol import ObjectInfo

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from lora_contract.names import ENV_S3_ENDPOINT
 
+from lora_contract.names import ENV_S3_ENDPOINT
 from lora_trainer.digests import sha256_of
 from lora_trainer.store import errors
 from lora_trainer.store.protocol import ObjectInfo

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lora_contract.exit_codes import ExitCode
-
 from lora_trainer.errors import TrainerError
 from lora_trainer.store import errors
 from lora_trainer.store.retry import Retries

@@ -1,0 +1,143 @@
+"""The report and the model card: what they show, and that hostile data stays text."""
+
+from __future__ import annotations
+
+import dataclasses
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+from lora_trainer.report import Bar, Comparison, Curves, DataSection, Point, Sample, TextPart, render, render_model_card
+from lora_trainer.report.charts import nice_ticks, thinned, tick_labels
+from support.reports import STEPS, example_report
+
+HOSTILE = "</p><script>alert(1)</script><img src=x onerror=alert(1)> & \" ' {{ 7 * 7 }} | **x** [a](javascript:x)"
+TWO_MEGABYTES = 2_000_000
+
+
+class Page(HTMLParser):
+    """Tags and attributes of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+
+def test_the_report_shows_the_run_without_scripts_or_network() -> None:
+    html = render(example_report())
+    page = Page(html)
+
+    for shown in ("triage", "0.8127", "-66.2 %", "30 min 34 s", "Published: step", "9,120", "Checkpointed", "maxSteps"):
+        assert shown in html
+    assert page.tags.count("svg") == 3
+    assert not {"script", "link", "img", "iframe"} & set(page.tags)
+    assert not [value for name, value in page.attributes if name in ("src", "href")]
+    assert "default-src 'none'" in html
+
+
+def test_hostile_data_stays_text() -> None:
+    report = dataclasses.replace(
+        example_report(),
+        samples=(Sample(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        warnings=(HOSTILE,),
+        gate_failed=HOSTILE,
+        hardware=HOSTILE,
+        versions={HOSTILE: HOSTILE},
+        comparisons=(Comparison(HOSTILE, 1.0, 2.0),),
+        data=DataSection((Bar(0, 8, 1),), (TextPart(HOSTILE, True), TextPart(HOSTILE, False)), {HOSTILE: HOSTILE}),
+        attempts=tuple(dataclasses.replace(attempt, outcome=HOSTILE) for attempt in example_report().attempts),
+    )
+
+    page = Page(render(report))
+
+    assert not {"script", "img"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert "{{ 7 * 7 }}" in render(report)
+    card = render_model_card(report)
+    assert "<script" not in card
+    assert "[a](" not in card
+
+
+def test_a_huge_run_stays_below_two_megabytes() -> None:
+    curve = tuple(Point(step, 2 + step % 7) for step in range(1, 200_001))
+    sample = Sample(*["&𝄞'" * 50_000] * 4)
+    report = dataclasses.replace(
+        example_report(),
+        total_steps=200_000,
+        curves=Curves(curve, curve, curve, 1000),
+        samples=(sample,) * 100,
+        warnings=("&" * 10_000,) * 1000,
+        attempts=example_report().attempts * 1000,
+        data=DataSection(first_example=(TextPart("&" * 1_000_000, True),) * 3),
+    )
+
+    assert len(render(report).encode()) < TWO_MEGABYTES
+
+
+def test_a_run_without_evaluation_samples_or_curves_is_shown_all_the_same() -> None:
+    report = dataclasses.replace(
+        example_report(),
+        curves=Curves(train_loss=(Point(1, float("nan")),)),
+        comparisons=(Comparison("Test loss", None, 2.1),),
+        samples=(),
+        attempts=(),
+        data=DataSection(),
+        tokens=0,
+        total_steps=0,
+        warnings=(),
+        versions={},
+    )
+
+    page = Page(render(report))
+
+    assert "svg" not in page.tags
+    assert "not compared" in render_model_card(dataclasses.replace(report, comparisons=()))
+
+
+def test_the_model_card_names_base_model_data_and_limits() -> None:
+    card = render_model_card(example_report())
+    front_matter = yaml.safe_load(card.split("---")[1])
+
+    assert front_matter["base_model"] == "microsoft/Phi-4-mini-instruct"
+    assert front_matter["library_name"] == "peft"
+    assert front_matter["license"] == "mit"
+    for shown in ("c4" * 32, "a" * 40, "| Test loss | 2.401 | 0.8127 | -66.2 % |", "--max-lora-rank 16", "## Limits"):
+        assert shown in card
+
+
+def test_an_unknown_license_is_said() -> None:
+    card = render_model_card(dataclasses.replace(example_report(), model_license=None))
+
+    assert yaml.safe_load(card.split("---")[1])["license"] == "unknown"
+    assert "states no license" in card
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (0.62, 2.7, ["0.5", "1.0", "1.5", "2.0", "2.5", "3.0"]),
+        (0, 1900, ["0", "500", "1,000", "1,500", "2,000"]),
+        (0, 2e-4, ["0", "5.0e-05", "1.0e-04", "1.5e-04", "2.0e-04"]),
+        (1.0, 1.0, ["0.90", "0.95", "1.00", "1.05", "1.10"]),
+    ],
+)
+def test_axes_have_round_numbers_that_enclose_the_values(low: float, high: float, labels: list[str]) -> None:
+    ticks = nice_ticks(low, high)
+
+    assert ticks[0] <= low
+    assert high <= ticks[-1] + 1e-12
+    assert tick_labels(ticks) == labels
+
+
+def test_long_curves_are_averaged_to_fewer_points() -> None:
+    points = thinned([Point(step, float(step)) for step in range(1, STEPS + 1)], most=100)
+
+    assert [points[0], points[-1]] == [Point(3, 2.0), Point(300, 299.0)]
+    assert len(points) == 100
