@@ -30,7 +30,7 @@ from lora_trainer.model.forward import ForwardPass
 from lora_trainer.model.hardware import Hardware
 from lora_trainer.model.load import load_base
 from lora_trainer.model.loss import head_logits
-from lora_trainer.report.contents import Sample
+from lora_trainer.report import Sample
 from lora_trainer.train.inputs import Inputs
 from lora_trainer.train.session import Session
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lora_trainer.report.contents import Curves, Point
+from lora_trainer.report import Curves, Point
 
 _KEPT = ("loss", "grad_norm", "learning_rate", "eval_loss", "eval_token_accuracy")
 

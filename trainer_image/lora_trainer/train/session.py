@@ -160,6 +160,5 @@ def run(session: Session, order: Order, checkpoint: stored.Checkpoint | None) ->
     except torch.OutOfMemoryError as error:
         log.warning("CUDA ran out of memory with %d rows in a forward pass", session.micro_batch_size)
         raise out_of_memory.halved(session.micro_batch_size, order.spec.training) from error
-    if not session.best.state.finished:
-        raise stopping.StopRequested
+    stopping.check()
     shutil.rmtree(session.trainer.args.output_dir, ignore_errors=True)

@@ -1,0 +1,84 @@
+"""`lora-trainer` with a fault at a step, told by the variable FAULT (JSON). Faults are real: signals, exceptions, NaN.
+
+    killAt: 5        SIGKILL to itself when step 5 is done, before anything else happens
+    termAt: 5        SIGTERM to itself when step 5 is done
+    pauseAt: 5       wait at step 5 until the file `pauseUntil` exists
+    memoryFor: 2     CUDA out of memory while more than 2 rows are in a forward pass, from step `memoryAt` on
+    lossAt: 5        the loss of step 5 is not a number
+    frozen: true     no gradient reaches the adapter
+    hangAt: 5        step 5 never ends; the watchdog's patience is `patience` seconds
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+
+class _Signals(TrainerCallback):
+    def __init__(self, fault: dict[str, Any]) -> None:
+        self.fault = fault
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        step = state.global_step
+        print(f"step {step} done", flush=True)
+        if step == self.fault.get("killAt"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if step == self.fault.get("termAt"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        if step == self.fault.get("pauseAt"):
+            while not Path(self.fault["pauseUntil"]).exists():
+                time.sleep(0.02)
+        if step == self.fault.get("hangAt"):
+            threading.Event().wait()
+
+
+def _install(fault: dict[str, Any]) -> None:
+    import torch  # noqa: PLC0415
+
+    from lora_trainer.callbacks import watchdog  # noqa: PLC0415
+    from lora_trainer.train import session  # noqa: PLC0415
+
+    watchdog.MINIMUM_SECONDS = fault.get("patience", watchdog.MINIMUM_SECONDS)
+
+    class FaultyTrainer(session.LoraTrainer):
+        def __init__(self, *, callbacks: list[TrainerCallback], **options: Any) -> None:
+            super().__init__(callbacks=[_Signals(fault), *callbacks], **options)
+
+        def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            step = self.state.global_step + 1
+            too_many = self.args.per_device_train_batch_size > fault.get("memoryFor", 1 << 30)
+            if too_many and step >= fault.get("memoryAt", 1):
+                raise torch.OutOfMemoryError("CUDA out of memory (injected)")
+            loss = super().compute_loss(model, inputs, *args, **kwargs)
+            if step == fault.get("lossAt"):
+                loss = loss * float("nan")
+            return loss * 0 if fault.get("frozen") else loss
+
+    session.LoraTrainer = FaultyTrainer  # type: ignore[misc]
+
+
+def main() -> None:
+    """`lora_trainer.__main__.main`, with the fault installed when torch would be imported anyway."""
+    from lora_trainer import __main__, commands, environment  # noqa: PLC0415
+
+    environment.prepare_environment()
+    carry_out = commands.carry_out
+
+    def faulty(order: Any) -> Any:
+        _install(json.loads(os.environ.get("FAULT") or "{}"))
+        return carry_out(order)
+
+    commands.carry_out = faulty
+    __main__.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""A tiny model and a small dataset in S3, once for all tests of the train stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.seaweedfs import SeaweedFS, s3_server
+from support.train_runs import TrainRun, prepared_run, upload_folder
+
+__all__ = ["s3_server"]
+
+# One thread a process: equal results on any machine, and tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+Runs = Callable[..., TrainRun]
+
+
+@pytest.fixture(scope="session")
+def sources(s3_server: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Addresses of the model and of the dataset."""
+    from support.tiny_models import save_tiny  # noqa: PLC0415 - imports torch
+
+    bucket = s3_server.bucket()
+    model = upload_folder(s3_server, save_tiny(tmp_path_factory.mktemp("model")), bucket, "model")
+    numbers = random.Random(0)
+    rows = [
+        {"prompt": f"say {value}", "completion": json.dumps({"last": value % 7})}
+        for value in numbers.sample(range(10**6), 90)
+    ]
+    body = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    s3_server.client().put_object(Bucket=bucket, Key="data.jsonl", Body=body)
+    return model, f"s3://{bucket}/data.jsonl"
+
+
+@pytest.fixture
+def runs(s3_server: SeaweedFS, sources: tuple[str, str], tmp_path: Path) -> Runs:
+    """Makes prepared runs."""
+    made = 0
+
+    def make(**changes: Any) -> TrainRun:
+        nonlocal made
+        made += 1
+        folder = tmp_path / f"run-{made}"
+        folder.mkdir()
+        return prepared_run(s3_server, folder, *sources, **changes)
+
+    return make
