@@ -12,34 +12,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from lora_contract.progress import Metric, TrainerStatus
-from lora_contract.report import Report, ReportError, Timing, encode
-from lora_contract.status import ArtifactStatus, LoRAFineTuneStatus, MetricsStatus, PlanStatus
+from lora_contract.report import Report, encode
+from lora_contract.status import LoRAFineTuneStatus
 from lora_operator.core.decide import decide
 from lora_operator.core.decision import CreateJob, Decision, DeleteJob, ReadWarnings, SetWorkloadActive, SuspendJob
 from lora_operator.core.observed import CreateError, FineTune, Job, Observed, Progress, Warnings, Workload
 from lora_operator.core.pod import Pod
 from lora_operator.core.run import format_time
 from lora_operator.settings import Settings
+from support.pod_reports import PREPARED
 from support.specs import changed
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-RUN_ID = "a" * 32
-PLAN = PlanStatus(rows=480, validation_rows=60, test_rows=60, tokens=96000, total_steps=24)
-ARTIFACT = ArtifactStatus(
-    uri=f"s3://adapters/team-a/triage/{RUN_ID}/",
-    manifest_digest="b" * 64,
-    size_bytes=1234,
-    base_model="microsoft/Phi-4-mini-instruct",
-    required_max_lora_rank=16,
-)
-PREPARED = Report(stage="prepare", run_id=RUN_ID, plan=PLAN)
-TRAINED = Report(
-    stage="train",
-    run_id=RUN_ID,
-    artifact=ARTIFACT,
-    metrics=MetricsStatus(test_loss="0.4100", base_test_loss="2.9000"),
-    timing=Timing(last_step=24, seconds_before_first_step=10, seconds_after_last_step=20),
-)
 
 
 def settings(**fields: Any) -> Settings:
@@ -51,11 +35,6 @@ def settings(**fields: Any) -> Settings:
         "default_s3_endpoint": "http://s3.example:8333",
     }
     return Settings(**(defaults | fields))
-
-
-def failed_report(message: str, *, param: str | None = None, stage: str = "train") -> Report:
-    """What a pod says that cannot go on."""
-    return Report.model_validate({"stage": stage, "error": ReportError(message=message, param=param)})
 
 
 def given_finetune(changes: dict[str, Any] | None = None, **platform: Any) -> Story:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from support.builders import ARTIFACT, TRAINED, Story, failed_report, given_training
+from support.builders import Story, given_training
+from support.pod_reports import ARTIFACT, TRAINED, failed_report
 
 
 def finished_run(changes: dict[str, Any] | None = None) -> Story:

@@ -10,7 +10,8 @@ from kubernetes.client import V1Job
 
 from lora_contract import names
 from lora_contract.order import Order
-from support.builders import PLAN, RUN_ID, given_finetune, given_training
+from support.builders import given_finetune, given_training
+from support.pod_reports import PLAN, RUN_ID
 from support.specs import GOOD_SPECS
 
 EVERYTHING: dict[str, Any] = {

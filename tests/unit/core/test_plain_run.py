@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lora_operator.core.decision import CreateJob
-from support.builders import ARTIFACT, PREPARED, RUN_ID, TRAINED, given_finetune, given_training
+from support.builders import given_finetune, given_training
+from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED
 
 
 def test_the_first_visit_starts_prepare_and_writes_every_condition() -> None:

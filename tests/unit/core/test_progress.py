@@ -14,7 +14,8 @@ from lora_contract.progress import (
 )
 from lora_operator.core.observed import Progress
 from lora_operator.core.progress import in_words
-from support.builders import PREPARED, given_training
+from support.builders import given_training
+from support.pod_reports import PREPARED
 
 
 def test_progress_and_losses_are_shown() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lora_operator.core.decision import CreateJob
 from lora_operator.core.observed import CreateError
-from support.builders import PREPARED, TRAINED, Story, failed_report, given_finetune, given_training, workload_condition
+from support.builders import Story, given_finetune, given_training, workload_condition
+from support.pod_reports import PREPARED, TRAINED, failed_report
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "100"))
 STAGES = ("prepare", "train")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lora_operator.core.decision import SetWorkloadActive, SuspendJob
-from support.builders import PREPARED, TRAINED, Story, given_finetune, given_training, workload_condition
+from support.builders import Story, given_finetune, given_training, workload_condition
+from support.pod_reports import PREPARED, TRAINED
 
 QUEUE = {"scheduling.queueName": "team-a"}
 

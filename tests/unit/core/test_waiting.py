@@ -1,0 +1,157 @@
+"""What keeps a run from starting: missing things, full clusters, refusals. Each is named, and waited for or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from lora_operator.core.decision import CreateJob, DeleteJob, ReadWarnings
+from lora_operator.core.observed import CreateError, Warnings
+from support.builders import Story, given_finetune
+from support.pod_reports import PREPARED
+
+
+def preparing() -> Story:
+    return given_finetune().decides().after(1)
+
+
+# ---- what keeps a pod from starting
+
+
+def test_a_missing_secret_ends_the_run_within_thirty_seconds_and_frees_the_pod() -> None:
+    message = 'secret "s3-credentials" not found'
+    story = preparing().pod_waits("prepare", "CreateContainerConfigError", message).decides()
+    assert story.condition("Reconciling") == ("True", "SecretMissing")
+    assert story.decisions[-1].requeue_after == pytest.approx(15)
+
+    story.after(16).decides()
+    assert story.condition("Failed") == ("True", "SecretMissing")
+    assert "s3-credentials" in story.message
+
+    story.decides()
+    assert story.jobs == {}
+
+
+def test_a_secret_that_comes_a_moment_late_does_no_harm() -> None:
+    story = preparing().pod_waits("prepare", "CreateContainerConfigError", 'secret "s3" not found').decides()
+
+    story.after(5).pod_runs("prepare").decides()
+
+    assert story.condition("Reconciling") == ("True", "Preparing")
+
+
+def test_an_image_that_cannot_be_pulled_is_waited_for_ten_minutes() -> None:
+    story = preparing().pod_waits("prepare", "ErrImagePull", "manifest unknown").decides()
+    told = story.message
+    story.after(20).pod_waits("prepare", "ImagePullBackOff", "Back-off pulling").decides()
+    assert story.condition("Reconciling") == ("True", "ImagePullFailed")
+    assert story.message == told
+    assert story.events.count("ImagePullFailed") == 1
+
+    story.after(600).decides()
+
+    assert story.condition("Failed") == ("True", "ImagePullFailed")
+
+
+def test_an_unschedulable_pod_waits_with_the_schedulers_words() -> None:
+    words = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+    story = given_finetune().decides().stage_succeeds("prepare", PREPARED).decides()
+    story.pod_is_unschedulable("train", words).decides()
+    assert story.condition("Reconciling") == ("True", "Starting")
+
+    story.after(3).decides().after(10_000).decides()
+
+    assert story.condition("Reconciling") == ("True", "Unschedulable")
+    assert story.message == words
+    assert story.status.phase == "Queued"
+
+
+def test_a_missing_volume_is_named() -> None:
+    words = 'persistentvolumeclaim "model-cache" not found'
+    story = preparing().pod_is_unschedulable("prepare", words).after(4).decides()
+
+    assert story.condition("Reconciling") == ("True", "VolumeMissing")
+    assert "model-cache" in story.message
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ('pods "x" is forbidden: exceeded quota: gpus', "QuotaExceeded"),
+        (
+            'error looking up service account team-a/trainer: serviceaccount "trainer" not found',
+            "ServiceAccountMissing",
+        ),
+        ('pods "x" is forbidden: violates PodSecurity "restricted:latest"', "AdmissionDenied"),
+    ],
+)
+def test_pods_that_are_refused_are_explained_by_the_jobs_events(words: str, reason: str) -> None:
+    story = preparing().after(5).decides()
+    assert ReadWarnings(story.job("prepare")["metadata"]["name"]) in story.decisions[-1].actions
+
+    name = story.job("prepare")["metadata"]["name"]
+    story.warnings = Warnings(name, story.now, (("FailedCreate", words),))
+    story.decides()
+
+    assert story.condition("Reconciling") == ("True", reason)
+    assert story.message == words
+    assert story.decisions[-1].actions == ()
+
+
+def test_a_refused_job_is_tried_again_and_told() -> None:
+    story = given_finetune()
+    (create,) = story.asked().actions
+    assert isinstance(create, CreateJob)
+    story.create_error = CreateError(create.name, 403, "jobs is forbidden: exceeded quota", story.now)
+
+    story.decides()
+    assert story.condition("Reconciling") == ("True", "QuotaExceeded")
+    assert story.jobs == {}
+    assert story.decisions[-1].requeue_after == pytest.approx(15)
+
+    story.after(16)
+    assert story.asked().actions == (create,)
+
+
+# ---- specs that cannot run
+
+
+def test_an_invalid_spec_is_refused_with_the_field() -> None:
+    story = given_finetune({"lora.r": 0}).decides()
+
+    assert story.condition("Accepted") == ("False", "SpecInvalid")
+    assert story.condition("Stalled")[0] == "True"
+    assert "spec.lora.r" in story.message
+    assert story.jobs == {}
+
+    story.user_sets({"lora.r": 8}).decides()
+    assert story.status.phase == "Preparing"
+
+
+def test_an_endpoint_outside_the_platforms_list_is_refused() -> None:
+    story = given_finetune({"storage.endpoint": "http://169.254.169.254"}, allowed_s3_endpoints=("https://s3.ok",))
+
+    story.decides()
+
+    assert story.condition("Accepted") == ("False", "EndpointNotAllowed")
+    assert "https://s3.ok" in story.message
+    assert story.jobs == {}
+
+
+def test_an_endpoint_of_the_platforms_list_is_used() -> None:
+    story = given_finetune({"storage.endpoint": "https://s3.ok"}, allowed_s3_endpoints=("https://s3.ok",)).decides()
+
+    assert story.stages == ["prepare"]
+
+
+def test_several_nodes_are_refused_until_they_are_built() -> None:
+    story = given_finetune({"compute.nodes": 2}).decides()
+
+    assert story.condition("Stalled") == ("True", "Unsupported")
+    assert story.jobs == {}
+
+
+def test_what_still_runs_of_a_failed_run_is_deleted() -> None:
+    story = preparing().pod_waits("prepare", "CreateContainerConfigError", 'secret "s3" not found')
+    story.after(20).decides()
+
+    assert story.asked().actions == (DeleteJob(story.job("prepare")["metadata"]["name"]),)
