@@ -20,6 +20,8 @@ METRIC_TOKENS_PER_SECOND = "tokens_per_second"
 METRIC_PUBLISHING = "publishing"
 
 MAX_BODY_BYTES = 16384
+#: Beyond it a number in JSON is no longer exact, and the API server's integers end soon after.
+_LARGEST = 2**53
 
 
 class _Wire(BaseModel):
@@ -29,7 +31,7 @@ class _Wire(BaseModel):
 class Metric(_Wire):
     """A named number as text; stock callbacks also send numbers."""
 
-    name: str = Field(max_length=64)
+    name: str = Field(max_length=256)
     value: str | float | int
 
 
@@ -37,19 +39,24 @@ class TrainerStatus(_Wire):
     """One report. Every field may be absent."""
 
     progress_percentage: int | None = Field(None, ge=0, le=100)
-    estimated_remaining_seconds: int | None = Field(None, ge=0)
+    estimated_remaining_seconds: int | None = Field(None, ge=0, le=_LARGEST)
     last_updated_time: str | None = Field(None, max_length=64)
-    metrics: list[Metric] = Field([], max_length=64)
+    metrics: list[Metric] = Field([], max_length=256)
 
     def number(self, name: str) -> float | None:
-        """The latest value of a metric as a number, if it is one."""
+        """The latest value of a metric, if it is a finite number that JSON can carry."""
         for metric in reversed(self.metrics):
             if metric.name == name:
-                try:
-                    return float(metric.value)
-                except ValueError:
-                    return None
+                return _finite(metric.value)
         return None
+
+
+def _finite(value: str | float) -> float | None:
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) <= _LARGEST else None  # not so for nan, too
 
 
 class ProgressReport(_Wire):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+import math
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from lora_contract.base import StatusModel
 from lora_contract.status import (
@@ -21,6 +23,13 @@ _MAX_WARNING = 256
 _MAX_PARAM = 256
 
 
+#: Largest integer of the API server (int64): a status with a larger one could not be written.
+_LARGEST_INTEGER = 2**63 - 1
+
+#: A measured number; what could not be measured (nan, infinity) counts as 0, as JSON has no word for it.
+Measured = Annotated[float, AfterValidator(lambda value: value if math.isfinite(value) else 0.0)]
+
+
 class ReportError(StatusModel):
     """Why the pod could not do its work."""
 
@@ -35,9 +44,9 @@ class Timing(StatusModel):
     from_step: int = Field(0, description="Step of the checkpoint it started from.")
     last_step: int = Field(0, description="Last step done.")
     lost_steps: int = Field(0, description="Steps of an earlier process that had to be done again.")
-    seconds_before_first_step: float = Field(0, description="From the start of the process to its first step.")
-    seconds_after_last_step: float = Field(0, description="From the end of the last step to the end of the process.")
-    tokens_per_second: float = Field(0, description="Non-padding tokens a second while stepping.")
+    seconds_before_first_step: Measured = Field(0, description="From the start of the process to its first step.")
+    seconds_after_last_step: Measured = Field(0, description="From the end of the last step to the end of the process.")
+    tokens_per_second: Measured = Field(0, description="Non-padding tokens a second while stepping.")
 
 
 class Report(StatusModel):
@@ -90,9 +99,16 @@ def decode(text: str | None) -> Report | None:
     if not text or len(text) > 4 * MAX_BYTES:
         return None
     try:
-        return Report.model_validate_json(text)
+        return Report.model_validate(json.loads(text, parse_int=_integer, parse_constant=_integer))
     except (ValidationError, ValueError, RecursionError):
         return None
+
+
+def _integer(digits: str) -> int:
+    number = int(digits)
+    if abs(number) > _LARGEST_INTEGER:
+        raise ValueError("larger than any integer of the API server")
+    return number
 
 
 def shorten(text: str, limit: int = _TEXT_LIMITS[0]) -> str:

@@ -18,25 +18,25 @@ FREE_TEXT = st.text(max_size=3000) | st.sampled_from(['"' * 2000, "\\" * 2000, "
 REPORTS = st.builds(
     Report,
     stage=st.sampled_from(["prepare", "train"]),
-    run_id=st.none() | HEXADECIMAL,
+    runId=st.none() | HEXADECIMAL,
     adopted=st.booleans(),
     plan=st.none()
     | st.builds(
-        PlanStatus, rows=COUNT, tokens=COUNT, total_steps=COUNT, dataset_digest=HEXADECIMAL, model_commit=HEXADECIMAL
+        PlanStatus, rows=COUNT, tokens=COUNT, totalSteps=COUNT, datasetDigest=HEXADECIMAL, modelCommit=HEXADECIMAL
     ),
     artifact=st.none()
     | st.builds(
         ArtifactStatus,
         uri=ADDRESS,
-        manifest_digest=HEXADECIMAL,
-        size_bytes=COUNT,
-        base_model=st.text("abc/", min_size=1, max_size=200),
-        required_max_lora_rank=COUNT,
-        report_uri=ADDRESS,
+        manifestDigest=HEXADECIMAL,
+        sizeBytes=COUNT,
+        baseModel=st.text("abc/", min_size=1, max_size=200),
+        requiredMaxLoraRank=COUNT,
+        reportUri=ADDRESS,
     ),
-    metrics=st.none() | st.builds(MetricsStatus, train_loss=NUMBER, eval_loss=NUMBER, test_loss=NUMBER),
-    timing=st.none() | st.builds(Timing, last_step=COUNT, tokens_per_second=st.floats(0, 1e9)),
-    gate_failed=st.none() | FREE_TEXT,
+    metrics=st.none() | st.builds(MetricsStatus, trainLoss=NUMBER, evalLoss=NUMBER, testLoss=NUMBER),
+    timing=st.none() | st.builds(Timing, lastStep=COUNT, tokensPerSecond=st.floats(0, 1e9)),
+    gateFailed=st.none() | FREE_TEXT,
     warnings=st.lists(FREE_TEXT, max_size=30),
     error=st.none() | st.builds(ReportError, message=FREE_TEXT, param=FREE_TEXT, hint=FREE_TEXT),
 )
@@ -87,6 +87,8 @@ def test_the_error_outlives_the_warnings() -> None:
         '{"stage": "train", "version": 2}',
         '{"stage": "train", "plan": {"rows": "many"}}',
         "[" * 4000,
+        '{"stage": "train", "timing": {"lastStep": NaN}}',
+        '{"stage": "train", "timing": {"lastStep": 9223372036854775808}}',
         '{"stage": "train", "runId": "' + "a" * 100_000 + '"}',
     ],
 )
@@ -102,6 +104,13 @@ def test_no_text_makes_decoding_fail(text: str) -> None:
 @given(REPORTS, st.integers(0, 4096))
 def test_a_report_cut_by_the_kubelet_does_no_harm(report: Report, length: int) -> None:
     decode(encode(report)[:length])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_could_not_be_measured_does_not_lose_the_report(value: float) -> None:
+    read = decode(encode(Report(stage="train", timing=Timing(last_step=7, tokens_per_second=value))))
+    assert read is not None
+    assert read.timing == Timing(last_step=7, tokens_per_second=0)
 
 
 def test_a_report_of_a_newer_trainer_is_read() -> None:
