@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field, ValidationError
+
 from lora_contract.base import StatusModel
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import MANIFEST, RunLayout
-from pydantic import Field, ValidationError
-
 from lora_trainer.claims import Claim
 from lora_trainer.digests import FileDigest, digest_of, digests_below, is_plain_name
 from lora_trainer.errors import TrainerError
-from lora_trainer.store import Store
+from lora_trainer.store import OUTPUT_FIELD, Store, about
 
 log = logging.getLogger(__name__)
 
@@ -98,29 +98,33 @@ class Checkpoints:
 
     def _upload(self, snapshot: Path, step: int, best_step: int | None) -> None:
         try:
-            files = digests_below(snapshot)
-            prefix = self._layout.checkpoint(self._claim.number, step)
-            self._claim.check()
-            self._store.delete(f"{prefix}/{MANIFEST}")
-            for name, digest in files.items():
-                self._store.upload(snapshot / name, f"{prefix}/{name}", sha256=digest.sha256)
-            self._claim.check()
-            manifest = CheckpointManifest(
-                run_id=self._layout.run_id, claim=self._claim.number, step=step, best_step=best_step, files=files
-            )
-            content = manifest.model_dump_json(by_alias=True, indent=1).encode()
-            self._store.write(f"{prefix}/{MANIFEST}", content, content_type="application/json")
-            log.info("checkpoint of step %d is in %s", step, prefix)
-            self._prune(best_step)
+            with about(OUTPUT_FIELD):
+                self._put(snapshot, step, best_step)
         finally:
             shutil.rmtree(snapshot, ignore_errors=True)
 
+    def _put(self, snapshot: Path, step: int, best_step: int | None) -> None:
+        files = digests_below(snapshot)
+        prefix = self._layout.checkpoint(self._claim.number, step)
+        self._claim.check()
+        self._store.delete(f"{prefix}/{MANIFEST}")
+        for name, digest in files.items():
+            self._store.upload(snapshot / name, f"{prefix}/{name}", sha256=digest.sha256)
+        self._claim.check()
+        manifest = CheckpointManifest(
+            run_id=self._layout.run_id, claim=self._claim.number, step=step, best_step=best_step, files=files
+        )
+        content = manifest.model_dump_json(by_alias=True, indent=1).encode()
+        self._store.write(f"{prefix}/{MANIFEST}", content, content_type="application/json")
+        log.info("checkpoint of step %d is in %s", step, prefix)
+        self._prune(best_step)
+
     def _prune(self, best_step: int | None) -> None:
-        newest: list[_Stored] = []
+        kept: list[int] = []
         for stored in _newest_first(self._store, self._layout):
-            wanted = len(newest) < KEEP_NEWEST or stored.step == best_step
-            if stored.complete and wanted and stored.step not in [each.step for each in newest]:
-                newest.append(stored)
+            wanted = len(kept) < KEEP_NEWEST or stored.step == best_step
+            if stored.complete and wanted and stored.step not in kept:
+                kept.append(stored.step)
             else:
                 self._store.delete(f"{stored.uri}/{MANIFEST}")
                 self._store.delete(stored.uri)
@@ -174,18 +178,21 @@ def _download_file(store: Store, uri: str, path: Path, recorded: FileDigest) -> 
 
 
 def _newest_first(store: Store, layout: RunLayout) -> Iterator[_Stored]:
-    """All checkpoints, also incomplete ones, by step and claim, newest first."""
+    """All checkpoints, also incomplete ones, newest first.
+
+    The claim counts before the step: a process starts from the newest usable checkpoint before it, so its own are
+    newer than all of them, also when it had to go back behind a broken one.
+    """
     complete: dict[tuple[int, int], bool] = {}
     for info in store.list(layout.checkpoints):
         claim, _, rest = info.uri.removeprefix(f"{layout.checkpoints}/").partition("/")
         step, _, name = rest.partition("/")
         number = step.removeprefix("step-")
         if claim.isdigit() and number.isdigit():
-            key = (int(number), int(claim))
+            key = (int(claim), int(number))
             complete[key] = complete.get(key, False) or name == MANIFEST
-    for step_number, claim_number in sorted(complete, reverse=True):
-        uri = layout.checkpoint(claim_number, step_number)
-        yield _Stored(uri, claim_number, step_number, complete[(step_number, claim_number)])
+    for key in sorted(complete, reverse=True):
+        yield _Stored(layout.checkpoint(*key), *key, complete[key])
 
 
 def _link(folder: Path, scratch: Path) -> Path:

@@ -131,6 +131,22 @@ def test_a_broken_or_tampered_checkpoint_is_passed_over_for_the_one_before(
     assert not (tmp_path / "evil.pt").exists()
 
 
+def test_work_that_went_back_behind_a_broken_checkpoint_is_not_pruned_for_it(
+    rig: Rig, layout: RunLayout, checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    for step in (10, 30):
+        save(checkpoints, step, tmp_path)
+    tamper(rig, layout.checkpoint(1, 30), "content")
+    assert step_found(rig, layout, tmp_path / "in") == 10
+    again = Checkpoints(rig.store, layout, take_claim(rig.store, layout, "uid"), tmp_path / "scratch")
+
+    for step in (15, 20):
+        save(again, step, tmp_path)
+    again.close()
+
+    assert step_found(rig, layout, tmp_path / "in") == 20
+
+
 def test_a_fenced_process_saves_nothing_more(
     rig: Rig, layout: RunLayout, checkpoints: Checkpoints, tmp_path: Path
 ) -> None:

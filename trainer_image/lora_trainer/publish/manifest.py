@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
+from pydantic import Field
+
 from lora_contract.base import StatusModel
 from lora_contract.identity import RECIPE_VERSION
 from lora_contract.layout import MANIFEST, REPORT
 from lora_contract.status import ArtifactStatus, MetricsStatus
-from pydantic import Field
-
 from lora_trainer.digests import FileDigest
 
 

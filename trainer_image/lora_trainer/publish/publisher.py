@@ -15,13 +15,12 @@ from pathlib import Path
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MANIFEST, RunLayout
 from lora_contract.status import ArtifactStatus
-
 from lora_trainer.claims import Fenced
 from lora_trainer.digests import FileDigest, digests_below
 from lora_trainer.errors import TrainerError
 from lora_trainer.publish.manifest import Manifest, Pointer, Provenance
 from lora_trainer.publish.reader import find_published, read_artifact
-from lora_trainer.store import Store
+from lora_trainer.store import OUTPUT_FIELD, Store, about
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +46,18 @@ def publish(
     Raises:
         TrainerError: a file is not fit to be published, or the store refuses.
     """
-    files = checked_files(folder)
+    manifest = Manifest(**dict(metadata), files=checked_files(folder))
     publication = _Publication(store, layout, layout.published(name), still_ours)
-    try:
-        artifact = find_published(store, layout) or publication.run(folder, Manifest(**dict(metadata), files=files))
-    except Fenced:
-        finished = find_published(store, layout)
-        if finished is None:
-            raise
-        return finished
-    clean_up(store, layout, artifact)
-    return artifact
+    with about(OUTPUT_FIELD):
+        try:
+            artifact = find_published(store, layout) or publication.run(folder, manifest)
+        except Fenced:
+            finished = find_published(store, layout)
+            if finished is None:
+                raise
+            return finished
+        clean_up(store, layout, artifact)
+        return artifact
 
 
 def clean_up(store: Store, layout: RunLayout, artifact: ArtifactStatus) -> None:

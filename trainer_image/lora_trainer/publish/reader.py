@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 
-from lora_contract.layout import MANIFEST, RunLayout
-from lora_contract.status import ArtifactStatus
 from pydantic import ValidationError
 
+from lora_contract.layout import MANIFEST, RunLayout
+from lora_contract.status import ArtifactStatus
 from lora_trainer.publish.manifest import Manifest, Pointer
 from lora_trainer.store import Store
 

@@ -6,7 +6,10 @@ from lora_trainer.store.by_scheme import StoreByScheme
 from lora_trainer.store.errors import about
 from lora_trainer.store.protocol import ObjectInfo, Store
 
-__all__ = ["ObjectInfo", "Store", "about", "from_environment"]
+__all__ = ["OUTPUT_FIELD", "ObjectInfo", "Store", "about", "from_environment"]
+
+#: The field that everything below `RunLayout.output` is about.
+OUTPUT_FIELD = "spec.output.uri"
 
 
 def from_environment(unavailable_budget_seconds: float) -> Store:
