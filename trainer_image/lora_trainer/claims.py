@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.status import ArtifactStatus
-from lora_trainer.errors import TrainerError
+from lora_trainer.errors import TrainerError, unsupported
 from lora_trainer.store import ObjectInfo, Store
 
 log = logging.getLogger(__name__)
@@ -120,10 +120,21 @@ class Claim:
 
 
 def take_claim(store: Store, layout: RunLayout, owner: str) -> Claim:
-    """Take the next number for a run. `owner` is the UID of the resource: pods of one resource replace each other."""
+    """Take the next number for a run. `owner` is the UID of the resource: pods of one resource replace each other.
+
+    Raises:
+        TrainerError: 78 where the server ignores the condition of a PUT: then nothing would keep two writers apart.
+    """
     while True:
         claim = Claim(store, layout, (newest_claim(store, layout) or 0) + 1, owner)
-        if store.create(layout.claim(claim.number), claim.content(), content_type="application/json"):
+        uri, content = layout.claim(claim.number), claim.content()
+        if store.create(uri, content, content_type="application/json"):
+            if store.create(uri, content, content_type="application/json"):
+                raise unsupported(
+                    "the S3 server ignores If-None-Match, so two pods could overwrite each other's work",
+                    param="spec.storage.endpoint",
+                    hint="Use a server with conditional writes, for example AWS S3, MinIO, Cloudflare R2 or SeaweedFS.",
+                )
             log.info("took claim %d", claim.number)
             return claim
 

@@ -13,6 +13,7 @@ from lora_trainer.claims import Fenced, take_claim
 from lora_trainer.digests import is_plain_name
 from lora_trainer.errors import TrainerError
 from lora_trainer.store import Store, about, from_environment
+from lora_trainer.store.file import FileStore
 
 
 @pytest.fixture
@@ -102,6 +103,21 @@ def test_claims_work_without_s3(store: Store, root: str) -> None:
     newer.check()
     with pytest.raises(Fenced):
         older.check()
+
+
+class Careless(FileStore):
+    """A store that ignores the condition of a PUT, as some S3 servers do."""
+
+    def create(self, uri: str, content: bytes, *, content_type: str = "") -> bool:
+        self.write(uri, content)
+        return True
+
+
+def test_a_server_that_ignores_conditions_is_refused(root: str) -> None:
+    with pytest.raises(TrainerError, match="ignores If-None-Match") as raised:
+        take_claim(Careless(), RunLayout(root, "0" * 32), "local")
+
+    assert raised.value.exit_code is ExitCode.UNSUPPORTED
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../x", "a//x", "./x", "", "a\\x", "a\0"])

@@ -20,7 +20,7 @@ from lora_trainer.store import errors
 from lora_trainer.store.protocol import ObjectInfo
 from lora_trainer.store.retry import Retries
 from lora_trainer.store.stream import ResumingStream
-from lora_trainer.store.upload import Uploader
+from lora_trainer.store.upload import Uploader, checksum_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -184,7 +184,7 @@ class S3Store:
     def _put(self, uri: str, content: bytes, content_type: str, **guard: Any) -> None:
         bucket, key = split(uri)
         self._client.put_object(
-            Bucket=bucket, Key=key, Body=content, ContentType=content_type, ChecksumAlgorithm="SHA256", **guard
+            Bucket=bucket, Key=key, Body=content, ContentType=content_type, ChecksumSHA256=checksum_of(content), **guard
         )
 
     def upload(self, path: Path, uri: str, *, sha256: str | None = None) -> None:

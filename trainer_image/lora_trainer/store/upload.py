@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,11 @@ log = logging.getLogger(__name__)
 _THREADS = 4
 #: Name of the user metadata that holds the sha256 of the whole file; S3 itself keeps one per part only.
 SHA256 = "sha256"
+
+
+def checksum_of(content: bytes) -> str:
+    """The SHA-256 of a body as S3 writes it; sent as a header, since not all servers read checksums in trailers."""
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
 class Uploader:
@@ -66,7 +72,12 @@ class Uploader:
             with path.open("rb") as file:
                 file.seek((number - 1) * self._part_bytes)
                 body = file.read(self._part_bytes)
-            options: dict[str, Any] = {**target, "PartNumber": number, "Body": body, "ChecksumAlgorithm": "SHA256"}
+            options: dict[str, Any] = {
+                **target,
+                "PartNumber": number,
+                "Body": body,
+                "ChecksumSHA256": checksum_of(body),
+            }
             answer: Any = self._retries.call(lambda: self._client().upload_part(**options), uri)
             kept = {name: answer[name] for name in ("ETag", "ChecksumSHA256") if name in answer}
             return {"PartNumber": number, **kept}
