@@ -140,7 +140,7 @@ class Encoded:
 
 def encode(template: ChatTemplate, rows: Sequence[Rendered], max_length: int) -> list[Encoded]:
     """Tokenise rows in one batch; the text holds every special token already, so none is added."""
-    encodings = template.tokenizer._tokenizer.encode_batch([row.text for row in rows], add_special_tokens=False)
+    encodings = template.tokenizer.backend_tokenizer.encode_batch([row.text for row in rows], add_special_tokens=False)
     return [_encode(template, row, encoding, max_length) for row, encoding in zip(rows, encodings, strict=True)]
 
 
@@ -170,5 +170,5 @@ def _tokens(encoding: Any, start: int, end: int) -> tuple[int | None, int | None
 
 def encode_prompts(template: ChatTemplate, rows: Sequence[Rendered]) -> list[list[int]]:
     """Token ids of the prompts of the last answers, tokenised the way inference does."""
-    encodings = template.tokenizer._tokenizer.encode_batch([row.prompt for row in rows], add_special_tokens=False)
+    encodings = template.tokenizer.backend_tokenizer.encode_batch([row.prompt for row in rows], add_special_tokens=False)
     return [encoding.ids for encoding in encodings]

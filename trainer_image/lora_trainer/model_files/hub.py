@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar
 
-from huggingface_hub import HfApi, HfFileSystem
+from huggingface_hub import HfApi
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -19,10 +19,12 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    SafetensorsParsingError,
 )
-from lora_contract.exit_codes import ExitCode
 
-from lora_trainer.errors import TrainerError
+from lora_contract.exit_codes import ExitCode
+from lora_trainer.errors import TrainerError, unsupported
+from lora_trainer.model_files.contents import Tensor
 from lora_trainer.model_files.source import ModelFile
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ class HubSource:
         self._model = model
         self._revision = revision
         self._budget = budget_seconds
-        self._api = HfApi()
+        self._api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
 
     @cached_property
     def _info(self) -> Any:
@@ -69,11 +71,19 @@ class HubSource:
             lambda: self._api.hf_hub_download(self._model, name, revision=self.commit(), local_dir=str(folder))
         )
 
-    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """See `ModelSource.open`."""
-        path = f"{self._model}@{self.commit()}/{name}"
-        stream = self._patiently(lambda: HfFileSystem().open(path, "rb", block_size=1 << 20))
-        return cast("AbstractContextManager[BinaryIO]", stream)
+    def sha256(self, name: str) -> str:
+        """See `ModelSource.sha256`: the Hub states it for weights."""
+        return next(file.sha256 or "" for file in self.files() if file.name == name)
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """See `ModelSource.tensors`."""
+        try:
+            metadata = self._patiently(
+                lambda: self._api.parse_safetensors_file_metadata(self._model, name, revision=self.commit())
+            )
+        except SafetensorsParsingError as error:
+            raise unsupported(f"{name} of {self._model} is not a safetensors file", param="spec.model.id") from error
+        return {key: Tensor(info.dtype, tuple(info.shape)) for key, info in metadata.tensors.items()}
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """The result of `action`, tried again with jitter while the Hub is away and the budget lasts."""

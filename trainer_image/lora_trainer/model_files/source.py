@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
-
 from lora_trainer.errors import TrainerError
+from lora_trainer.model_files.contents import Tensor, read_header
 from lora_trainer.store.protocol import Store
 
 PARAM_SOURCE = "spec.model.source"
@@ -41,8 +40,11 @@ class ModelSource(Protocol):
     def fetch(self, name: str, folder: Path) -> None:
         """Download a file into a folder, under its own name."""
 
-    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """A stream of a file, to read only a part, or to read without keeping it."""
+    def sha256(self, name: str) -> str:
+        """sha256 of a file's content, found without keeping it."""
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Tensors of a safetensors file by name, from its header alone."""
 
 
 class StoreSource:
@@ -83,14 +85,15 @@ class StoreSource:
         """See `ModelSource.fetch`."""
         self._store.download(f"{self._prefix}/{name}", folder / PurePosixPath(name).name)
 
-    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """See `ModelSource.open`."""
-        return self._store.open(f"{self._prefix}/{name}")
+    def sha256(self, name: str) -> str:
+        """See `ModelSource.sha256`: reads the whole object."""
+        hasher = hashlib.sha256()
+        with self._store.open(f"{self._prefix}/{name}") as stream:
+            while chunk := stream.read(1 << 20):
+                hasher.update(chunk)
+        return hasher.hexdigest()
 
-
-def sha256_of_stream(stream: BinaryIO) -> str:
-    """sha256 of all that is left in a stream, 64 hexadecimal digits."""
-    hasher = hashlib.sha256()
-    while chunk := stream.read(1 << 20):
-        hasher.update(chunk)
-    return hasher.hexdigest()
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """See `ModelSource.tensors`."""
+        with self._store.open(f"{self._prefix}/{name}") as stream:
+            return read_header(stream, name, self._prefix)

@@ -17,12 +17,11 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_contract.names import STAGE_TRAIN
 from lora_contract.order import Order
-
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.model_files import contents
 from lora_trainer.model_files.contents import Tensor
-from lora_trainer.model_files.source import PARAM_SOURCE, ModelFile, ModelSource, StoreSource, sha256_of_stream
+from lora_trainer.model_files.source import PARAM_SOURCE, ModelFile, ModelSource, StoreSource
 from lora_trainer.store import about
 from lora_trainer.store.protocol import Store
 
@@ -103,8 +102,8 @@ def read_tensors(order: Order, store: Store, staged: StagedModel) -> dict[str, T
                 tensors |= contents.read_header(stream, name, model)
             continue
         source = source or open_source(order, store)
-        with about(PARAM_SOURCE), source.open(name) as remote:
-            tensors |= contents.read_header(remote, name, model)
+        with about(PARAM_SOURCE):
+            tensors |= source.tensors(name)
     return tensors
 
 
@@ -122,8 +121,7 @@ class _Staging:
         if commit is None:
             digests = self._small_digests(into)
             for name in weights:
-                with self._source.open(name) as stream:
-                    digests[name] = sha256_of_stream(stream)
+                digests[name] = self._source.sha256(name)
             commit = digest(digests)
         return StagedModel(into, commit)
 
