@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +163,7 @@ def _wait_until_ready(server: SeaweedFS, log: Path) -> None:
     client = server.client()
     name = f"ready-{uuid.uuid4().hex[:8]}"
     deadline = time.monotonic() + _READY_SECONDS
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: client.create_bucket(Bucket=name),
         lambda: client.put_object(Bucket=name, Key="probe", Body=b"probe"),
         lambda: client.delete_object(Bucket=name, Key="probe"),

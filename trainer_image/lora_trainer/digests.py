@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from lora_contract.base import StatusModel
 from pydantic import Field
+
+from lora_contract.base import StatusModel
 
 
 class FileDigest(StatusModel):

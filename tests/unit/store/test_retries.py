@@ -38,8 +38,8 @@ class Time:
         self.waits.append(seconds)
         self.now += seconds
 
-    def retries(self, budget: float, **options: Callable[[], None]) -> Retries:
-        return Retries(budget, sleep=self.sleep, clock=lambda: self.now, draw=lambda low, high: high, **options)
+    def retries(self, budget: float, *, renew: Callable[[], None] = lambda: None) -> Retries:
+        return Retries(budget, renew, sleep=self.sleep, clock=lambda: self.now, draw=lambda low, high: high)
 
 
 def failing(*errors: Exception) -> Callable[[], str]:
@@ -93,7 +93,7 @@ def test_what_passes_by_itself_is_tried_again(error: Exception) -> None:
         (answer("403", 403), ExitCode.ACCESS_DENIED),
         (NoCredentialsError(), ExitCode.ACCESS_DENIED),
         (answer("PermanentRedirect", 301), ExitCode.BAD_CONFIG),
-        (SSLError(endpoint_url="https://s3", error="CERTIFICATE_VERIFY_FAILED"), ExitCode.BAD_CONFIG),
+        (SSLError(endpoint_url="https://s3", error=ValueError("CERTIFICATE_VERIFY_FAILED")), ExitCode.BAD_CONFIG),
         (answer("NoSuchUpload", 404), ExitCode.UNAVAILABLE),
         (OSError(28, "No space left on device"), ExitCode.INTERNAL),
         (answer("InvalidRequest", 400), ExitCode.INTERNAL),
@@ -136,7 +136,7 @@ def test_expired_credentials_are_renewed_and_not_waited_for_as_long_as_a_server(
     time = Time()
 
     with pytest.raises(TrainerError) as raised:
-        time.retries(600, renew_credentials=lambda: renewals.append(1)).call(always(answer("ExpiredToken", 400)), URI)
+        time.retries(600, renew=lambda: renewals.append(1)).call(always(answer("ExpiredToken", 400)), URI)
 
     assert raised.value.exit_code is ExitCode.ACCESS_DENIED
     assert len(renewals) == len(time.waits) + 1
