@@ -55,6 +55,11 @@ def save(image: str, archive: Path) -> None:
     half.rename(archive)
 
 
+def push(image: str, name: str) -> None:
+    """Push an image to a registry; credentials are those of the user (`buildah login`)."""
+    _run("push", "--quiet", image, f"docker://{name}")
+
+
 @contextmanager
 def mounted(image: str) -> Iterator[Path]:
     """The root folder of an image, for the time of the block."""

