@@ -87,6 +87,7 @@ BAD: dict[str, Bad] = {
     "a text for a row": Bad("a.jsonl", b'"hello"\n', "line 1: is a text, expected an object", "a.jsonl:1"),
     "null for a row": Bad("a.jsonl", b"null\n", "line 1: is null, expected an object", "a.jsonl:1"),
     "a list for a row": Bad("a.jsonl", GOOD_LINE + b"[1]\n", "line 2: is an array, expected an object", "a.jsonl:2"),
+    "an empty object for a row": Bad("a.jsonl", b"{}\n", "line 1: is an empty object", "a.jsonl:1"),
     "nested deeply": Bad("a.jsonl", _deep, "line 2: is nested too deeply", "a.jsonl:2"),
     "a line beyond the cap": Bad(
         "a.jsonl", lambda: GOOD_LINE + lines([chat("x" * (1 << 20), "y")]), "line 2: is longer than 1 MiB", "a.jsonl:2"

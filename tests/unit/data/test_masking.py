@@ -186,17 +186,26 @@ def test_a_broken_tokenizer_is_refused(tmp_path: Path) -> None:
         load(folder, "example/model")
 
 
-def test_marks_of_the_template_are_used_and_the_stop_token_is_added() -> None:
-    marked = _template(
-        chat_models.MARKED.replace(" + '<|im_end|>' }}{% endgeneration %}", " }}{% endgeneration %}<|im_end|>")
+@pytest.mark.parametrize("inside", ["", "<|im_end|>", "<|im_end|>\n"])
+def test_marks_of_the_template_are_used_with_the_stop_token(inside: str) -> None:
+    rest = "<|im_end|>\n".removeprefix(inside)
+    source = (
+        "{% for m in messages %}<|im_start|>{{ m.role + '\n' }}"
+        "{% if m.role == 'user' %}{{ m.content + '<|im_end|>\n' }}"
+        f"{{% else %}}{{% generation %}}{{{{ m.content + {inside!r} }}}}{{% endgeneration %}}{{{{ {rest!r} }}}}"
+        "{% endif %}{% endfor %}"
     )
 
-    rendered = masking.render(marked, _conversation(*TURNS), train_on_all=False)
+    rendered = masking.render(_template(source), _conversation(*TURNS), train_on_all=False)
 
-    assert [rendered.text[start:end] for start, end in rendered.spans] == [
-        f"{TURNS[1]}<|im_end|>",
-        f"{TURNS[3]}<|im_end|>",
-    ]
+    stop = inside or "<|im_end|>"
+    assert [rendered.text[start:end] for start, end in rendered.spans] == [f"{TURNS[1]}{stop}", f"{TURNS[3]}{stop}"]
+
+
+def test_a_template_that_writes_the_date_gives_the_same_rows_every_day() -> None:
+    dated = _template("{{ date_string if date_string is defined else strftime_now('%f') }}" + chat_models.CHATML)
+
+    assert dated.render(_conversation("Q", "A")).startswith("26 Jul 2024")
 
 
 def test_loading_a_model_folder_gives_the_families_template(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from lora_trainer.data.rows import Message
 from lora_trainer.errors import TrainerError, unsupported
 
 _GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
+#: Templates that write today's date (Llama 3) write this one, their own default: rows must not depend on the day.
+_DATE = "26 Jul 2024"
 _PROBE = (Message("user", "first question"), Message("assistant", "first answer"))
 _SYSTEM_PROBE = "words of the system"
 
@@ -39,7 +41,7 @@ class ChatTemplate:
         self.tokenizer = tokenizer
         self.model = model
         self._source: str = tokenizer.get_chat_template()
-        self._special_tokens = dict(tokenizer.special_tokens_map)
+        self._variables = {**tokenizer.special_tokens_map, "date_string": _DATE}
         #: The template itself marks what the assistant says.
         self.marked = _GENERATION_MARK.search(self._source) is not None
         special = {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special} | set(
@@ -47,6 +49,7 @@ class ChatTemplate:
         )
         self.special_ids = frozenset(tokenizer.convert_tokens_to_ids(sorted(special)))
         longest_first = sorted(special, key=lambda token: (-len(token), token))
+        self.special_tokens = tuple(longest_first)
         #: Finds a special token in a text.
         self.special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self.keeps_system = False
@@ -68,7 +71,7 @@ class ChatTemplate:
         conversation = [message.as_dict() for message in messages]
         try:
             texts, spans = render_jinja_template(
-                [conversation], chat_template=self._source, **options, **self._special_tokens
+                [conversation], chat_template=self._source, **options, **self._variables
             )
         except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
             raise TemplateRefusal(str(error)) from error

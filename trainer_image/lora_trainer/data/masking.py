@@ -94,7 +94,7 @@ def _prefix_spans(
 def _marked_spans(
     template: ChatTemplate, messages: Sequence[Message], text: str, marks: list[tuple[int, int]]
 ) -> tuple[tuple[int, int], ...]:
-    """The template's own marks, each with the stop token that may follow right behind it."""
+    """The template's own marks, each with its stop token, which may stand right behind the mark."""
     answers = sum(message.role == "assistant" for message in messages)
     if len(marks) < answers:
         raise TemplateChangesTurns(
@@ -102,7 +102,8 @@ def _marked_spans(
         )
     spans = []
     for start, end in marks:
-        stop = template.special.match(text, end)
+        has_stop = text[start:end].rstrip().endswith(template.special_tokens)
+        stop = None if has_stop else template.special.match(text, end)
         spans.append((start, stop.end() if stop else end))
     return tuple(spans)
 
@@ -140,7 +141,7 @@ class Encoded:
 
 def encode(template: ChatTemplate, rows: Sequence[Rendered], max_length: int) -> list[Encoded]:
     """Tokenise rows in one batch; the text holds every special token already, so none is added."""
-    encodings = template.tokenizer.backend_tokenizer.encode_batch([row.text for row in rows], add_special_tokens=False)
+    encodings = _tokenise(template, [row.text for row in rows])
     return [_encode(template, row, encoding, max_length) for row, encoding in zip(rows, encodings, strict=True)]
 
 
@@ -170,5 +171,7 @@ def _tokens(encoding: Any, start: int, end: int) -> tuple[int | None, int | None
 
 def encode_prompts(template: ChatTemplate, rows: Sequence[Rendered]) -> list[list[int]]:
     """Token ids of the prompts of the last answers, tokenised the way inference does."""
-    encodings = template.tokenizer.backend_tokenizer.encode_batch([row.prompt for row in rows], add_special_tokens=False)
+    encodings = template.tokenizer.backend_tokenizer.encode_batch(
+        [row.prompt for row in rows], add_special_tokens=False
+    )
     return [encoding.ids for encoding in encodings]

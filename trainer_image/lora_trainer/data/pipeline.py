@@ -113,6 +113,8 @@ class _Checker:
     def _check(self, raw: RawRow, part: Split | None) -> _Ready | None:
         if raw.value is None:
             raise BadRow(raw.problem or "cannot be read")
+        if not raw.value:
+            raise BadRow("is an empty object")
         if self.shape is None:
             self.shape = formats.detect(list(raw.value), self.spec.dataset)
             self.ignored_columns = [name for name in raw.value if name not in self.shape.columns]

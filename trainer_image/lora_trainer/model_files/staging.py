@@ -20,9 +20,9 @@ from lora_contract.order import Order
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.model_files import contents
+from lora_trainer.model_files.blame import about
 from lora_trainer.model_files.contents import Tensor
 from lora_trainer.model_files.source import PARAM_SOURCE, ModelFile, ModelSource, StoreSource
-from lora_trainer.store import about
 from lora_trainer.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def open_source(order: Order, store: Store) -> ModelSource:
     """
     model = order.spec.model
     if model.source is not None:
-        with about(PARAM_SOURCE):
+        with about(PARAM_SOURCE, order):
             return StoreSource(store, model.source, model.revision)
     from lora_trainer.model_files.hub import HubSource  # noqa: PLC0415 - its imports take half a second
 
@@ -64,7 +64,7 @@ def stage(order: Order, store: Store, into: Path, check: Callable[[Path], None] 
         TrainerError: the model is missing, unusable, not what was prepared for, or `check` refused it.
     """
     source = open_source(order, store)
-    with about(PARAM_SOURCE if order.spec.model.source else contents.PARAM_MODEL):
+    with about(PARAM_SOURCE if order.spec.model.source else contents.PARAM_MODEL, order):
         contents.check_listing([file.name for file in source.files()], order.spec.model.id)
         staging = _Staging(source, order.spec.model.id, check or (lambda folder: None))
         if order.cache is not None:
@@ -102,7 +102,7 @@ def read_tensors(order: Order, store: Store, staged: StagedModel) -> dict[str, T
                 tensors |= contents.read_header(stream, name, model)
             continue
         source = source or open_source(order, store)
-        with about(PARAM_SOURCE):
+        with about(PARAM_SOURCE, order):
             tensors |= source.tensors(name)
     return tensors
 

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from lora_contract.spec import LoRAFineTuneSpec
-
 from lora_trainer.model.memory import activation_bytes_per_token, divisor_at_most
 from lora_trainer.model_files.contents import Tensor
 from lora_trainer.prepare.model_check import linear_modules

@@ -9,7 +9,6 @@ from typing import Any
 
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.spec.training import ALL_LINEAR
-
 from lora_trainer.errors import TrainerError, bad_config, unsupported
 from lora_trainer.model_files import contents
 from lora_trainer.model_files.contents import PARAM_MODEL, Tensor

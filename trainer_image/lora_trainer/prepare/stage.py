@@ -9,20 +9,21 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from lora_contract import identity, layout
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import PlanStatus
-from pydantic import ValidationError
-
 from lora_trainer import model_files
 from lora_trainer.data import chat_template, pipeline, prepared
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.profile import DataProfile
+from lora_trainer.model_files.blame import about
 from lora_trainer.prepare import dataset_files, memory, model_check
-from lora_trainer.prepare.access import PARAM_OUTPUT, about, check_output
+from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
 from lora_trainer.prepare.dataset_files import FetchedDataset
 from lora_trainer.publish import find_published
 from lora_trainer.store.protocol import Store
@@ -56,8 +57,7 @@ class _Preparation:
         data_folder.mkdir()
         data = dataset_files.fetch(self._order, self._store, data_folder)
         log.info("dataset: %d files, %d bytes", len(data.files), sum(file.size_bytes for file in data.files))
-        with about("spec.model.source", self._order):
-            staged = model_files.stage(self._order, self._store, self._folder / "model", self._check_model)
+        staged = model_files.stage(self._order, self._store, self._folder / "model", self._check_model)
         run_id = identity.run_id(
             spec_hash=identity.spec_hash(self._spec),
             model_commit=staged.commit,
@@ -86,8 +86,7 @@ class _Preparation:
         self._template: ChatTemplate = chat_template.load(folder, self._spec.model.id)
 
     def _memory_bytes(self, staged: model_files.StagedModel) -> int:
-        with about("spec.model.source", self._order):
-            tensors = model_files.read_tensors(self._order, self._store, staged)
+        tensors = model_files.read_tensors(self._order, self._store, staged)
         adapted = model_check.adapted_modules(tensors, self._spec)
         return memory.estimate(self._spec, self._config, tensors, adapted)
 
