@@ -121,10 +121,15 @@ class AttemptStatus(StatusModel):
 
 
 class UsageStatus(StatusModel):
-    """Where the time went, in seconds."""
+    """Where the time went, in seconds.
 
-    queue_seconds: int = Field(0, description="From the train Job's creation to its first running pod.")
-    staging_seconds: int = Field(0, description="From the prepare Job's creation to its end.")
+    The first four add up to the wall time from startTime to completionTime; GPU and idle seconds lie within the last.
+    """
+
+    staging_seconds: int = Field(0, description="From the start of the run to the end of prepare; no GPU is held.")
+    queue_seconds: int = Field(0, description="Every wait for a running train pod: for quota, a node, an image.")
+    suspended_seconds: int = Field(0, description="Suspended by spec.suspend.")
+    train_seconds: int = Field(0, description="A train container ran.")
     gpu_seconds: int = Field(0, description="GPUs times seconds that train containers ran.")
     gpu_idle_seconds: int = Field(0, description="Of these, before the first and after the last step.")
     lost_steps: int = Field(0, description="Steps done again because no checkpoint held them.")

@@ -6,16 +6,18 @@ what it adds to the usage is added once.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lora_contract import exit_codes
 from lora_contract.progress import METRIC_FROM_STEP, METRIC_STEP
 from lora_contract.reasons import Reason
 from lora_contract.report import Timing
-from lora_contract.status import MAX_ATTEMPTS, AttemptStatus, LoRAFineTuneStatus, UsageStatus
-from lora_operator.core import limits, queue
+from lora_contract.status import MAX_ATTEMPTS, AttemptStatus, LoRAFineTuneStatus
+from lora_operator.core import limits, queue, usage
 from lora_operator.core.classify import Circumstances, End, end_of, vanished
 from lora_operator.core.observed import Job
-from lora_operator.core.pod import Pod
-from lora_operator.core.run import Run, Stage, format_time, seconds_between
+from lora_operator.core.pod import Pod, parse_time
+from lora_operator.core.run import Run, Stage, format_time
 
 #: The Job ends with the pod, so both are written at once.
 _ENDS_THE_JOB = (exit_codes.ExitCode.DONE, *exit_codes.USER_ERRORS)
@@ -58,7 +60,7 @@ def _learn_stage(run: Run, stage: Stage) -> Run:
             continue
         run = _with_attempt(run, attempt)
         if stage == "train":
-            run = _with_usage(run, job, attempt, pod)
+            run = _with_usage(run, attempt, pod, first_seen=known is None)
     return run
 
 
@@ -121,24 +123,17 @@ def _with_attempt(run: Run, attempt: AttemptStatus) -> Run:
     return run.learned(attempts=attempts[-MAX_ATTEMPTS:])
 
 
-def _with_usage(run: Run, job: Job | None, attempt: AttemptStatus, pod: Pod | None) -> Run:
-    usage = run.status.usage or UsageStatus()
-    changes: dict[str, int] = {}
-    if job is not None and attempt.start_time and not usage.queue_seconds and _first(run, attempt):
-        changes["queue_seconds"] = seconds_between(job.created, attempt.start_time)
+def _with_usage(run: Run, attempt: AttemptStatus, pod: Pod | None, *, first_seen: bool) -> Run:
+    """The run with the wait before an attempt, once it started, and with its own time, once it ended."""
+    status = run.status
+    if first_seen and attempt.start_time:
+        # The attempt itself is still running in the status: its own time is not booked as a wait.
+        status = usage.booked(status, "queue_seconds", parse_time(attempt.start_time))
     if attempt.end_time is not None:
-        gpus = run.spec.compute.gpus * run.spec.compute.nodes if run.finetune.spec else 0
-        seconds = seconds_between(attempt.start_time, attempt.end_time)
-        changes["gpu_seconds"] = usage.gpu_seconds + gpus * seconds
-        if pod is not None and (timing := _timing(pod)):
-            idle = timing.seconds_before_first_step + timing.seconds_after_last_step
-            changes["gpu_idle_seconds"] = usage.gpu_idle_seconds + min(gpus * seconds, round(gpus * idle))
-            changes["lost_steps"] = usage.lost_steps + timing.lost_steps
-    return run.learned(usage=usage.model_copy(update=changes))
-
-
-def _first(run: Run, attempt: AttemptStatus) -> bool:
-    return [a.pod for a in run.status.attempts if a.stage == "train"] == [attempt.pod]
+        compute = run.finetune.spec.compute if run.finetune.spec else None
+        gpus = compute.gpus * compute.nodes if compute else 0
+        status = usage.with_attempt(status, attempt, gpus=gpus, timing=_timing(pod) if pod else None)
+    return replace(run, status=status)
 
 
 def _close_vanished(run: Run, stage: Stage) -> Run:
@@ -156,5 +151,5 @@ def _close_vanished(run: Run, stage: Stage) -> Run:
                 closed = closed.model_copy(update={"last_step": progress.step})
             run = _with_attempt(run, closed)
             if stage == "train":
-                run = _with_usage(run, job, closed, None)
+                run = _with_usage(run, closed, None, first_seen=False)
     return run

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lora_contract.reasons import Reason
 from lora_contract.report import shorten
 from lora_contract.status import ConditionType, Phase
+from lora_operator.core import usage
 from lora_operator.core.decision import Action, DeleteJob, SetWorkloadActive, SuspendJob
 from lora_operator.core.observed import Job
 from lora_operator.core.pod import parse_time
@@ -58,11 +61,28 @@ def _refusal(run: Run, reason: Reason, message: str) -> Outcome:
     return Outcome(Kind.REFUSED, Phase.FAILED, reason, text, run.status)
 
 
-def suspended(run: Run) -> Outcome | None:
-    """spec.suspend: pods are stopped after a checkpoint; an end that was already reached stands."""
+def learn_pause(run: Run) -> Run:
+    """The run with the time up to the beginning or end of a pause booked where it belongs."""
+    pauses = _pauses(run)
+    if pauses == run.was_suspended:
+        return run
+    account: usage.Account = "suspended_seconds"
+    if pauses:
+        account = "queue_seconds" if run.prepared else "staging_seconds"
+    return replace(run, status=usage.booked(run.status, account, run.now))
+
+
+def _pauses(run: Run) -> bool:
+    """Whether spec.suspend holds the run; an end that was already reached stands."""
     job = run.job(run.stage)
-    if not run.spec.suspend or (job is not None and job.finished):
+    return run.spec.suspend and not (job is not None and job.finished)
+
+
+def suspended(run: Run) -> Outcome | None:
+    """spec.suspend: pods are stopped after a checkpoint."""
+    if not _pauses(run):
         return None
+    job = run.job(run.stage)
     actions = () if job is None or job.deleting else _pause(run, job)
     text = "Suspended. Set spec.suspend: false to go on from the last checkpoint."
     return Outcome(Kind.SUSPENDED, Phase.SUSPENDED, Reason.SUSPENDED, text, run.status, actions=actions)

@@ -13,6 +13,7 @@ from lora_contract.status import (
     LoRAFineTuneStatus,
     PlanStatus,
 )
+from lora_operator.core import usage
 from lora_operator.core.decision import Decision, Event
 from lora_operator.core.run import Kind, Outcome, Run, format_time
 
@@ -48,9 +49,12 @@ def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
         "conditions": _conditions(run, outcome),
         "error": outcome.error,
     }
+    status = outcome.status
     if outcome.kind in (Kind.COMPLETE, Kind.FAILED):
-        fields["completion_time"] = format_time(outcome.ended or run.now)
-    return outcome.status.model_copy(update=fields)
+        ended = outcome.ended or run.now
+        fields["completion_time"] = format_time(ended)
+        status = usage.booked(status, "queue_seconds" if run.prepared else "staging_seconds", ended)
+    return status.model_copy(update=fields)
 
 
 def _latched(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:

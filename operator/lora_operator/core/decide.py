@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from lora_operator.core.attempts import learn_attempts
-from lora_operator.core.checks import finished, refused, stale_jobs, suspended
+from lora_operator.core.checks import finished, learn_pause, refused, stale_jobs, suspended
 from lora_operator.core.conclude import conclude
 from lora_operator.core.decision import Decision
 from lora_operator.core.observed import Observed
@@ -28,7 +28,7 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> Decision:
         return conclude(run, refusal)
 
     run = learn_attempts(learn_prepared(run))
-    run, progress_wait = learn_progress(run)
+    run, progress_wait = learn_progress(learn_pause(run))
     outcome = adopted(run) or suspended(run) or preparing(run) or training(run)
 
     decision = conclude(run, replace(outcome, actions=(*stale_jobs(run), *outcome.actions)))

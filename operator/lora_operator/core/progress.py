@@ -24,12 +24,12 @@ def learn_progress(run: Run) -> tuple[Run, float | None]:
         return run, None
     shown = run.status.progress
     last = parse_time(shown.last_update_time) if shown else None
-    if last is not None and progress.received.replace(microsecond=0) <= last:
+    if last is not None and progress.received.replace(microsecond=0) < last:
         return run, None
     wait = 0.0 if last is None else limits.PROGRESS_INTERVAL - run.since(last)
     if wait > 0 and not (publishing(run) and run.before.phase != Phase.PUBLISHING):
         return run, wait
-    new = _progress(run, progress.status, shown)
+    new = _progress(run, progress.status, shown, format_time(progress.received))
     if new is None:
         return run, None
     return run.learned(progress=new, metrics=_metrics(run.status.metrics, progress.status)), None
@@ -65,7 +65,7 @@ def in_words(seconds: int) -> str:
     return f"{seconds}s"
 
 
-def _progress(run: Run, said: TrainerStatus, shown: ProgressStatus | None) -> ProgressStatus | None:
+def _progress(run: Run, said: TrainerStatus, shown: ProgressStatus | None, received: str) -> ProgressStatus | None:
     """Steps never go back within a run: a resumed pod repeats steps that were seen already."""
     planned = run.status.plan.total_steps if run.status.plan else 0
     total = int(said.number(wire.METRIC_TOTAL_STEPS) or planned)
@@ -83,7 +83,7 @@ def _progress(run: Run, said: TrainerStatus, shown: ProgressStatus | None) -> Pr
         eta_seconds=eta,
         eta=None if eta is None else in_words(eta),
         tokens_per_second=None if speed is None else int(speed),
-        last_update_time=format_time(run.now),
+        last_update_time=received,
     )
     return new.model_copy(update={"summary": _summary(new)})
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from lora_contract.reasons import Reason
 from lora_contract.report import Report, shorten
-from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase, UsageStatus
-from lora_operator.core import limits
+from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase
+from lora_operator.core import limits, usage
 from lora_operator.core.attempts import circumstances
 from lora_operator.core.classify import End, end_of
 from lora_operator.core.observed import Job
 from lora_operator.core.progress import finished_progress
 from lora_operator.core.remedies import REMEDIES
-from lora_operator.core.run import Kind, Outcome, Run, Stage, seconds_between
+from lora_operator.core.run import Kind, Outcome, Run, Stage
 
 _MAX_TEXT = 1000
 
@@ -32,10 +33,8 @@ def learn_prepared(run: Run) -> Run:
     report = report_of(run, "prepare")
     if report is None or report.run_id is None or report.plan is None:
         return run
-    usage = (run.status.usage or UsageStatus()).model_copy(
-        update={"staging_seconds": seconds_between(job.created, job.completed or run.now)}
-    )
-    return run.learned(run_id=report.run_id, plan=report.plan, usage=usage, warnings=list(report.warnings))
+    run = run.learned(run_id=report.run_id, plan=report.plan, warnings=list(report.warnings))
+    return replace(run, status=usage.booked(run.status, "staging_seconds", job.completed or run.now))
 
 
 def adopted(run: Run) -> Outcome | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, Phase
 from lora_operator.core.decision import Action, Event
 from lora_operator.core.observed import FineTune, Job, Observed, Workload
-from lora_operator.core.pod import Pod, parse_time
+from lora_operator.core.pod import Pod
 from lora_operator.settings import Settings
 
 _UNDER_WAY = (Phase.PENDING, Phase.PREPARING, Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
@@ -162,12 +162,3 @@ def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
 def format_time(moment: datetime) -> str:
     """RFC 3339 in UTC with whole seconds, as Kubernetes writes times."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def seconds_between(start: str | datetime | None, end: str | datetime | None) -> int:
-    """Whole seconds between two moments; 0 where one is missing or they are the wrong way round."""
-    first = parse_time(start) if isinstance(start, str) else start
-    last = parse_time(end) if isinstance(end, str) else end
-    if first is None or last is None:
-        return 0
-    return max(0, round((last - first) / timedelta(seconds=1)))
