@@ -5,6 +5,7 @@
     pauseAt: 5       wait at step 5 until the file `pauseUntil` exists
     memoryFor: 2     CUDA out of memory while more than 2 rows are in a forward pass, from step `memoryAt` on
     lossAt: 5        the loss of step 5 is not a number
+    crashAt: 5       an exception that nothing expects
     frozen: true     no gradient reaches the adapter
     hangAt: 5        step 5 never ends; the watchdog's patience is `patience` seconds
 """
@@ -36,6 +37,8 @@ class _Signals(TrainerCallback):
         if step == self.fault.get("pauseAt"):
             while not Path(self.fault["pauseUntil"]).exists():
                 time.sleep(0.02)
+        if step == self.fault.get("crashAt"):
+            raise ZeroDivisionError("a defect with the secret admin-secret-key-of-the-tests-0001 in its words")
         if step == self.fault.get("hangAt"):
             threading.Event().wait()
 
@@ -46,7 +49,8 @@ def _install(fault: dict[str, Any]) -> None:
     from lora_trainer.callbacks import watchdog  # noqa: PLC0415
     from lora_trainer.train import session  # noqa: PLC0415
 
-    watchdog.MINIMUM_SECONDS = fault.get("patience", watchdog.MINIMUM_SECONDS)
+    if "patience" in fault:
+        watchdog.MINIMUM_SECONDS, watchdog._FACTOR = fault["patience"], 1.0
 
     class FaultyTrainer(session.LoraTrainer):
         def __init__(self, *, callbacks: list[TrainerCallback], **options: Any) -> None:

@@ -7,6 +7,7 @@ starts in a fraction of a second; signals, exit codes and files are those of rea
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import multiprocessing
 import os
@@ -180,7 +181,7 @@ def prepared_run(server: SeaweedFS, folder: Path, model: str, dataset: str, **ch
     bucket = server.bucket()
     paths = {key.replace("__", "."): value for key, value in changes.items()}
     document = changed(
-        SPEC | {"model.source": model, "dataset.uri": dataset, "output.uri": f"s3://{bucket}/out"} | paths
+        copy.deepcopy(SPEC) | {"model.source": model, "dataset.uri": dataset, "output.uri": f"s3://{bucket}/out"} | paths
     )
     document["model"] = {key: value for key, value in document["model"].items() if value is not None}
     spec = LoRAFineTuneSpec.model_validate(document)

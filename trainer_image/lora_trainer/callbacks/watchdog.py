@@ -20,10 +20,10 @@ _FACTOR = 10.0
 class Watchdog(TrainerCallback):
     """Dumps the stacks of all threads and calls `on_stall` when `beat` is not called for too long."""
 
-    def __init__(self, on_stall: Callable[[float], None], *, minimum_seconds: float = MINIMUM_SECONDS) -> None:
+    def __init__(self, on_stall: Callable[[float], None], *, minimum_seconds: float | None = None) -> None:
         """`on_stall` gets the seconds of silence and must end the process."""
         self._on_stall = on_stall
-        self._minimum = minimum_seconds
+        self._minimum = MINIMUM_SECONDS if minimum_seconds is None else minimum_seconds
         self._longest = 0.0
         self._last = time.monotonic()
         self._stopped = threading.Event()

@@ -1,0 +1,132 @@
+"""Each way in which training can fail ends with its exit code, words that help, and nothing half done."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.layout import MANIFEST
+from support.seaweedfs import ADMIN
+from support.train_runs import Ended
+
+from .conftest import Runs
+
+
+def error_of(ended: Ended, code: ExitCode) -> tuple[str, str, str]:
+    """Message, field and hint of a failed process; none of them shows a stack trace or a secret."""
+    assert ended.code == code, ended.log[-3000:]
+    assert ended.report is not None
+    error = ended.report.error
+    assert error is not None
+    text = ended.report.model_dump_json()
+    assert "Traceback" not in text
+    assert ADMIN.secret_key not in text
+    return error.message, error.param or "", error.hint or ""
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_with_its_step(runs: Runs) -> None:
+    message, param, hint = error_of(runs().finish(lossAt=5), ExitCode.LOSS_NOT_FINITE)
+    assert "step 5" in message
+    assert param == "spec.training.learningRate"
+    assert "Lower" in hint
+
+
+def test_an_adapter_that_gets_no_gradient_ends_the_run_at_the_first_step(runs: Runs) -> None:
+    ended = runs().finish(frozen=True)
+    message, param, _ = error_of(ended, ExitCode.BAD_CONFIG)
+    assert "no gradient" in message
+    assert param == "spec.lora.targetModules"
+    assert "step 2 done" not in ended.log
+
+
+def test_cuda_out_of_memory_halves_the_micro_batch_and_gives_the_same_result(runs: Runs) -> None:
+    # given a device on which only two rows fit, as it turns out after step 5
+    run, undisturbed = runs(lora__dropout=0), runs(lora__dropout=0)
+    assert undisturbed.finish().code == ExitCode.DONE
+    # when a run starts with four
+    ended = run.start(real=True, memoryFor=2, memoryAt=6).end()
+    # then the process replaced itself, went on from its checkpoint, and said so
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert ended.report is not None
+    assert any("4 > 2" in warning for warning in ended.report.warnings)
+    assert ended.report.timing is not None
+    assert ended.report.timing.from_step == 4
+    # and the losses are those of the undisturbed run, because the effective batch is the same
+    for mine, other in zip(run.metrics()[:-1], undisturbed.metrics()[:-1], strict=True):
+        assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
+def test_cuda_out_of_memory_with_one_row_says_what_would_fit(runs: Runs) -> None:
+    ended = runs(training__microBatchSize=1).finish(memoryFor=0)
+    message, param, hint = error_of(ended, ExitCode.CUDA_OUT_OF_MEMORY)
+    assert "one row" in message
+    assert param == "spec.training.maxLength"
+    assert "48" in hint
+
+
+def test_a_process_in_which_nothing_happens_shows_its_stacks_and_ends(runs: Runs) -> None:
+    ended = runs().finish(hangAt=5, patience=3.0)
+    message, _, _ = error_of(ended, ExitCode.STALLED)
+    assert "nothing happened" in message
+    assert "on_step_end" in ended.log
+    assert "most recent call first" in ended.log
+
+
+def test_a_defect_shows_its_stack_in_the_log_alone(runs: Runs) -> None:
+    ended = runs().finish(crashAt=3)
+    message, _, _ = error_of(ended, ExitCode.INTERNAL)
+    assert "ZeroDivisionError" in message
+    assert "Traceback" in ended.log
+
+
+def test_a_missed_gate_publishes_and_says_so(runs: Runs) -> None:
+    # given a limit that cannot be reached
+    run = runs(evaluation__gate={"maxLossRatio": 0.01})
+    # when the run ends
+    ended = run.finish()
+    # then it ended well, the adapter is there, and both report and manifest name the limit
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert ended.report is not None
+    assert "gate.maxLossRatio" in (ended.report.gate_failed or "")
+    manifest = json.loads(run.store.read(f"{run.layout.published('tiny')}/{MANIFEST}"))
+    assert manifest["gateFailed"] == ended.report.gate_failed
+
+
+def test_prepared_rows_that_are_gone_are_missed_by_name(runs: Runs) -> None:
+    run = runs()
+    run.store.delete(run.layout.prepared)
+    message, param, _ = error_of(run.finish(), ExitCode.INPUT_MISSING)
+    assert run.layout.prepared in message
+    assert param == "spec.output.uri"
+
+
+def test_several_gpus_are_refused_in_words(runs: Runs) -> None:
+    run = runs(compute__gpus=2)
+    message, param, _ = error_of(run.finish(), ExitCode.UNSUPPORTED)
+    assert "not supported yet" in message
+    assert param == "spec.compute.gpus"
+
+
+def test_a_gpu_that_cuda_does_not_find_is_refused_in_words(runs: Runs) -> None:
+    message, param, hint = error_of(runs(compute__gpus=1).finish(), ExitCode.UNSUPPORTED)
+    assert "CUDA finds none" in message
+    assert param == "spec.compute.gpus"
+    assert "compute.gpus: 0" in hint
+
+
+def test_early_stopping_publishes_the_best_adapter(runs: Runs) -> None:
+    # given a rate at which the loss soon rises, and a patience of one evaluation
+    run = runs(training__learningRate=0.5, training__maxSteps=60, training__earlyStopping={"patience": 2})
+    # when it is killed in between and goes on
+    run.finish(killAt=7)
+    ended = run.finish()
+    # then it stopped early, and the best evaluation lies before the last one
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    evaluations = [(entry["eval_loss"], entry["step"]) for entry in run.metrics()[:-1] if "eval_loss" in entry]
+    assert evaluations[-1][1] < 60
+    assert ended.report is not None
+    assert ended.report.metrics is not None
+    assert ended.report.metrics.best_step == min(evaluations)[1]
+    assert len(evaluations) - 1 - evaluations.index(min(evaluations)) == 2

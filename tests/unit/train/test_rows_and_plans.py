@@ -1,0 +1,153 @@
+"""The order of rows, the micro batch, the history, the schedule."""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from lora_contract.spec import TrainingSpec
+from lora_trainer.data.prepared import TEST_SCHEMA
+from lora_trainer.model.hardware import Hardware
+from lora_trainer.model.memory import MemoryPlan, divisor_at_most, plan_memory
+from lora_trainer.train import history, out_of_memory
+from lora_trainer.train.arguments import training_arguments
+from lora_trainer.train.rows import EffectiveBatches, EpochLoader, Rows
+
+CPU = Hardware(torch.device("cpu"), torch.float32)
+
+
+def batches(count: int, micro: int, *, epoch: int = 0, lengths: Any = None) -> list[list[int]]:
+    sampler = EffectiveBatches(count, effective_batch_size=8, micro_batch_size=micro, seed=3, lengths=lengths)
+    sampler.set_epoch(epoch)
+    found = list(sampler)
+    assert len(sampler) == len(found)
+    return found
+
+
+def flat(micro_batches: list[list[int]]) -> list[int]:
+    return list(chain.from_iterable(micro_batches))
+
+
+def test_every_row_comes_once_an_epoch_and_epochs_differ() -> None:
+    first, second = batches(30, 4), batches(30, 4, epoch=1)
+    assert sorted(flat(first)) == sorted(flat(second)) == list(range(30))
+    assert first != second
+
+
+@pytest.mark.parametrize("micro", [1, 2, 4, 8])
+def test_the_rows_of_an_effective_batch_do_not_depend_on_the_micro_batch(micro: int) -> None:
+    assert flat(batches(30, micro)) == flat(batches(30, 8))
+
+
+def test_padded_rows_are_sorted_within_their_effective_batch_only() -> None:
+    lengths = np.random.default_rng(0).integers(1, 100, 32)
+    plain, grouped = batches(32, 8), batches(32, 8, lengths=lengths)
+    for mine, other in zip(grouped, plain, strict=True):
+        assert sorted(mine) == sorted(other)
+        assert [lengths[i] for i in mine] == sorted((lengths[i] for i in mine), reverse=True)
+
+
+def test_a_loader_takes_up_the_epoch_also_after_batches_were_skipped() -> None:
+    from accelerate.data_loader import skip_first_batches  # noqa: PLC0415
+
+    sampler = EffectiveBatches(20, effective_batch_size=8, micro_batch_size=4, seed=0)
+    loader = EpochLoader(list(range(20)), batch_sampler=sampler, collate_fn=list)  # type: ignore[arg-type]
+    loader.set_epoch(2)
+    whole = list(loader)
+    assert list(skip_first_batches(loader, 3)) == whole[3:]
+
+
+def test_rows_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"input_ids": [5, 6, 7], "targets": [False, False, True], "length": 3, "prompt_ids": [5, 6], "reference": "a"},
+        {"input_ids": [8, 9], "targets": [False, True], "length": 2, "prompt_ids": [8], "reference": "b"},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, TEST_SCHEMA), tmp_path / "test.parquet", row_group_size=1)
+    found = Rows(tmp_path / "test.parquet")
+    assert len(found) == 2
+    assert [found[i].input_ids.tolist() for i in range(2)] == [[5, 6, 7], [8, 9]]
+    assert [found[i].targets.tolist() for i in range(2)] == [[False, False, True], [False, True]]
+    assert found.prompts == [[5, 6], [8]]
+    assert found.references == ["a", "b"]
+    assert found.lengths.tolist() == [3, 2]
+
+
+LLAMA_8B = SimpleNamespace(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32)
+GIB = 1 << 30
+
+
+def plan(free: float, **changes: Any) -> MemoryPlan:
+    options = {"max_length": 2048, "effective_batch_size": 32, "wanted": None, "is_cuda": True} | changes
+    return plan_memory(LLAMA_8B, free_bytes=int(free * GIB), **options)
+
+
+def test_a_large_gpu_keeps_activations_and_a_small_one_computes_them_again() -> None:
+    large, small = plan(70, max_length=512), plan(12, max_length=512)
+    assert not large.activation_checkpointing
+    assert small.activation_checkpointing
+    assert large.micro_batch_size >= 4
+    assert small.micro_batch_size >= 1
+
+
+def test_the_micro_batch_divides_the_effective_batch() -> None:
+    for effective in (1, 6, 7, 12, 30):
+        for free in (2, 10, 40, 80):
+            assert effective % plan(free, effective_batch_size=effective).micro_batch_size == 0
+    assert divisor_at_most(30, 8) == 6
+
+
+def test_a_micro_batch_that_the_user_states_is_taken() -> None:
+    assert plan(2, wanted=16).micro_batch_size == 16
+
+
+def test_out_of_memory_halves_and_stays_a_divisor() -> None:
+    training = TrainingSpec(max_steps=1, effective_batch_size=12)
+    assert out_of_memory.halved(12, training).size == 6
+    assert out_of_memory.halved(6, training).size == 3
+    assert out_of_memory.halved(3, training).size == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "middle", "end"), [("cosine", 0.5, 0.0), ("linear", 0.5, 0.0), ("constant", 1.0, 1.0)]
+)
+def test_the_learning_rate_warms_up_and_follows_its_schedule(schedule: Any, middle: float, end: float) -> None:
+    from transformers import get_scheduler  # noqa: PLC0415
+
+    training = TrainingSpec(max_steps=220, schedule=schedule, warmup_ratio=0.09, learning_rate=1e-3)
+    arguments = training_arguments(
+        training, total_steps=220, memory=MemoryPlan(4, False), hardware=CPU, evaluate=False, folder=Path("/tmp/unused")
+    )
+    assert arguments.warmup_steps == 20
+    assert arguments.gradient_accumulation_steps == 8
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    scheduler = get_scheduler(arguments.lr_scheduler_type, optimizer, num_warmup_steps=20, num_training_steps=220)
+    rates = []
+    for _ in range(221):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert rates[10] == pytest.approx(5e-4)
+    assert rates[20] == pytest.approx(1e-3)
+    assert rates[120] == pytest.approx(middle * 1e-3, abs=1e-6)
+    assert rates[220] == pytest.approx(end * 1e-3, abs=1e-6)
+
+
+def test_the_history_has_one_entry_a_step_and_the_last_figures_count() -> None:
+    log = [
+        {"step": 1, "loss": 3.0, "epoch": 0.1},
+        {"step": 2, "loss": 2.0},
+        {"step": 2, "eval_loss": 2.5},
+        {"step": 2, "loss": 1.9},
+        {"step": 2, "train_runtime": 5.0},
+    ]
+    assert history.by_step(log) == [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 1.9, "eval_loss": 2.5}]
+    assert history.last(history.by_step(log), "eval_loss") == 2.5
+    assert [point.step for point in islice(history.curves(history.by_step(log), 2).train_loss, 5)] == [1, 2]
