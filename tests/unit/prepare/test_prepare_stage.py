@@ -168,6 +168,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "foreign attention": (_config(_attn_implementation_internal="x/y"), "sets _attn_implementation_internal"),
     "an encoder": (_config(model_type="bert", architectures=["BertForMaskedLM"]), "is BertForMaskedLM, not a causal"),
+    "no sizes": (_config(hidden_size=None), "config.json of microsoft/Phi-4-mini-instruct has no hidden_size"),
     "quantised already": (_config(quantization_config={"quant_method": "gptq"}), "are quantised already"),
     "a mixture of experts": (
         _config(model_type="mixtral", architectures=["MixtralForCausalLM"], num_local_experts=8),

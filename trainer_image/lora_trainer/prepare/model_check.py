@@ -15,6 +15,8 @@ from lora_trainer.model_files.contents import PARAM_MODEL, Tensor
 
 #: Keys of config.json that count the experts of a mixture.
 _EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+#: Keys of config.json that the memory estimate is made from; every decoder of the last years has them.
+_NEEDED_SIZES = ("hidden_size", "num_hidden_layers", "vocab_size")
 #: Parts of the names of two-dimensional weights that are not linear layers, or that no adapter goes on.
 _NOT_ADAPTED = re.compile(r"embed|lm_head|embed_out|\bwte\b|\bwpe\b|norm")
 _SHOWN_MODULES = 12
@@ -34,7 +36,10 @@ def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
     _check_architecture(config, model)
     if config.get("quantization_config"):
         raise _refused(f"the weights of {model} are quantised already", "use the model with 16-bit weights")
-    experts = max((int(config.get(key) or 0) for key in _EXPERT_KEYS), default=0)
+    for key in _NEEDED_SIZES:
+        if not isinstance(config.get(key), int):
+            raise _refused(f"config.json of {model} has no {key}")
+    experts = max((config[key] for key in _EXPERT_KEYS if isinstance(config.get(key), int)), default=0)
     if experts > 1 and spec.quantization.type != "none":
         raise unsupported(
             f"{model} is a mixture of {experts} experts, which {spec.quantization.type} would leave unquantised",
@@ -53,7 +58,7 @@ def _check_architecture(config: Mapping[str, Any], model: str) -> None:
     if model_type not in CONFIG_MAPPING_NAMES:
         code = "; it needs code from its own repository, which is never run" if config.get("auto_map") else ""
         raise _refused(f"{model} has the model type {model_type!r}, which transformers does not know{code}")
-    if not name.endswith(("ForCausalLM", "LMHeadModel")):
+    if not name.endswith("ForCausalLM"):
         raise _refused(
             f"{model} is {name}, not a causal language model", "use a text model whose class ends in ForCausalLM"
         )
