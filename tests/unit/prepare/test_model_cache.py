@@ -129,6 +129,24 @@ def test_a_model_that_changed_since_it_was_prepared_is_refused(tmp_path: Path) -
     assert raised.value.exit_code is ExitCode.BAD_CONFIG
 
 
+def test_weights_that_do_not_fit_the_volume_are_refused_before_their_download(tmp_path: Path) -> None:
+    run = place(tmp_path, cache=str(tmp_path / "cache"))
+    os.truncate(tmp_path / "model" / "model.safetensors", 1 << 42)  # a sparse file of 4 TiB
+
+    with pytest.raises(TrainerError, match="take 4194304 MiB, but only") as raised:
+        _staged(run)
+
+    assert raised.value.exit_code is ExitCode.BAD_CONFIG
+    assert raised.value.param == "spec.model.cache"
+
+
+def test_a_cache_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file, not a folder")
+
+    with pytest.raises(TrainerError, match="the model cache cannot be written: Not a directory"):
+        _staged(place(tmp_path, cache=str(tmp_path / "cache")))
+
+
 def test_a_stated_revision_stands_for_the_content(tmp_path: Path) -> None:
     run = place(tmp_path, model__revision="5a149550068a1eb93398160d8953f5f56c3603e9")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -32,6 +34,9 @@ from lora_trainer.data.writer import RowWriter
 from lora_trainer.errors import bad_config, bad_data, unsupported
 
 _READERS = {"jsonl": read_json_lines, "json": read_json, "csv": read_csv, "parquet": read_parquet}
+log = logging.getLogger(__name__)
+
+_LOG_SECONDS = 10
 _BATCH_ROWS = 512
 #: Bounds the memory of one batch: a token of a batch takes some hundred bytes.
 _BATCH_CHARACTERS = 1 << 20
@@ -180,6 +185,23 @@ def _batches(rows: Iterable[_Ready]) -> Iterator[list[_Ready]]:
         yield batch
 
 
+class _Pace:
+    """Logs how fast rows pass."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._rows = 0
+        self._logged = 0.0
+
+    def passed(self, rows: int) -> None:
+        """So many rows more are done."""
+        self._rows += rows
+        seconds = time.monotonic() - self._started
+        if seconds - self._logged >= _LOG_SECONDS:
+            self._logged = seconds
+            log.info("%d rows tokenised, %.0f rows/s", self._rows, self._rows / seconds)
+
+
 def run(spec: LoRAFineTuneSpec, dataset: Dataset, template: ChatTemplate, into: Path) -> DataProfile:
     """Write train, validation and test rows below `into` (see `prepared`) and tell what they are like.
 
@@ -192,6 +214,7 @@ def run(spec: LoRAFineTuneSpec, dataset: Dataset, template: ChatTemplate, into: 
         _check_system_prompt(spec.dataset.system_prompt, template)
     checker = _Checker(spec, template)
     tally = Tally(spec.training.max_length)
+    pace = _Pace()
     first_example: list[Segment] = []
     with ExitStack() as stack:
         writers: dict[Split, RowWriter] = {
@@ -212,6 +235,7 @@ def run(spec: LoRAFineTuneSpec, dataset: Dataset, template: ChatTemplate, into: 
                 writers[row.split].add(tokens, prompt, row.rendered.reference)
                 if not first_example and row.split == "train":
                     first_example = segments(template, tokens)
+            pace.passed(len(batch))
     _check_rows(spec, checker, tally)
     profile = DataProfile(
         format=str(checker.shape),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import logging
@@ -128,10 +127,10 @@ class _Staging:
     def whole(self, into: Path) -> StagedModel:
         """Every file that is used, each with the size and digest that the source states."""
         weights = self._fetch_small(into)
+        _check_room(into, sum(self._files[name].size for name in weights), self._model)
         for name in weights:
             log.info("downloading %s (%d MiB)", name, self._files[name].size >> 20)
-            with _space(self._files[name], into):
-                self._source.fetch(name, into)
+            self._source.fetch(name, into)
         digests = self._small_digests(into)
         for name in weights:
             digests[name] = self._verified(into / name, self._files[name])
@@ -141,8 +140,6 @@ class _Staging:
     def cached(self, cache: Path) -> StagedModel:
         """The model in a cache that runs share; the first run stages it, others wait for it and use it."""
         folder = cache / self._source.key()
-        with _space(None, cache):
-            cache.mkdir(parents=True, exist_ok=True)
         with _locked(folder.with_name(f"{folder.name}.lock")):
             staged = _recorded(folder)
             if staged is not None:
@@ -162,8 +159,7 @@ class _Staging:
         """Fetch the small files, let them be checked, and tell which files hold the weights."""
         into.mkdir(parents=True, exist_ok=True)
         for name in contents.small_files(self._files):
-            with _space(self._files[name], into):
-                self._source.fetch(name, into)
+            self._source.fetch(name, into)
         self._check(into)
         return contents.weight_files(into, self._files, self._model)
 
@@ -199,7 +195,15 @@ def _recorded(folder: Path) -> StagedModel | None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold an advisory lock, which ends with the process however it ends."""
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o664)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o664)
+    except OSError as error:
+        raise bad_config(
+            f"the model cache cannot be written: {error.strerror}",
+            param="spec.model.cache",
+            hint="use a claim that the pod's user may write",
+        ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -207,17 +211,12 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-@contextmanager
-def _space(file: ModelFile | None, folder: Path) -> Iterator[None]:
-    """Say in words when a volume is full or may not be written."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise
-        size = f"{file.name} ({file.size >> 20} MiB)" if file else "the model"
+def _check_room(folder: Path, needed: int, model: str) -> None:
+    """Say so before hours of download when the volume is too small; `needed` in bytes."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
         raise bad_config(
-            f"no room for {size} in {folder}: {error.strerror}",
+            f"the weights of {model} take {needed >> 20} MiB, but only {free >> 20} MiB are free for them",
             param="spec.model.cache",
-            hint="use a larger volume that the pod may write, or remove models that are not used",
-        ) from error
+            hint="name a larger claim in spec.model.cache, or remove models from it that are not used",
+        )

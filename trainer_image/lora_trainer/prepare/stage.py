@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,11 @@ class _Preparation:
             log.info("run %s was prepared before", run_id)
             return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
         memory_bytes = self._memory_bytes(staged)
+        started = time.monotonic()
         profile = pipeline.run(self._spec, data.dataset, self._template, self._output_folder())
+        seconds = time.monotonic() - started
+        rows = sum(profile.rows_read.values())
+        log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)
         plan = _plan(self._spec, profile, data, staged.commit, memory_bytes)
         plan = self._hand_over(run_layout, plan, _with_files(profile, data, _warnings(self._spec, plan)))
         return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
