@@ -42,7 +42,7 @@ class Authority:
             decipher_only=False,
         )
         certificate = (
-            _builder(name, name, key.public_key())
+            _builder(name, name, key.public_key(), key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(usage, critical=True)
             .sign(key, hashes.SHA256())
@@ -69,7 +69,8 @@ class Authority:
     ) -> None:
         """Write `<file_name>.key` and `.crt`; common name is Kubernetes' user, organization its group."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(common_name, organization), self.certificate.subject, key.public_key())
+        subject, issuer = _name(common_name, organization), self.certificate.subject
+        builder = _builder(subject, issuer, key.public_key(), self.key.public_key())
         builder = builder.add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]),
             critical=False,
@@ -123,7 +124,12 @@ def _name(common_name: str, organization: str = "") -> x509.Name:
     return x509.Name(attributes)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    issuer_key: ec.EllipticCurvePublicKey,
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -133,6 +139,9 @@ def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurve
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=_VALID_DAYS))
+        # Python 3.13 and newer refuse certificates without the two.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
     )
 
 
