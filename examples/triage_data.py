@@ -17,26 +17,21 @@ DEFAULT_SEED = 7
 
 
 class Complaint(NamedTuple):
-    """A complaint as patients say it, its name on the form, and who sees it."""
+    """A complaint and who sees it."""
 
-    words: tuple[str, ...]
     name: str
     department: str
 
 
 COMPLAINTS = (
-    Complaint(("chest pain", "pressure on the chest"), "chest pain", "cardiology"),
-    Complaint(("palpitations", "a racing heart"), "palpitations", "cardiology"),
-    Complaint(("headache", "a pounding headache"), "headache", "neurology"),
-    Complaint(("dizziness", "a spinning head"), "dizziness", "neurology"),
-    Complaint(("stomach pain", "cramps in the stomach"), "stomach pain", "surgery"),
-    Complaint(("a cut on the hand", "a bleeding hand cut"), "hand cut", "surgery"),
-    Complaint(("a twisted ankle", "an ankle injury"), "ankle injury", "orthopedics"),
-    Complaint(("back pain", "a stiff sore back"), "back pain", "orthopedics"),
-    Complaint(("a cough", "a dry cough"), "cough", "pulmonology"),
-    Complaint(("short breath", "trouble breathing"), "short breath", "pulmonology"),
-    Complaint(("a rash", "an itchy rash"), "rash", "dermatology"),
-    Complaint(("a burn on the arm", "an arm burn"), "arm burn", "dermatology"),
+    Complaint("chest pain", "cardiology"),
+    Complaint("palpitations", "cardiology"),
+    Complaint("headache", "neurology"),
+    Complaint("dizziness", "neurology"),
+    Complaint("ankle injury", "orthopedics"),
+    Complaint("back pain", "orthopedics"),
+    Complaint("skin rash", "dermatology"),
+    Complaint("arm burn", "dermatology"),
 )
 SEVERITIES = {
     "high": ("severe and getting worse", "sudden and severe", "unbearable"),
@@ -74,7 +69,7 @@ def _case(source: random.Random) -> tuple[str, dict[str, object]]:
     note = source.choice(TEMPLATES).format(
         age=age,
         sex=sex,
-        complaint=source.choice(complaint.words),
+        complaint=complaint.name,
         severity=source.choice(SEVERITIES[urgency]),
         since=source.choice(SINCE),
     )

@@ -138,7 +138,7 @@ def _build(dockerfile: str, target: str, base: str) -> str:
 
 
 def _seaweedfs(weed: Path) -> Image:
-    name = _name("seaweedfs", _hash(str(weed.stat().st_size), str(weed.stat().st_mtime_ns)))
+    name = _name("seaweedfs", _hash(seaweedfs.PROGRAM, str(weed.stat().st_size), str(weed.stat().st_mtime_ns)))
     archive = _folder() / f"seaweedfs-{name.rpartition(':')[2]}.tar"
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
