@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer.data import pipeline, prepared
 from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.files import DataFile, classify
-from lora_trainer.data.pipeline import Dataset
 from lora_trainer.data.profile import DataProfile
 from support.chat_models import tokenizer
 from support.specs import changed

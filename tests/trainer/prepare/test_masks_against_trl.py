@@ -19,6 +19,7 @@ from trl.chat_template_utils import get_training_chat_template
 
 from lora_trainer.data import pipeline, prepared
 from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.dataset import Dataset as DatasetFiles
 from support.chat_models import FAMILIES, tokenizer
 from support.prepared_data import chat, data_file, lines, run, spec
 
@@ -66,7 +67,7 @@ def _trl_rows(folder: Path, processing: Any, rows: list[dict[str, Any]], **optio
 def _ours(folder: Path, processing: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     template = ChatTemplate(processing, "published")
     template.check()
-    pipeline.run(spec(), pipeline.Dataset([data_file(folder, "a.jsonl", lines(rows))]), template, folder)
+    pipeline.run(spec(), DatasetFiles([data_file(folder, "a.jsonl", lines(rows))]), template, folder)
     return list(pq.read_table(folder / prepared.TRAIN).to_pylist())
 
 

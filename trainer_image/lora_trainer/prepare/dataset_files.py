@@ -8,8 +8,8 @@ from pathlib import Path
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_contract.order import Order
+from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.files import DataFile, classify
-from lora_trainer.data.pipeline import Dataset
 from lora_trainer.data.profile import FileProfile
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_data

@@ -1,0 +1,123 @@
+"""From raw rows to rendered ones: each is understood, checked, compared with those before and given to a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from lora_contract.spec import LoRAFineTuneSpec
+from lora_trainer.data import conversation, formats, masking, splits
+from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.dataset import Dataset, read_rows
+from lora_trainer.data.formats import Shape
+from lora_trainer.data.masking import Rendered, TemplateChangesTurns
+from lora_trainer.data.profile import MAX_BAD_ROW_EXAMPLES, MAX_SAMPLES, Turn, sample
+from lora_trainer.data.rows import BadRow, Message, Place, RawRow
+from lora_trainer.data.splits import Split
+from lora_trainer.errors import bad_data, unsupported
+
+
+class ReadyRow(NamedTuple):
+    """A row that waits to be tokenised."""
+
+    split: Split
+    rendered: Rendered
+
+
+@dataclass
+class RowChecker:
+    """Turns raw rows into rendered ones and remembers what it saw."""
+
+    spec: LoRAFineTuneSpec
+    template: ChatTemplate
+    shape: Shape | None = None
+    ignored_columns: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    bad_rows: int = 0
+    bad_examples: list[str] = field(default_factory=list)
+    samples: list[list[Turn]] = field(default_factory=list)
+    rows_read: dict[str, int] = field(default_factory=dict)
+    _seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    _files: list[tuple[Split | None, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        dataset = self.spec.dataset
+        self._validation_share = 0.0 if dataset.validation_uri else dataset.split.validation
+        self._test_share = 0.0 if dataset.test_uri else dataset.split.test
+
+    def rows(self, dataset: Dataset) -> Iterator[ReadyRow]:
+        """All rows that are good and new, in the order of the files."""
+        for part, file in dataset.parts():
+            self._files.append((part, file.name))
+            self.rows_read[file.name] = 0
+            for raw in read_rows(file):
+                self.rows_read[file.name] += 1
+                try:
+                    ready = self._check(raw, part)
+                except BadRow as error:
+                    self._bad(raw.place, error)
+                except TemplateChangesTurns as error:
+                    raise unsupported(
+                        f"{raw.place}: {error}",
+                        param=raw.place.short,
+                        hint="give such conversations as one row an answer, or use another model",
+                    ) from error
+                else:
+                    if ready is not None:
+                        yield ready
+
+    def _check(self, raw: RawRow, part: Split | None) -> ReadyRow | None:
+        if raw.value is None:
+            raise BadRow(raw.problem or "cannot be read")
+        if not raw.value:
+            raise BadRow("is an empty object")
+        if self.shape is None:
+            self.shape = formats.detect(list(raw.value), self.spec.dataset)
+            self.ignored_columns = [name for name in raw.value if name not in self.shape.columns]
+        messages = conversation.check(formats.turns(raw.value, self.shape))
+        key = splits.fingerprint(messages)
+        if self._repeats(key, raw.place, part):
+            self.duplicates += 1
+            return None
+        if len(self.samples) < MAX_SAMPLES:
+            self.samples.append(sample(messages))
+        if self.spec.dataset.system_prompt and messages[0].role != "system":
+            messages = (Message("system", self.spec.dataset.system_prompt), *messages)
+        rendered = masking.render(self.template, messages, train_on_all=self.spec.training.train_on == "all")
+        self._seen[key] = (len(self._files) - 1, raw.place.number)
+        return ReadyRow(part or self._assign(key), rendered)
+
+    def _assign(self, key: bytes) -> Split:
+        seed = self.spec.dataset.split.seed
+        return splits.assign(key, seed=seed, validation=self._validation_share, test=self._test_share)
+
+    def _repeats(self, key: bytes, place: Place, part: Split | None) -> bool:
+        """Whether the row was seen in the same part; seen in another part it would leak."""
+        before = self._seen.get(key)
+        if before is None:
+            return False
+        other, file = self._files[before[0]]
+        if other != part:
+            first = place._replace(file=file, number=before[1])
+            raise BadRow(
+                f"repeats the row at {first.short}: a row must not be in two of dataset.uri, validationUri and testUri",
+                "remove it from one of them, or the evaluation would be of rows that were trained on",
+            )
+        return True
+
+    def _bad(self, place: Place, error: BadRow) -> None:
+        message = f"{place}: {error.problem}"
+        dataset = self.spec.dataset
+        if dataset.on_bad_rows == "Fail":
+            hint = error.hint or "correct the row, or set dataset.onBadRows: Skip to leave bad rows out"
+            raise bad_data(message, param=place.short, hint=hint)
+        self.bad_rows += 1
+        if len(self.bad_examples) < MAX_BAD_ROW_EXAMPLES:
+            self.bad_examples.append(message)
+        if self.bad_rows > dataset.max_bad_rows:
+            raise bad_data(
+                f"more than {dataset.max_bad_rows} bad rows (dataset.maxBadRows); the first: {self.bad_examples[0]}",
+                param="spec.dataset.maxBadRows",
+                hint="correct the rows, or raise dataset.maxBadRows",
+            )

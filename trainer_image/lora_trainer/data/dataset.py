@@ -1,0 +1,38 @@
+"""The files of a dataset by purpose, and the reader for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lora_trainer.data.files import DataFile
+from lora_trainer.data.parquet_reader import read_parquet
+from lora_trainer.data.readers import read_csv, read_json, read_json_lines
+from lora_trainer.data.rows import RawRow
+from lora_trainer.data.splits import Split
+
+_READERS = {"jsonl": read_json_lines, "json": read_json, "csv": read_csv, "parquet": read_parquet}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The files by purpose. `main` is split unless the spec names files for a held-out part."""
+
+    main: Sequence[DataFile]
+    validation: Sequence[DataFile] = ()
+    test: Sequence[DataFile] = ()
+
+    def parts(self) -> Iterator[tuple[Split | None, DataFile]]:
+        """All files; None: the rows are split."""
+        yield from ((None, file) for file in self.main)
+        yield from (("validation", file) for file in self.validation)
+        yield from (("test", file) for file in self.test)
+
+
+def read_rows(file: DataFile) -> Iterator[RawRow]:
+    """The rows of a file of any kind.
+
+    Raises:
+        TrainerError: the file as a whole cannot be read.
+    """
+    return _READERS[file.kind](file)
