@@ -51,6 +51,12 @@ class ApiProxy:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Pass one request on, or not."""
+        try:
+            return await self._pass_on(request)
+        except (ConnectionError, aiohttp.ClientError):  # one side is gone, as is to be expected here
+            return web.Response(status=502)
+
+    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         counted = request.method != "GET" and not request.path.endswith(_NOT_COUNTED)
         if counted:
             self.writes.append(f"{request.method} {request.path}")
@@ -59,9 +65,8 @@ class ApiProxy:
             return self._fall(request)
         url = URL(self.target + request.raw_path, encoded=True)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in ("host", "connection")}
-        async with request.app[_SESSION].request(
-            request.method, url, headers=headers, data=await request.read()
-        ) as answer:
+        body = await request.read() or None
+        async with request.app[_SESSION].request(request.method, url, headers=headers, data=body) as answer:
             if mine:
                 await answer.read()
                 return self._fall(request)
@@ -85,10 +90,11 @@ class ApiProxy:
 def api_proxy(plane: ControlPlane) -> Iterator[ApiProxy]:
     """A proxy on a free loopback port, served from a thread while the context is open."""
     proxy = ApiProxy(plane.url, str(plane.directory / "pki" / "ca.crt"))
-    loop = asyncio.new_event_loop()
-    started, stop = threading.Event(), asyncio.Event()
+    started = threading.Event()
+    ends: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def serve() -> None:
+        stop = asyncio.Event()
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=proxy.authority), limit=0)
         timeout = aiohttp.ClientTimeout(total=None)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
@@ -97,18 +103,19 @@ def api_proxy(plane: ControlPlane) -> Iterator[ApiProxy]:
             application.router.add_route("*", "/{path:.*}", proxy.handle)
             runner = web.AppRunner(application, shutdown_timeout=0.1)
             await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
             proxy.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            ends.append((asyncio.get_running_loop(), stop))
             started.set()
             await stop.wait()
             await runner.cleanup()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    started.wait(10)
+    assert started.wait(10)
     try:
         yield proxy
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        for loop, stop in ends:
+            loop.call_soon_threadsafe(stop.set)
         thread.join(10)
