@@ -86,41 +86,54 @@ class Server:
     def connected(self, identity: Identity = ADMIN) -> Iterator[S3Client]:
         """A client on this machine, for the time of the block."""
         with self.kubernetes.forwarded(_NAME, namespace=self.namespace, port=_PORT) as endpoint:
-            yield boto3.client(
-                "s3",
-                endpoint_url=endpoint,
-                aws_access_key_id=identity.access_key,
-                aws_secret_access_key=identity.secret_key,
-                region_name="us-east-1",
-                config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 5}),
-            )
+            yield client(endpoint, identity)
+
+    def pod_endpoint(self) -> str:
+        """Address of the pod, for machines that have a route to pods."""
+        pods = self.kubernetes.get("pods", f"--namespace={self.namespace}", f"--selector=app={_NAME}")["items"]
+        addresses = [pod["status"]["podIP"] for pod in pods if pod["status"].get("podIP")]
+        if not addresses:
+            raise ClusterError(f"the S3 server has no pod in namespace {self.namespace}")
+        return f"http://{addresses[0]}:{_PORT}"
 
 
-def make_buckets(client: S3Client) -> None:
+def client(endpoint: str, identity: Identity = ADMIN) -> S3Client:
+    """Return a client of the server at `endpoint`."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=identity.access_key,
+        aws_secret_access_key=identity.secret_key,
+        region_name="us-east-1",
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 5}),
+    )
+
+
+def make_buckets(s3: S3Client) -> None:
     """Make the three buckets once the server takes them; existing ones are kept."""
-    wait_until("buckets in the S3 server", lambda: _make_buckets(client), timeout=_READY_SECONDS)
+    wait_until("buckets in the S3 server", lambda: _make_buckets(s3), timeout=_READY_SECONDS)
 
 
-def upload_folder(client: S3Client, folder: Path, bucket: str, prefix: str) -> None:
+def upload_folder(s3: S3Client, folder: Path, bucket: str, prefix: str) -> None:
     """Upload the files of a folder; files that are there with the same size are skipped."""
-    present = sizes(client, bucket, prefix)
+    present = sizes(s3, bucket, prefix)
     for path in sorted(folder.iterdir()):
         key = f"{prefix}{path.name}"
         if present.get(key) != path.stat().st_size:
-            client.upload_file(str(path), bucket, key)
+            s3.upload_file(str(path), bucket, key)
 
 
-def sizes(client: S3Client, bucket: str, prefix: str) -> dict[str, int]:
+def sizes(s3: S3Client, bucket: str, prefix: str) -> dict[str, int]:
     """Return key and size in bytes of every object below a prefix."""
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
 
 
-def _make_buckets(client: S3Client) -> bool:
+def _make_buckets(s3: S3Client) -> bool:
     try:
-        existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+        existing = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
         for bucket in {MODELS, DATASETS, ADAPTERS} - existing:
-            client.create_bucket(Bucket=bucket)
+            s3.create_bucket(Bucket=bucket)
     except (BotoCoreError, ClientError):
         return False
     return True
