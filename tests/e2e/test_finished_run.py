@@ -67,8 +67,6 @@ def test_every_published_file_is_in_the_manifest_with_its_digest(rig: Rig, finis
     assert there == listed
     needed = {layout.ADAPTER_CONFIG, layout.ADAPTER_WEIGHTS, layout.MODEL_CARD, layout.REPORT, layout.METRICS}
     assert needed <= set(there)
-        there
-    )
     assert json.loads((folder / layout.ADAPTER_CONFIG).read_text())["base_model_name_or_path"] == artifact.base_model
 
 
