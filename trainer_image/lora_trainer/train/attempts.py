@@ -41,6 +41,7 @@ class AttemptLog:
         now = _now()
         self.record = AttemptRecord(claim=claim.number, start_time=now, last_time=now)
         self._store = store
+        self._claim = claim
         self._uri = f"{layout.checkpoints}/{claim.number:08d}/{_NAME}"
         self._changed = threading.Event()
         self._stop = threading.Event()
@@ -82,6 +83,8 @@ class AttemptLog:
 
     def _write(self) -> None:
         try:
+            # One that was fenced off must leave nothing behind in a run that others finished.
+            self._claim.check()
             content = self.record.model_dump_json(by_alias=True).encode()
             self._store.write(self._uri, content, content_type="application/json")
         except TrainerError as error:
