@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     CUDA_OUT_OF_MEMORY = 80
     LOSS_NOT_FINITE = 81
     STALLED = 82
+    GPU_FAILED = 83
 
 
 #: The user must change something: never retried, no GPU is taken again.

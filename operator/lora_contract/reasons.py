@@ -39,6 +39,7 @@ class Reason(StrEnum):
     CUDA_OUT_OF_MEMORY = "CudaOutOfMemory"
     LOSS_NOT_FINITE = "LossNotFinite"
     STALLED = "TrainingStalled"
+    GPU_FAILED = "GpuFailed"
     QUALITY_GATE_FAILED = "QualityGateFailed"
     # what the cluster says
     OOM_KILLED = "OOMKilled"
@@ -73,4 +74,5 @@ REASON_OF_EXIT_CODE = {
     ExitCode.CUDA_OUT_OF_MEMORY: Reason.CUDA_OUT_OF_MEMORY,
     ExitCode.LOSS_NOT_FINITE: Reason.LOSS_NOT_FINITE,
     ExitCode.STALLED: Reason.STALLED,
+    ExitCode.GPU_FAILED: Reason.GPU_FAILED,
 }

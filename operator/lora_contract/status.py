@@ -135,6 +135,17 @@ class UsageStatus(StatusModel):
     lost_steps: int = Field(0, description="Steps done again because no checkpoint held them.")
 
 
+class QueueStatus(StatusModel):
+    """Where a run that waits for quota stands."""
+
+    local_queue: str = Field(description="The LocalQueue of Kueue.")
+    position: int | None = Field(
+        None, description="Place in the LocalQueue, 1 is next; exact to 10, then rounded up. Absent: not known."
+    )
+    reason: str | None = field("Kueue's word for why the run waits.", limit=128)
+    since: str | None = field("When this wait began, RFC 3339; usage.queueSeconds counts all waits once they end.")
+
+
 class ArtifactStatus(StatusModel):
     """The published adapter."""
 
@@ -170,6 +181,7 @@ class LoRAFineTuneStatus(StatusModel):
     progress: ProgressStatus | None = Field(None, description="Where training is.")
     metrics: MetricsStatus | None = Field(None, description="Losses so far.")
     attempts: list[AttemptStatus] = Field([], description="The latest pods of this run, at most 10.")
+    queue: QueueStatus | None = Field(None, description="Where the run stands in its queue, while it waits in one.")
     usage: UsageStatus | None = Field(None, description="Where the time went.")
     artifact: ArtifactStatus | None = Field(None, description="The published adapter.")
     error: ErrorStatus | None = Field(None, description="Why the run failed.")

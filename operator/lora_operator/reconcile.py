@@ -85,7 +85,7 @@ class Reconciler:
             case SetWorkloadActive(name, active):
                 await self._patch_spec(Kind.WORKLOAD, Key(namespace, name), {"active": active})
             case ReadWarnings(job):
-                items: tuple[tuple[str, str], ...] = tuple(await self._kube.warnings(namespace, job))
+                items = tuple(await self._kube.warnings(namespace, job))
                 memory = self._cache.memory(observed.finetune.uid)
                 memory.warnings = Warnings(job=job, read=datetime.now(UTC), items=items)
         return True

@@ -68,6 +68,7 @@ class Story:
     create_error: CreateError | None = None
     warnings: Warnings | None = None
     kueue_installed: bool = False
+    queue_position: int | None = None
     #: Everything that was decided, in order.
     decisions: list[Decision] = field(default_factory=list)
     writes: int = 0
@@ -85,6 +86,7 @@ class Story:
             create_error=self.create_error,
             warnings=self.warnings,
             kueue_installed=self.kueue_installed,
+            queue_position=self.queue_position,
         )
 
     def asked(self) -> Decision:

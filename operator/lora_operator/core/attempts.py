@@ -14,13 +14,23 @@ from lora_contract.reasons import Reason
 from lora_contract.report import Timing
 from lora_contract.status import MAX_ATTEMPTS, AttemptStatus, LoRAFineTuneStatus
 from lora_operator.core import limits, queue, usage
-from lora_operator.core.classify import Circumstances, End, end_of, vanished
+from lora_operator.core.classify import Circumstances, End, abandoned, end_of, node_lost, vanished
 from lora_operator.core.observed import Job
 from lora_operator.core.pod import Pod, parse_time
 from lora_operator.core.run import Run, Stage, format_time
 
 #: The Job ends with the pod, so both are written at once.
 _ENDS_THE_JOB = (exit_codes.ExitCode.DONE, *exit_codes.USER_ERRORS)
+
+_NOT_COUNTED = (
+    Reason.SUCCEEDED,
+    Reason.CHECKPOINTED,
+    Reason.SUSPENDED,
+    Reason.PREEMPTED,
+    Reason.EVICTED,
+    Reason.NODE_LOST,
+    Reason.JOB_DELETED,
+)
 
 
 def learn_attempts(run: Run) -> Run:
@@ -35,6 +45,17 @@ def awaits_its_job(run: Run, pod: Pod, job: Job | None) -> bool:
     if job is None or job.finished or not pod.finished or pod.exit_code not in _ENDS_THE_JOB:
         return False
     return run.since(pod.ended) < limits.JOB_GRACE
+
+
+def counted_failures(status: LoRAFineTuneStatus) -> int:
+    """Train pods that ended in a way that counts against spec.retries."""
+    return sum(1 for a in status.attempts if a.stage == "train" and a.end_time and a.reason not in _NOT_COUNTED)
+
+
+def nodes_to_avoid(status: LoRAFineTuneStatus) -> tuple[str, ...]:
+    """Nodes that failed under a pod of this run."""
+    failed = (Reason.NODE_LOST, Reason.GPU_FAILED)
+    return tuple(sorted({a.node for a in status.attempts if a.node and a.reason in failed}))
 
 
 def circumstances(run: Run, stage: Stage) -> Circumstances:
@@ -77,6 +98,8 @@ def _attempt(run: Run, stage: Stage, pod: Pod) -> AttemptStatus:
     attempt = AttemptStatus(
         pod=pod.name, job=pod.job_name, stage=stage, node=pod.node, start_time=start, from_step=first, last_step=last
     )
+    if abandoned(pod, run.now):
+        return _ended(attempt, node_lost(pod), format_time(run.now))
     if not pod.finished:
         return attempt.model_copy(update={"last_step": None})
     return _ended(attempt, end_of(pod, circumstances(run, stage)), format_time(pod.ended or run.now))

@@ -47,6 +47,7 @@ def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
         "observed_generation": generation,
         "phase": outcome.phase,
         "conditions": _conditions(run, outcome),
+        "queue": outcome.queue,
         "error": outcome.error,
     }
     status = outcome.status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from lora_contract import exit_codes, names
@@ -29,8 +30,13 @@ def job_manifest(
     spec_hash: str,
     run_id: str | None = None,
     plan: PlanStatus | None = None,
+    retries: int | None = None,
+    avoid_nodes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The Job of one stage. It holds no secret: Secrets are named, the kubelet reads them."""
+    """The Job of one stage. It holds no secret: Secrets are named, the kubelet reads them.
+
+    A Job that is made anew gets the `retries` that are left, and stays away from `avoid_nodes` where it can.
+    """
     order = Order(
         stage=stage,
         namespace=finetune.namespace,
@@ -60,7 +66,8 @@ def job_manifest(
             "annotations": annotations,
             "ownerReferences": [_owner(finetune)],
         },
-        "spec": _job_spec(spec, stage, queued=queued) | {"template": pod_template(order, settings, labels=labels)},
+        "spec": _job_spec(spec, stage, queued=queued, retries=spec.retries if retries is None else retries)
+        | {"template": pod_template(order, settings, labels=labels, avoid_nodes=avoid_nodes)},
     }
 
 
@@ -96,7 +103,7 @@ def _owner(finetune: FineTune) -> dict[str, Any]:
     }
 
 
-def _job_spec(spec: LoRAFineTuneSpec, stage: str, *, queued: bool) -> dict[str, Any]:
+def _job_spec(spec: LoRAFineTuneSpec, stage: str, *, queued: bool, retries: int) -> dict[str, Any]:
     """No ttlSecondsAfterFinished: a Job must outlive an outage of the operator, or its result would be lost.
 
     The operator deletes it itself once the result is latched in the status.
@@ -107,7 +114,7 @@ def _job_spec(spec: LoRAFineTuneSpec, stage: str, *, queued: bool) -> dict[str, 
         "completionMode": "Indexed",
         "completions": nodes,
         "parallelism": nodes,
-        "backoffLimit": spec.retries if train else min(spec.retries, _PREPARE_RETRIES),
+        "backoffLimit": retries if train else min(retries, _PREPARE_RETRIES),
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": _failure_rules()},
     }

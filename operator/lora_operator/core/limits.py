@@ -10,10 +10,15 @@ JOB_GRACE = 10.0
 CONFIG_GRACE = 15.0
 #: Causes that an administrator may remove (image, volume, ServiceAccount, admission): then the run fails.
 WAIT_LIMIT = 600.0
-#: Between two tries to create a Job that was refused, and two readings of a Job's Warning Events.
+#: Between two tries to create a Job that was refused.
 RETRY = 15.0
+#: Between the first readings of a Job's Warning Events; later ones are a quarter of the wait apart, up to a minute.
+FIRST_READINGS = 5.0
+LONGEST_READINGS = 60.0
 #: Without a Workload for this long, the queue itself is in trouble.
-QUEUE_GRACE = 30.0
+QUEUE_GRACE = 10.0
+#: A pod on a node that stopped answering is given up this long after the end of its grace period.
+NODE_GRACE = 15.0
 #: Between two writes of the status for nothing but progress.
 PROGRESS_INTERVAL = 5.0
 #: Times a started train Job may be deleted by somebody before the run fails.

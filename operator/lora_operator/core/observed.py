@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import ValidationError
 
@@ -226,13 +226,21 @@ class CreateError:
     time: datetime
 
 
+class WarningEvent(NamedTuple):
+    """A Warning Event about a Job, and when it was last seen."""
+
+    reason: str
+    message: str
+    time: datetime | None = None
+
+
 @dataclass(frozen=True)
 class Warnings:
-    """Messages of the Warning Events of one Job, newest first, and when they were read."""
+    """The Warning Events of one Job, newest first, and when they were read."""
 
     job: str
     read: datetime
-    items: tuple[tuple[str, str], ...] = ()  # (reason, message)
+    items: tuple[WarningEvent, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -252,6 +260,8 @@ class Observed:
     create_error: CreateError | None = None
     warnings: Warnings | None = None
     kueue_installed: bool = False
+    #: Place of the train Job in its LocalQueue, 1 is next; None: not known.
+    queue_position: int | None = None
 
     def job(self, name: str) -> Job | None:
         """The Job of that name."""

@@ -38,6 +38,10 @@ class Pod:
     #: The object no longer exists; this is its last known state.
     gone: bool
     deleting: bool
+    #: When the grace period of its deletion ends.
+    deletion_time: datetime | None
+    #: The node stopped answering: the cluster says not ready, though the kubelet's last word of the container was good.
+    unreachable: bool
     status_reason: str
     status_message: str
     #: PodScheduled is False: the scheduler's reason and message.
@@ -69,6 +73,8 @@ class Pod:
             created=parse_time(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
             gone=gone,
             deleting=bool(metadata.get("deletionTimestamp")),
+            deletion_time=parse_time(metadata.get("deletionTimestamp")),
+            unreachable=_unreachable(status),
             status_reason=str(status.get("reason") or ""),
             status_message=str(status.get("message") or ""),
             unscheduled=_condition(status, "PodScheduled", "False"),
@@ -105,6 +111,12 @@ def _reason_and_message(part: Mapping[str, Any] | None) -> tuple[str, str] | Non
     if part is None:
         return None
     return str(part.get("reason") or ""), str(part.get("message") or "")
+
+
+def _unreachable(status: Mapping[str, Any]) -> bool:
+    """Our pods have no readiness gates: Ready without ContainersReady is the work of the node controller alone."""
+    not_ready = _condition(status, "Ready", "False") is not None
+    return not_ready and _condition(status, "ContainersReady", "True") is not None
 
 
 def _condition(status: Mapping[str, Any], kind: str, wanted: str) -> tuple[str, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_contract import names
@@ -18,10 +18,15 @@ _DEFAULT_GPU = "nvidia.com/gpu"
 #: Seconds between SIGTERM and SIGKILL: train saves and uploads a checkpoint in them.
 _GRACE_SECONDS = {names.STAGE_PREPARE: 10, names.STAGE_TRAIN: 120}
 
+#: How long a train pod waits for a node that stopped answering before it is moved.
+_DEAD_NODE_SECONDS = 60
+
 Json = dict[str, Any]
 
 
-def pod_template(order: Order, settings: Settings, *, labels: Mapping[str, str]) -> Json:
+def pod_template(
+    order: Order, settings: Settings, *, labels: Mapping[str, str], avoid_nodes: Sequence[str] = ()
+) -> Json:
     """`spec.template` of a stage's Job."""
     spec = order.spec
     annotations = dict(settings.pod_annotations)
@@ -49,6 +54,8 @@ def pod_template(order: Order, settings: Settings, *, labels: Mapping[str, str])
         pod["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
     if order.stage == names.STAGE_TRAIN:
         pod |= _placement(spec)
+    if avoid_nodes:
+        pod["affinity"] = _away_from(avoid_nodes)
     return {"metadata": {"labels": dict(labels), "annotations": annotations}, "spec": pod}
 
 
@@ -137,12 +144,26 @@ def _train_resources(spec: LoRAFineTuneSpec, settings: Settings) -> Json:
 
 
 def _placement(spec: LoRAFineTuneSpec) -> Json:
-    placement: Json = {}
+    placement: Json = {"tolerations": [*(t.dump() for t in spec.compute.tolerations), *_leave_dead_nodes()]}
     if spec.compute.node_selector:
         placement["nodeSelector"] = dict(spec.compute.node_selector)
-    if spec.compute.tolerations:
-        placement["tolerations"] = [toleration.dump() for toleration in spec.compute.tolerations]
     return placement
+
+
+def _leave_dead_nodes() -> list[Json]:
+    """Kubernetes waits five minutes by default; a run resumes from its checkpoint, and claims fence the pod left."""
+    taints = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+    return [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _DEAD_NODE_SECONDS}
+        for key in taints
+    ]
+
+
+def _away_from(nodes: Sequence[str]) -> Json:
+    """Preferred, not required: where no other node has room, the failed one may have been mended."""
+    other = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": list(nodes)}
+    term = {"weight": 100, "preference": {"matchExpressions": [other]}}
+    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
 def _volumes(order: Order, settings: Settings) -> list[Json]:

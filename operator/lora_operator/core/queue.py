@@ -6,13 +6,26 @@ from dataclasses import dataclass
 
 from lora_contract.reasons import Reason
 from lora_contract.report import shorten
-from lora_operator.core import limits
+from lora_contract.status import QueueStatus
+from lora_operator.core import limits, usage
 from lora_operator.core.observed import Job, ObjectCondition, Workload
-from lora_operator.core.run import Run
+from lora_operator.core.run import Run, format_time
 
 _MAX_MESSAGE = 700
-#: Waiting does not help: the request or the queue must change.
-_NEVER_FITS = ("ExceedsMaxQuota", "NoMatchingFlavor", "Misconfigured", "Inadmissible")
+_MAX_REASON = 128
+#: Words of Kueue, reasons of newer versions and parts of the messages of older ones, and what to make of them.
+_ADVICE = (
+    ("doesn't exist", "Correct scheduling.queueName, or ask the platform team for the queue."),
+    ("is stopped", "An administrator stopped the queue; the run goes on when it is started again."),
+    ("is inactive", "The platform team has to repair the queue; the run goes on then."),
+    ("maximum capacity", "Waiting does not help: change compute, or ask for more quota."),
+    ("ExceedsMaxQuota", "Waiting does not help: change compute, or ask for more quota."),
+    ("NoMatchingFlavor", "Waiting does not help: change compute.nodeSelector or tolerations, or ask for a flavor."),
+    ("Misconfigured", "Waiting does not help: the platform team has to repair the queue."),
+    ("Inadmissible", "Waiting does not help: change compute, or ask the platform team about the queue."),
+)
+#: Places up to this one are told exactly, later ones rounded up to it: most of their changes tell nobody anything.
+_EXACT_PLACES = 10
 
 
 @dataclass(frozen=True)
@@ -46,12 +59,31 @@ def place(run: Run, job: Job) -> Place:
         return Place(evicted[0], shorten(f"{evicted[1]} Waiting in queue {queue} again.", _MAX_MESSAGE))
     if waited < limits.SETTLE:
         return Place(Reason.QUEUED, _plain(queue), look_again=limits.SETTLE - waited)
-    return Place(Reason.QUEUED, _pending(workload, queue))
+    return Place(Reason.QUEUED, _pending(workload, _at(queue, _rounded(run.observed.queue_position))))
 
 
 def name_of(job: Job, workload: Workload | None) -> str:
     """The LocalQueue a Job waits in; Kueue can be set up to take in Jobs that name none."""
     return job.queue or (workload.queue_name if workload is not None else None) or ""
+
+
+def status_of(run: Run, job: Job) -> QueueStatus:
+    """`status.queue` of a Job that waits."""
+    workload = run.observed.workload_of(job)
+    reserved = workload.condition("QuotaReserved") if workload else None
+    since = usage.booked_until(run.status)
+    return QueueStatus(
+        local_queue=name_of(job, workload),
+        position=_rounded(run.observed.queue_position),
+        reason=reserved.reason[:_MAX_REASON] or None if reserved and not reserved.true else None,
+        since=format_time(since) if since else None,
+    )
+
+
+def _rounded(position: int | None) -> int | None:
+    if position is None or position <= _EXACT_PLACES:
+        return position
+    return -(-position // _EXACT_PLACES) * _EXACT_PLACES
 
 
 def preempted(workload: Workload | None) -> str | None:
@@ -68,10 +100,12 @@ def _no_workload(run: Run, job: Job, queue: str, waited: float) -> Place:
     if waited < limits.QUEUE_GRACE:
         return Place(Reason.QUEUED, _plain(queue), look_again=limits.QUEUE_GRACE - waited)
     warnings = run.observed.warnings
-    said = warnings.items[0][1] if warnings and warnings.job == job.name and warnings.items else ""
+    said = warnings.items[0].message if warnings and warnings.job == job.name and warnings.items else ""
+    priority = run.spec.scheduling.priority_class
+    asked = f" a WorkloadPriorityClass {priority}," if priority else ""
     text = (
-        f"Queue {queue} does not take the Job: is there a LocalQueue {queue} in this namespace, the priority"
-        f" class, and does Kueue run? {said}"
+        f"Queue {queue} does not take the Job: is there a LocalQueue {queue} in this namespace,{asked}"
+        f" and does Kueue run and manage the namespace? {said}"
     )
     return Place(Reason.QUEUED, shorten(text.strip(), _MAX_MESSAGE))
 
@@ -104,11 +138,19 @@ def _evicted(workload: Workload) -> tuple[Reason, str] | None:
 def _pending(workload: Workload, queue: str) -> str:
     reserved = workload.condition("QuotaReserved")
     if reserved is None:
-        return f"{_plain(queue)[:-1]}, behind other runs or not yet looked at."
+        return f"Waiting in queue {queue}, behind other runs or not yet looked at."
     if reserved.true:
         return f"Quota in queue {queue} is reserved; waiting for its admission checks."
-    advice = " Waiting does not help: change compute, or ask for quota." if reserved.reason in _NEVER_FITS else ""
-    return shorten(f"Waiting in queue {queue} ({reserved.reason}): {reserved.message}{advice}", _MAX_MESSAGE)
+    said = f"{reserved.reason}: {reserved.message}"
+    advice = next((f" {text}" for words, text in _ADVICE if words in said), "")
+    message = reserved.message if not advice or reserved.message.endswith(".") else f"{reserved.message}."
+    return shorten(f"Waiting in queue {queue} ({reserved.reason}): {message}{advice}", _MAX_MESSAGE)
+
+
+def _at(queue: str, position: int | None) -> str:
+    if position is None:
+        return queue
+    return f"{queue}, {'next' if position == 1 else f'place {position}'}"
 
 
 def _true(condition: ObjectCondition | None) -> ObjectCondition | None:

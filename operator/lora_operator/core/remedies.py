@@ -21,5 +21,6 @@ REMEDIES = {
     Reason.REPORT_MISSING: "Delete the LoRAFineTune and apply it again: what was published is found and kept.",
     Reason.JOB_DELETED: f"Find out who deletes the Job, {_AGAIN}",
     Reason.QUALITY_GATE_FAILED: "Look at the report; train longer, improve the data or relax evaluation.gate.",
+    Reason.GPU_FAILED: f"Ask the platform team to check the GPUs of the nodes in status.attempts, {_AGAIN}",
     Reason.STALLED: f"Read the pod's log for the step it stood still at, {_AGAIN}",
 }

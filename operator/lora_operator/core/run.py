@@ -10,7 +10,7 @@ from typing import Any, Literal
 from lora_contract import identity, names
 from lora_contract.reasons import Reason
 from lora_contract.spec import LoRAFineTuneSpec
-from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, Phase
+from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, Phase, QueueStatus
 from lora_operator.core.decision import Action, Event
 from lora_operator.core.observed import FineTune, Job, Observed, Workload
 from lora_operator.core.pod import Pod
@@ -46,6 +46,8 @@ class Outcome:
     error: ErrorStatus | None = None
     ended: datetime | None = None
     look_again: float | None = None
+    #: Where the run stands, while it waits in a queue.
+    queue: QueueStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Run:
             reason = Reason(ready.reason)
         except ValueError:  # written by another version
             reason = Reason.PENDING
-        return self.active(self.before.phase, reason, ready.message, look_again=look_again)
+        return self.active(self.before.phase, reason, ready.message, look_again=look_again, queue=self.before.queue)
 
 
 def begin(observed: Observed, settings: Settings, now: datetime) -> Run:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, Phase
 from lora_operator.core import limits, queue, results, trouble
-from lora_operator.core.attempts import awaits_its_job
-from lora_operator.core.classify import End
-from lora_operator.core.decision import CreateJob, Event, SetWorkloadActive, SuspendJob
+from lora_operator.core.attempts import awaits_its_job, counted_failures, nodes_to_avoid
+from lora_operator.core.classify import End, abandoned
+from lora_operator.core.decision import CreateJob, DeleteJob, Event, SetWorkloadActive, SuspendJob
 from lora_operator.core.job_manifest import job_manifest
 from lora_operator.core.observed import Job
 from lora_operator.core.pod import Pod
@@ -67,9 +68,11 @@ def _start(run: Run, stage: Stage) -> Outcome:
         spec_hash=run.status.spec_hash or "",
         run_id=run.status.run_id,
         plan=run.status.plan if stage == "train" else None,
+        retries=max(0, run.spec.retries - counted_failures(run.status)),
+        avoid_nodes=nodes_to_avoid(run.status),
     )
     events: tuple[Event, ...] = ()
-    if _existed(run, stage):
+    if _existed(run, stage) and not _moved(run):
         text = f"The {stage} Job was deleted; it is created again and goes on from the last checkpoint."
         events = (Event("Warning", Reason.JOB_DELETED, text),)
     phase, reason, text = _WAITING[stage]
@@ -87,11 +90,38 @@ def _existed(run: Run, stage: Stage) -> bool:
     return run.before.phase in (Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
 
 
+def _moved(run: Run) -> bool:
+    """Whether the last pod ended in a way for which the Job itself is made anew."""
+    return bool(run.status.attempts) and run.status.attempts[-1].reason in (Reason.NODE_LOST, Reason.GPU_FAILED)
+
+
+def _moves(run: Run, stage: Stage, job: Job) -> Outcome | None:
+    """Make the Job anew, away from a node that failed: the template of one that exists cannot change.
+
+    A pod on a dead node keeps its Job from making another for ever; without its Job it holds nothing up.
+    """
+    pods = run.pods(stage)
+    if not pods or pods[-1].created < job.created or pods[-1].gone:
+        return None
+    newest = pods[-1]
+    if abandoned(newest, run.now):
+        why = f"Node {newest.node} stopped answering"
+    elif newest.exit_code == ExitCode.GPU_FAILED and counted_failures(run.status) <= run.spec.retries:
+        why = f"The GPU of node {newest.node} failed"
+    else:
+        return None
+    phase, reason, _ = _WAITING[stage]
+    text = f"{why}; the run goes on from its last checkpoint, on another node if one has room."
+    return run.active(phase, reason, text, actions=(DeleteJob(job.name),))
+
+
 def _working(run: Run, stage: Stage, job: Job) -> Outcome:
     if job.failure is not None:
         return results.job_failed(run, stage, job)
     if job.deleting:
         return run.unchanged(look_again=limits.RETRY)
+    if moved := _moves(run, stage, job):
+        return moved
     if resumed := _resumed(run, stage, job):
         return resumed
     pods = run.pods(stage)
@@ -128,14 +158,17 @@ def _queued(run: Run, job: Job, newest: Pod | None) -> Outcome:
     where = queue.place(run, job)
     if where.failed:
         return results.failure(run, End(where.reason, where.message))
-    outcome = run.active(Phase.QUEUED, where.reason, where.message, look_again=where.look_again)
+    outcome = run.active(
+        Phase.QUEUED, where.reason, where.message, look_again=where.look_again, queue=queue.status_of(run, job)
+    )
     if (
         run.observed.workload_of(job) is None
         and run.observed.kueue_installed
         and run.since(job.created) >= limits.QUEUE_GRACE
     ):
-        _, read = trouble.job_trouble(run, job)
-        outcome = replace(outcome, actions=(read,) if read else (), look_again=limits.RETRY)
+        read = trouble.reading(run, job)
+        again = trouble.reading_interval(run, job)
+        outcome = replace(outcome, actions=(read,) if read else (), look_again=again)
     return outcome
 
 
@@ -144,7 +177,8 @@ def _without_pod(run: Run, stage: Stage, job: Job) -> Outcome:
     outcome = _waiting(run, stage, found, None)
     if read is not None:
         outcome = replace(outcome, actions=(*outcome.actions, read))
-    again = limits.SETTLE if run.since(job.started or job.created) < limits.SETTLE else limits.RETRY
+    settling = run.since(trouble.without_pod_since(run, job)) < limits.SETTLE
+    again = limits.SETTLE if settling else trouble.reading_interval(run, job)
     return replace(outcome, look_again=min(again, outcome.look_again or again))
 
 
@@ -168,8 +202,7 @@ def _between_pods(run: Run, stage: Stage, job: Job, newest: Pod) -> Outcome:
     """The newest pod ended and the Job neither ended nor made another yet."""
     if awaits_its_job(run, newest, job):
         return run.unchanged(look_again=limits.JOB_GRACE - run.since(newest.ended))
-    phase, reason, text = _WAITING[stage]
-    return run.active(phase, reason, _retry_text(run, stage) or text, look_again=limits.RETRY)
+    return _without_pod(run, stage, job)
 
 
 def _retry_text(run: Run, stage: Stage) -> str | None:
@@ -181,6 +214,8 @@ def _retry_text(run: Run, stage: Stage) -> str | None:
 
 
 def _running(run: Run, stage: Stage, pod: Pod) -> Outcome:
+    if pod.unreachable and not pod.finished:
+        return _unreachable(run, stage, pod)
     if stage == "prepare":
         phase, reason, text = _WAITING[stage]
         return run.active(phase, reason, text)
@@ -191,6 +226,17 @@ def _running(run: Run, stage: Stage, pod: Pod) -> Outcome:
     if said_before or (publishing(run) and _is_its_progress(run, pod)):
         return run.active(Phase.PUBLISHING, Reason.PUBLISHING, "Evaluating, verifying and publishing the adapter.")
     return run.active(Phase.RUNNING, Reason.TRAINING, f"Training {where}.")
+
+
+def _unreachable(run: Run, stage: Stage, pod: Pod) -> Outcome:
+    """The node does not answer: either it comes back and nothing was lost, or the cluster gives the pod up."""
+    phase = Phase.RUNNING if stage == "train" else Phase.PREPARING
+    text = (
+        f"Node {pod.node} stopped answering. If it does not come back, the cluster gives the pod up,"
+        " and the run goes on from its last checkpoint on another node."
+    )
+    left = None if pod.deletion_time is None else limits.NODE_GRACE - run.since(pod.deletion_time)
+    return run.active(phase, Reason.NODE_LOST, text, look_again=left)
 
 
 def _is_its_progress(run: Run, pod: Pod) -> bool:

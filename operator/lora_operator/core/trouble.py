@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from lora_contract.reasons import Reason
 from lora_contract.report import shorten
 from lora_operator.core import limits
 from lora_operator.core.decision import ReadWarnings
-from lora_operator.core.observed import CreateError, Job
-from lora_operator.core.pod import Pod
+from lora_operator.core.observed import CreateError, Job, WarningEvent
+from lora_operator.core.pod import Pod, parse_time
 from lora_operator.core.run import Run
 
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
@@ -63,16 +64,40 @@ def _unscheduled(message: str, waited: float) -> Trouble:
 
 def job_trouble(run: Run, job: Job) -> tuple[Trouble | None, ReadWarnings | None]:
     """Why a Job has no pod though it may, and the order to read its Warning Events where they are not known."""
-    waited = run.since(job.started or job.created)
+    waited = run.since(without_pod_since(run, job))
     if waited < limits.SETTLE:
         return None, None
+    failed = next((event for event in fresh_warnings(run, job) if event.reason == "FailedCreate"), None)
+    return (None if failed is None else refusal(failed.message, waited)), reading(run, job)
+
+
+def without_pod_since(run: Run, job: Job) -> datetime:
+    """Since when the Job may have a pod and has none."""
+    ends = [parse_time(attempt.end_time) for attempt in run.status.attempts if attempt.job == job.name]
+    return max(job.started or job.created, *(end for end in ends if end is not None), job.created)
+
+
+def fresh_warnings(run: Run, job: Job) -> list[WarningEvent]:
+    """Warnings about the present lack of a pod: those of an earlier one say nothing about it."""
     warnings = run.observed.warnings
-    known = warnings is not None and warnings.job == job.name
-    read = None if known and warnings and run.since(warnings.read) < limits.RETRY else ReadWarnings(job.name)
-    if not known or warnings is None:
-        return None, read
-    failed = next((message for reason, message in warnings.items if reason == "FailedCreate"), None)
-    return (None if failed is None else refusal(failed, waited)), read
+    if warnings is None or warnings.job != job.name:
+        return []
+    since = without_pod_since(run, job)
+    return [event for event in warnings.items if event.time is None or event.time >= since]
+
+
+def reading(run: Run, job: Job) -> ReadWarnings | None:
+    """The order to read the Job's Warning Events, unless they were read a moment ago."""
+    warnings = run.observed.warnings
+    if warnings is None or warnings.job != job.name:
+        return ReadWarnings(job.name)
+    return ReadWarnings(job.name) if run.since(warnings.read) >= reading_interval(run, job) else None
+
+
+def reading_interval(run: Run, job: Job) -> float:
+    """Seconds between two readings: the longer nothing changed, the longer."""
+    waited = run.since(without_pod_since(run, job))
+    return min(max(limits.FIRST_READINGS, waited / 4), limits.LONGEST_READINGS)
 
 
 def refusal(message: str, waited: float) -> Trouble:

@@ -7,7 +7,7 @@ up to the wall time by construction, and a change that was booked is never booke
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from lora_contract.report import Timing
@@ -24,6 +24,12 @@ def booked(status: LoRAFineTuneStatus, account: Account, moment: datetime | None
         return status
     usage = status.usage or UsageStatus()
     return _with(status, usage, {account: getattr(usage, account) + seconds})
+
+
+def booked_until(status: LoRAFineTuneStatus) -> datetime | None:
+    """Up to when all time is booked: the present wait began then."""
+    start = parse_time(status.start_time)
+    return None if start is None else start + timedelta(seconds=_booked_seconds(status))
 
 
 def with_attempt(
@@ -46,11 +52,15 @@ def with_attempt(
 
 
 def _not_booked(status: LoRAFineTuneStatus, moment: datetime | None) -> int:
-    usage = status.usage or UsageStatus()
-    known = usage.staging_seconds + usage.queue_seconds + usage.suspended_seconds + usage.train_seconds
+    known = _booked_seconds(status)
     running = [parse_time(a.start_time) for a in status.attempts if a.stage == "train" and a.end_time is None]
     known += sum(_seconds(start, moment) for start in running)
     return max(0, _seconds(parse_time(status.start_time), moment) - known)
+
+
+def _booked_seconds(status: LoRAFineTuneStatus) -> int:
+    usage = status.usage or UsageStatus()
+    return usage.staging_seconds + usage.queue_seconds + usage.suspended_seconds + usage.train_seconds
 
 
 def _lost_steps(status: LoRAFineTuneStatus, attempt: AttemptStatus) -> int:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple
 
 from lora_contract import names
+from lora_operator.core.observed import WarningEvent
+from lora_operator.core.pod import parse_time
 from lora_operator.effects import metrics
 from lora_operator.effects.api import MERGE_PATCH, Api, ApiError
 from lora_operator.effects.kinds import Kind
@@ -122,13 +124,16 @@ class Kube:
         body = {"metadata": {"resourceVersion": resource_version}, "status": patch}
         return await self._write("PATCH", f"{Kind.FINETUNE.path(key.namespace, key.name)}/status", body, MERGE_PATCH)
 
-    async def warnings(self, namespace: str, job: str) -> list[tuple[str, str]]:
-        """Reason and message of the Warning Events about a Job, newest first."""
+    async def warnings(self, namespace: str, job: str) -> list[WarningEvent]:
+        """The Warning Events about a Job, newest first."""
         selector = f"involvedObject.kind=Job,involvedObject.name={job},type=Warning"
         query: dict[str, str | int] = {"fieldSelector": selector, "limit": _MAX_WARNINGS}
         answer = await self._api.request("GET", f"/api/v1/namespaces/{namespace}/events", query=query)
         newest_first = sorted(answer.get("items") or (), key=_last_seen, reverse=True)
-        return [(str(item.get("reason") or ""), str(item.get("message") or "")) for item in newest_first]
+        return [
+            WarningEvent(str(item.get("reason") or ""), str(item.get("message") or ""), parse_time(_last_seen(item)))
+            for item in newest_first
+        ]
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Create a Kubernetes Event."""

@@ -88,6 +88,17 @@ def test_an_adapter_that_exists_is_adopted_without_a_train_job() -> None:
     assert story.status.artifact == ARTIFACT
 
 
+def test_an_adapter_that_missed_its_gate_is_not_complete_when_found_again() -> None:
+    found = PREPARED.model_copy(update={"adopted": True, "artifact": ARTIFACT, "gate_failed": "the loss ratio is 1.2"})
+
+    story = given_finetune().decides().stage_succeeds("prepare", found).decides()
+
+    assert story.status.phase == Phase.FAILED
+    assert story.status.error is not None
+    assert story.status.error.code == Reason.QUALITY_GATE_FAILED
+    assert story.status.artifact == ARTIFACT
+
+
 def test_a_missed_quality_gate_fails_but_keeps_the_adapter() -> None:
     missed = TRAINED.model_copy(update={"gate_failed": "loss ratio 1.02 is above maxLossRatio 0.98"})
 

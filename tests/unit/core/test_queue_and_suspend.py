@@ -40,8 +40,10 @@ def test_a_queued_run_waits_and_then_trains() -> None:
     [
         ("WaitingForQuota", "insufficient unused quota for nvidia.com/gpu", "insufficient unused quota"),
         ("ExceedsMaxQuota", "8 more needed", "Waiting does not help"),
-        ("Inadmissible", "LocalQueue team-a doesn't exist", "doesn't exist"),
-        ("Suspended", "LocalQueue team-a is stopped", "stopped"),
+        ("Pending", "requests (2) > maximum capacity (1)", "Waiting does not help"),
+        ("Inadmissible", "LocalQueue team-a doesn't exist", "Correct scheduling.queueName"),
+        ("Inadmissible", "ClusterQueue cq is inactive", "has to repair the queue"),
+        ("Suspended", "LocalQueue team-a is stopped", "goes on when it is started again"),
     ],
 )
 def test_a_waiting_run_quotes_kueue(reason: str, message: str, said: str) -> None:
@@ -61,13 +63,14 @@ def test_without_kueue_a_queued_run_says_so() -> None:
     assert "Kueue is not installed" in story.message
 
 
-def test_a_queue_that_takes_no_job_is_told_after_half_a_minute() -> None:
-    story = queued().after(10).decides()
+def test_a_queue_that_takes_no_job_is_told_after_ten_seconds() -> None:
+    story = queued({"scheduling.priorityClass": "urgent"}).after(9).decides()
     assert "LocalQueue" not in story.message
 
-    story.after(25).decides()
+    story.after(2).decides()
 
     assert "LocalQueue team-a" in story.message
+    assert "WorkloadPriorityClass urgent" in story.message
 
 
 def test_preemption_is_told_and_the_run_goes_on() -> None:
@@ -179,3 +182,59 @@ def test_two_identical_runs_train_once_the_second_adopts_in_its_train_pod() -> N
     story = given_training().stage_succeeds("train", adopted).decides()
 
     assert story.condition("Complete") == ("True", "AdoptedExistingArtifact")
+
+
+def waiting_for_quota() -> Story:
+    story = queued()
+    return story.workload(workload_condition("QuotaReserved", "False", "Pending", "1 more needed")).after(4)
+
+
+def test_a_waiting_run_shows_its_queue_its_place_and_since_when() -> None:
+    story = waiting_for_quota()
+    since = story.status.usage
+    story.queue_position = 3
+    story.decides()
+
+    queue = story.status.queue
+    assert since is not None
+    assert queue is not None
+    assert (queue.local_queue, queue.position, queue.reason) == ("team-a", 3, "Pending")
+    assert queue.since == "2026-01-02T03:04:06Z"
+    assert "place 3" in story.message
+
+    story.queue_position = 1
+    story.decides()
+    assert "team-a, next" in story.message
+
+
+def test_far_places_are_rounded_so_that_their_changes_are_seldom_written() -> None:
+    story = waiting_for_quota()
+    shown = set()
+    for place in range(500, 0, -1):
+        story.queue_position = place
+        story.decides()
+        shown.add(story.status.queue.position if story.status.queue else None)
+
+    assert sorted(place for place in shown if place) == [*range(1, 10), *range(10, 501, 10)]
+
+
+def test_the_place_in_the_queue_goes_away_once_the_run_trains() -> None:
+    story = waiting_for_quota().decides()
+    assert story.status.queue is not None
+
+    story.kueue_admits().after(1).pod_runs("train").decides()
+
+    assert story.status.queue is None
+
+
+def test_a_preempted_run_waits_since_its_pod_ended() -> None:
+    story = training_in_a_queue().after(10)
+    story.job("train")["spec"]["suspend"] = True
+    story.workload(workload_condition("Evicted", "True", "Preempted", "for a higher priority"))
+    story.pod_ends("train", 75).decides()
+    ended = story.time
+
+    story.after(30).decides()
+
+    assert story.status.queue is not None
+    assert story.status.queue.since == ended

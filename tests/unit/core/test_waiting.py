@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from lora_operator.core.decision import CreateJob, DeleteJob, ReadWarnings
-from lora_operator.core.observed import CreateError, Warnings
-from support.builders import Story, given_finetune
+from lora_operator.core.observed import CreateError, WarningEvent, Warnings
+from support.builders import Story, given_finetune, given_training
 from support.pod_reports import PREPARED
 
 
@@ -89,7 +91,7 @@ def test_pods_that_are_refused_are_explained_by_the_jobs_events(words: str, reas
     assert ReadWarnings(story.job("prepare")["metadata"]["name"]) in story.decisions[-1].actions
 
     name = story.job("prepare")["metadata"]["name"]
-    story.warnings = Warnings(name, story.now, (("FailedCreate", words),))
+    story.warnings = Warnings(name, story.now, (WarningEvent("FailedCreate", words, story.now),))
     story.decides()
 
     assert story.condition("Reconciling") == ("True", reason)
@@ -155,3 +157,33 @@ def test_what_still_runs_of_a_failed_run_is_deleted() -> None:
     story.after(20).decides()
 
     assert story.asked().actions == (DeleteJob(story.job("prepare")["metadata"]["name"]),)
+
+
+def test_an_old_warning_is_not_quoted_for_a_new_lack_of_a_pod() -> None:
+    story = given_training().after(100)
+    name = story.job("train")["metadata"]["name"]
+    story.pod_is_gone("train").decides()
+    old = WarningEvent("FailedCreate", "exceeded quota: gpus", story.now - timedelta(seconds=50))
+    story.after(5)
+    story.warnings = Warnings(name, story.now, (old,))
+
+    story.decides()
+    assert story.condition("Reconciling") == ("True", "Starting")
+
+    story.warnings = Warnings(name, story.now, (old._replace(time=story.now),))
+    story.decides()
+    assert story.condition("Reconciling") == ("True", "QuotaExceeded")
+
+
+def test_warnings_are_read_again_soon_and_then_ever_less_often() -> None:
+    story = preparing().after(5).decides()
+    waits = []
+    for _ in range(8):
+        again = story.decisions[-1].requeue_after
+        assert again is not None
+        waits.append(again)
+        story.after(again).decides()
+
+    assert waits[0] == pytest.approx(5)
+    assert waits == sorted(waits)
+    assert story.after(3000).asked().requeue_after == pytest.approx(60)
