@@ -46,7 +46,14 @@ def adopted(run: Run) -> Outcome | None:
     run = run.learned(run_id=report.run_id, plan=report.plan, artifact=report.artifact, warnings=list(report.warnings))
     if report.metrics is not None:
         run = run.learned(metrics=report.metrics)
-    return _adopted(run, report.artifact, job)
+    return _gate_failed(run, report, job) or _adopted(run, report.artifact, job)
+
+
+def _gate_failed(run: Run, report: Report, job: Job) -> Outcome | None:
+    if not report.gate_failed:
+        return None
+    text = f"The adapter is published but missed a limit of evaluation.gate: {report.gate_failed}"
+    return failure(run, End(Reason.QUALITY_GATE_FAILED, text), ended=job.completed)
 
 
 def _adopted(run: Run, artifact: ArtifactStatus, job: Job) -> Outcome:
@@ -62,10 +69,8 @@ def trained(run: Run, job: Job) -> Outcome:
     if report is None or report.artifact is None:
         return report_missing(run, "train", job)
     run = _with_report(run, report)
-    if report.gate_failed:
-        text = f"The adapter is published but missed a limit of evaluation.gate: {report.gate_failed}"
-        end = End(Reason.QUALITY_GATE_FAILED, text)
-        return failure(run, end, ended=job.completed)
+    if missed := _gate_failed(run, report, job):
+        return missed
     if report.adopted:
         return _adopted(run, report.artifact, job)
     text = f"The adapter is published at {report.artifact.uri}"

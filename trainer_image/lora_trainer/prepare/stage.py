@@ -26,7 +26,7 @@ from lora_trainer.model_files.blame import about
 from lora_trainer.prepare import dataset_files, memory, model_check
 from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
 from lora_trainer.prepare.dataset_files import FetchedDataset
-from lora_trainer.publish import find_published
+from lora_trainer.publish import adopt
 from lora_trainer.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -67,11 +67,18 @@ class _Preparation:
         )
         run_layout = RunLayout(self._spec.output.uri, run_id)
         with about(PARAM_OUTPUT, self._order):
-            published = find_published(self._store, run_layout)
             plan = self._existing_plan(run_layout)
-        if published is not None:
-            log.info("run %s was published before: %s", run_id, published.uri)
-            return Report(stage="prepare", run_id=run_id, plan=plan, adopted=True, artifact=published)
+            found = adopt(self._store, run_layout)
+        if found is not None:
+            return Report(
+                stage="prepare",
+                run_id=run_id,
+                plan=plan,
+                adopted=True,
+                artifact=found.artifact,
+                metrics=found.metrics,
+                gate_failed=found.gate_failed,
+            )
         if plan is not None:
             log.info("run %s was prepared before", run_id)
             return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))

@@ -20,7 +20,7 @@ from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.checkpoints import Checkpoints
 from lora_trainer.claims import Claim, await_turn, take_claim
 from lora_trainer.errors import bad_config, unsupported
-from lora_trainer.publish import Provenance, find_published, publish
+from lora_trainer.publish import Adopted, Provenance, adopt, find_published, publish
 from lora_trainer.store import Store, about
 from lora_trainer.termination import report_stall
 from lora_trainer.train import attempts, documents, finish, inputs, session
@@ -43,10 +43,9 @@ def train(order: Order, store: Store) -> Report:
     _check(order)
     layout = RunLayout(order.spec.output.uri, order.run_id or "")
     with about(_PARAM_OUTPUT):
-        artifact = await_turn(store, layout, order.uid, lambda: find_published(store, layout))
-        if artifact is not None:
-            log.info("the run was published before: %s", artifact.uri)
-            return _report(order, artifact, adopted=True)
+        await_turn(store, layout, order.uid, lambda: find_published(store, layout))
+        if found := adopt(store, layout):
+            return _adopted_report(order, found)
         claim = take_claim(store, layout, order.uid)
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="train-", dir=order.scratch))
@@ -189,8 +188,14 @@ class _Training:
         )
 
 
-def _report(order: Order, artifact: ArtifactStatus, *, adopted: bool = False) -> Report:
-    return Report(stage="train", run_id=order.run_id, plan=order.plan, artifact=artifact, adopted=adopted)
+def _report(order: Order, artifact: ArtifactStatus) -> Report:
+    return Report(stage="train", run_id=order.run_id, plan=order.plan, artifact=artifact)
+
+
+def _adopted_report(order: Order, found: Adopted) -> Report:
+    return _report(order, found.artifact).model_copy(
+        update={"adopted": True, "metrics": found.metrics, "gate_failed": found.gate_failed}
+    )
 
 
 def _process_seconds() -> float:
