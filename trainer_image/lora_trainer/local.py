@@ -16,7 +16,7 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_contract.spec import LoRAFineTuneSpec
-from lora_trainer import stopping
+from lora_trainer import manifests, stopping
 from lora_trainer.commands import carry_out, words
 from lora_trainer.errors import TrainerError, bad_config
 
@@ -43,7 +43,7 @@ def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:
         TrainerError: 64, there is none, or a field is wrong.
     """
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        documents = manifests.documents(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise bad_config(f"{path} cannot be read: {error}") from None
     for document in documents:
