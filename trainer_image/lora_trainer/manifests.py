@@ -23,4 +23,4 @@ def documents(text: str) -> list[Any]:
     Raises:
         yaml.YAMLError: it is not YAML.
     """
-    return list(yaml.load_all(text, Loader=_Loader))  # noqa: S506 - derived from SafeLoader
+    return list(yaml.load_all(text, Loader=_Loader))
