@@ -25,6 +25,7 @@ from lora_operator.effects.connection import load_configuration
 from lora_operator.effects.event_recorder import EventRecorder
 from lora_operator.effects.kube import Kube
 from lora_operator.effects.lease import Leadership
+from lora_operator.effects.queue_positions import QueuePositions
 from lora_operator.effects.run_metrics import RunsByPhase
 from lora_operator.effects.table import Key
 from lora_operator.effects.token_review import TokenReviews
@@ -56,6 +57,7 @@ class Operator:
         reconciler = Reconciler(cache=cache, kube=kube, events=self.events, settings=settings)
         self.queue: WorkQueue[Key] = WorkQueue(reconciler.reconcile, workers=settings.workers)
         self.runs = Runs(cache=cache, kube=kube, queue=self.queue, settings=settings)
+        self.positions = QueuePositions(cache=cache, kube=kube, queue=self.queue)
         self.watches = Watches(settings=settings, kube=kube, receiver=self.runs)
         self.certificate = Certificate(settings)
         self.progress = ProgressEndpoint(
@@ -95,6 +97,7 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run())
             group.create_task(self.events.run())
+            group.create_task(self.positions.run())
 
     async def _tick(self) -> None:
         while True:

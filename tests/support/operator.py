@@ -28,7 +28,7 @@ TRAINER_IMAGE = "registry.example.org/lora-trainer:test"
 
 #: Rights of the operator: no wildcard, and no verb on Secrets.
 RULES: list[dict[str, list[str]]] = [
-    {"apiGroups": [names.GROUP], "resources": [names.PLURAL], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [names.GROUP, ""], "resources": [names.PLURAL, "pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [names.GROUP], "resources": [f"{names.PLURAL}/status"], "verbs": ["patch"]},
     # Without the right on finalizers, no ownerReference with blockOwnerDeletion can be set.
     {"apiGroups": [names.GROUP], "resources": [f"{names.PLURAL}/finalizers"], "verbs": ["update"]},
@@ -37,10 +37,10 @@ RULES: list[dict[str, list[str]]] = [
         "resources": ["jobs"],
         "verbs": ["create", "get", "list", "watch", "patch", "delete"],
     },
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
     {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["get", "list", "watch", "patch"]},
+    {"apiGroups": ["visibility.kueue.x-k8s.io"], "resources": ["localqueues/pendingworkloads"], "verbs": ["get"]},
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]},
 ]

@@ -1,7 +1,8 @@
 {{/* What the operator may do where runs live. No wildcard, nothing about Secrets. */}}
 {{- define "lora-operator.rules" -}}
-- apiGroups: [lora-operator.dev]
-  resources: [lorafinetunes]
+# Runs and their pods are read only.
+- apiGroups: [lora-operator.dev, ""]
+  resources: [lorafinetunes, pods]
   verbs: [get, list, watch]
 - apiGroups: [lora-operator.dev]
   resources: [lorafinetunes/status]
@@ -13,9 +14,6 @@
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [get, list, watch]
 # Why a Job could not make its pods stands in Events alone.
 - apiGroups: [""]
   resources: [events]
@@ -27,6 +25,10 @@
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]
   verbs: [get, list, watch, patch]
+# The place of a run in its queue.
+- apiGroups: [visibility.kueue.x-k8s.io]
+  resources: [localqueues/pendingworkloads]
+  verbs: [get]
 {{- end }}
 {{- end }}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,6 +49,7 @@ class Cache:
             Kind.WORKLOAD: self.workloads,
         }
         self._memories: dict[str, Memory] = {}
+        self._positions: dict[Key, dict[str, int]] = {}
         self._gone_pods: dict[str, list[tuple[float, Pod]]] = {}
 
     def put(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
@@ -84,7 +85,27 @@ class Cache:
             create_error=memory.create_error,
             warnings=memory.warnings,
             kueue_installed=self.kueue_installed,
+            queue_position=self._position_of(key.namespace, jobs),
         )
+
+    def set_positions(self, local_queue: Key, positions: dict[str, int]) -> bool:
+        """Keep the places of the Workloads in a LocalQueue, by name; whether any is new."""
+        if self._positions.get(local_queue, {}) == positions:
+            return False
+        self._positions[local_queue] = positions
+        return True
+
+    def keep_positions(self, local_queues: Collection[Key]) -> None:
+        """Forget the places in all other queues."""
+        self._positions = {key: found for key, found in self._positions.items() if key in local_queues}
+
+    def _position_of(self, namespace: str, jobs: list[Entry[Job]]) -> int | None:
+        for job in jobs:
+            for workload in self.workloads.owned_by(job.uid):
+                queue = Key(namespace, workload.value.queue_name or "")
+                if (found := self._positions.get(queue, {}).get(workload.value.name)) is not None:
+                    return found
+        return None
 
     def memory(self, uid: str) -> Memory:
         """What is remembered of the run with this uid."""

@@ -16,6 +16,8 @@ from lora_operator.effects.work_queue import ExpectedError
 
 _PAGE = 500
 _MAX_WARNINGS = 50
+_VISIBILITY = "/apis/visibility.kueue.x-k8s.io/v1beta2"
+_MAX_PENDING = 1000
 
 
 class NotLeaderError(ExpectedError):
@@ -134,6 +136,17 @@ class Kube:
             WarningEvent(str(item.get("reason") or ""), str(item.get("message") or ""), parse_time(_last_seen(item)))
             for item in newest_first
         ]
+
+    async def queue_positions(self, local_queue: Key) -> dict[str, int]:
+        """Place of every pending Workload in a LocalQueue, by its name; 1 is next.
+
+        Raises:
+            ApiError: Kueue's visibility API is not served, or the operator may not read it.
+        """
+        path = f"{_VISIBILITY}/namespaces/{local_queue.namespace}/localqueues/{local_queue.name}/pendingworkloads"
+        answer = await self._api.request("GET", path, query={"limit": _MAX_PENDING})
+        items = answer.get("items") or ()
+        return {item["metadata"]["name"]: int(item.get("positionInLocalQueue") or 0) + 1 for item in items}
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Create a Kubernetes Event."""
