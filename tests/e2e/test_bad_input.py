@@ -13,7 +13,7 @@ import pytest
 from lora_contract.reasons import Reason
 from lora_contract.status import LoRAFineTuneStatus
 from lora_demo import model
-from lora_demo.seaweedfs import Identity
+from lora_demo.seaweedfs import ADMIN, Identity
 from support import e2e
 from support.e2e import NAMESPACE, SILENT_ENDPOINT, Rig
 
@@ -56,9 +56,14 @@ def _wrong_keys(rig: Rig) -> None:
     rig.platform.storage.give_access(NAMESPACE, secret="wrong-keys", identity=stranger)
 
 
+def _admin_keys(rig: Rig) -> None:
+    """Keys that may see every bucket: those of a tenant are denied a bucket that does not exist."""
+    rig.platform.storage.give_access(NAMESPACE, secret="admin-keys", identity=ADMIN)
+
+
 CASES = (
     Case(
-        "malformed-json", Reason.BAD_DATA, ("bad/malformed.jsonl", "3", "JSON"), _dataset("bad/malformed.jsonl"),
+        "malformed-json", Reason.BAD_DATA, ("malformed.jsonl, line 3", "JSON"), _dataset("bad/malformed.jsonl"),
         _data("s3://datasets/bad/malformed.jsonl", _GOOD_ROW % 1, _GOOD_ROW % 2, '{"messages": [', _GOOD_ROW % 4),
     ),
     Case(
@@ -66,13 +71,13 @@ CASES = (
         _data("s3://datasets/bad/columns.jsonl", '{"foo": "a", "bar": "b"}', '{"foo": "c", "bar": "d"}'),
     ),
     Case(
-        "empty-file", Reason.BAD_DATA, ("bad/empty.jsonl",), _dataset("bad/empty.jsonl"),
+        "empty-file", Reason.BAD_DATA, ("no rows",), _dataset("bad/empty.jsonl"),
         _data("s3://datasets/bad/empty.jsonl"),
     ),
     Case("missing-object", Reason.INPUT_MISSING, ("s3://datasets/nowhere.jsonl",), _dataset("nowhere.jsonl")),
     Case(
         "missing-bucket", Reason.INPUT_MISSING, ("no-such-bucket",),
-        {"dataset": {"uri": "s3://no-such-bucket/triage.jsonl"}},
+        {"dataset": {"uri": "s3://no-such-bucket/triage.jsonl"}, "storage": {"secretName": "admin-keys"}}, _admin_keys,
     ),
     Case("wrong-credentials", Reason.ACCESS_DENIED, ("s3://",), {"storage": {"secretName": "wrong-keys"}}, _wrong_keys),
     Case("missing-secret", Reason.SECRET_MISSING, ("no-such-secret",), {"storage": {"secretName": "no-such-secret"}}),
@@ -85,7 +90,7 @@ CASES = (
         _bin_only_model,
     ),
     Case(
-        "unreachable-s3", Reason.UNAVAILABLE, (SILENT_ENDPOINT,), {"storage": {"endpoint": SILENT_ENDPOINT}},
+        "unreachable-s3", Reason.RETRIES_EXHAUSTED, ("Unavailable",), {"storage": {"endpoint": SILENT_ENDPOINT}},
         seconds=_SECONDS_WITH_RETRIES,
     ),
 )  # fmt: skip
@@ -124,6 +129,7 @@ def test_no_secret_key_is_told_anywhere(rig: Rig, ended: object) -> None:
     objects = rig.kubernetes.run("get", "lft,jobs,pods,events", f"--namespace={NAMESPACE}", "--output=yaml")
     assert "demo-tenant-secret" not in objects
     assert "demo-stranger-secret" not in objects
+    assert ADMIN.secret_key not in objects
 
 
 def _seconds(status: LoRAFineTuneStatus) -> float:
