@@ -1,0 +1,1 @@
+"""Figures of the product, measured by scripts that anybody can run."""

@@ -1,0 +1,1 @@
+"""Figures of the operator on a real API server without nodes."""
