@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 
@@ -49,3 +49,11 @@ class StatusModel(Model):
     """A part of the status. Unknown fields are ignored: a newer operator may have written them."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+def explained(error: ValidationError, path: str) -> tuple[str, ...]:
+    """What is wrong with a spec, a line for each field: its path below `path`, and what the rule says."""
+    return tuple(
+        f"{'.'.join([path, *(str(part) for part in item['loc'])])}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    )

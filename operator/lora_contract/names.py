@@ -11,15 +11,22 @@ KIND = "LoRAFineTune"
 PLURAL = "lorafinetunes"
 SINGULAR = "lorafinetune"
 SHORT_NAME = "lft"
+SWEEP_KIND = "LoRASweep"
+SWEEP_PLURAL = "lorasweeps"
+SWEEP_SINGULAR = "lorasweep"
+SWEEP_SHORT_NAME = "lsw"
 
 #: Longest metadata.name: room for "-prepare-" and 8 characters of hash in a Job name of at most 63.
 MAX_NAME_LENGTH = 46
+#: The same for a sweep: room for "-" and the two digits of a trial.
+MAX_SWEEP_NAME_LENGTH = MAX_NAME_LENGTH - 3
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "lora-operator"
 LABEL_FINETUNE = f"{GROUP}/finetune"
 LABEL_FINETUNE_UID = f"{GROUP}/finetune-uid"
 LABEL_STAGE = f"{GROUP}/stage"
+LABEL_SWEEP = f"{GROUP}/sweep"
 ANNOTATION_SPEC_HASH = f"{GROUP}/spec-hash"
 ANNOTATION_RUN_ID = f"{GROUP}/run-id"
 #: Carries the certificate authority of the progress endpoint into the pod through the downward API.
@@ -66,6 +73,11 @@ def job_name(name: str, stage: str, *, uid: str, spec_hash: str, run_token: str)
     """The deterministic name of a stage's Job: the same object, spec and run token give the same Job."""
     digest = hashlib.sha256("\n".join((uid, spec_hash, run_token)).encode()).hexdigest()
     return f"{name}-{stage}-{digest[:8]}"
+
+
+def trial_name(sweep: str, number: int) -> str:
+    """The name of a sweep's trial; trials are counted from 0."""
+    return f"{sweep}-{number:02d}"
 
 
 def progress_path(namespace: str, name: str) -> str:

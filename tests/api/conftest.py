@@ -11,6 +11,7 @@ from lora_cluster.control_plane import ControlPlane
 from lora_cluster.kubectl import Kubectl
 from support import api_server
 from support.api_server import FineTunes
+from support.sweeps import Sweeps
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +43,9 @@ def namespace(api: client.ApiClient) -> str:
 def finetunes(api: client.ApiClient, namespace: str) -> FineTunes:
     """The LoRAFineTunes of the test's namespace."""
     return FineTunes(api, namespace)
+
+
+@pytest.fixture
+def sweeps(api: client.ApiClient, namespace: str) -> Sweeps:
+    """The LoRASweeps of the test's namespace."""
+    return Sweeps(api, namespace)

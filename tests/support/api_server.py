@@ -17,23 +17,27 @@ from lora_cluster.control_plane import ControlPlane
 from lora_cluster.kubectl import Kubectl
 from lora_contract import names
 
-CRD = Path(__file__).resolve().parents[2] / "crds" / f"{names.PLURAL}.{names.GROUP}.yaml"
+_CRDS = Path(__file__).resolve().parents[2] / "crds"
+CRD = _CRDS / f"{names.PLURAL}.{names.GROUP}.yaml"
+SWEEP_CRD = _CRDS / f"{names.SWEEP_PLURAL}.{names.GROUP}.yaml"
 
 
 @contextmanager
 def running(directory: Path) -> Iterator[ControlPlane]:
-    """etcd, API server and controller manager on loopback, with our CRD served."""
+    """etcd, API server and controller manager on loopback, with our CRDs served."""
     with api_server.running(directory) as plane:
-        Kubectl(plane.kubeconfig).apply(CRD.read_text(encoding="utf-8"))
+        for definition in (CRD, SWEEP_CRD):
+            Kubectl(plane.kubeconfig).apply(definition.read_text(encoding="utf-8"))
         resources = client.CustomObjectsApi(connect(plane))
-        eventually("the resource is served", lambda: served(resources))
+        eventually("the resources are served", lambda: served(resources))
         yield plane
 
 
 def served(resources: client.CustomObjectsApi) -> bool:
     """Whether objects can be listed: the one sign that a new CRD is ready which has no gaps."""
     try:
-        resources.list_cluster_custom_object(names.GROUP, names.VERSION, names.PLURAL)
+        for plural in (names.PLURAL, names.SWEEP_PLURAL):
+            resources.list_cluster_custom_object(names.GROUP, names.VERSION, plural)
     except client.ApiException:
         return False
     return True

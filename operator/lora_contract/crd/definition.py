@@ -1,51 +1,37 @@
-"""The CustomResourceDefinition as a document: names, columns, conventions, and the schema of spec and status."""
+"""A CustomResourceDefinition as a document: names, columns, conventions, and the schema of spec and status."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lora_contract import names
+from lora_contract.crd.resources import FINE_TUNE, Resource
 from lora_contract.crd.schema import RULES, Schema, structural
-from lora_contract.spec import LoRAFineTuneSpec
-from lora_contract.status import LoRAFineTuneStatus
-
-#: Name, type, path and whether only `kubectl get -o wide` shows it.
-_COLUMNS = (
-    ("Phase", "string", ".status.phase", False),
-    ("Progress", "string", ".status.progress.summary", False),
-    ("Loss", "string", ".status.metrics.trainLoss", False),
-    ("ETA", "string", ".status.progress.eta", False),
-    ("Age", "date", ".metadata.creationTimestamp", False),
-    ("Model", "string", ".spec.model.id", True),
-    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', True),
-    ("Node", "string", ".status.attempts[-1:].node", True),
-    ("Adapter", "string", ".status.artifact.uri", True),
-)
 
 
-def custom_resource_definition() -> dict[str, Any]:
+def custom_resource_definition(resource: Resource = FINE_TUNE) -> dict[str, Any]:
     """The whole document, as `kubectl apply` takes it."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
+        "metadata": {"name": resource.name},
         "spec": {
             "group": names.GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": names.KIND,
-                "listKind": f"{names.KIND}List",
-                "plural": names.PLURAL,
-                "singular": names.SINGULAR,
-                "shortNames": [names.SHORT_NAME],
+                "kind": resource.kind,
+                "listKind": f"{resource.kind}List",
+                "plural": resource.plural,
+                "singular": resource.singular,
+                "shortNames": [resource.short_name],
                 "categories": ["ml"],
             },
-            "versions": [_version()],
+            "versions": [_version(resource)],
         },
     }
 
 
-def _version() -> dict[str, Any]:
+def _version(resource: Resource) -> dict[str, Any]:
     return {
         "name": names.VERSION,
         "served": True,
@@ -53,29 +39,35 @@ def _version() -> dict[str, Any]:
         "subresources": {"status": {}},
         "selectableFields": [{"jsonPath": ".status.phase"}],
         "additionalPrinterColumns": [
-            {"name": name, "type": kind, "jsonPath": path, **({"priority": 1} if wide else {})}
-            for name, kind, path, wide in _COLUMNS
+            {
+                "name": column.name,
+                "type": column.type,
+                "jsonPath": column.path,
+                **({"priority": 1} if column.wide else {}),
+            }
+            for column in resource.columns
         ],
-        "schema": {"openAPIV3Schema": _object()},
+        "schema": {"openAPIV3Schema": _object(resource)},
     }
 
 
-def _object() -> Schema:
+def _object(resource: Resource) -> Schema:
+    longest = resource.max_name_length
     return {
-        "description": "One LoRA fine-tuning run: from a dataset in S3 to a verified adapter in S3.",
+        "description": resource.description,
         "type": "object",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": f"Always {names.API_VERSION}."},
-            "kind": {"type": "string", "description": f"Always {names.KIND}."},
+            "kind": {"type": "string", "description": f"Always {resource.kind}."},
             "metadata": {"type": "object"},  # the API server takes no description of ours here
-            "spec": _spec(),
-            "status": _status(),
+            "spec": _spec(resource),
+            "status": _status(resource),
         },
         RULES: [
             {
-                "rule": f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH}",
-                "message": f"metadata.name must be at most {names.MAX_NAME_LENGTH} characters; names of Jobs"
+                "rule": f"size(self.metadata.name) <= {longest}",
+                "message": f"metadata.name must be at most {longest} characters; names of {resource.made_of_it}"
                 " are made of it",
             },
             {
@@ -86,14 +78,14 @@ def _object() -> Schema:
     }
 
 
-def _spec() -> Schema:
-    schema = structural(LoRAFineTuneSpec)
-    transitions = [{"rule": cel, "message": message} for cel, message in LoRAFineTuneSpec.transition_rules]
+def _spec(resource: Resource) -> Schema:
+    schema = structural(resource.spec)
+    transitions = [{"rule": cel, "message": message} for cel, message in resource.transition_rules]
     return {**schema, RULES: [*schema.get(RULES, []), *transitions]}
 
 
-def _status() -> Schema:
-    schema = structural(LoRAFineTuneStatus, defaults=False)
+def _status(resource: Resource) -> Schema:
+    schema = structural(resource.status, defaults=False)
     # Server-side apply merges conditions by their type: other controllers may add theirs.
     schema["properties"]["conditions"].update({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
     # Without it tools that judge health (kstatus, Argo CD) take an object that nobody has seen for healthy.

@@ -1,4 +1,4 @@
-"""The generated CRD: up to date, structural, and every field explained."""
+"""The generated CRDs: up to date, structural, and every field explained."""
 
 from __future__ import annotations
 
@@ -10,13 +10,25 @@ import yaml
 
 from lora_contract.crd import __main__ as generator
 from lora_contract.crd import custom_resource_definition
+from lora_contract.crd.resources import FINE_TUNE, RESOURCES, SWEEP, Resource
 from lora_contract.spec import LoRAFineTuneSpec
-from support.api_server import CRD
+from support.api_server import CRD, SWEEP_CRD
 
 ROOT = CRD.parents[1]
-VERSION = custom_resource_definition()["spec"]["versions"][0]
-OBJECT = VERSION["schema"]["openAPIV3Schema"]
-SPEC, STATUS = (OBJECT["properties"][part] for part in ("spec", "status"))
+
+
+def version(resource: Resource) -> dict[str, Any]:
+    """The one version of a resource."""
+    (only,) = custom_resource_definition(resource)["spec"]["versions"]
+    return dict(only)
+
+
+def part(resource: Resource, name: str) -> dict[str, Any]:
+    """The schema of spec or status."""
+    return dict(version(resource)["schema"]["openAPIV3Schema"]["properties"][name])
+
+
+SPEC = part(FINE_TUNE, "spec")
 
 
 def walk(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -29,13 +41,17 @@ def walk(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any
             yield from walk(schema[key], f"{path}[]")
 
 
-SPEC_FIELDS = dict(walk(SPEC, "spec"))
-STATUS_FIELDS = dict(walk(STATUS, "status"))
+def fields(name: str) -> dict[str, dict[str, Any]]:
+    """The schemas of all fields of the specs, or of the statuses, of all resources."""
+    return dict(found for resource in RESOURCES for found in walk(part(resource, name), f"{resource.kind}.{name}"))
+
+
+SPEC_FIELDS, STATUS_FIELDS = fields("spec"), fields("status")
 ALL_FIELDS = SPEC_FIELDS | STATUS_FIELDS
 NAMED = [path for path in ALL_FIELDS if not path.endswith("[]")]
 
 
-def test_both_written_copies_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_written_copies_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert generator.main(["--check"]) == 0
 
@@ -45,24 +61,26 @@ def test_a_copy_that_differs_is_named_with_the_remedy(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert generator.main([]) == 0
-    written = tmp_path / generator.COPIES[0]
+    copy = next(iter(generator.COPIES))
+    written = tmp_path / copy
     written.write_text(written.read_text().replace("maximum: 512", "maximum: 513"))
     assert generator.main(["--check"]) == 1
-    assert f"out of date: {generator.COPIES[0]}; run `make crds`" in capsys.readouterr().err
+    assert f"out of date: {copy}; run `make crds`" in capsys.readouterr().err
 
 
 def test_the_yaml_reads_as_the_document() -> None:
     assert yaml.safe_load(CRD.read_text(encoding="utf-8")) == custom_resource_definition()
+    assert yaml.safe_load(SWEEP_CRD.read_text(encoding="utf-8")) == custom_resource_definition(SWEEP)
 
 
 @pytest.mark.parametrize("path", NAMED)
 def test_every_field_is_explained(path: str) -> None:
     description = ALL_FIELDS[path].get("description", "")
     assert description.rstrip().endswith((".", ")"))
-    assert len(description) >= (20 if path.startswith("spec") else 10)
+    assert len(description) >= (20 if path in SPEC_FIELDS else 10)
 
 
-@pytest.mark.parametrize("path", [path for path in SPEC_FIELDS if path != "spec" and not path.endswith("[]")])
+@pytest.mark.parametrize("path", [path for path in SPEC_FIELDS if not path.endswith((".spec", "[]"))])
 def test_every_field_of_the_spec_has_an_example(path: str) -> None:
     assert "Example: " in SPEC_FIELDS[path]["description"]
 
@@ -94,9 +112,9 @@ def test_no_rule_takes_more_than_a_sentence(path: str) -> None:
 
 
 def test_optional_parts_have_their_defaults_written_out() -> None:
-    for part in ("quantization", "lora", "evaluation", "storage", "compute", "scheduling"):
-        model = LoRAFineTuneSpec.model_fields[part].default
-        assert SPEC["properties"][part]["default"] == model.dump()
+    for name in ("quantization", "lora", "evaluation", "storage", "compute", "scheduling"):
+        model = LoRAFineTuneSpec.model_fields[name].default
+        assert SPEC["properties"][name]["default"] == model.dump()
 
 
 def test_no_field_names_another_namespace() -> None:
@@ -104,16 +122,22 @@ def test_no_field_names_another_namespace() -> None:
 
 
 def test_the_status_has_no_default_but_that_of_an_object_nobody_has_seen() -> None:
-    assert STATUS["default"] == {"observedGeneration": -1}
-    assert not [path for path, schema in STATUS_FIELDS.items() if path != "status" and "default" in schema]
+    for resource in RESOURCES:
+        assert part(resource, "status")["default"] == {"observedGeneration": -1}
+    assert not [path for path, s in STATUS_FIELDS.items() if not path.endswith(".status") and "default" in s]
 
 
 def test_numbers_of_the_status_are_whole() -> None:
     assert not [path for path, schema in STATUS_FIELDS.items() if schema["type"] == "number"]
 
 
-def test_columns_fit_a_terminal() -> None:
-    columns = VERSION["additionalPrinterColumns"]
-    assert [column["name"] for column in columns if "priority" not in column] == [
-        "Phase", "Progress", "Loss", "ETA", "Age",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("resource", "names"),
+    [
+        (FINE_TUNE, ["Phase", "Progress", "Loss", "ETA", "Age"]),
+        (SWEEP, ["Phase", "Trials", "Active", "Best", "Loss", "Age"]),
+    ],
+)
+def test_columns_fit_a_terminal(resource: Resource, names: list[str]) -> None:
+    columns = version(resource)["additionalPrinterColumns"]
+    assert [column["name"] for column in columns if "priority" not in column] == names
