@@ -6,17 +6,21 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.layout import PLAN
+from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, PLAN
 from lora_contract.status import PlanStatus
+from lora_trainer.claims import take_claim
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError
+from lora_trainer.publish import Provenance, publish
+from lora_trainer.store import from_environment
 from support.chat_models import CONFIG, save_model, tensor_shapes, write_safetensors
 from support.prepare_orders import place
 from support.prepared_data import chat, lines
@@ -57,6 +61,43 @@ def test_the_same_run_is_prepared_once(tmp_path: Path) -> None:
     assert second.run_id == first.run_id
     assert second.plan == first.plan
     assert run.prepared(second, prepared.TRAIN).stat().st_mtime_ns == written
+
+
+def test_while_an_identical_run_trains_it_is_waited_for_without_a_gpu_and_its_adapter_adopted(tmp_path: Path) -> None:
+    run = place(tmp_path)
+    layout = run.layout(run.prepare())
+    store = from_environment(2)
+    claim = take_claim(store, layout, "another resource")
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(run.prepare)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=2)
+        (tmp_path / "adapter").mkdir()
+        for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+            (tmp_path / "adapter" / name).write_text("{}")
+        provenance = Provenance(
+            run_id=layout.run_id,
+            spec_hash="a" * 64,
+            base_model="org/base",
+            model_commit="b" * 40,
+            dataset_digest="c" * 64,
+            required_max_lora_rank=16,
+            created_at="2025-01-01T00:00:00Z",
+        )
+        published = publish(store, layout, "other", tmp_path / "adapter", provenance, still_ours=claim.check)
+
+        report = second.result(timeout=60)
+
+    assert report.adopted
+    assert report.artifact == published
+
+
+def test_a_run_that_ended_without_an_adapter_is_not_waited_for(tmp_path: Path) -> None:
+    run = place(tmp_path)
+    first = run.prepare()
+    take_claim(from_environment(2), run.layout(first), "another resource").release()
+
+    assert not run.prepare().adopted
 
 
 def test_a_prepare_that_was_killed_before_its_plan_is_done_again(tmp_path: Path) -> None:

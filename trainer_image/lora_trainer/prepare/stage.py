@@ -19,6 +19,7 @@ from lora_contract.report import Report
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import PlanStatus
 from lora_trainer import model_files
+from lora_trainer.claims import await_turn
 from lora_trainer.data import chat_template, pipeline, prepared
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.profile import DataProfile
@@ -26,7 +27,7 @@ from lora_trainer.model_files.blame import about
 from lora_trainer.prepare import dataset_files, memory, model_check
 from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
 from lora_trainer.prepare.dataset_files import FetchedDataset
-from lora_trainer.publish import adopt
+from lora_trainer.publish import adopt, find_published
 from lora_trainer.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class _Preparation:
         )
         run_layout = RunLayout(self._spec.output.uri, run_id)
         with about(PARAM_OUTPUT, self._order):
+            # Where an identical run trains now, its adapter is waited for here, where no GPU is held.
+            await_turn(self._store, run_layout, self._order.uid, lambda: find_published(self._store, run_layout))
             plan = self._existing_plan(run_layout)
             found = adopt(self._store, run_layout)
         if found is not None:
