@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lora_cluster.errors import ClusterError
 from lora_cluster.layout import cache_root
+from lora_cluster.progress import say
 from lora_demo.repository import REPOSITORY
 
 MODEL_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -36,6 +37,7 @@ def ensure() -> Path:
     target = directory()
     if target.exists():
         return target
+    say("converting the demo's model (once)")
     target.parent.mkdir(parents=True, exist_ok=True)
     half = Path(tempfile.mkdtemp(prefix=f".{_NAME}-", dir=target.parent))
     try:

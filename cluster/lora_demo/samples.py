@@ -30,13 +30,14 @@ class _Reader(HTMLParser):
             self._label = ""
 
     def handle_data(self, data: str) -> None:
-        if not self.found or not self._kind:
+        if not self.found:
             return
         if self._kind == "label":
             self._label += data
-        else:
+        elif self._kind == "text" and self._label:
             self.found[-1][self._label] = self.found[-1].get(self._label, "") + data
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "p":
+            self._label = "" if self._kind == "text" else self._label
             self._kind = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ def upload_data(client: S3Client) -> None:
     bucket, key = _address(("dataset", "uri"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / _DATA_KEY
-        _data_generator().write(path)
+        data_generator().write(path)
         client.upload_file(str(path), bucket, key)
 
 
@@ -89,11 +90,11 @@ def _platform(name: str, registry: str) -> Platform:
             raise ClusterError("--cluster current needs --registry: the cluster must be able to pull the images")
         say("images: building or reusing")
         return Platform(Kubernetes(), images.push(images.ensure(seaweedfs.program()), registry))
-    say("programs of the cluster: building or reusing")
-    tools.build(tools.DEFAULT_TOOLS)
-    say("images: building or reusing")
-    built = images.ensure(seaweedfs.program())
-    say("model: converting or reusing")
+    say("programs of the cluster, images and model: building or reusing")
+    with ThreadPoolExecutor() as pool:  # compiling keeps the cores busy, images the network and the disk
+        programs = pool.submit(tools.build, tools.DEFAULT_TOOLS)
+        built = images.ensure(seaweedfs.program())
+        programs.result()
     model.ensure()
     started = cluster.up(name, nodes=1, gpus=1)
     say("images: loading what the node has not got")
@@ -152,7 +153,7 @@ def _address(path: tuple[str, str]) -> tuple[str, str]:
     return bucket, key
 
 
-def _data_generator() -> ModuleType:
+def data_generator() -> ModuleType:
     """Return examples/triage_data.py as a module."""
     specification = importlib.util.spec_from_file_location("triage_data", manifest("triage_data.py"))
     if specification is None or specification.loader is None:
