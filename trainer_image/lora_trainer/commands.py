@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.names import ENV_ORDER
 from lora_contract.order import Order
 from lora_contract.report import Report
-from lora_trainer import environment, stopping, termination
+from lora_trainer import environment, progress, stopping, termination
 from lora_trainer.errors import TrainerError, bad_config
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ def run(arguments: Sequence[str]) -> int:
     )
     for noisy in ("httpx", "botocore", "urllib3", "bitsandbytes"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    # Advice to the authors of libraries, not to our users.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     environment.prepare_environment()
     if options.command == "run":
         from lora_trainer.local import run_file  # noqa: PLC0415 - not needed in a pod
@@ -65,6 +68,10 @@ def run_stage(stage: str) -> int:
             from lora_trainer.train.out_of_memory import start_again  # noqa: PLC0415 - torch, in train only
 
             start_again(error)  # type: ignore[arg-type]
+        if type(error).__name__ == "AcceleratorError":  # torch's, which prepare never imports
+            log.exception("the GPU failed")
+            text = f"the GPU or its driver failed: {str(error).partition(chr(10))[0]}"
+            return _end(stage, order, TrainerError(ExitCode.GPU_FAILED, text))
         log.exception("this is a defect of the trainer")
         text = f"internal error: {type(error).__name__}; the pod's log has the details"
         return _end(stage, order, TrainerError(ExitCode.INTERNAL, text))
@@ -98,7 +105,8 @@ def carry_out(order: Order) -> Report:
     if order.stage == "prepare":
         from lora_trainer.prepare.stage import prepare  # noqa: PLC0415 - never imports torch
 
-        return prepare(order, objects)
+        with progress.started():
+            return prepare(order, objects)
     from lora_trainer.train.stage import train  # noqa: PLC0415 - imports torch
 
     return train(order, objects)

@@ -11,6 +11,8 @@ import ssl
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,7 +88,7 @@ class ProgressPoster:
             request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")  # noqa: S310
             with urllib.request.urlopen(request, timeout=_TIMEOUT, context=context):  # noqa: S310
                 pass
-        except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
+        except Exception as error:
             log.debug("progress was not reported: %s", type(error).__name__)
 
 
@@ -101,3 +103,16 @@ def from_environment() -> ProgressPoster | None:
         token_file=Path(token) if token else None,
         ca_file=Path(authority) if authority else None,
     )
+
+
+@contextmanager
+def started() -> Iterator[None]:
+    """Tell that work began, for a stage that has no steps."""
+    poster = from_environment()
+    if poster is not None:
+        poster.post(percent=0, eta_seconds=None, metrics={})
+    try:
+        yield
+    finally:
+        if poster is not None:
+            poster.close()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainerState, set_seed
+from transformers.utils.logging import disable_progress_bar
 
 from lora_contract.order import Order
 from lora_trainer import checkpoints as stored
@@ -72,6 +74,8 @@ def build(
     """
     spec, plan = order.spec, order.plan
     assert plan is not None  # noqa: S101 - the stage made sure
+    if not sys.stderr.isatty():
+        disable_progress_bar()
     set_seed(spec.training.seed)
     hardware = detect(spec.compute.gpus)
     log.info("training on %s with %s", hardware.device, hardware.dtype)

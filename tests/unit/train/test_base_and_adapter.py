@@ -1,0 +1,165 @@
+"""The quantised base, the adapter on it, and the choice of the best one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import bitsandbytes
+import pytest
+import torch
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.spec import LoraSpec, QuantizationSpec
+from lora_contract.spec.training import EarlyStoppingSpec
+from lora_trainer.callbacks.best import BestAdapter, adapter_tensors
+from lora_trainer.errors import TrainerError
+from lora_trainer.model import load
+from lora_trainer.model.adapter import attach
+from lora_trainer.model.forward import choose
+from lora_trainer.model.hardware import Hardware
+from support.tiny_models import ragged_rows, save_tiny, tiny
+
+CPU = Hardware(torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # bitsandbytes codes blocks of 64 weights
+    return save_tiny(tmp_path_factory.mktemp("model"), "llama")
+
+
+def lora_gradients(model: Any, rows: list[Any]) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    way, _ = choose(model, rows, pad_token_id=0, autocast=None)
+    way.loss_sum(model, way.collate(rows)).backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("double", [True, False])
+def test_expanded_weights_are_exactly_the_coded_ones(
+    kind: Any, double: bool, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given the same model held as 4-bit codes and expanded to float32
+    spec = QuantizationSpec(type=kind, double_quant=double)
+    expanded = load.load_base(model_path, spec, CPU)
+    monkeypatch.setattr(load, "_fits_expanded", lambda path: False)
+    coded = load.load_base(model_path, spec, CPU)
+    # then every weight stands for the same value, and the head is not touched
+    layers = dict(coded.named_modules())
+    count = 0
+    for name, layer in load.quantizable(expanded):
+        held = layers[name]
+        assert isinstance(held, bitsandbytes.nn.Linear4bit)
+        value = bitsandbytes.functional.dequantize_4bit(held.weight.data, held.weight.quant_state)
+        torch.testing.assert_close(layer.weight.data, value.float(), rtol=0, atol=0)
+        count += 1
+    assert count == 14
+    assert not isinstance(coded.lm_head, bitsandbytes.nn.Linear4bit)
+    torch.testing.assert_close(expanded.lm_head.weight, coded.lm_head.weight, rtol=0, atol=0)
+
+
+def test_coded_weights_on_the_cpu_give_right_gradients_also_after_an_evaluation(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given the adapter's gradients on expanded weights
+    rows = ragged_rows()
+    spec, lora = QuantizationSpec(), LoraSpec(r=4, dropout=0)
+    torch.manual_seed(0)
+    expected = lora_gradients(attach(load.load_base(model_path, spec, CPU), lora).model, rows)
+    # when the weights are held as codes, and were evaluated before
+    monkeypatch.setattr(load, "_fits_expanded", lambda path: False)
+    torch.manual_seed(0)
+    model = attach(load.load_base(model_path, spec, CPU), lora).model
+    model.eval()(input_ids=torch.tensor([[5, 6, 7]]))
+    found = lora_gradients(model.train(), rows)
+    # then they are the same
+    for name, gradient in expected.items():
+        assert (found[name] - gradient).abs().max() <= 1e-4 * gradient.abs().max().clamp_min(1e-6), name
+
+
+def test_all_linear_is_written_out_and_leaves_the_head_alone() -> None:
+    adapted = attach(tiny("phi3"), LoraSpec())
+    assert adapted.target_modules == ["down_proj", "gate_up_proj", "o_proj", "qkv_proj"]
+    assert not any("lm_head" in name for name, p in adapted.model.named_parameters() if p.requires_grad)
+    assert adapted.layers == 8
+
+
+def test_a_name_that_matches_nothing_is_refused_with_the_names_that_exist() -> None:
+    with pytest.raises(TrainerError) as caught:
+        attach(tiny("phi3"), LoraSpec(target_modules=["q_proj", "o_proj"]))
+    assert caught.value.exit_code is ExitCode.BAD_CONFIG
+    assert "'q_proj'" in caught.value.message
+    assert "qkv_proj" in (caught.value.hint or "")
+
+
+def test_only_the_adapter_is_trained() -> None:
+    model = attach(tiny("llama"), LoraSpec(target_modules=["q_proj"])).model
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all("lora_" in name and "q_proj" in name for name in trained)
+
+
+def evaluate(best: BestAdapter, model: Any, losses: list[float]) -> list[bool]:
+    """Evaluations at steps 5, 10, ...; the adapter's first weight is set to the step. Returns who asked to stop."""
+    stops = []
+    for index, loss in enumerate(losses):
+        step = 5 * (index + 1)
+        with torch.no_grad():
+            next(p for p in model.parameters() if p.requires_grad).fill_(step)
+        control = SimpleNamespace(should_training_stop=False, should_save=False)
+        best.on_evaluate(
+            None,
+            SimpleNamespace(global_step=step),
+            control,
+            {"eval_loss": loss},
+            model,  # type: ignore[arg-type]
+        )
+        stops.append(control.should_training_stop)
+    return stops
+
+
+def test_the_best_adapter_is_kept_also_between_two_checkpoints(tmp_path: Path) -> None:
+    # given evaluations of which the first is the best, and no checkpoint at its step
+    model = attach(tiny("llama"), LoraSpec(r=4)).model
+    best = BestAdapter(tmp_path, None)
+    evaluate(best, model, [1.0, 3.0, 2.5, 2.0])
+    # when the best is restored
+    assert best.restore(model)
+    # then it is that of the first evaluation
+    assert (best.state.loss, best.state.step) == (1.0, 5)
+    assert next(p for p in model.parameters() if p.requires_grad).flatten()[0] == 5
+
+
+def test_patience_counts_on_after_a_resume(tmp_path: Path) -> None:
+    model = attach(tiny("llama"), LoraSpec(r=4)).model
+    first = BestAdapter(tmp_path / "a", EarlyStoppingSpec(patience=3, min_delta=0.1))
+    # given two evaluations without enough improvement, the second of them better by less than minDelta
+    assert evaluate(first, model, [2.0, 2.1, 1.95]) == [False, False, False]
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    first.save(checkpoint)
+    # when another process goes on
+    second = BestAdapter(tmp_path / "b", first.early_stopping)
+    second.load(checkpoint)
+    # then one more ends the run, and the best adapter is the truly lowest
+    assert evaluate(second, model, [1.96]) == [True]
+    assert second.state.finished
+    assert (second.state.loss, second.state.step) == (1.95, 15)
+    assert second.restore(model)
+
+
+def test_an_evaluation_that_is_not_a_number_ends_the_run(tmp_path: Path) -> None:
+    model = attach(tiny("llama"), LoraSpec(r=4)).model
+    with pytest.raises(TrainerError) as caught:
+        evaluate(BestAdapter(tmp_path, None), model, [float("nan")])
+    assert caught.value.exit_code is ExitCode.LOSS_NOT_FINITE
+
+
+def test_without_an_evaluation_the_last_adapter_stays(tmp_path: Path) -> None:
+    model = attach(tiny("llama"), LoraSpec(r=4)).model
+    before = adapter_tensors(model)
+    assert not BestAdapter(tmp_path, None).restore(model)
+    assert all(torch.equal(before[name], value) for name, value in adapter_tensors(model).items())

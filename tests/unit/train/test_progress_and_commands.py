@@ -1,0 +1,146 @@
+"""What the outside sees of a trainer: progress, orders, the local command."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from lora_contract import names
+from lora_contract.exit_codes import ExitCode
+from lora_contract.progress import ProgressReport
+from lora_contract.report import decode
+from lora_trainer import commands, local, progress
+from lora_trainer.errors import TrainerError
+from lora_trainer.progress import ProgressPoster
+
+
+class Endpoint(ThreadingHTTPServer):
+    """A progress endpoint that keeps what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.received: list[tuple[str, ProgressReport]] = []
+        self.answer = 200
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/progress"
+
+    def wait(self, count: int) -> None:
+        deadline = time.monotonic() + 30
+        while len(self.received) < count:
+            assert time.monotonic() < deadline, self.received
+            time.sleep(0.01)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Endpoint
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        report = ProgressReport.model_validate_json(body)
+        self.server.received.append((self.headers.get("Authorization", ""), report))
+        self.send_response(self.server.answer)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    server = Endpoint()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_progress_is_posted_in_the_wire_format_with_a_token_that_is_read_anew(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    poster = ProgressPoster(endpoint.url, token_file=token)
+    poster.post(percent=40, eta_seconds=12.4, metrics={"step": 4, "loss": 1.25})
+    endpoint.wait(1)
+    token.write_text("second\n")
+    poster.post(percent=50, eta_seconds=None, metrics={})
+    poster.close()
+    (first, report), (second, _) = endpoint.received
+    assert (first, second) == ("Bearer first", "Bearer second")
+    status = report.trainer_status
+    assert (status.progress_percentage, status.estimated_remaining_seconds) == (40, 12)
+    assert (status.number("step"), status.number("loss")) == (4, 1.25)
+
+
+def test_many_reports_become_few_and_the_newest_arrives(endpoint: Endpoint) -> None:
+    poster = ProgressPoster(endpoint.url)
+    for step in range(1000):
+        poster.post(percent=None, eta_seconds=None, metrics={"step": step})
+    poster.close()
+    assert 1 <= len(endpoint.received) <= 3
+    assert endpoint.received[-1][1].trainer_status.number("step") == 999
+
+
+def test_an_endpoint_that_refuses_or_is_gone_disturbs_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.answer = 503
+    for poster in (
+        ProgressPoster(endpoint.url),
+        ProgressPoster("http://127.0.0.1:9/nobody", token_file=tmp_path / "missing"),
+    ):
+        poster.post(percent=1, eta_seconds=None, metrics={})
+        poster.close()
+
+
+def test_nobody_listening_means_no_poster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(names.ENV_PROGRESS_URL, raising=False)
+    assert progress.from_environment() is None
+
+
+@pytest.mark.parametrize(("order", "words"), [("", "is empty"), ("{", "Invalid JSON"), ('{"stage": "x"}', "stage")])
+def test_an_order_that_cannot_be_understood_ends_in_words(
+    order: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(names.ENV_ORDER, order)
+    monkeypatch.setenv(names.ENV_TERMINATION_LOG, str(tmp_path / "message"))
+    assert commands.run_stage("train") == ExitCode.BAD_CONFIG
+    report = decode((tmp_path / "message").read_text())
+    assert report is not None
+    assert report.error is not None
+    assert words in report.error.message
+
+
+def test_the_local_command_names_every_wrong_field(tmp_path: Path) -> None:
+    path = tmp_path / "finetune.yaml"
+    document = {
+        "kind": names.KIND,
+        "metadata": {"name": "x"},
+        "spec": {
+            "model": {"id": "a/b", "allowFloatingRevision": True},
+            "training": {"maxSteps": 0},
+            "lora": {"rank": 8},
+        },
+    }
+    path.write_text(json.dumps(document))
+    with pytest.raises(TrainerError) as caught:
+        local.read(path)
+    for field in ("spec.dataset", "spec.output", "spec.training.maxSteps", "spec.lora.rank"):
+        assert field in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "kind: Other\n"])
+def test_the_local_command_says_when_a_file_holds_no_finetune(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "finetune.yaml"
+    path.write_text(text)
+    with pytest.raises(TrainerError) as caught:
+        local.read(path)
+    assert caught.value.exit_code is ExitCode.BAD_CONFIG
+    assert str(path) in caught.value.message
