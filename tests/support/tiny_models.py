@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from lora_trainer.model.batch import Row
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models import gemma2, gemma3, llama, mistral, phi3, qwen2, qwen3
+
+from lora_trainer.model.batch import Row
 
 VOCABULARY = 320
 _SHAPE: dict[str, Any] = {

@@ -13,7 +13,7 @@ from types import FrameType
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class StopRequested(BaseException):  # noqa: N818 - not an error, like KeyboardInterrupt
+class StopRequested(BaseException):
     """The process was asked to stop; not an `Exception`, so nothing handles it on the way but the entry point."""
 
 

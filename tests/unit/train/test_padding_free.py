@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from lora_contract.spec import LoraSpec
 from lora_trainer.evaluate import measure
+from lora_trainer.generate import answer
 from lora_trainer.model.adapter import attach
 from lora_trainer.model.batch import collate_padded, collate_padding_free
 from lora_trainer.model.forward import choose
-from support.tiny_models import CONFIGS, ragged_rows, tiny
+from support.tiny_models import CONFIGS, byte_tokenizer, ragged_rows, tiny
 
 
 def reference_loss(model: Any, rows: list[Any]) -> torch.Tensor:
@@ -153,3 +154,27 @@ def test_loss_and_gradients_do_not_depend_on_the_split_into_micro_batches() -> N
         assert total == pytest.approx(results[0][0], rel=1e-5)
         for name, gradient in found.items():
             torch.testing.assert_close(gradient, results[0][1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_generation_uses_the_cache_and_training_does_not() -> None:
+    # given a model in training
+    model = tiny("llama").train()
+    way, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
+    used: list[bool] = []
+    forward = model.model.forward
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        used.append(bool(kwargs.get("use_cache")))
+        return forward(*args, **kwargs)
+
+    model.model.forward = watched
+    # when it answers prompts of different length together, and then trains on
+    prompts = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [14]]
+    answers = answer(way, model, byte_tokenizer(), prompts, max_new_tokens=6)
+    assert all(used)
+    used.clear()
+    way.loss_sum(model, way.collate(ragged_rows()))
+    # then training is without the cache and as before, and each answer is the one the prompt gets alone
+    assert used == [False]
+    assert model.training
+    assert answers == [answer(way, model, byte_tokenizer(), [prompt], max_new_tokens=6)[0] for prompt in prompts]

@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from lora_contract.spec import TrainingSpec
+from lora_contract.names import ENV_ALLOW_CPU
+from lora_contract.spec import QuantizationSpec, TrainingSpec
 from lora_trainer.data.prepared import TEST_SCHEMA
-from lora_trainer.model.hardware import Hardware
+from lora_trainer.model.hardware import Hardware, detect
+from lora_trainer.model.load import bitsandbytes_config, load_options
 from lora_trainer.model.memory import MemoryPlan, divisor_at_most, plan_memory
 from lora_trainer.train import history, out_of_memory
 from lora_trainer.train.arguments import training_arguments
@@ -151,3 +153,50 @@ def test_the_history_has_one_entry_a_step_and_the_last_figures_count() -> None:
     assert history.by_step(log) == [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 1.9, "eval_loss": 2.5}]
     assert history.last(history.by_step(log), "eval_loss") == 2.5
     assert [point.step for point in islice(history.curves(history.by_step(log), 2).train_loss, 5)] == [1, 2]
+
+
+def arguments_for(hardware: Hardware, *, checkpointing: bool = False) -> Any:
+    return training_arguments(
+        TrainingSpec(max_steps=10),
+        total_steps=10,
+        memory=MemoryPlan(4, checkpointing),
+        hardware=hardware,
+        evaluate=True,
+        folder=Path("/tmp/unused"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cuda", "bfloat16", "dtype"),
+    [(False, False, torch.float32), (True, True, torch.bfloat16), (True, False, torch.float16)],
+)
+def test_the_number_format_follows_the_hardware(
+    cuda: bool, bfloat16: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENV_ALLOW_CPU, "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16)
+    assert detect(1).dtype is dtype
+
+
+def test_the_4_bit_computation_is_in_the_models_format() -> None:
+    config = bitsandbytes_config(QuantizationSpec(), Hardware(torch.device("cuda", 0), torch.bfloat16))
+    assert config.bnb_4bit_compute_dtype is torch.bfloat16
+    assert config.bnb_4bit_quant_type == "nf4"
+    assert config.bnb_4bit_use_double_quant
+
+
+def test_the_model_is_on_one_device() -> None:
+    options = load_options(QuantizationSpec(), Hardware(torch.device("cuda", 0), torch.bfloat16), expanded=False)
+    assert options["device_map"] == {"": 0}
+    assert options["dtype"] is torch.bfloat16
+
+
+def test_checkpointing_is_not_reentrant() -> None:
+    arguments = arguments_for(CPU, checkpointing=True)
+    assert arguments.activation_checkpointing
+    assert arguments.activation_checkpointing_kwargs == {"use_reentrant": False}
+
+
+def test_nothing_is_reported_to_third_parties() -> None:
+    assert arguments_for(CPU).report_to == []

@@ -32,13 +32,8 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
     """
     four_bit = quantization.type in ("nf4", "fp4")
     expanded = four_bit and not hardware.is_cuda and _fits_expanded(path)
-    options: dict[str, Any] = {"dtype": hardware.dtype, "local_files_only": True, "use_safetensors": True}
-    if quantization.type != "none" and not expanded:
-        options["quantization_config"] = _bitsandbytes(quantization, hardware)
-    if hardware.is_cuda:
-        options["device_map"] = {"": hardware.device.index}
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, trust_remote_code=False, **options)
+        model = AutoModelForCausalLM.from_pretrained(path, **load_options(quantization, hardware, expanded=expanded))
     except (ValueError, KeyError, ImportError) as error:
         raise unsupported(
             f"transformers cannot load the model: {error}",
@@ -54,7 +49,23 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
     return model
 
 
-def _bitsandbytes(quantization: QuantizationSpec, hardware: Hardware) -> BitsAndBytesConfig:
+def load_options(quantization: QuantizationSpec, hardware: Hardware, *, expanded: bool) -> dict[str, Any]:
+    """Arguments for `from_pretrained`: one device, one format, no code and no pickles of the repository."""
+    options: dict[str, Any] = {
+        "dtype": hardware.dtype,
+        "local_files_only": True,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+    }
+    if quantization.type != "none" and not expanded:
+        options["quantization_config"] = bitsandbytes_config(quantization, hardware)
+    if hardware.is_cuda:
+        options["device_map"] = {"": hardware.device.index}
+    return options
+
+
+def bitsandbytes_config(quantization: QuantizationSpec, hardware: Hardware) -> BitsAndBytesConfig:
+    """How bitsandbytes holds the weights, and the format it computes in."""
     if quantization.type == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
