@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1000, help="LoRAFineTunes created at once")
     parser.add_argument("--idle", type=int, default=40, help="LoRAFineTunes created one after the other")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the control plane too
     with tempfile.TemporaryDirectory() as folder, api_server.running(Path(folder) / "plane") as plane:
         api = api_server.connect(plane)
         operator.install(api)
