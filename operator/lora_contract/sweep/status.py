@@ -61,10 +61,6 @@ class TrialStatus(StatusModel):
     stopped_at_percent: int | None = Field(None, description="Where median stopping suspended it.")
     milestones: list[MilestoneStatus] = Field([], description="Its loss along the way, for median stopping.")
 
-    def loss_at(self, percent: int) -> float | None:
-        """Its best evaluation loss at a milestone, where it is known."""
-        return next((float(m.best_eval_loss) for m in self.milestones if m.percent == percent), None)
-
 
 class BestStatus(StatusModel):
     """The complete trial with the lowest evaluation loss."""

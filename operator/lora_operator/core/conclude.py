@@ -5,21 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from lora_contract.reasons import Reason
-from lora_contract.report import shorten
-from lora_contract.status import (
-    MAX_MESSAGE_LENGTH,
-    Condition,
-    ConditionType,
-    LoRAFineTuneStatus,
-    PlanStatus,
-)
+from lora_contract.status import ConditionType, LoRAFineTuneStatus, PlanStatus
 from lora_operator.core import usage
+from lora_operator.core.conditions import Fact, conditions, fact
 from lora_operator.core.decision import Decision, Event
 from lora_operator.core.run import Kind, Outcome, Run, format_time
 
-Fact = tuple[Literal["True", "False", "Unknown"], str, str]
-
-_MAX_MESSAGE = MAX_MESSAGE_LENGTH - 24  # room for the mark of a cut
 #: Outcomes and reasons a person should look at.
 _WARNINGS = {
     Reason.IMAGE_PULL_FAILED,
@@ -46,7 +37,7 @@ def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
     fields: dict[str, Any] = {
         "observed_generation": generation,
         "phase": outcome.phase,
-        "conditions": _conditions(run, outcome),
+        "conditions": conditions(_facts(outcome), run.before.conditions, generation=generation, now=run.now),
         "queue": outcome.queue,
         "error": outcome.error,
     }
@@ -61,36 +52,14 @@ def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
 def _latched(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
     """The status of a finished run: it takes notice of a changed spec and changes in nothing else."""
     generation = run.finetune.generation
-    conditions = [c.model_copy(update={"observed_generation": generation}) for c in outcome.status.conditions]
-    fields = {"observed_generation": generation, "phase": outcome.phase, "conditions": conditions}
+    seen = [c.model_copy(update={"observed_generation": generation}) for c in outcome.status.conditions]
+    fields = {"observed_generation": generation, "phase": outcome.phase, "conditions": seen}
     return outcome.status.model_copy(update=fields)
-
-
-def _conditions(run: Run, outcome: Outcome) -> list[Condition]:
-    found = []
-    for kind, (status, reason, message) in _facts(outcome).items():
-        old = run.before.condition(kind)
-        flipped = old is None or old.status != status
-        found.append(
-            Condition(
-                type=kind,
-                status=status,
-                reason=reason,
-                message=shorten(message, _MAX_MESSAGE),
-                last_transition_time=format_time(run.now) if old is None or flipped else old.last_transition_time,
-                observed_generation=run.finetune.generation,
-            )
-        )
-    return found
 
 
 def _facts(outcome: Outcome) -> dict[ConditionType, Fact]:
     """Every condition, from the outcome alone; nothing is left unsaid, so tools never wait for one."""
     kind, reason, message = outcome.kind, str(outcome.reason), outcome.message
-
-    def fact(holds: bool, said: str = reason, text: str = "") -> Fact:
-        return ("True" if holds else "False", said, text)
-
     complete, failed, refused = kind is Kind.COMPLETE, kind is Kind.FAILED, kind is Kind.REFUSED
     accepted = fact(False, reason, message) if refused else fact(True, Reason.SPEC_ACCEPTED)
     suspended = kind is Kind.SUSPENDED

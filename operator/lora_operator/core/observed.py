@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Self
-
-from pydantic import ValidationError
+from typing import Any, ClassVar, NamedTuple, Self
 
 from lora_contract import names
 from lora_contract.progress import TrainerStatus
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import LoRAFineTuneStatus
+from lora_operator.core.parsing import parsed_spec, parsed_status
 from lora_operator.core.pod import Pod, parse_time
 
 KUEUE_QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -52,6 +51,8 @@ def _conditions(status: Mapping[str, Any]) -> tuple[ObjectCondition, ...]:
 class FineTune:
     """A LoRAFineTune. `spec` is None where it is invalid; `spec_errors` then says why, one line a field."""
 
+    kind: ClassVar[str] = names.KIND
+
     namespace: str
     name: str
     uid: str
@@ -68,7 +69,7 @@ class FineTune:
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Read an object of the API. Never raises for what a user may have written into spec or status."""
         metadata = body["metadata"]
-        spec, errors = _parse_spec(body.get("spec") or {})
+        spec, errors = parsed_spec(LoRAFineTuneSpec, body.get("spec") or {})
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -80,37 +81,8 @@ class FineTune:
             labels=dict(metadata.get("labels") or {}),
             spec=spec,
             spec_errors=errors,
-            status=_parse_status(body.get("status") or {}),
+            status=parsed_status(LoRAFineTuneStatus, body.get("status") or {}),
         )
-
-
-def _parse_spec(raw: Mapping[str, Any]) -> tuple[LoRAFineTuneSpec | None, tuple[str, ...]]:
-    try:
-        return LoRAFineTuneSpec.model_validate(raw), ()
-    except ValidationError as error:
-        lines = []
-        for item in error.errors(include_url=False, include_context=False, include_input=False):
-            path = ".".join(["spec", *(str(part) for part in item["loc"])])
-            lines.append(f"{path}: {item['msg'].removeprefix('Value error, ')}")
-        return None, tuple(lines)
-
-
-def _parse_status(raw: Mapping[str, Any]) -> LoRAFineTuneStatus:
-    """The status; where somebody wrote nonsense by hand, only the nonsense is dropped: latches stay."""
-    try:
-        return LoRAFineTuneStatus.model_validate(raw)
-    except ValidationError:
-        good: dict[str, Any] = {}
-        for name, info in LoRAFineTuneStatus.model_fields.items():
-            key = info.alias or name
-            if key not in raw:
-                continue
-            try:
-                LoRAFineTuneStatus.model_validate({key: raw[key]})
-            except ValidationError:
-                continue
-            good[key] = raw[key]
-        return LoRAFineTuneStatus.model_validate(good)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,38 @@
+"""From the text of an object to its models, whatever a person may have written there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from lora_contract.base import explained
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def parsed_spec(model: type[ModelT], raw: Mapping[str, Any]) -> tuple[ModelT | None, tuple[str, ...]]:
+    """The spec, or None and why it is invalid, one line a field."""
+    try:
+        return model.model_validate(raw), ()
+    except ValidationError as error:
+        return None, explained(error, "spec")
+
+
+def parsed_status(model: type[ModelT], raw: Mapping[str, Any]) -> ModelT:
+    """The status; where somebody wrote nonsense by hand, only the nonsense is dropped: latches stay."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError:
+        good: dict[str, Any] = {}
+        for name, info in model.model_fields.items():
+            key = info.alias or name
+            if key not in raw:
+                continue
+            try:
+                model.model_validate({key: raw[key]})
+            except ValidationError:
+                continue
+            good[key] = raw[key]
+        return model.model_validate(good)
