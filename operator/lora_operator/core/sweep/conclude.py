@@ -70,7 +70,8 @@ def latched(sweep: Sweep) -> SweepDecision:
 
 def in_words(rows: tuple[TrialStatus, ...]) -> str:
     """How many trials ended how: `3 complete, 1 stopped`."""
-    counts = {phase: sum(1 for row in rows if row.phase is phase) for phase in TrialPhase if phase.over}
+    ends = (TrialPhase.COMPLETE, TrialPhase.STOPPED, TrialPhase.FAILED)
+    counts = {phase: sum(1 for row in rows if row.phase is phase) for phase in ends}
     return ", ".join(f"{count} {phase.lower()}" for phase, count in counts.items() if count)
 
 
