@@ -68,6 +68,18 @@ test-e2e: venv ## the whole way on a real node with the real image
 	$(PY) -m lora_demo images
 	$(PYTEST) tests/e2e
 
+.PHONY: test-queues
+test-queues: venv ## queues of a real Kueue: waiting, preemption, suspension; not part of `test`
+	$(PY) -m lora_cluster build --kueue
+	$(PY) -m lora_demo images
+	$(PYTEST) tests/queues
+
+.PHONY: test-failures
+test-failures: venv ## failures made by a real kubelet, scheduler and admission; not part of `test`
+	$(PY) -m lora_cluster build
+	$(PY) -m lora_demo images
+	$(PYTEST) tests/failures
+
 .PHONY: test
 test: lint test-unit test-api test-trainer test-e2e ## everything, cheapest first
 
@@ -78,6 +90,10 @@ images: venv ## build the operator's and the trainer's image
 .PHONY: demo
 demo: venv ## from nothing to a published adapter (CLUSTER=current: on the current kubectl context)
 	$(PY) -m lora_demo up --cluster $(CLUSTER)
+
+.PHONY: demo-queue
+demo-queue: venv ## two teams share one GPU: an urgent run preempts another, both finish
+	$(PY) -m lora_demo queue --cluster demo-queue
 
 .PHONY: demo-down
 demo-down: venv ## remove everything that the demo started

@@ -27,6 +27,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="from nothing to a published adapter")
     down = commands.add_parser("down", help="remove everything that `up` started")
+    queue = commands.add_parser("queue", help="two teams, one GPU: an urgent run preempts another, both finish")
+    queue.add_argument("--cluster", default="demo-queue", help="ours of that name")
     for command in (up, down):
         command.add_argument("--cluster", default="demo", help="ours of that name, or `current`")
     up.add_argument("--registry", default="", help="with `--cluster current`: where to push the images")
@@ -43,6 +45,10 @@ def _run(options: argparse.Namespace) -> None:
             up.up(options.cluster, options.registry)
         case "down":
             up.down(options.cluster)
+        case "queue":
+            from lora_demo import queue_demo  # noqa: PLC0415 - boto3, not needed for --help
+
+            queue_demo.show(options.cluster)
         case "images":
             built = images.ensure(seaweedfs.program())
             for image in (built.operator, built.prepare, built.trainer, built.seaweedfs):
