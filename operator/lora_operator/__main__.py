@@ -35,9 +35,11 @@ from lora_operator.handlers.progress import Certificate, ProgressEndpoint
 from lora_operator.handlers.runs import Runs
 from lora_operator.handlers.watches import Watches
 from lora_operator.reconcile import Reconciler
+from lora_operator.reconcile_sweep import SweepReconciler
 from lora_operator.settings import Settings
 
 _TICK_SECONDS = 5.0
+_SWEEP_WORKERS = 4
 _EXIT_BAD_SETTINGS = 64
 
 logger = logging.getLogger("lora_operator")
@@ -56,7 +58,11 @@ class Operator:
         self.events = EventRecorder(kube, self.leadership.identity)
         reconciler = Reconciler(cache=cache, kube=kube, events=self.events, settings=settings)
         self.queue: WorkQueue[Key] = WorkQueue(reconciler.reconcile, workers=settings.workers)
-        self.runs = Runs(cache=cache, kube=kube, queue=self.queue, settings=settings)
+        sweeps = SweepReconciler(
+            cache=cache, kube=kube, events=self.events, settings=settings, look_at_run=self.queue.add
+        )
+        self.sweep_queue: WorkQueue[Key] = WorkQueue(sweeps.reconcile, workers=_SWEEP_WORKERS)
+        self.runs = Runs(cache=cache, kube=kube, queue=self.queue, sweeps=self.sweep_queue, settings=settings)
         self.positions = QueuePositions(cache=cache, kube=kube, queue=self.queue)
         self.watches = Watches(settings=settings, kube=kube, receiver=self.runs)
         self.certificate = Certificate(settings)
@@ -96,6 +102,7 @@ class Operator:
             await asyncio.sleep(1)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run())
+            group.create_task(self.sweep_queue.run())
             group.create_task(self.events.run())
             group.create_task(self.positions.run())
 

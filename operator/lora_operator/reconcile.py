@@ -124,7 +124,9 @@ class Reconciler:
             return True
         key = Key(finetune.namespace, finetune.name)
         try:
-            written = await self._kube.patch_status(key, patch, resource_version=finetune.resource_version)
+            written = await self._kube.patch_status(
+                Kind.FINETUNE, key, patch, resource_version=finetune.resource_version
+            )
         except ApiError as error:
             if error.status not in (404, 409):
                 raise

@@ -12,14 +12,16 @@ from kubernetes import client
 from lora_cluster.control_plane import ControlPlane
 from lora_cluster.kubectl import Kubectl
 from support import api_server, chart
-from support.chart import CHART, PRODUCTION, documents, only, template
+from support.chart import CHART, PRODUCTION, documents, of_kind, only, template
 
 Helm = Callable[..., subprocess.CompletedProcess[str]]
 
 #: Everything that the operator does in the namespace of a run: verbs, API group, resource.
 ALLOWED = (
-    ("list watch", "lora-operator.dev", "lorafinetunes"),
+    ("list watch create patch", "lora-operator.dev", "lorafinetunes"),
     ("patch", "lora-operator.dev", "lorafinetunes/status"),
+    ("list watch", "lora-operator.dev", "lorasweeps"),
+    ("patch", "lora-operator.dev", "lorasweeps/status"),
     ("update", "lora-operator.dev", "lorafinetunes/finalizers"),
     ("get list watch create patch delete", "batch", "jobs"),
     ("list watch", "", "pods"),
@@ -34,7 +36,8 @@ FORBIDDEN = (
     ("create", "", "pods/exec"),
     ("get", "", "pods/log"),
     ("create", "", "serviceaccounts/token"),
-    ("create update patch delete", "lora-operator.dev", "lorafinetunes"),
+    ("update delete", "lora-operator.dev", "lorafinetunes"),
+    ("create update patch delete", "lora-operator.dev", "lorasweeps"),
     ("list watch update", "", "nodes"),
     ("list watch", "", "namespaces"),
     ("list watch create update", "apiextensions.k8s.io", "customresourcedefinitions"),
@@ -134,9 +137,9 @@ def test_users_get_their_rights_by_the_roles_of_the_cluster(kubectl: Kubectl, in
     assert not can("bob", "patch", "--subresource=status")
 
 
-def test_the_definition_is_valid_and_outlives_the_release(kubectl: Kubectl) -> None:
+def test_the_definitions_are_valid_and_outlive_the_release(kubectl: Kubectl) -> None:
     text = template("--show-only=templates/crds.yaml")
-    definition = only(documents(text), "CustomResourceDefinition")
-    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    for definition in of_kind(documents(text), "CustomResourceDefinition"):
+        assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     words = ["--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict"]
     kubectl.run("apply", *words, "--filename=-", stdin=text)

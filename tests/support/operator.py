@@ -28,8 +28,14 @@ TRAINER_IMAGE = "registry.example.org/lora-trainer:test"
 
 #: Rights of the operator: no wildcard, and no verb on Secrets.
 RULES: list[dict[str, list[str]]] = [
-    {"apiGroups": [names.GROUP, ""], "resources": [names.PLURAL, "pods"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [names.GROUP], "resources": [f"{names.PLURAL}/status"], "verbs": ["patch"]},
+    {"apiGroups": [names.GROUP], "resources": [names.PLURAL, names.SWEEP_PLURAL], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": [names.GROUP],
+        "resources": [f"{names.PLURAL}/status", f"{names.SWEEP_PLURAL}/status"],
+        "verbs": ["patch"],
+    },
+    # The trials of sweeps.
+    {"apiGroups": [names.GROUP], "resources": [names.PLURAL], "verbs": ["create", "patch"]},
     # Without the right on finalizers, no ownerReference with blockOwnerDeletion can be set.
     {"apiGroups": [names.GROUP], "resources": [f"{names.PLURAL}/finalizers"], "verbs": ["update"]},
     {
@@ -37,6 +43,7 @@ RULES: list[dict[str, list[str]]] = [
         "resources": ["jobs"],
         "verbs": ["create", "get", "list", "watch", "patch", "delete"],
     },
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
     {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["get", "list", "watch", "patch"]},

@@ -1,12 +1,15 @@
 {{/* What the operator may do where runs live. No wildcard, nothing about Secrets. */}}
 {{- define "lora-operator.rules" -}}
-# Runs and their pods are read only.
-- apiGroups: [lora-operator.dev, ""]
-  resources: [lorafinetunes, pods]
+- apiGroups: [lora-operator.dev]
+  resources: [lorafinetunes, lorasweeps]
   verbs: [get, list, watch]
 - apiGroups: [lora-operator.dev]
-  resources: [lorafinetunes/status]
+  resources: [lorafinetunes/status, lorasweeps/status]
   verbs: [patch]
+# The trials of sweeps are created and suspended; other runs are only read.
+- apiGroups: [lora-operator.dev]
+  resources: [lorafinetunes]
+  verbs: [create, patch]
 # Owner references that block deletion, where the cluster checks them (OpenShift).
 - apiGroups: [lora-operator.dev]
   resources: [lorafinetunes/finalizers]
@@ -14,6 +17,9 @@
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
 # Why a Job could not make its pods stands in Events alone.
 - apiGroups: [""]
   resources: [events]

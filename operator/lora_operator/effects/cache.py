@@ -17,8 +17,9 @@ from lora_operator.core.observed import (
     Workload,
 )
 from lora_operator.core.pod import Pod
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.table import Entry, Key, Table
+from lora_operator.core.sweep.observed import ObservedSweep, Sweep, TrialError
+from lora_operator.effects.kinds import REQUIRED, Kind
+from lora_operator.effects.table import Entry, Key, Table, controller
 
 #: How long the last state of a pod that is gone is remembered.
 GONE_POD_SECONDS = 600.0
@@ -34,23 +35,38 @@ class Memory:
 
 
 class Cache:
-    """Tables of the four kinds, joined by owner references into what `decide` wants to know of one run."""
+    """Tables of all kinds, joined by owner references into what `decide` wants to know of one run."""
 
     def __init__(self) -> None:
         self.finetunes: Table[FineTune] = Table(FineTune.from_dict)
         self.jobs: Table[Job] = Table(Job.from_dict)
         self.pods: Table[Pod] = Table(Pod.from_dict)
         self.workloads: Table[Workload] = Table(Workload.from_dict)
-        self.kueue_installed = False
+        self.sweeps: Table[Sweep] = Table(Sweep.from_dict)
+        self.served: frozenset[Kind] = REQUIRED
+        #: By the uid of the sweep: why its next trial could not be created.
+        self.trial_errors: dict[str, TrialError] = {}
         self._tables: dict[Kind, Table[Any]] = {
             Kind.FINETUNE: self.finetunes,
             Kind.JOB: self.jobs,
             Kind.POD: self.pods,
             Kind.WORKLOAD: self.workloads,
+            Kind.SWEEP: self.sweeps,
         }
         self._memories: dict[str, Memory] = {}
         self._positions: dict[Key, dict[str, int]] = {}
         self._gone_pods: dict[str, list[tuple[float, Pod]]] = {}
+
+    @property
+    def kueue_installed(self) -> bool:
+        """Whether Kueue's Workloads are served."""
+        return Kind.WORKLOAD in self.served
+
+    def serve(self, kinds: frozenset[Kind]) -> None:
+        """Keep these kinds from now on, and forget all objects of the others."""
+        self.served = kinds
+        for kind in frozenset(Kind) - kinds:
+            self._tables[kind].clear()
 
     def put(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
         """Keep an object; the run that should be looked at because of it, if any."""
@@ -107,6 +123,24 @@ class Cache:
                     return found
         return None
 
+    def observe_sweep(self, key: Key) -> ObservedSweep | None:
+        """All that is known of a sweep; None where it does not exist."""
+        entry = self.sweeps.get(key)
+        if entry is None:
+            return None
+        runs = tuple(run.value for run in self.finetunes.owned_by(entry.uid))
+        return ObservedSweep(entry.value, runs, self.trial_errors.get(entry.uid))
+
+    def sweep_of(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
+        """The sweep that should be looked at because of an object, if any: itself, or the one that controls a run.
+
+        Asked also of what `put` knew already: a run's status that the operator itself wrote is news for its sweep.
+        """
+        if kind is Kind.SWEEP:
+            return Key(body["metadata"]["namespace"], body["metadata"]["name"])
+        sweep = self.sweeps.by_uid(controller(body["metadata"])) if kind is Kind.FINETUNE else None
+        return None if sweep is None else sweep.key
+
     def memory(self, uid: str) -> Memory:
         """What is remembered of the run with this uid."""
         return self._memories.setdefault(uid, Memory())
@@ -129,6 +163,8 @@ class Cache:
     def _run_of(self, kind: Kind, entry: Entry[Any]) -> Key | None:
         if kind is Kind.FINETUNE:
             return entry.key
+        if kind is Kind.SWEEP:
+            return None
         owner = entry.owner
         if kind in (Kind.POD, Kind.WORKLOAD):
             job = self.jobs.by_uid(owner)
@@ -139,6 +175,8 @@ class Cache:
     def _forgotten(self, kind: Kind, entry: Entry[Any]) -> Key | None:
         if kind is Kind.FINETUNE:
             self._memories.pop(entry.uid, None)
+        if kind is Kind.SWEEP:
+            self.trial_errors.pop(entry.uid, None)
         if kind is Kind.POD:
             gone = replace(entry.value, gone=True)
             self._gone_pods.setdefault(entry.owner, []).append((time.monotonic(), gone))

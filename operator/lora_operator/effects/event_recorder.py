@@ -1,4 +1,4 @@
-"""Kubernetes Events about runs: told in the background, dropped rather than in the way."""
+"""Kubernetes Events about runs and sweeps: told in the background, dropped rather than in the way."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from lora_contract import names
 from lora_operator.core.decision import Event
 from lora_operator.core.observed import FineTune
+from lora_operator.core.sweep.observed import Sweep
 from lora_operator.effects import metrics
 from lora_operator.effects.kube import Kube
 from lora_operator.effects.work_queue import ExpectedError
@@ -30,10 +31,10 @@ class EventRecorder:
         self._identity = identity
         self._waiting: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(_MOST_WAITING)
 
-    def record(self, finetune: FineTune, event: Event) -> None:
-        """Tell of something that happened to a run."""
+    def record(self, about: FineTune | Sweep, event: Event) -> None:
+        """Tell of something that happened to a run or sweep."""
         try:
-            self._waiting.put_nowait((finetune.namespace, self._manifest(finetune, event)))
+            self._waiting.put_nowait((about.namespace, self._manifest(about, event)))
         except asyncio.QueueFull:
             metrics.EVENTS.labels(result="dropped").inc()
 
@@ -54,11 +55,11 @@ class EventRecorder:
             else:
                 metrics.EVENTS.labels(result="created").inc()
 
-    def _manifest(self, finetune: FineTune, event: Event) -> dict[str, Any]:
+    def _manifest(self, about: FineTune | Sweep, event: Event) -> dict[str, Any]:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"name": f"{finetune.name}.{uuid.uuid4().hex[:16]}", "namespace": finetune.namespace},
+            "metadata": {"name": f"{about.name}.{uuid.uuid4().hex[:16]}", "namespace": about.namespace},
             "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": f"{names.GROUP}/{names.MANAGED_BY}",
             "reportingInstance": self._identity[:128],
@@ -68,10 +69,10 @@ class EventRecorder:
             "type": event.type,
             "regarding": {
                 "apiVersion": names.API_VERSION,
-                "kind": names.KIND,
-                "namespace": finetune.namespace,
-                "name": finetune.name,
-                "uid": finetune.uid,
-                "resourceVersion": finetune.resource_version,
+                "kind": about.kind,
+                "namespace": about.namespace,
+                "name": about.name,
+                "uid": about.uid,
+                "resourceVersion": about.resource_version,
             },
         }

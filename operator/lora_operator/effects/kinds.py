@@ -1,4 +1,4 @@
-"""The four kinds of object that the operator watches."""
+"""The kinds of object that the operator watches."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Kind(Enum):
     POD = ("", "v1", "pods", _OURS)
     #: Kueue makes them for every queued Job of the cluster and says in a label for which.
     WORKLOAD = ("kueue.x-k8s.io", "v1beta2", "workloads", KUEUE_JOB_UID_LABEL)
+    #: Listed after the runs: a sweep that is looked at before its trials are known would create them again.
+    SWEEP = (names.GROUP, names.VERSION, names.SWEEP_PLURAL, "")
 
     def __init__(self, group: str, version: str, plural: str, selector: str) -> None:
         self.group = group
@@ -34,3 +36,7 @@ class Kind(Enum):
         """Path of one object, of the objects of a namespace, or of all."""
         parts = [self.root, *(["namespaces", namespace] if namespace else []), self.plural, *([name] if name else [])]
         return "/".join(parts)
+
+
+#: Without these the operator does not start; the others may come and go.
+REQUIRED = frozenset({Kind.FINETUNE, Kind.JOB, Kind.POD})

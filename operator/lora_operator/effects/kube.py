@@ -84,20 +84,20 @@ class Kube:
             NotOursError: there is one of this name that `owner_uid` does not control, or it is on its way out.
             ApiError: the API server refuses it.
         """
-        name = str(manifest["metadata"]["name"])
-        try:
-            job = await self._write("POST", Kind.JOB.path(namespace), manifest)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
-        else:
+        job, created = await self._create_once(Kind.JOB, namespace, manifest, owner_uid)
+        if created:
             stage = (manifest["metadata"].get("labels") or {}).get(names.LABEL_STAGE, "")
             metrics.JOBS_CREATED.labels(stage=stage).inc()
-            return job
-        found = await self.get(Kind.JOB, Key(namespace, name))
-        if found is None or not _usable(found, owner_uid):
-            raise NotOursError(f"Job {namespace}/{name} exists and is not controlled by this run, or is being deleted")
-        return found
+        return job
+
+    async def create_trial(self, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str) -> dict[str, Any]:
+        """Create the run of a sweep's trial, or find that it was created before; the run.
+
+        Raises:
+            NotOursError, ApiError: as `create_job`.
+        """
+        run, _ = await self._create_once(Kind.FINETUNE, namespace, manifest, owner_uid)
+        return run
 
     async def delete_job(self, namespace: str, name: str, *, uid: str) -> None:
         """Delete a Job and, in the background, its pods. That it is gone already, or is another one, is fine."""
@@ -109,7 +109,7 @@ class Kube:
                 raise
 
     async def patch_spec(self, kind: Kind, key: Key, spec: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Change fields of the spec of a Job or Workload; the object, or None where it is gone."""
+        """Change fields of the spec of an object; the object, or None where it is gone."""
         try:
             return await self._write("PATCH", kind.path(key.namespace, key.name), {"spec": spec}, MERGE_PATCH)
         except ApiError as error:
@@ -117,14 +117,16 @@ class Kube:
                 return None
             raise
 
-    async def patch_status(self, key: Key, patch: Mapping[str, Any], *, resource_version: str) -> dict[str, Any]:
-        """Merge into the status of a run if nobody changed the object since `resource_version`; the new object.
+    async def patch_status(
+        self, kind: Kind, key: Key, patch: Mapping[str, Any], *, resource_version: str
+    ) -> dict[str, Any]:
+        """Merge into the status of an object if nobody changed it since `resource_version`; the new object.
 
         Raises:
             ApiError: with status 409 if somebody did, 404 if it is gone.
         """
         body = {"metadata": {"resourceVersion": resource_version}, "status": patch}
-        return await self._write("PATCH", f"{Kind.FINETUNE.path(key.namespace, key.name)}/status", body, MERGE_PATCH)
+        return await self._write("PATCH", f"{kind.path(key.namespace, key.name)}/status", body, MERGE_PATCH)
 
     async def warnings(self, namespace: str, job: str) -> list[WarningEvent]:
         """The Warning Events about a Job, newest first."""
@@ -152,6 +154,22 @@ class Kube:
         """Create a Kubernetes Event."""
         await self._write("POST", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", event)
 
+    async def _create_once(
+        self, kind: Kind, namespace: str, manifest: Mapping[str, Any], owner_uid: str
+    ) -> tuple[dict[str, Any], bool]:
+        """Create an object, or find the one that was created before, and whether it is new."""
+        try:
+            return await self._write("POST", kind.path(namespace), manifest), True
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+        key = Key(namespace, str(manifest["metadata"]["name"]))
+        found = await self.get(kind, key)
+        if found is None or not _usable(found, owner_uid):
+            what = f"{manifest['kind']} {key}"
+            raise NotOursError(f"{what} exists and is controlled by another object or none, or is being deleted")
+        return found, False
+
     async def _write(
         self, method: str, path: str, body: Mapping[str, Any], content_type: str = "application/json"
     ) -> dict[str, Any]:
@@ -160,8 +178,8 @@ class Kube:
         return await self._api.request(method, path, body=body, content_type=content_type)
 
 
-def _usable(job: Mapping[str, Any], owner_uid: str) -> bool:
-    metadata = job["metadata"]
+def _usable(body: Mapping[str, Any], owner_uid: str) -> bool:
+    metadata = body["metadata"]
     owners = metadata.get("ownerReferences") or ()
     return not metadata.get("deletionTimestamp") and any(
         owner.get("controller") and owner.get("uid") == owner_uid for owner in owners

@@ -75,7 +75,7 @@ class Table(Generic[T]):
             return None
         if known is not None:
             self._drop(known)
-        entry = Entry(key, metadata["uid"], version, _controller(metadata), self._read(body))
+        entry = Entry(key, metadata["uid"], version, controller(metadata), self._read(body))
         self._entries[key] = self._by_uid[entry.uid] = entry
         if entry.owner:
             self._by_owner.setdefault(entry.owner, {})[key] = entry
@@ -118,6 +118,7 @@ class Table(Generic[T]):
                 del self._by_owner[entry.owner]
 
 
-def _controller(metadata: Mapping[str, Any]) -> str:
+def controller(metadata: Mapping[str, Any]) -> str:
+    """The uid of the object that controls another, given the metadata of the latter; empty where none does."""
     owners = metadata.get("ownerReferences") or ()
     return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")

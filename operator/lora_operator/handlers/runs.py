@@ -1,4 +1,4 @@
-"""From what the watches see to looks at runs, and the regular full look that does not rely on them."""
+"""From what the watches see to looks at runs and sweeps, and the regular full look that does not rely on them."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ logger = logging.getLogger(__name__)
 class Runs:
     """Keeps the cache up to date and asks for looks."""
 
-    def __init__(self, *, cache: Cache, kube: Kube, queue: WorkQueue[Key], settings: Settings) -> None:
+    def __init__(
+        self, *, cache: Cache, kube: Kube, queue: WorkQueue[Key], sweeps: WorkQueue[Key], settings: Settings
+    ) -> None:
         self._cache = cache
         self._kube = kube
         self._queue = queue
+        self._sweeps = sweeps
         self._settings = settings
         self._sweep_now = asyncio.Event()
         self.synced = False
 
     def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """An object exists in this state."""
-        self._look(self._cache.put(kind, body))
+        self._look(self._cache.put(kind, body), self._cache.sweep_of(kind, body))
 
     def deleted(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """An object is gone; this was its last state."""
-        self._look(self._cache.remove(kind, body))
+        self._look(self._cache.remove(kind, body), self._cache.sweep_of(kind, body))
 
-    def kueue(self, installed: bool) -> None:
-        """Whether Kueue's Workloads are served from now on."""
-        self._cache.kueue_installed = installed
-        if not installed:
-            self._cache.workloads.clear()
+    def served(self, kinds: frozenset[Kind]) -> None:
+        """Which kinds the API server serves from now on."""
+        self._cache.serve(kinds)
 
     def restarted(self) -> None:
         """The watches start anew."""
@@ -64,19 +65,21 @@ class Runs:
                 continue
 
     async def sweep(self) -> None:
-        """List all objects, forget those that are gone, and ask for a look at every run.
+        """List all objects, forget those that are gone, and ask for a look at every run and sweep.
 
         Raises:
             ExpectedError: the API server could not answer; the cache is as good as before.
         """
         for kind in Kind:
-            if kind is Kind.WORKLOAD and not self._cache.kueue_installed:
+            if kind not in self._cache.served:
                 continue
             for namespace in self._settings.watch_namespaces or (None,):
                 await self._list(kind, namespace)
         self._cache.forget_old_pods()
         for entry in self._cache.finetunes.entries():
             self._queue.add(entry.key)
+        for sweep in self._cache.sweeps.entries():
+            self._sweeps.add(sweep.key)
         self.synced = True
 
     async def _list(self, kind: Kind, namespace: str | None) -> None:
@@ -91,6 +94,8 @@ class Runs:
         for run in self._cache.keep_only(kind, listed, version, namespace):
             self._queue.add(run)
 
-    def _look(self, run: Key | None) -> None:
+    def _look(self, run: Key | None, sweep: Key | None) -> None:
         if run is not None:
             self._queue.add(run)
+        if sweep is not None:
+            self._sweeps.add(sweep)

@@ -1,9 +1,9 @@
-"""kopf's watches of the four kinds, each event handed over to the operator's own loop.
+"""kopf's watches of all kinds, each event handed over to the operator's own loop.
 
 kopf runs in a thread with a loop of its own. It ends when the API server answers with errors for too long, and
 cancels every task of its loop then; here it is started again, and nothing else notices. With scanning disabled
 it needs no right to list CustomResourceDefinitions; which kinds are served is asked now and then instead, so
-Kueue may come and go.
+Kueue and the sweeps' definition may come and go.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import kopf
 
 from lora_operator.effects import metrics
 from lora_operator.effects.connection import login
-from lora_operator.effects.kinds import Kind
+from lora_operator.effects.kinds import REQUIRED, Kind
 from lora_operator.effects.kube import Kube
 from lora_operator.effects.work_queue import ExpectedError
 from lora_operator.settings import Settings
@@ -28,7 +28,6 @@ _ASK_AGAIN_SECONDS = 10.0
 _RESTART_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 5.0
 _STOP_SECONDS = 10.0
-_REQUIRED = (Kind.FINETUNE, Kind.JOB, Kind.POD)
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +41,8 @@ class Receiver(Protocol):
     def deleted(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """An object is gone; this was its last state."""
 
-    def kueue(self, installed: bool) -> None:
-        """Whether Kueue's Workloads are served from now on."""
+    def served(self, kinds: frozenset[Kind]) -> None:
+        """Which kinds the API server serves from now on."""
 
     def restarted(self) -> None:
         """The watches start anew: what was deleted in between was not told."""
@@ -72,7 +71,7 @@ class Watches:
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)
                 continue
             metrics.WATCH_STARTS.labels(cause=cause).inc()
-            self._receiver.kueue(Kind.WORKLOAD in kinds)
+            self._receiver.served(kinds)
             thread = self._kopf = KopfThread(kinds, self._settings, self._deliver)
             self._receiver.restarted()
             try:
@@ -96,7 +95,7 @@ class Watches:
         except ExpectedError as error:
             logger.warning("the API server does not say what it serves: %s", error)
             return None
-        missing = [kind.plural for kind in _REQUIRED if kind not in served]
+        missing = [kind.plural for kind in REQUIRED if kind not in served]
         if missing:
             logger.warning("waiting for the API server to serve %s", ", ".join(missing))
             return None

@@ -16,6 +16,7 @@ from cryptography.x509.verification import PolicyBuilder, Store
 from prometheus_client import REGISTRY
 
 from lora_contract.crd import custom_resource_definition
+from lora_contract.crd.resources import RESOURCES
 from lora_contract.version import __version__
 from lora_operator.effects import metrics
 from lora_operator.settings import Settings
@@ -64,7 +65,7 @@ def role_suffix(role: Document) -> str:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_no_role_has_a_wildcard_or_touches_secrets(profile: str) -> None:
     for role in of_kind(objects(profile), "ClusterRole") + of_kind(objects(profile), "Role"):
-        assert len(role["rules"]) <= 9
+        assert len(role["rules"]) <= 11
         for rule in role["rules"]:
             words = rule["apiGroups"] + rule["resources"] + rule["verbs"]
             assert not [word for word in words if "*" in word]
@@ -143,18 +144,22 @@ def test_ports_are_those_on_which_the_operator_listens() -> None:
     assert ports == {"http": defaults["health"], "progress": defaults["progress"]}
 
 
-def test_the_definition_is_that_of_the_contract() -> None:
-    definition = only(objects("default"), "CustomResourceDefinition")
-    assert definition["spec"] == custom_resource_definition()["spec"]
-    assert definition["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+def test_the_definitions_are_those_of_the_contract() -> None:
+    definitions = of_kind(objects("default"), "CustomResourceDefinition")
+    assert [definition["spec"] for definition in definitions] == [
+        custom_resource_definition(resource)["spec"] for resource in RESOURCES
+    ]
+    for definition in definitions:
+        assert definition["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
-def test_the_definition_goes_with_the_release_where_asked() -> None:
-    (definition,) = of_kind(documents(template("--set=crds.keep=false")), "CustomResourceDefinition")
-    assert "annotations" not in definition["metadata"]
+def test_the_definitions_go_with_the_release_where_asked() -> None:
+    definitions = of_kind(documents(template("--set=crds.keep=false")), "CustomResourceDefinition")
+    assert len(definitions) == len(RESOURCES)
+    assert not any("annotations" in definition["metadata"] for definition in definitions)
 
 
-def test_the_definition_can_be_left_out() -> None:
+def test_the_definitions_can_be_left_out() -> None:
     assert not of_kind(objects("without kueue and definition"), "CustomResourceDefinition")
 
 
@@ -184,7 +189,7 @@ def test_the_operator_is_tested_with_the_rights_of_the_chart() -> None:
 
 def test_editors_cannot_write_the_status() -> None:
     roles = [role for role in of_kind(objects("default"), "ClusterRole") if role["metadata"]["name"].endswith("-edit")]
-    assert [rule["resources"] for role in roles for rule in role["rules"]] == [["lorafinetunes"]]
+    assert [rule["resources"] for role in roles for rule in role["rules"]] == [["lorafinetunes", "lorasweeps"]]
 
 
 def test_one_replica_never_overlaps_with_its_successor() -> None:
