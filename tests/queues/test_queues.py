@@ -50,7 +50,7 @@ def test_a_run_says_why_it_waits(busy: TinyCluster) -> None:
         "waits": (QUEUED, "Pending", "insufficient unused quota"),
         "never-fits": (QUEUED | {"compute.gpus": 2, "training.maxSteps": 1}, "Pending", "Waiting does not help"),
         "no-queue": (QUEUED | {"scheduling.queueName": "absent"}, "Inadmissible", "Correct scheduling.queueName"),
-        "stopped": (QUEUED | {"scheduling.queueName": kueue.STOPPED_QUEUE}, "Inadmissible", "stopped"),
+        "stopped": (QUEUED | {"scheduling.queueName": kueue.STOPPED_QUEUE}, "Inadmissible", "stopped or not set up"),
         "no-class": (QUEUED | {"scheduling.priorityClass": "absent"}, None, "WorkloadPriorityClass absent"),
     }
     runs = {name: busy.create(name, changes) for name, (changes, _, _) in waiting.items()}

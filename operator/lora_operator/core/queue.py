@@ -17,7 +17,7 @@ _MAX_REASON = 128
 _ADVICE = (
     ("doesn't exist", "Correct scheduling.queueName, or ask the platform team for the queue."),
     ("is stopped", "An administrator stopped the queue; the run goes on when it is started again."),
-    ("is inactive", "The platform team has to repair the queue; the run goes on then."),
+    ("is inactive", "It is stopped or not set up: ask the platform team; the run goes on once it works."),
     ("maximum capacity", "Waiting does not help: change compute, or ask for more quota."),
     ("ExceedsMaxQuota", "Waiting does not help: change compute, or ask for more quota."),
     ("NoMatchingFlavor", "Waiting does not help: change compute.nodeSelector or tolerations, or ask for a flavor."),

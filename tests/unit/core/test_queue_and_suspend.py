@@ -42,7 +42,7 @@ def test_a_queued_run_waits_and_then_trains() -> None:
         ("ExceedsMaxQuota", "8 more needed", "Waiting does not help"),
         ("Pending", "requests (2) > maximum capacity (1)", "Waiting does not help"),
         ("Inadmissible", "LocalQueue team-a doesn't exist", "Correct scheduling.queueName"),
-        ("Inadmissible", "ClusterQueue cq is inactive", "has to repair the queue"),
+        ("Inadmissible", "ClusterQueue cq is inactive", "once it works"),
         ("Suspended", "LocalQueue team-a is stopped", "goes on when it is started again"),
     ],
 )
