@@ -13,7 +13,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,11 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 from kubernetes import client
 
 from benchmarks.operator.moments import Moments
+from benchmarks.operator.server import Server
 from lora_contract import names
 from support import api_server, operator
 from support.operator import Operator
-from support.pods import Pods, prepared, trained
-from support.runs import Runs
+from support.pods import ended, prepared, trained
 
 _CLIENTS = 8
 
@@ -69,33 +68,33 @@ def memory(process: Operator) -> float:
 
 def measure_idle(api: client.ApiClient, count: int) -> None:
     """From a created resource to its prepare Job, and from a Job's end to the resource's, one at a time."""
-    runs = Runs(api, api_server.make_namespace(api))
+    server = Server(api, api_server.make_namespace(api))
     started: list[float] = []
-    with Moments(api, runs.namespace) as moments:
+    with Moments(api, server.namespace) as moments:
         for number in range(count):
             name = f"idle-{number}"
             before = time.monotonic()
-            runs.apply(name)
+            server.apply(name)
             started.append(moments.job_created(name, names.STAGE_PREPARE) - before)
         tell("apply_to_prepare_job_idle", 1000 * statistics.median(started), "ms p50", worst=round(1000 * max(started)))
 
 
 def measure_burst(api: client.ApiClient, process: Operator, count: int) -> None:
     """Many resources at once, then many prepare and train pods that end at once."""
-    runs = Runs(api, api_server.make_namespace(api))
+    server = Server(api, api_server.make_namespace(api))
     run_names = [f"burst-{number}" for number in range(count)]
     before_cpu = cpu(process)
-    with Moments(api, runs.namespace) as moments, ThreadPoolExecutor(_CLIENTS) as pool:
+    with Moments(api, server.namespace) as moments, ThreadPoolExecutor(_CLIENTS) as pool:
         before = time.monotonic()
-        list(pool.map(runs.apply, run_names))
+        list(pool.map(server.apply, run_names))
         applied = time.monotonic() - before
         jobs = [moments.job_created(name, names.STAGE_PREPARE) for name in run_names]
         tell("burst_to_prepare_jobs", max(jobs) - before, "s", runs=count, last_applied=round(applied, 3))
-        finish_pods(pool, runs.pods, names.STAGE_PREPARE, run_names)
+        finish_pods(pool, server, moments, names.STAGE_PREPARE, run_names)
         for name in run_names:
             moments.job_created(name, names.STAGE_TRAIN)
         tell("operator_memory_burst", memory(process), "MiB", runs=count)
-        finish_pods(pool, runs.pods, names.STAGE_TRAIN, run_names)
+        finish_pods(pool, server, moments, names.STAGE_TRAIN, run_names)
         delays = [moments.complete(name) - moments.train_job_complete(name) for name in run_names]
         slowest = sorted(delays)[int(len(delays) * 0.99)]
         tell("train_job_complete_to_run_complete", statistics.median(delays), "s p50", p99=round(slowest, 3))
@@ -111,20 +110,11 @@ def cpu(process: Operator) -> float:
     return float(times.user + times.system)
 
 
-def finish_pods(pool: ThreadPoolExecutor, pods: Pods, stage: str, run_names: list[str]) -> None:
+def finish_pods(pool: ThreadPoolExecutor, server: Server, moments: Moments, stage: str, run_names: list[str]) -> None:
     """Wait for a pod of each run, then let all of them end at once."""
-    report = prepared() if stage == names.STAGE_PREPARE else trained()
-    core = client.CoreV1Api(pods.api)
-    selector = f"{names.LABEL_STAGE}={stage}"
-    found: list[Any] = []
-
-    def all_there() -> bool:
-        found[:] = core.list_namespaced_pod(pods.namespace, label_selector=selector).items
-        return len(found) >= len(run_names)
-
-    api_server.eventually(f"{len(run_names)} {stage} pods", all_there, seconds=300)
-    end: Callable[[Any], None] = lambda pod: pods.ends(pod, report)  # noqa: E731
-    list(pool.map(end, found))
+    patch = ended(prepared() if stage == names.STAGE_PREPARE else trained(), exit_code=0)
+    found = [moments.pod(name, stage) for name in run_names]
+    list(pool.map(lambda pod: server.patch_pod(pod, patch), found))
 
 
 if __name__ == "__main__":

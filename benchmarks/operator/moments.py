@@ -18,15 +18,17 @@ _PATIENCE_SECONDS = 600.0
 
 
 class Moments:
-    """Watches the runs and Jobs of one namespace and notes when something was first true (monotonic seconds)."""
+    """Watches the runs, Jobs and pods of one namespace and notes when something was first true (monotonic seconds)."""
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._api = api
         self._paths = (
             f"/apis/batch/v1/namespaces/{namespace}/jobs",
             f"/apis/{names.GROUP}/{names.VERSION}/namespaces/{namespace}/{names.PLURAL}",
+            f"/api/v1/namespaces/{namespace}/pods",
         )
         self._seen: dict[tuple[str, str], float] = {}
+        self._pods: dict[tuple[str, str], str] = {}
         self._changed = threading.Condition()
         self._ended = False
 
@@ -52,6 +54,11 @@ class Moments:
         """When the run was Complete."""
         return self._when(run, "run Complete")
 
+    def pod(self, run: str, stage: str) -> str:
+        """The name of the pod of a stage; waits for it."""
+        self._when(run, f"{stage} pod created")
+        return self._pods[run, stage]
+
     def _when(self, run: str, what: str) -> float:
         with self._changed:
             if not self._changed.wait_for(lambda: (run, what) in self._seen, _PATIENCE_SECONDS):
@@ -75,9 +82,12 @@ class Moments:
     def _note(self, body: dict[str, Any]) -> None:
         now = time.monotonic()
         labels = body["metadata"].get("labels") or {}
-        job = body["kind"] == "Job"
-        run = labels.get(names.LABEL_FINETUNE, "") if job else body["metadata"]["name"]
-        subject = labels.get(names.LABEL_STAGE, "") if job else "run"
+        child = body["kind"] in ("Job", "Pod")
+        run = labels.get(names.LABEL_FINETUNE, "") if child else body["metadata"]["name"]
+        subject = labels.get(names.LABEL_STAGE, "") if child else "run"
+        if body["kind"] == "Pod":
+            self._pods[run, subject] = body["metadata"]["name"]
+            subject = f"{subject} pod"
         true = {c["type"] for c in (body.get("status") or {}).get("conditions") or () if c["status"] == "True"}
         with self._changed:
             for what in (f"{subject} created", *(f"{subject} {kind}" for kind in true)):

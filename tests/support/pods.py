@@ -77,18 +77,11 @@ class Pods:
 
     def starts(self, pod: client.V1Pod) -> None:
         """The container runs."""
-        self._write(pod, "Running", {"running": {"startedAt": _now()}})
+        self._write(pod, pod_status("Running", {"running": {"startedAt": _now()}}))
 
     def ends(self, pod: client.V1Pod, report: Report | None, exit_code: int = ExitCode.DONE) -> None:
         """The container ended with a termination message and an exit code."""
-        terminated = {
-            "exitCode": int(exit_code),
-            "reason": "Completed" if exit_code == 0 else "Error",
-            "startedAt": _now(),
-            "finishedAt": _now(),
-            "message": "" if report is None else encode(report),
-        }
-        self._write(pod, "Succeeded" if exit_code == 0 else "Failed", {"terminated": terminated})
+        self._write(pod, ended(report, exit_code))
 
     def run(self, run: str, stage: str, report: Report | None, exit_code: int = ExitCode.DONE) -> client.V1Pod:
         """Wait for the pod of a stage, and let it start and end."""
@@ -97,17 +90,33 @@ class Pods:
         self.ends(pod, report, exit_code)
         return pod
 
-    def _write(self, pod: client.V1Pod, phase: str, state: dict[str, Any]) -> None:
-        container = {
-            "name": names.CONTAINER,
-            "image": "trainer",
-            "imageID": "",
-            "ready": "running" in state,
-            "restartCount": 0,
-            "state": state,
-        }
-        status = {"status": {"phase": phase, "startTime": _now(), "containerStatuses": [container]}}
+    def _write(self, pod: client.V1Pod, status: dict[str, Any]) -> None:
         client.CoreV1Api(self.api).patch_namespaced_pod_status(pod.metadata.name, self.namespace, status)
+
+
+def pod_status(phase: str, state: dict[str, Any]) -> dict[str, Any]:
+    """The patch of a pod whose one container is in a state."""
+    container = {
+        "name": names.CONTAINER,
+        "image": "trainer",
+        "imageID": "",
+        "ready": "running" in state,
+        "restartCount": 0,
+        "state": state,
+    }
+    return {"status": {"phase": phase, "startTime": _now(), "containerStatuses": [container]}}
+
+
+def ended(report: Report | None, exit_code: int) -> dict[str, Any]:
+    """The patch of a pod whose container ended with a termination message and an exit code."""
+    terminated = {
+        "exitCode": int(exit_code),
+        "reason": "Completed" if exit_code == 0 else "Error",
+        "startedAt": _now(),
+        "finishedAt": _now(),
+        "message": "" if report is None else encode(report),
+    }
+    return pod_status("Succeeded" if exit_code == 0 else "Failed", {"terminated": terminated})
 
 
 def _now() -> str:
