@@ -135,7 +135,7 @@ class Reconciler:
             return False
         metrics.STATUS_WRITES.labels(result="written").inc()
         self._cache.put(Kind.FINETUNE, written)
-        run_metrics.count_changes(finetune.status, status)
+        run_metrics.count_changes(finetune.status, status, namespace=finetune.namespace)
         return True
 
     async def _read_again(self, key: Key, finetune: FineTune) -> None:

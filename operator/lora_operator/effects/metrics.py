@@ -1,4 +1,7 @@
-"""Prometheus metrics. Labels are bounded: verbs, codes, phases and reasons, never names or namespaces."""
+"""Prometheus metrics. Labels are bounded: verbs, codes, phases and reasons, never names of runs.
+
+One metric is told by namespace, so that a platform can charge its teams.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,12 @@ ATTEMPTS = Counter("lora_finetune_attempts_total", "Pods that ended.", ["reason"
 RUN_SECONDS = Histogram(
     "lora_finetune_duration_seconds", "From first sight to the end of a run.", ["result"], buckets=_LONG
 )
-QUEUE_SECONDS = Histogram(
-    "lora_finetune_queue_seconds", "From the train Job's creation to its first pod.", buckets=_LONG
-)
+QUEUE_SECONDS = Histogram("lora_finetune_queue_seconds", "All waits of a run for a running train pod.", buckets=_LONG)
 GPU_SECONDS = Counter("lora_finetune_gpu_seconds_total", "GPU seconds of runs that reached their end.", ["result"])
 GPU_IDLE_SECONDS = Counter("lora_finetune_gpu_idle_seconds_total", "Of these, outside the training steps.")
+USAGE_SECONDS = Counter(
+    "lora_finetune_usage_seconds_total",
+    "status.usage of runs that reached their end: staging, queue, suspended, train, gpu, gpu_idle.",
+    ["namespace", "account"],
+)
 LOST_STEPS = Counter("lora_finetune_lost_steps_total", "Steps that had to be done again.")

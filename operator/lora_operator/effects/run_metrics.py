@@ -16,17 +16,20 @@ from lora_operator.effects.cache import Cache
 _REASONS = {str(reason) for reason in Reason}
 
 
-def count_changes(old: LoRAFineTuneStatus, new: LoRAFineTuneStatus) -> None:
+_ACCOUNTS = ("staging", "queue", "suspended", "train", "gpu", "gpu_idle")
+
+
+def count_changes(old: LoRAFineTuneStatus, new: LoRAFineTuneStatus, *, namespace: str) -> None:
     """Count what a written status says that the one before did not."""
     ended_before = {attempt.pod for attempt in old.attempts if attempt.reason}
     for attempt in new.attempts:
         if attempt.reason and attempt.pod not in ended_before:
             metrics.ATTEMPTS.labels(reason=_bounded(attempt.reason)).inc()
     if new.finished and not old.finished:
-        _count_end(new)
+        _count_end(new, namespace)
 
 
-def _count_end(status: LoRAFineTuneStatus) -> None:
+def _count_end(status: LoRAFineTuneStatus, namespace: str) -> None:
     complete = status.condition(ConditionType.COMPLETE)
     result = "complete" if complete is not None and complete.status == "True" else "failed"
     finished = status.condition(ConditionType.FINISHED)
@@ -38,6 +41,9 @@ def _count_end(status: LoRAFineTuneStatus) -> None:
     if start is not None and end is not None:
         metrics.RUN_SECONDS.labels(result=result).observe(max(0.0, (end - start).total_seconds()))
     if status.usage is not None:
+        for account in _ACCOUNTS:
+            seconds = getattr(status.usage, f"{account}_seconds")
+            metrics.USAGE_SECONDS.labels(namespace=namespace, account=account).inc(seconds)
         metrics.QUEUE_SECONDS.observe(status.usage.queue_seconds)
         metrics.GPU_SECONDS.labels(result=result).inc(status.usage.gpu_seconds)
         metrics.GPU_IDLE_SECONDS.inc(status.usage.gpu_idle_seconds)
