@@ -94,8 +94,8 @@ def _platform(name: str, registry: str) -> Platform:
     with ThreadPoolExecutor() as pool:  # compiling keeps the cores busy, images the network and the disk
         programs = pool.submit(tools.build, tools.DEFAULT_TOOLS)
         built = images.ensure(seaweedfs.program())
+        model.ensure()
         programs.result()
-    model.ensure()
     started = cluster.up(name, nodes=1, gpus=1)
     say("images: loading what the node has not got")
     cluster.load(name, built.archives)

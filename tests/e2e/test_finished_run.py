@@ -27,6 +27,7 @@ quantization = BitsAndBytesConfig(
     load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32
 )
 model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, quantization_config=quantization)
+model = model.dequantize()  # the same numbers, many times faster on a CPU
 model = PeftModel.from_pretrained(model, adapter).eval()
 tokenizer = AutoTokenizer.from_pretrained(adapter)
 answers = []

@@ -39,18 +39,26 @@ def test_a_killed_train_pod_is_resumed_and_the_adapter_is_the_same(rig: Rig, fin
     assert weights[0] == weights[1]
 
 
-def test_a_suspended_run_gives_its_pod_back_and_goes_on_from_its_checkpoint(rig: Rig) -> None:
+def test_a_suspended_run_gives_its_pod_back_and_goes_on_from_where_it_stopped(rig: Rig) -> None:
     run = rig.create("paused", {"runToken": "paused"})
     rig.wait(run, "step 3", _reached(3), e2e.TRAINED_SECONDS)
+    # When it is suspended, the pod saves what it has and goes
     _suspend(run, suspended=True)
     rig.wait(run, "Suspended", lambda status: status.phase == "Suspended")
     wait_until("the pod is gone", lambda: not _running(rig, run), timeout=e2e.REACTION_SECONDS)
+    # And when it goes on, no step is done again
     _suspend(run, suspended=False)
-    status = rig.wait(run, "a second pod", lambda status: len(_train_attempts(status)) > 1 and _reached(4)(status))
-    assert (_train_attempts(status)[-1].from_step or 0) >= 2
-    # When it is deleted in mid-run
+    status = run.wait_finished(e2e.TRAINED_SECONDS)
+    assert is_complete(status), status.error
+    assert (_train_attempts(status)[-1].from_step or 0) >= 3
+    assert status.usage is not None
+    assert status.usage.lost_steps == 0
+
+
+def test_a_run_deleted_while_it_trains_leaves_nothing(rig: Rig) -> None:
+    run = rig.create("dropped", {"runToken": "dropped"})
+    rig.wait(run, "step 1", _reached(1), e2e.TRAINED_SECONDS)
     _delete(run)
-    # Then nothing is left
     wait_until("nothing is left", lambda: rig.nothing_left(run), timeout=e2e.REACTION_SECONDS)
 
 
