@@ -60,12 +60,13 @@ class Platform:
 
     @staticmethod
     def remove(kubernetes: Kubernetes, namespaces: tuple[str, ...] = (TENANT_NAMESPACE,)) -> None:
-        """Remove everything, the definition of LoRAFineTunes and with it all runs included."""
+        """Remove everything, the definitions and with them all runs and sweeps included."""
         for namespace in namespaces:
             kubernetes.delete_namespace(namespace)
         if kubernetes.succeeds("get", "namespace", OPERATOR_NAMESPACE):
             kubernetes.helm("uninstall", RELEASE, f"--namespace={OPERATOR_NAMESPACE}", "--ignore-not-found")
-        kubernetes.run("delete", "crd", f"{names.PLURAL}.{names.GROUP}", "--ignore-not-found")
+        for plural in (names.SWEEP_PLURAL, names.PLURAL):
+            kubernetes.run("delete", "crd", f"{plural}.{names.GROUP}", "--ignore-not-found")
         for namespace in (OPERATOR_NAMESPACE, STORAGE_NAMESPACE):
             kubernetes.delete_namespace(namespace)
 

@@ -11,6 +11,7 @@ from kubernetes import client
 from lora_cluster.control_plane import ControlPlane
 from support import operator
 from support.operator import Operator, StartOperator
+from support.progress_endpoint import Endpoint, serve
 from support.runs import Runs
 
 
@@ -34,6 +35,12 @@ def start_operator(operator_kubeconfig: Path, tmp_path: Path, namespace: str) ->
 def running_operator(start_operator: StartOperator) -> Operator:
     """An operator that is ready."""
     return start_operator()
+
+
+@pytest.fixture
+def endpoint(api: client.ApiClient, start_operator: StartOperator, namespace: str, tmp_path: Path) -> Endpoint:
+    """The progress endpoint of an operator that is ready."""
+    return serve(start_operator, api, namespace, tmp_path)
 
 
 @pytest.fixture

@@ -2,76 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import urllib3
 from kubernetes import client
 
-from lora_cluster.certificates import Authority
 from lora_contract import names
 from lora_contract.progress import MAX_BODY_BYTES
 from lora_contract.status import ConditionType
 from support.api_server import eventually, make_namespace
-from support.operator import StartOperator, free_port
 from support.pods import prepared, trained
+from support.progress_endpoint import REPORT, Endpoint
 from support.runs import Runs
-
-REPORT = {"trainerStatus": {"progressPercentage": 25, "metrics": [{"name": "step", "value": "10"}]}}
-
-
-@dataclass
-class Endpoint:
-    """The progress endpoint as a pod sees it."""
-
-    url: str
-    authority: Path
-    api: client.ApiClient
-    namespace: str
-
-    def address(self, run: str, namespace: str | None = None) -> str:
-        return self.url + names.progress_path(namespace or self.namespace, run)
-
-    def token(self, pod: client.V1Pod | None, audience: str = names.PROGRESS_AUDIENCE) -> str:
-        """A token such as the kubelet projects into a pod."""
-        bound = None
-        if pod is not None:
-            meta = pod.metadata
-            bound = {"apiVersion": "v1", "kind": "Pod", "name": meta.name, "uid": meta.uid}
-        spec = {"audiences": [audience], "expirationSeconds": 600, "boundObjectRef": bound}
-        answer = client.CoreV1Api(self.api).create_namespaced_service_account_token(
-            "default", self.namespace, {"spec": spec}
-        )
-        token: str = answer.status.token
-        return token
-
-    def post(self, address: str, token: str | None, body: Any = REPORT) -> tuple[int, str]:
-        """The status and message of the answer."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        with urllib3.PoolManager(ca_certs=str(self.authority), retries=False) as pool:
-            answer = pool.request("POST", address, body=data, headers=headers, timeout=10)
-        return answer.status, str(answer.json().get("message", ""))
-
-
-@pytest.fixture
-def endpoint(api: client.ApiClient, start_operator: StartOperator, namespace: str, tmp_path: Path) -> Endpoint:
-    authority = Authority.create(tmp_path / "pki")
-    authority.issue("progress", "progress", dns_names=("localhost",), addresses=["127.0.0.1"])
-    port = free_port()
-    url = f"https://127.0.0.1:{port}"
-    start_operator(
-        PROGRESS_URL=url,
-        PROGRESS_CA_FILE=str(tmp_path / "pki" / "ca.crt"),
-        PROGRESS_HOST="127.0.0.1",
-        PROGRESS_PORT=str(port),
-        TLS_CERT_FILE=str(tmp_path / "pki" / "progress.crt"),
-        TLS_KEY_FILE=str(tmp_path / "pki" / "progress.key"),
-    )
-    return Endpoint(url, tmp_path / "pki" / "ca.crt", api, namespace)
 
 
 @pytest.fixture
