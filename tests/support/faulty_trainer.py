@@ -1,13 +1,13 @@
 """`lora-trainer` with a fault at a step, told by the variable FAULT (JSON). Faults are real: signals, exceptions, NaN.
 
-    killAt: 5        SIGKILL to itself when step 5 is done, before anything else happens
-    termAt: 5        SIGTERM to itself when step 5 is done
-    pauseAt: 5       wait at step 5 until the file `pauseUntil` exists
-    memoryFor: 2     CUDA out of memory while more than 2 rows are in a forward pass, from step `memoryAt` on
-    lossAt: 5        the loss of step 5 is not a number
-    crashAt: 5       an exception that nothing expects
-    frozen: true     no gradient reaches the adapter
-    hangAt: 5        step 5 never ends; the watchdog's patience is `patience` seconds
+killAt: 5        SIGKILL to itself when step 5 is done, before anything else happens
+termAt: 5        SIGTERM to itself when step 5 is done
+pauseAt: 5       wait at step 5 until the file `pauseUntil` exists
+memoryFor: 2     CUDA out of memory while more than 2 rows are in a forward pass, from step `memoryAt` on
+lossAt: 5        the loss of step 5 is not a number
+crashAt: 5       an exception that nothing expects
+frozen: true     no gradient reaches the adapter
+hangAt: 5        step 5 never ends; the watchdog's patience is `patience` seconds
 """
 
 from __future__ import annotations

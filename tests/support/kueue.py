@@ -23,6 +23,11 @@ def install(place: TinyCluster) -> None:
     wait_until("the queues", lambda: _applied(place), timeout=STEP_SECONDS)
 
 
+def installed(place: TinyCluster) -> bool:
+    """Whether the cluster has Kueue already."""
+    return place.kubernetes.succeeds("get", "deployment", "kueue-controller-manager", "--namespace=kueue-system")
+
+
 def objects(namespace: str) -> list[dict[str, Any]]:
     """One GPU for all that wait in the LocalQueue `team`; a LocalQueue that is stopped; two priorities."""
     quotas = {"nvidia.com/gpu": 1, "cpu": 4, "memory": "8Gi"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class TinyCluster:
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
             "metadata": {"name": name, "namespace": self.namespace},
-            "spec": changed({"runToken": name, **(changes or {})}, _SPEC),
+            "spec": changed({"runToken": uuid.uuid4().hex, **(changes or {})}, _SPEC),  # adopts nothing
         }
         self.kubernetes.apply([body])
         return Run(self.kubernetes, self.namespace, name)

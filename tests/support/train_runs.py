@@ -26,7 +26,6 @@ from lora_contract.order import Order
 from lora_contract.report import Report, decode
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer.store.s3 import S3Store
-
 from support.seaweedfs import SeaweedFS
 from support.specs import changed
 
@@ -181,7 +180,9 @@ def prepared_run(server: SeaweedFS, folder: Path, model: str, dataset: str, **ch
     bucket = server.bucket()
     paths = {key.replace("__", "."): value for key, value in changes.items()}
     document = changed(
-        copy.deepcopy(SPEC) | {"model.source": model, "dataset.uri": dataset, "output.uri": f"s3://{bucket}/out"} | paths
+        copy.deepcopy(SPEC)
+        | {"model.source": model, "dataset.uri": dataset, "output.uri": f"s3://{bucket}/out"}
+        | paths
     )
     document["model"] = {key: value for key, value in document["model"].items() if value is not None}
     spec = LoRAFineTuneSpec.model_validate(document)
