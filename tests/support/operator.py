@@ -21,7 +21,8 @@ from lora_cluster.control_plane import ControlPlane
 from lora_contract import names
 from support.api_server import eventually
 
-ACCOUNT = "lora-operator"
+#: Not the name that the chart gives: both are installed in one API server.
+ACCOUNT = "operator-under-test"
 ACCOUNT_NAMESPACE = "default"
 USER = f"system:serviceaccount:{ACCOUNT_NAMESPACE}:{ACCOUNT}"
 TRAINER_IMAGE = "registry.example.org/lora-trainer:test"
