@@ -88,8 +88,8 @@ images: venv ## build the operator's and the trainer's image
 	$(PY) -m lora_demo images
 
 .PHONY: demo
-demo: venv ## from nothing to a published adapter (CLUSTER=current: on the current kubectl context)
-	$(PY) -m lora_demo up --cluster $(CLUSTER)
+demo: venv ## from nothing to a published adapter (CLUSTER=current REGISTRY=...: on the current kubectl context)
+	$(PY) -m lora_demo up --cluster $(CLUSTER) $(if $(REGISTRY),--registry $(REGISTRY))
 
 .PHONY: demo-queue
 demo-queue: venv ## two teams share one GPU: an urgent run preempts another, both finish

@@ -172,7 +172,7 @@ class _Staging:
             raise TrainerError(
                 ExitCode.UNAVAILABLE,
                 f"{file.name} of {self._model} arrived damaged: size or sha256 is not what the source states",
-                hint="the run starts again by itself; if it comes back, upload the file again",
+                hint="upload the file again if the same is said after the retries",
             )
         return found
 

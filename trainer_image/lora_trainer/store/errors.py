@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -23,6 +24,7 @@ from botocore.exceptions import ConnectionError as EndpointError
 from s3transfer.exceptions import S3DownloadFailedError, S3UploadFailedError
 from urllib3.exceptions import HTTPError
 
+from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
 
@@ -212,5 +214,9 @@ def unavailable(uri: str, cause: str, seconds: float) -> TrainerError:
     return TrainerError(
         ExitCode.UNAVAILABLE,
         f"S3 did not serve {uri} for {seconds:.0f} s ({cause})",
-        hint="check that the endpoint is reachable from the pod; the run starts again by itself",
+        hint=f"check that {_endpoint()} (spec.storage.endpoint, else the platform's default) answers from the cluster",
     )
+
+
+def _endpoint() -> str:
+    return os.environ.get(names.ENV_S3_ENDPOINT) or "the S3 service of the region"

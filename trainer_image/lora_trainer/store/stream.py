@@ -64,7 +64,7 @@ class ResumingStream(io.RawIOBase):
                 raise TrainerError(
                     ExitCode.UNAVAILABLE,
                     f"{self._uri} was replaced while it was read",
-                    hint="do not change inputs while a run reads them; the run starts again by itself",
+                    hint="do not change inputs while a run reads them",
                 ) from error
             raise
         if self._etag is None:
