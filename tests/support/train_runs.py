@@ -75,14 +75,14 @@ class Attempt:
         assert pid is not None
         os.kill(pid, number)
 
-    def wait_for(self, text: str, *, seconds: float = 60) -> None:
+    def wait_for(self, text: str, *, seconds: float = 200) -> None:
         """Return when the log holds a text."""
         deadline = time.monotonic() + seconds
         while text not in self.log.read_text():
             assert time.monotonic() < deadline, f"no {text!r} in {self.log.read_text()[-3000:]}"
             time.sleep(0.02)
 
-    def end(self, *, seconds: float = 120) -> Ended:
+    def end(self, *, seconds: float = 400) -> Ended:
         """Wait for the end."""
         if isinstance(self.process, subprocess.Popen):
             code = self.process.wait(seconds)
