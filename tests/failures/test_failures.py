@@ -115,7 +115,7 @@ def test_a_refusal_by_policy_is_quoted(place: TinyCluster) -> None:
 
 
 def test_an_image_that_is_not_there_is_named(place: TinyCluster) -> None:
-    place.platform.install_operator({"trainer": {"prepareImage": {"repository": "localhost/absent", "tag": "1"}}})
+    place.install_operator({"prepareImage": {"repository": "localhost/absent", "tag": "1"}})
     try:
         began = time.monotonic()
         run = place.create("no-image")
@@ -123,7 +123,7 @@ def test_an_image_that_is_not_there_is_named(place: TinyCluster) -> None:
         assert "localhost/absent:1" in ready(status)[1]
         place.delete(run)
     finally:
-        place.platform.install_operator()
+        place.install_operator()
 
 
 @pytest.mark.parametrize(

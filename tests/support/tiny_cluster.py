@@ -66,6 +66,12 @@ class TinyCluster:
         """The cluster."""
         return self.platform.kubernetes
 
+    def install_operator(self, trainer: Mapping[str, Any] | None = None) -> None:
+        """Install or change the operator, with changes to the chart's `trainer`; it stays on the first node."""
+        first = {"kubernetes.io/hostname": "node1"}
+        values = {"nodeSelector": first, "trainer": {"unavailableBudgetSeconds": 10, **(trainer or {})}}
+        self.platform.install_operator(values)
+
     def create(self, name: str, changes: Mapping[str, Any] | None = None) -> Run:
         """Create a run. `changes` names fields by their path, such as `training.maxSteps`."""
         body = {
@@ -173,14 +179,15 @@ def tiny_cluster(name: str) -> Iterator[TinyCluster]:
         cluster.load(name, built.archives)
         platform = Platform(Kubernetes(started.kubeconfig), built)
         platform.start_storage()
-        platform.install_operator({"trainer": {"unavailableBudgetSeconds": 10}})
+        place = TinyCluster(name, platform, name)
+        place.install_operator()
         s3 = seaweedfs.client(platform.storage.pod_endpoint())
         seaweedfs.make_buckets(s3)
         _upload_inputs(s3)
         platform.add_tenant(name)
         cluster.up(name, nodes=NODES, gpus=1)
         cluster.load(name, built.archives)
-        yield TinyCluster(name, platform, name)
+        yield place
     finally:
         if not keep:
             cluster.down(name)
