@@ -175,3 +175,12 @@ def test_a_server_that_is_away_is_unavailable_after_the_budget(bucket: Bucket, m
 
     assert refusal.exit_code is ExitCode.UNAVAILABLE
     assert refusal.param == "spec.output.uri"
+
+
+def test_several_gpus_are_refused_before_one_is_asked_for(bucket: Bucket) -> None:
+    with pytest.raises(TrainerError) as failure:
+        prepare(bucket.order({"compute.gpus": 4}), stores.from_environment(5))
+
+    assert failure.value.exit_code == ExitCode.UNSUPPORTED
+    assert failure.value.param == "spec.compute.gpus"
+    assert "compute.gpus: 1" in (failure.value.hint or "")

@@ -15,11 +15,11 @@ from lora_contract.order import Order
 from lora_contract.report import Report, Timing
 from lora_contract.status import ArtifactStatus
 from lora_trainer import checkpoints as stored
-from lora_trainer import progress, stopping
+from lora_trainer import parallelism, progress, stopping
 from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.checkpoints import Checkpoints
 from lora_trainer.claims import Claim, await_turn, take_claim
-from lora_trainer.errors import bad_config, unsupported
+from lora_trainer.errors import bad_config
 from lora_trainer.publish import Adopted, Provenance, adopt, find_published, publish
 from lora_trainer.store import Store, about
 from lora_trainer.termination import report_stall
@@ -64,12 +64,7 @@ def _check(order: Order) -> None:
     """
     if order.run_id is None or order.plan is None:
         raise bad_config("the order has no runId or no plan", hint="Run the prepare stage first.")
-    if order.spec.compute.nodes > 1 or order.spec.compute.gpus > 1:
-        raise unsupported(
-            "training on several GPUs or nodes is not supported yet",
-            param="spec.compute.nodes" if order.spec.compute.nodes > 1 else "spec.compute.gpus",
-            hint="Set compute.gpus: 1 and compute.nodes: 1; effectiveBatchSize is reached by accumulation.",
-        )
+    parallelism.check(order.spec.compute)
 
 
 class _Training:
