@@ -30,7 +30,8 @@ def test_a_killed_train_pod_is_resumed_and_the_adapter_is_the_same(rig: Rig, fin
     first, second = [attempt for attempt in status.attempts if attempt.stage == "train"]
     assert first.pod == victim
     assert first.reason == Reason.POD_DELETED
-    assert second.from_step in (4, 6, 8)
+    # (a periodic one, or what it saved in the moment that the kubelet leaves even to a forced deletion)
+    assert second.from_step in range(4, 10)
     assert (second.last_step, second.exit_code) == (10, 0)
     assert status.usage is not None
     assert 0 <= status.usage.lost_steps <= 3
