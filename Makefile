@@ -55,7 +55,7 @@ crds: venv ## generate the CRD from the contract
 	$(PY) -m lora_contract.crd
 
 .PHONY: test-unit
-test-unit: venv ## pure logic and tiny models: no cluster, no S3, under a minute
+test-unit: venv ## pure logic and tiny models: no cluster, no S3, under two minutes on two cores
 	$(PYTEST) tests/unit -n $(WORKERS)
 
 .PHONY: test-api
