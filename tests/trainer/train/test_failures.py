@@ -102,13 +102,6 @@ def test_prepared_rows_that_are_gone_are_missed_by_name(runs: Runs) -> None:
     assert param == "spec.output.uri"
 
 
-def test_several_gpus_are_refused_in_words(runs: Runs) -> None:
-    run = runs(compute__gpus=2)
-    message, param, _ = error_of(run.finish(), ExitCode.UNSUPPORTED)
-    assert "not supported yet" in message
-    assert param == "spec.compute.gpus"
-
-
 def test_a_gpu_that_cuda_does_not_find_is_refused_in_words(runs: Runs) -> None:
     message, param, hint = error_of(runs(compute__gpus=1).finish(), ExitCode.UNSUPPORTED)
     assert "CUDA finds none" in message
