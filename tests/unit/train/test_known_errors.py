@@ -66,7 +66,10 @@ KNOWN_ERRORS = {
         _LIFE,
         "test_a_run_ends_with_a_published_adapter_and_true_figures",
     ),
-    "several visible GPUs without a launcher": (_FAIL, "test_several_gpus_are_refused_in_words"),
+    "several visible GPUs without a launcher": (
+        "trainer/prepare/test_prepare_on_s3.py",
+        "test_several_gpus_are_refused_before_one_is_asked_for",
+    ),
     "4-bit gradients on a CPU are wrong after an evaluation": (
         _BASE,
         "test_coded_weights_on_the_cpu_give_right_gradients_also_after_an_evaluation",
