@@ -166,15 +166,30 @@ class ErrorStatus(StatusModel):
     hint: str | None = field("What to do.", limit=MAX_MESSAGE_LENGTH)
 
 
-class LoRAFineTuneStatus(StatusModel):
-    """Everything that happened, readable on the object."""
+class ConditionedStatus(StatusModel):
+    """What the statuses of all our resources begin with."""
 
     observed_generation: int | None = Field(None, description="Generation of the spec that this status is about.")
+    conditions: list[Condition] = Field([], description="Standard conditions.")
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        """The condition of a type, if it was ever written."""
+        return next((c for c in self.conditions if c.type == kind), None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end was reached, either way. What is finished is never started again."""
+        condition = self.condition(ConditionType.FINISHED)
+        return condition is not None and condition.status == "True"
+
+
+class LoRAFineTuneStatus(ConditionedStatus):
+    """Everything that happened, readable on the object."""
+
     phase: Phase | None = Field(None, description="A one-word summary for people; programs use the conditions.")
     spec_hash: str | None = field("Hash of the training-relevant spec.")
     run_id: str | None = field("Identity of the result: hash of spec, model commit, data and runToken.")
     run_token: str | None = field("The runToken that this status is about.")
-    conditions: list[Condition] = Field([], description="Standard conditions.")
     start_time: str | None = field("When the run was first seen, RFC 3339.")
     completion_time: str | None = field("When the run finished, RFC 3339.")
     plan: PlanStatus | None = Field(None, description="What prepare found out.")
@@ -186,13 +201,3 @@ class LoRAFineTuneStatus(StatusModel):
     artifact: ArtifactStatus | None = Field(None, description="The published adapter.")
     error: ErrorStatus | None = Field(None, description="Why the run failed.")
     warnings: list[str] = Field([], description="Things to know that did not stop the run.")
-
-    def condition(self, kind: ConditionType) -> Condition | None:
-        """The condition of a type, if it was ever written."""
-        return next((c for c in self.conditions if c.type == kind), None)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run reached its end, either way. Finished runs are never started again."""
-        condition = self.condition(ConditionType.FINISHED)
-        return condition is not None and condition.status == "True"

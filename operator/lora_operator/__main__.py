@@ -34,8 +34,8 @@ from lora_operator.handlers.health import Health
 from lora_operator.handlers.progress import Certificate, ProgressEndpoint
 from lora_operator.handlers.runs import Runs
 from lora_operator.handlers.watches import Watches
-from lora_operator.reconcile import Reconciler
-from lora_operator.reconcile_sweep import SweepReconciler
+from lora_operator.reconcile.runs import RunReconciler
+from lora_operator.reconcile.sweeps import SweepReconciler
 from lora_operator.settings import Settings
 
 _TICK_SECONDS = 5.0
@@ -56,7 +56,7 @@ class Operator:
         kube = Kube(api, self.leadership.held)
         cache = Cache()
         self.events = EventRecorder(kube, self.leadership.identity)
-        reconciler = Reconciler(cache=cache, kube=kube, events=self.events, settings=settings)
+        reconciler = RunReconciler(cache=cache, kube=kube, events=self.events, settings=settings)
         self.queue: WorkQueue[Key] = WorkQueue(reconciler.reconcile, workers=settings.workers)
         sweeps = SweepReconciler(
             cache=cache, kube=kube, events=self.events, settings=settings, look_at_run=self.queue.add

@@ -8,70 +8,48 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from lora_contract.progress import Metric, TrainerStatus
 from lora_contract.report import Report, encode
 from lora_contract.status import LoRAFineTuneStatus
 from lora_operator.core.decide import decide
-from lora_operator.core.decision import CreateJob, Decision, DeleteJob, ReadWarnings, SetWorkloadActive, SuspendJob
-from lora_operator.core.observed import CreateError, FineTune, Job, Observed, Progress, Warnings, Workload
+from lora_operator.core.decision import (
+    Action,
+    CreateJob,
+    DeleteJob,
+    ReadWarnings,
+    RunDecision,
+    SetWorkloadActive,
+    SuspendJob,
+)
+from lora_operator.core.observed import FineTune, Job, Observed, Progress, Warnings, Workload
 from lora_operator.core.pod import Pod
-from lora_operator.core.run import format_time
-from lora_operator.settings import Settings
 from support.pod_reports import PREPARED
 from support.specs import changed
-
-START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def settings(**fields: Any) -> Settings:
-    """Settings of a platform with a progress endpoint."""
-    defaults: dict[str, Any] = {
-        "trainer_image": "registry.example/lora-trainer:1",
-        "progress_url": "https://lora-operator.lora-system.svc:8443",
-        "progress_ca": "-----BEGIN CERTIFICATE-----\n",
-        "default_s3_endpoint": "http://s3.example:8333",
-    }
-    return Settings(**(defaults | fields))
+from support.story import BaseStory, resource, settings
 
 
 def given_finetune(changes: dict[str, Any] | None = None, **platform: Any) -> Story:
     """A resource that the operator has not seen yet; `changes` to the least spec, settings of the platform."""
-    body = {
-        "metadata": {
-            "name": "triage",
-            "namespace": "team-a",
-            "uid": "11111111-2222-3333-4444-555555555555",
-            "generation": 1,
-            "resourceVersion": "1",
-            "creationTimestamp": format_time(START),
-        },
-        "spec": changed(changes or {}),
-    }
-    return Story(body=body, settings=settings(**platform))
+    body = resource("triage", "11111111-2222-3333-4444-555555555555", changed(changes or {}))
+    return Story(body, settings(**platform))
 
 
 @dataclass
-class Story:
+class Story(BaseStory[LoRAFineTuneStatus, Action]):
     """One run, its objects and the time."""
 
-    body: dict[str, Any]
-    settings: Settings
-    now: datetime = START
+    status_model = LoRAFineTuneStatus
+
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     workloads: dict[str, dict[str, Any]] = field(default_factory=dict)
     progress: Progress | None = None
-    create_error: CreateError | None = None
     warnings: Warnings | None = None
     kueue_installed: bool = False
     queue_position: int | None = None
-    #: Everything that was decided, in order.
-    decisions: list[Decision] = field(default_factory=list)
-    writes: int = 0
 
     # ---- the operator
 
@@ -89,23 +67,12 @@ class Story:
             queue_position=self.queue_position,
         )
 
-    def asked(self) -> Decision:
+    def asked(self) -> RunDecision:
         """What the core would decide now; nothing is applied."""
         return decide(self.observed(), self.settings, self.now)
 
-    def decides(self) -> Self:
-        """Ask the core and apply its answer."""
-        decision = self.asked()
-        self.decisions.append(decision)
-        for action in decision.actions:
-            self._apply(action)
-        status = decision.status.dump()
-        if status != self.body.get("status"):
-            self.body["status"] = status
-            self.writes += 1
-        return self
-
-    def _apply(self, action: object) -> None:
+    def apply(self, action: Action) -> None:
+        """What the operator's edge would do."""
         if isinstance(action, CreateJob):
             self.writes += 1
             assert action.name not in self.jobs, "the Job exists already"
@@ -123,31 +90,6 @@ class Story:
 
     # ---- what a test asks
 
-    @property
-    def time(self) -> str:
-        """Now, as the API writes it."""
-        return format_time(self.now)
-
-    @property
-    def status(self) -> LoRAFineTuneStatus:
-        """The status as written."""
-        return LoRAFineTuneStatus.model_validate(self.body.get("status") or {})
-
-    def condition(self, kind: str) -> tuple[str, str]:
-        """Status and reason of a condition."""
-        found = next(c for c in self.status.conditions if c.type == kind)
-        return found.status, found.reason
-
-    @property
-    def message(self) -> str:
-        """What Ready says."""
-        return next(c.message for c in self.status.conditions if c.type == "Ready")
-
-    @property
-    def events(self) -> list[str]:
-        """Reasons of all Events told so far."""
-        return [event.reason for decision in self.decisions for event in decision.events]
-
     def job(self, stage: str) -> dict[str, Any]:
         """The newest Job of a stage."""
         return next(
@@ -159,20 +101,7 @@ class Story:
         """Stages whose Jobs exist."""
         return [job["metadata"]["labels"]["lora-operator.dev/stage"] for job in self.jobs.values()]
 
-    # ---- what the user does
-
-    def user_sets(self, changes: dict[str, Any]) -> Self:
-        """The spec is edited."""
-        self.body["spec"] = changed(changes, self.body["spec"])
-        self.body["metadata"]["generation"] += 1
-        return self
-
     # ---- what the cluster does
-
-    def after(self, seconds: float) -> Self:
-        """Time passes."""
-        self.now += timedelta(seconds=seconds)
-        return self
 
     def pod_of(self, stage: str, name: str | None = None, **status: Any) -> Self:
         """A pod of a stage appears, or its status changes."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any, Self
 
 from lora_contract.status import ArtifactStatus, Condition, ConditionType, MetricsStatus, Phase, ProgressStatus
@@ -16,66 +15,38 @@ from lora_contract.sweep import LoRASweepStatus, TrialStatus
 from lora_operator.core.decide_sweep import decide_sweep
 from lora_operator.core.observed import FineTune
 from lora_operator.core.run import format_time
-from lora_operator.core.sweep.decision import CreateTrial, SuspendTrial, SweepDecision
-from lora_operator.core.sweep.observed import ObservedSweep, Sweep, TrialError
-from lora_operator.settings import Settings
-from support.builders import START, settings
-from support.specs import changed
+from lora_operator.core.sweep.decision import CreateTrial, SuspendTrial, SweepAction, SweepDecision
+from lora_operator.core.sweep.observed import ObservedSweep, Sweep
+from support.story import BaseStory, resource, settings
 from support.sweeps import sweep
 
 
 def given_sweep(changes: dict[str, Any] | None = None, **platform: Any) -> SweepStory:
     """A sweep that the operator has not seen yet: four trials, two at a time, with changes to its spec."""
-    body = {
-        "metadata": {
-            "name": "rates",
-            "namespace": "team-a",
-            "uid": "uid-of-the-sweep",
-            "generation": 1,
-            "resourceVersion": "1",
-            "labels": {"team": "a"},
-        },
-        "spec": sweep(changes),
-    }
-    return SweepStory(body, settings(**platform))
+    return SweepStory(resource("rates", "uid-of-the-sweep", sweep(changes)), settings(**platform))
 
 
 @dataclass
-class SweepStory:
+class SweepStory(BaseStory[LoRASweepStatus, SweepAction]):
     """One sweep, its runs and the time."""
 
-    body: dict[str, Any]
-    settings: Settings
-    now: datetime = START
+    status_model = LoRASweepStatus
+
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    trial_error: TrialError | None = None
-    decisions: list[SweepDecision] = field(default_factory=list)
-    writes: int = 0
 
     # ---- the operator
 
     def observed(self) -> ObservedSweep:
         """What the operator knows now."""
         runs = tuple(FineTune.from_dict(run) for run in self.runs.values())
-        return ObservedSweep(Sweep.from_dict(self.body), runs, self.trial_error)
+        return ObservedSweep(Sweep.from_dict(self.body), runs, self.create_error)
 
     def asked(self) -> SweepDecision:
         """What the core would decide now; nothing is applied."""
         return decide_sweep(self.observed(), self.settings, self.now)
 
-    def decides(self, *, crash_before_status: bool = False) -> Self:
-        """Ask the core and apply its answer, or only its actions."""
-        decision = self.asked()
-        self.decisions.append(decision)
-        for action in decision.actions:
-            self._apply(action)
-        status = decision.status.dump()
-        if not crash_before_status and status != self.body.get("status"):
-            self.body["status"] = status
-            self.writes += 1
-        return self
-
-    def _apply(self, action: object) -> None:
+    def apply(self, action: SweepAction) -> None:
+        """What the operator's edge would do."""
         if isinstance(action, CreateTrial):
             assert action.name not in self.runs, "the run exists already"
             run = copy.deepcopy(action.manifest)
@@ -87,11 +58,6 @@ class SweepStory:
     # ---- what a test asks
 
     @property
-    def status(self) -> LoRASweepStatus:
-        """The status as written."""
-        return LoRASweepStatus.model_validate(self.body.get("status") or {})
-
-    @property
     def phases(self) -> list[str]:
         """The phases of all trials."""
         return [str(row.phase) for row in self.status.trials]
@@ -100,32 +66,11 @@ class SweepStory:
         """The row of a trial."""
         return self.status.trials[number]
 
-    def condition(self, kind: str) -> tuple[str, str]:
-        """Status and reason of a condition."""
-        found = next(c for c in self.status.conditions if c.type == kind)
-        return found.status, found.reason
-
-    @property
-    def message(self) -> str:
-        """What Ready says."""
-        return next(c.message for c in self.status.conditions if c.type == "Ready")
-
-    @property
-    def events(self) -> list[str]:
-        """Reasons of all Events told so far."""
-        return [event.reason for decision in self.decisions for event in decision.events]
-
     def is_suspended(self, number: int) -> bool:
         """Whether the run of a trial is told to pause."""
         return bool(self.runs[f"rates-{number:02d}"]["spec"].get("suspend"))
 
     # ---- what the user does
-
-    def user_sets(self, changes: dict[str, Any]) -> Self:
-        """The spec of the sweep is edited."""
-        self.body["spec"] = changed(changes, self.body["spec"])
-        self.body["metadata"]["generation"] += 1
-        return self
 
     def user_suspends(self, number: int, suspend: bool = True) -> Self:
         """The spec of a run is edited."""
@@ -133,11 +78,6 @@ class SweepStory:
         return self
 
     # ---- what runs do
-
-    def after(self, seconds: float) -> Self:
-        """Time passes."""
-        self.now += timedelta(seconds=seconds)
-        return self
 
     def run_is(self, number: int, phase: Phase, *, percent: int | None = None, loss: float | None = None) -> Self:
         """A run is in a phase, this far, with this best evaluation loss."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from lora_contract.base import StatusModel
-from lora_contract.status import ArtifactStatus, Condition, ConditionType, field
+from lora_contract.status import ArtifactStatus, ConditionedStatus, field
 
 #: Shares of a trial's steps, in percent, at which its loss is kept to compare others with.
 MILESTONES = tuple(range(10, 100, 10))
@@ -72,25 +72,13 @@ class BestStatus(StatusModel):
     artifact: ArtifactStatus = Field(description="Its adapter.")
 
 
-class LoRASweepStatus(StatusModel):
+class LoRASweepStatus(ConditionedStatus):
     """Everything that happened, readable on the object."""
 
-    observed_generation: int | None = Field(None, description="Generation of the spec that this status is about.")
     phase: SweepPhase | None = Field(None, description="A one-word summary for people; programs use the conditions.")
-    conditions: list[Condition] = Field([], description="Standard conditions.")
     start_time: str | None = field("When the sweep was first seen, RFC 3339.")
     completion_time: str | None = field("When the last trial was over, RFC 3339.")
     summary: str | None = field("Trials that are over, of all, for the TRIALS column.")
     active: int | None = Field(None, description="Trials under way.")
     trials: list[TrialStatus] = Field([], description="All trials in the order in which they start.")
     best: BestStatus | None = Field(None, description="The best trial that is complete; final once Finished is True.")
-
-    def condition(self, kind: ConditionType) -> Condition | None:
-        """The condition of a type, if it was ever written."""
-        return next((c for c in self.conditions if c.type == kind), None)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the sweep reached its end, either way. Finished sweeps start nothing any more."""
-        condition = self.condition(ConditionType.FINISHED)
-        return condition is not None and condition.status == "True"

@@ -8,7 +8,7 @@ from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, PlanStatus
 from lora_operator.core import usage
 from lora_operator.core.conditions import Fact, conditions, fact
-from lora_operator.core.decision import Decision, Event
+from lora_operator.core.decision import Event, RunDecision
 from lora_operator.core.run import Kind, Outcome, Run, format_time
 
 #: Outcomes and reasons a person should look at.
@@ -25,11 +25,11 @@ _WARNINGS = {
 }
 
 
-def conclude(run: Run, outcome: Outcome) -> Decision:
+def conclude(run: Run, outcome: Outcome) -> RunDecision:
     """The decision that an outcome stands for."""
     status = _latched(run, outcome) if outcome.kind is Kind.LATCHED else _status(run, outcome)
     events = () if outcome.kind is Kind.LATCHED else (*outcome.events, *_events(run, outcome, status))
-    return Decision(status, outcome.actions, events, outcome.look_again)
+    return RunDecision(status, outcome.actions, events, outcome.look_again)
 
 
 def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:

@@ -8,7 +8,7 @@ from datetime import datetime
 from lora_operator.core.attempts import learn_attempts
 from lora_operator.core.checks import finished, learn_pause, refused, stale_jobs, suspended
 from lora_operator.core.conclude import conclude
-from lora_operator.core.decision import Decision
+from lora_operator.core.decision import RunDecision
 from lora_operator.core.observed import Observed
 from lora_operator.core.progress import learn_progress
 from lora_operator.core.results import adopted, learn_prepared
@@ -17,10 +17,10 @@ from lora_operator.core.stages import preparing, training
 from lora_operator.settings import Settings
 
 
-def decide(observed: Observed, settings: Settings, now: datetime) -> Decision:
+def decide(observed: Observed, settings: Settings, now: datetime) -> RunDecision:
     """What to do about one run, from all that is known of it. Pure: equal arguments give equal decisions."""
     if observed.finetune.deleting:
-        return Decision(observed.finetune.status)  # ownerReferences clean up
+        return RunDecision(observed.finetune.status)  # ownerReferences clean up
     run = begin(observed, settings, now)
     if latched := finished(run):
         return conclude(run, latched)

@@ -14,11 +14,12 @@ from lora_contract.sweep import LoRASweepSpec, SweepPhase, SweepReason, TrialPha
 from lora_operator.core import limits
 from lora_operator.core.decision import Event
 from lora_operator.core.observed import FineTune
+from lora_operator.core.resource import CreateError
 from lora_operator.core.sweep.conclude import SweepOutcome, conclude_sweep, in_words, latched
 from lora_operator.core.sweep.decision import CreateTrial, SuspendTrial, SweepAction, SweepDecision
 from lora_operator.core.sweep.manifest import trial_manifest
 from lora_operator.core.sweep.median import fallen_behind
-from lora_operator.core.sweep.observed import ObservedSweep, Sweep, TrialError
+from lora_operator.core.sweep.observed import ObservedSweep, Sweep
 from lora_operator.core.sweep.rows import find_best, is_suspended, learn_rows
 from lora_operator.settings import Settings
 
@@ -33,7 +34,7 @@ def decide_sweep(observed: ObservedSweep, settings: Settings, now: datetime) -> 
     if sweep.spec is None:
         return conclude_sweep(sweep, _refusal(sweep), now)
 
-    error = observed.trial_error
+    error = observed.create_error
     if error is not None and (now - error.time).total_seconds() >= limits.RETRY:
         error = None  # it is tried again
     plan = _Plan(observed, sweep.spec, learn_rows(observed), error)
@@ -59,7 +60,7 @@ class _Plan:
     observed: ObservedSweep
     spec: LoRASweepSpec
     rows: tuple[TrialStatus, ...]
-    error: TrialError | None
+    error: CreateError | None
     actions: tuple[SweepAction, ...] = ()
     events: tuple[Event, ...] = ()
     resumed: frozenset[str] = frozenset()
@@ -162,7 +163,7 @@ def _outcome(plan: _Plan, now: datetime) -> SweepOutcome:
         return replace(outcome, phase=SweepPhase.SUSPENDED, reason=Reason.SUSPENDED, message=text)
     if plan.error is not None:
         again = limits.RETRY - (now - plan.error.time).total_seconds()
-        text = f"Trial {plan.error.trial} was refused: {plan.error.message}"
+        text = f"Trial {plan.error.name} was refused: {plan.error.message}"
         return replace(outcome, reason=SweepReason.TRIAL_REFUSED, message=text, look_again=again)
     return outcome
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from lora_contract.status import LoRAFineTuneStatus
+from lora_operator.core.resource import StatusT
+
+ActionT = TypeVar("ActionT")
 
 
 @dataclass(frozen=True)
-class CreateJob:
-    """Create this Job. That it exists already under this owner counts as done."""
+class Create:
+    """Create this object. That it exists already under this owner counts as done."""
 
     manifest: dict[str, Any]
 
     @property
     def name(self) -> str:
-        """The name of the Job."""
+        """The name of the object."""
         return str(self.manifest["metadata"]["name"])
+
+
+class CreateJob(Create):
+    """Create a Job of a run."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +70,17 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Decision:
+class Decision(Generic[StatusT, ActionT]):
     """Apply in this order: actions, then the status (only where it differs), then the Events.
 
     A failed action stops the order: the status is written only when what it says was done.
     """
 
-    status: LoRAFineTuneStatus
-    actions: tuple[Action, ...] = ()
+    status: StatusT
+    actions: tuple[ActionT, ...] = ()
     events: tuple[Event, ...] = ()
     #: Seconds until the next look, though nothing may change until then; None: changes alone decide.
     requeue_after: float | None = None
+
+
+RunDecision = Decision[LoRAFineTuneStatus, Action]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from lora_contract import names
 from lora_contract.progress import TrainerStatus
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import LoRAFineTuneStatus
-from lora_operator.core.parsing import parsed_spec, parsed_status
 from lora_operator.core.pod import Pod, parse_time
+from lora_operator.core.resource import CreateError, Resource
 
 KUEUE_QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 KUEUE_JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
@@ -48,41 +48,12 @@ def _conditions(status: Mapping[str, Any]) -> tuple[ObjectCondition, ...]:
 
 
 @dataclass(frozen=True)
-class FineTune:
-    """A LoRAFineTune. `spec` is None where it is invalid; `spec_errors` then says why, one line a field."""
+class FineTune(Resource[LoRAFineTuneSpec, LoRAFineTuneStatus]):
+    """A LoRAFineTune."""
 
-    kind: ClassVar[str] = names.KIND
-
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    resource_version: str
-    created: datetime
-    deleting: bool
-    labels: Mapping[str, str]
-    spec: LoRAFineTuneSpec | None
-    spec_errors: tuple[str, ...]
-    status: LoRAFineTuneStatus
-
-    @classmethod
-    def from_dict(cls, body: Mapping[str, Any]) -> Self:
-        """Read an object of the API. Never raises for what a user may have written into spec or status."""
-        metadata = body["metadata"]
-        spec, errors = parsed_spec(LoRAFineTuneSpec, body.get("spec") or {})
-        return cls(
-            namespace=metadata["namespace"],
-            name=metadata["name"],
-            uid=metadata["uid"],
-            generation=int(metadata.get("generation") or 0),
-            resource_version=str(metadata.get("resourceVersion") or ""),
-            created=parse_time(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
-            deleting=bool(metadata.get("deletionTimestamp")),
-            labels=dict(metadata.get("labels") or {}),
-            spec=spec,
-            spec_errors=errors,
-            status=parsed_status(LoRAFineTuneStatus, body.get("status") or {}),
-        )
+    kind = names.KIND
+    spec_model = LoRAFineTuneSpec
+    status_model = LoRAFineTuneStatus
 
 
 @dataclass(frozen=True)
@@ -185,19 +156,6 @@ class Progress:
     pod: str
 
 
-@dataclass(frozen=True)
-class CreateError:
-    """The API server refused to create a Job (HTTP 4xx, but neither 429 nor our own Job's 409), and its message.
-
-    The caller forgets it once a create succeeds.
-    """
-
-    job: str
-    code: int
-    message: str
-    time: datetime
-
-
 class WarningEvent(NamedTuple):
     """A Warning Event about a Job, and when it was last seen."""
 
@@ -234,6 +192,11 @@ class Observed:
     kueue_installed: bool = False
     #: Place of the train Job in its LocalQueue, 1 is next; None: not known.
     queue_position: int | None = None
+
+    @property
+    def resource(self) -> FineTune:
+        """The resource."""
+        return self.finetune
 
     def job(self, name: str) -> Job | None:
         """The Job of that name."""

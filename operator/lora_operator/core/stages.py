@@ -50,7 +50,7 @@ def training(run: Run) -> Outcome:
 def _start(run: Run, stage: Stage) -> Outcome:
     """Create the Job of a stage; anew where somebody deleted it."""
     error = run.observed.create_error
-    if error is not None and error.job == run.job_names[stage]:
+    if error is not None and error.name == run.job_names[stage]:
         waited = run.since(error.time)
         if waited < limits.RETRY:
             found = trouble.create_trouble(error)

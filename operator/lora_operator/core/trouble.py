@@ -9,8 +9,9 @@ from lora_contract.reasons import Reason
 from lora_contract.report import shorten
 from lora_operator.core import limits
 from lora_operator.core.decision import ReadWarnings
-from lora_operator.core.observed import CreateError, Job, WarningEvent
+from lora_operator.core.observed import Job, WarningEvent
 from lora_operator.core.pod import Pod, parse_time
+from lora_operator.core.resource import CreateError
 from lora_operator.core.run import Run
 
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")

@@ -7,17 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lora_operator.core.observed import (
-    CreateError,
-    FineTune,
-    Job,
-    Observed,
-    Progress,
-    Warnings,
-    Workload,
-)
+from lora_operator.core.observed import FineTune, Job, Observed, Progress, Warnings, Workload
 from lora_operator.core.pod import Pod
-from lora_operator.core.sweep.observed import ObservedSweep, Sweep, TrialError
+from lora_operator.core.resource import CreateError
+from lora_operator.core.sweep.observed import ObservedSweep, Sweep
 from lora_operator.effects.kinds import REQUIRED, Kind
 from lora_operator.effects.table import Entry, Key, Table, controller
 
@@ -27,7 +20,7 @@ GONE_POD_SECONDS = 600.0
 
 @dataclass
 class Memory:
-    """What the API server does not hold of a run. Losing it costs nothing but a fresher status."""
+    """What the API server does not hold of a run or sweep. Losing it costs nothing but a fresher status."""
 
     progress: Progress | None = None
     create_error: CreateError | None = None
@@ -44,8 +37,6 @@ class Cache:
         self.workloads: Table[Workload] = Table(Workload.from_dict)
         self.sweeps: Table[Sweep] = Table(Sweep.from_dict)
         self.served: frozenset[Kind] = REQUIRED
-        #: By the uid of the sweep: why its next trial could not be created.
-        self.trial_errors: dict[str, TrialError] = {}
         self._tables: dict[Kind, Table[Any]] = {
             Kind.FINETUNE: self.finetunes,
             Kind.JOB: self.jobs,
@@ -79,6 +70,11 @@ class Cache:
         self._tables[kind].put(body)
         entry = self._tables[kind].remove(Key(metadata["namespace"], metadata["name"]), metadata["uid"])
         return None if entry is None else self._forgotten(kind, entry)
+
+    def forget(self, kind: Kind, key: Key, uid: str) -> None:
+        """Forget an object that is known to be gone before the watch says so: nobody has to look because of it."""
+        if (entry := self._tables[kind].remove(key, uid)) is not None:
+            self._forgotten(kind, entry)
 
     def keep_only(self, kind: Kind, listed: set[Key], version: int, within: str | None) -> list[Key]:
         """Forget what a complete list as of `version` does not hold; the runs that should be looked at."""
@@ -129,7 +125,7 @@ class Cache:
         if entry is None:
             return None
         runs = tuple(run.value for run in self.finetunes.owned_by(entry.uid))
-        return ObservedSweep(entry.value, runs, self.trial_errors.get(entry.uid))
+        return ObservedSweep(entry.value, runs, self.memory(entry.uid).create_error)
 
     def sweep_of(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
         """The sweep that should be looked at because of an object, if any: itself, or the one that controls a run.
@@ -142,7 +138,7 @@ class Cache:
         return None if sweep is None else sweep.key
 
     def memory(self, uid: str) -> Memory:
-        """What is remembered of the run with this uid."""
+        """What is remembered of the run or sweep with this uid."""
         return self._memories.setdefault(uid, Memory())
 
     def forget_old_pods(self) -> None:
@@ -173,10 +169,8 @@ class Cache:
         return None if run is None else run.key
 
     def _forgotten(self, kind: Kind, entry: Entry[Any]) -> Key | None:
-        if kind is Kind.FINETUNE:
+        if kind in (Kind.FINETUNE, Kind.SWEEP):
             self._memories.pop(entry.uid, None)
-        if kind is Kind.SWEEP:
-            self.trial_errors.pop(entry.uid, None)
         if kind is Kind.POD:
             gone = replace(entry.value, gone=True)
             self._gone_pods.setdefault(entry.owner, []).append((time.monotonic(), gone))

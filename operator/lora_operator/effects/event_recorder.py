@@ -10,8 +10,7 @@ from typing import Any
 
 from lora_contract import names
 from lora_operator.core.decision import Event
-from lora_operator.core.observed import FineTune
-from lora_operator.core.sweep.observed import Sweep
+from lora_operator.core.resource import Resource
 from lora_operator.effects import metrics
 from lora_operator.effects.kube import Kube
 from lora_operator.effects.work_queue import ExpectedError
@@ -31,7 +30,7 @@ class EventRecorder:
         self._identity = identity
         self._waiting: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(_MOST_WAITING)
 
-    def record(self, about: FineTune | Sweep, event: Event) -> None:
+    def record(self, about: Resource[Any, Any], event: Event) -> None:
         """Tell of something that happened to a run or sweep."""
         try:
             self._waiting.put_nowait((about.namespace, self._manifest(about, event)))
@@ -55,7 +54,7 @@ class EventRecorder:
             else:
                 metrics.EVENTS.labels(result="created").inc()
 
-    def _manifest(self, about: FineTune | Sweep, event: Event) -> dict[str, Any]:
+    def _manifest(self, about: Resource[Any, Any], event: Event) -> dict[str, Any]:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",

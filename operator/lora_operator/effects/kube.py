@@ -77,27 +77,25 @@ class Kube:
                 return None
             raise
 
-    async def create_job(self, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str) -> dict[str, Any]:
-        """Create a Job, or find that it was created before; the Job.
+    async def create(
+        self, kind: Kind, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str
+    ) -> dict[str, Any]:
+        """Create an object, or find the one that was created before; the object.
 
         Raises:
             NotOursError: there is one of this name that `owner_uid` does not control, or it is on its way out.
             ApiError: the API server refuses it.
         """
-        job, created = await self._create_once(Kind.JOB, namespace, manifest, owner_uid)
-        if created:
+        try:
+            body = await self._write("POST", kind.path(namespace), manifest)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            return await self._created_before(kind, namespace, manifest, owner_uid)
+        if kind is Kind.JOB:
             stage = (manifest["metadata"].get("labels") or {}).get(names.LABEL_STAGE, "")
             metrics.JOBS_CREATED.labels(stage=stage).inc()
-        return job
-
-    async def create_trial(self, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str) -> dict[str, Any]:
-        """Create the run of a sweep's trial, or find that it was created before; the run.
-
-        Raises:
-            NotOursError, ApiError: as `create_job`.
-        """
-        run, _ = await self._create_once(Kind.FINETUNE, namespace, manifest, owner_uid)
-        return run
+        return body
 
     async def delete_job(self, namespace: str, name: str, *, uid: str) -> None:
         """Delete a Job and, in the background, its pods. That it is gone already, or is another one, is fine."""
@@ -154,21 +152,15 @@ class Kube:
         """Create a Kubernetes Event."""
         await self._write("POST", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", event)
 
-    async def _create_once(
+    async def _created_before(
         self, kind: Kind, namespace: str, manifest: Mapping[str, Any], owner_uid: str
-    ) -> tuple[dict[str, Any], bool]:
-        """Create an object, or find the one that was created before, and whether it is new."""
-        try:
-            return await self._write("POST", kind.path(namespace), manifest), True
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
+    ) -> dict[str, Any]:
         key = Key(namespace, str(manifest["metadata"]["name"]))
         found = await self.get(kind, key)
         if found is None or not _usable(found, owner_uid):
             what = f"{manifest['kind']} {key}"
             raise NotOursError(f"{what} exists and is controlled by another object or none, or is being deleted")
-        return found, False
+        return found
 
     async def _write(
         self, method: str, path: str, body: Mapping[str, Any], content_type: str = "application/json"

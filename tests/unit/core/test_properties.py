@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_operator.core.decision import CreateJob
-from lora_operator.core.observed import CreateError
+from lora_operator.core.resource import CreateError
 from support.builders import Story, given_finetune, given_training, workload_condition
 from support.pod_reports import PREPARED, TRAINED, failed_report
 

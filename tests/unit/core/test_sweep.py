@@ -6,7 +6,7 @@ import pytest
 
 from lora_contract.status import Phase
 from lora_contract.sweep import TrialPhase
-from lora_operator.core.sweep.observed import TrialError
+from lora_operator.core.resource import CreateError
 from support.specs import REMOVED
 from support.sweep_stories import SweepStory, given_sweep
 
@@ -157,7 +157,7 @@ def test_a_trial_that_a_user_suspends_gives_its_place_away_and_is_waited_for() -
 
 def test_a_refused_trial_is_told_and_tried_again_later() -> None:
     story = given_sweep()
-    story.trial_error = TrialError("rates-00", "exceeded quota: runs", story.now)
+    story.create_error = CreateError("rates-00", 403, "exceeded quota: runs", story.now)
     story.decides()
 
     assert story.runs == {}

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from lora_operator.core.decision import CreateJob, DeleteJob, ReadWarnings
-from lora_operator.core.observed import CreateError, WarningEvent, Warnings
+from lora_operator.core.observed import WarningEvent, Warnings
+from lora_operator.core.resource import CreateError
 from support.builders import Story, given_finetune, given_training
 from support.pod_reports import PREPARED
 

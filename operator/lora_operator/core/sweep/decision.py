@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from lora_contract.sweep import LoRASweepStatus
-from lora_operator.core.decision import Event
+from lora_operator.core.decision import Create, Decision
 
 
-@dataclass(frozen=True)
-class CreateTrial:
-    """Create this LoRAFineTune. That it exists already under this owner counts as done."""
-
-    manifest: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The name of the run."""
-        return str(self.manifest["metadata"]["name"])
+class CreateTrial(Create):
+    """Create the LoRAFineTune of a trial."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +21,4 @@ class SuspendTrial:
 
 
 SweepAction = CreateTrial | SuspendTrial
-
-
-@dataclass(frozen=True)
-class SweepDecision:
-    """Apply in this order: actions, then the status (only where it differs), then the Events."""
-
-    status: LoRASweepStatus
-    actions: tuple[SweepAction, ...] = ()
-    events: tuple[Event, ...] = ()
-    #: Seconds until the next look, though nothing may change until then; None: changes alone decide.
-    requeue_after: float | None = None
+SweepDecision = Decision[LoRASweepStatus, SweepAction]

@@ -3,67 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from lora_contract import names
 from lora_contract.sweep import LoRASweepSpec, LoRASweepStatus, Trial, trials_of
 from lora_operator.core.observed import FineTune
-from lora_operator.core.parsing import parsed_spec, parsed_status
+from lora_operator.core.resource import CreateError, Resource
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """A LoRASweep. `spec` is None where it is invalid; `spec_errors` then says why, one line a field."""
+class Sweep(Resource[LoRASweepSpec, LoRASweepStatus]):
+    """A LoRASweep and the trials that its spec stands for."""
 
-    kind: ClassVar[str] = names.SWEEP_KIND
+    kind = names.SWEEP_KIND
+    spec_model = LoRASweepSpec
+    status_model = LoRASweepStatus
 
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    resource_version: str
-    deleting: bool
-    labels: Mapping[str, str]
-    spec: LoRASweepSpec | None
-    trials: tuple[Trial, ...]
-    spec_errors: tuple[str, ...]
-    status: LoRASweepStatus
+    trials: tuple[Trial, ...] = ()
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Read an object of the API. Never raises for what a user may have written into spec or status."""
-        metadata = body["metadata"]
-        spec, errors = parsed_spec(LoRASweepSpec, body.get("spec") or {})
-        trials: tuple[Trial, ...] = ()
-        if spec is not None:
-            try:
-                trials = trials_of(metadata["name"], spec)
-            except ValueError as error:
-                spec, errors = None, (f"spec.{error}",)
-        return cls(
-            namespace=metadata["namespace"],
-            name=metadata["name"],
-            uid=metadata["uid"],
-            generation=int(metadata.get("generation") or 0),
-            resource_version=str(metadata.get("resourceVersion") or ""),
-            deleting=bool(metadata.get("deletionTimestamp")),
-            labels=dict(metadata.get("labels") or {}),
-            spec=spec,
-            trials=trials,
-            spec_errors=errors,
-            status=parsed_status(LoRASweepStatus, body.get("status") or {}),
-        )
-
-
-@dataclass(frozen=True)
-class TrialError:
-    """A trial could not be created: the API server refused it, or its name is taken. Forgotten once one can."""
-
-    trial: str
-    message: str
-    time: datetime
+        sweep = super().from_dict(body)
+        if sweep.spec is None:
+            return sweep
+        try:
+            return replace(sweep, trials=trials_of(sweep.name, sweep.spec))
+        except ValueError as error:
+            return replace(sweep, spec=None, spec_errors=(f"spec.{error}",))
 
 
 @dataclass(frozen=True)
@@ -75,7 +43,12 @@ class ObservedSweep:
 
     sweep: Sweep
     runs: tuple[FineTune, ...] = ()
-    trial_error: TrialError | None = None
+    create_error: CreateError | None = None
+
+    @property
+    def resource(self) -> Sweep:
+        """The resource."""
+        return self.sweep
 
     def run(self, name: str) -> FineTune | None:
         """The run of that name."""

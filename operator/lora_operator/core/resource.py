@@ -1,0 +1,78 @@
+"""What every resource of ours has in common, as the operator knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+from lora_contract.base import SpecModel
+from lora_contract.status import ConditionedStatus
+from lora_operator.core.parsing import parsed_spec, parsed_status
+from lora_operator.core.pod import parse_time
+
+SpecT = TypeVar("SpecT", bound=SpecModel)
+StatusT = TypeVar("StatusT", bound=ConditionedStatus)
+
+
+@dataclass(frozen=True)
+class Resource(Generic[SpecT, StatusT]):
+    """A custom resource. `spec` is None where it is invalid; `spec_errors` then says why, one line a field."""
+
+    kind: ClassVar[str]
+    spec_model: ClassVar[type[Any]]
+    status_model: ClassVar[type[Any]]
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    created: datetime
+    deleting: bool
+    labels: Mapping[str, str]
+    spec: SpecT | None
+    spec_errors: tuple[str, ...]
+    status: StatusT
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Self:
+        """Read an object of the API. Never raises for what a user may have written into spec or status."""
+        metadata = body["metadata"]
+        spec, errors = parsed_spec(cls.spec_model, body.get("spec") or {})
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            generation=int(metadata.get("generation") or 0),
+            resource_version=str(metadata.get("resourceVersion") or ""),
+            created=parse_time(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
+            deleting=bool(metadata.get("deletionTimestamp")),
+            labels=dict(metadata.get("labels") or {}),
+            spec=spec,
+            spec_errors=errors,
+            status=parsed_status(cls.status_model, body.get("status") or {}),
+        )
+
+
+class Observation(Protocol):
+    """All that is known of one resource."""
+
+    @property
+    def resource(self) -> Resource[Any, Any]:
+        """The resource itself."""
+
+
+@dataclass(frozen=True)
+class CreateError:
+    """The API server refused to create what a resource needs (its name, HTTP code, the message).
+
+    A run's Job: HTTP 4xx, but neither 429 nor our own Job's 409. A sweep's run: also where the name is taken. The
+    caller forgets it once a create succeeds.
+    """
+
+    name: str
+    code: int
+    message: str
+    time: datetime

@@ -1,0 +1,139 @@
+"""The loop: gather what is known of one resource, decide, act, write the status. The only writer of status."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from lora_operator.core.decision import ActionT, Create, Decision
+from lora_operator.core.resource import CreateError, Observation, Resource, StatusT
+from lora_operator.effects import metrics
+from lora_operator.effects.api import ApiError
+from lora_operator.effects.cache import Cache
+from lora_operator.effects.event_recorder import EventRecorder
+from lora_operator.effects.kinds import Kind
+from lora_operator.effects.kube import Kube
+from lora_operator.effects.merge_patch import difference
+from lora_operator.effects.table import Key
+from lora_operator.settings import Settings
+
+ObservedT = TypeVar("ObservedT", bound=Observation)
+
+#: Decisions in one look: each action may change what is decided next. More than these wait for the next look.
+_MAX_DECISIONS = 6
+_NEXT_LOOK_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
+    """Brings resources of one kind forward, one decision after the other.
+
+    Every write is harmless when done twice, and its answer goes into the cache before the next decision; so a
+    crash between any two writes, or a watch that lags behind, leads to the same end.
+    """
+
+    kind: ClassVar[Kind]
+
+    def __init__(self, *, cache: Cache, kube: Kube, events: EventRecorder, settings: Settings) -> None:
+        self._cache = cache
+        self._kube = kube
+        self._events = events
+        self._settings = settings
+
+    @abstractmethod
+    def _observe(self, key: Key) -> ObservedT | None:
+        """All that is known of a resource; None where it does not exist."""
+
+    @abstractmethod
+    def _decide(self, observed: ObservedT, now: datetime) -> Decision[StatusT, ActionT]:
+        """What to do about it."""
+
+    @abstractmethod
+    async def _act(self, observed: ObservedT, action: ActionT) -> bool:
+        """Do it. False: it could not be done; decide anew."""
+
+    def _count(self, resource: Resource[Any, StatusT], written: StatusT) -> None:
+        """Count what a status says that the one before did not."""
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Look at one resource; the seconds until the next look, or None to wait for a change.
+
+        Raises:
+            ExpectedError: the API server could not do what was asked; the caller tries again.
+        """
+        for _ in range(_MAX_DECISIONS):
+            observed = self._observe(key)
+            if observed is None or observed.resource.deleting:
+                return None  # owner references collect the rest
+            decision = self._decide(observed, datetime.now(UTC))
+            if await self._apply(observed, decision) and not decision.actions:
+                return decision.requeue_after
+        return _NEXT_LOOK_SECONDS
+
+    async def _apply(self, observed: ObservedT, decision: Decision[StatusT, ActionT]) -> bool:
+        """Actions, then status, then Events. False: something came in between; decide anew."""
+        for action in decision.actions:
+            if not await self._act(observed, action):
+                return False
+        if not await self._write_status(observed.resource, decision.status):
+            return False
+        for event in decision.events:
+            self._events.record(observed.resource, event)
+        return True
+
+    async def _write_status(self, resource: Resource[Any, StatusT], status: StatusT) -> bool:
+        """Write what differs. False: the object has changed since it was read; it was read again."""
+        patch = difference(resource.status.dump(), status.dump())
+        if not patch:
+            return True
+        key = Key(resource.namespace, resource.name)
+        try:
+            written = await self._kube.patch_status(self.kind, key, patch, resource_version=resource.resource_version)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            metrics.STATUS_WRITES.labels(result="conflict").inc()
+            await self._read_again(key, resource.uid)
+            return False
+        metrics.STATUS_WRITES.labels(result="written").inc()
+        self._cache.put(self.kind, written)
+        self._count(resource, status)
+        return True
+
+    async def _read_again(self, key: Key, uid: str) -> None:
+        body = await self._kube.get(self.kind, key)
+        if body is None or body["metadata"]["uid"] != uid:
+            self._cache.forget(self.kind, key, uid)
+        if body is not None:
+            self._cache.put(self.kind, body)
+
+    async def _create(self, kind: Kind, owner: Resource[Any, Any], action: Create) -> bool:
+        """Create what a resource needs. False: it was refused, which the next decision knows.
+
+        Raises:
+            NotOursError: the name is taken.
+        """
+        try:
+            body = await self._kube.create(kind, owner.namespace, action.manifest, owner_uid=owner.uid)
+        except ApiError as error:
+            if error.transient:
+                raise
+            self._refused(owner, CreateError(action.name, error.status, error.message, datetime.now(UTC)))
+            return False
+        self._cache.memory(owner.uid).create_error = None
+        self._cache.put(kind, body)
+        return True
+
+    def _refused(self, owner: Resource[Any, Any], error: CreateError) -> None:
+        self._cache.memory(owner.uid).create_error = error
+        logger.warning("%s/%s: %s was refused: %s", owner.namespace, owner.name, error.name, error.message)
+
+    async def _patch_spec(self, kind: Kind, key: Key, spec: dict[str, bool]) -> bool:
+        """Change fields of the spec of an object. False: it is gone."""
+        changed = await self._kube.patch_spec(kind, key, spec)
+        if changed is not None:
+            self._cache.put(kind, changed)
+        return changed is not None

@@ -1,0 +1,64 @@
+"""What the loop does for a LoRAFineTune: its Jobs, and their Workloads where Kueue queues them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from lora_contract.status import LoRAFineTuneStatus
+from lora_operator.core.decide import decide
+from lora_operator.core.decision import (
+    Action,
+    CreateJob,
+    DeleteJob,
+    ReadWarnings,
+    RunDecision,
+    SetWorkloadActive,
+    SuspendJob,
+)
+from lora_operator.core.observed import Observed, Warnings
+from lora_operator.core.resource import Resource
+from lora_operator.effects import run_metrics
+from lora_operator.effects.kinds import Kind
+from lora_operator.effects.table import Key
+from lora_operator.reconcile.loop import Reconciler
+
+
+class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
+    """Brings runs forward."""
+
+    kind = Kind.FINETUNE
+
+    def _observe(self, key: Key) -> Observed | None:
+        return self._cache.observe(key)
+
+    def _decide(self, observed: Observed, now: datetime) -> RunDecision:
+        return decide(observed, self._settings, now)
+
+    async def _act(self, observed: Observed, action: Action) -> bool:
+        namespace = observed.finetune.namespace
+        match action:
+            case CreateJob():
+                return await self._create(Kind.JOB, observed.finetune, action)
+            case DeleteJob(name):
+                await self._delete_job(observed, name)
+            case SuspendJob(name, suspend):
+                await self._patch_spec(Kind.JOB, Key(namespace, name), {"suspend": suspend})
+            case SetWorkloadActive(name, active):
+                await self._patch_spec(Kind.WORKLOAD, Key(namespace, name), {"active": active})
+            case ReadWarnings(job):
+                items = tuple(await self._kube.warnings(namespace, job))
+                memory = self._cache.memory(observed.finetune.uid)
+                memory.warnings = Warnings(job=job, read=datetime.now(UTC), items=items)
+        return True
+
+    async def _delete_job(self, observed: Observed, name: str) -> None:
+        job = observed.job(name)
+        if job is None:
+            return
+        namespace = observed.finetune.namespace
+        await self._kube.delete_job(namespace, name, uid=job.uid)
+        self._cache.forget(Kind.JOB, Key(namespace, name), job.uid)
+
+    def _count(self, resource: Resource[Any, LoRAFineTuneStatus], written: LoRAFineTuneStatus) -> None:
+        run_metrics.count_changes(resource.status, written, namespace=resource.namespace)

@@ -1,0 +1,52 @@
+"""What the loop does for a LoRASweep: it creates and suspends runs, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from lora_contract.sweep import LoRASweepStatus
+from lora_operator.core.decide_sweep import decide_sweep
+from lora_operator.core.resource import CreateError
+from lora_operator.core.sweep.decision import CreateTrial, SuspendTrial, SweepAction, SweepDecision
+from lora_operator.core.sweep.observed import ObservedSweep, Sweep
+from lora_operator.effects.kinds import Kind
+from lora_operator.effects.kube import NotOursError
+from lora_operator.effects.table import Key
+from lora_operator.reconcile.loop import Reconciler
+
+
+class SweepReconciler(Reconciler[ObservedSweep, LoRASweepStatus, SweepAction]):
+    """Brings sweeps forward. `look_at_run` asks for a look at a run."""
+
+    kind = Kind.SWEEP
+
+    def __init__(self, *, look_at_run: Callable[[Key], None], **parts: Any) -> None:
+        super().__init__(**parts)
+        self._look_at_run = look_at_run
+
+    def _observe(self, key: Key) -> ObservedSweep | None:
+        return self._cache.observe_sweep(key)
+
+    def _decide(self, observed: ObservedSweep, now: datetime) -> SweepDecision:
+        return decide_sweep(observed, self._settings, now)
+
+    async def _act(self, observed: ObservedSweep, action: SweepAction) -> bool:
+        sweep = observed.sweep
+        match action:
+            case CreateTrial():
+                done = await self._create_trial(sweep, action)
+            case SuspendTrial(name, suspend):
+                await self._patch_spec(Kind.FINETUNE, Key(sweep.namespace, name), {"suspend": suspend})
+                done = True
+        if done:
+            self._look_at_run(Key(sweep.namespace, action.name))
+        return done
+
+    async def _create_trial(self, sweep: Sweep, action: CreateTrial) -> bool:
+        try:
+            return await self._create(Kind.FINETUNE, sweep, action)
+        except NotOursError as error:  # the user chose the name: it is told, and not only tried again
+            self._refused(sweep, CreateError(action.name, 409, str(error), datetime.now(UTC)))
+            return False
