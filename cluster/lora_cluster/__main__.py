@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lora_cluster import cluster, tools
-from lora_cluster.errors import ClusterError
+from lora_cluster.errors import exit_code
 from lora_cluster.layout import MAX_NODES
 
 _API_SERVER_NAME = "api"
@@ -54,14 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     own, others = split_kubectl(words)
     options = parser().parse_args(own)
-    try:
-        _run(options, others)
-    except ClusterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: _run(options, others))
 
 
 def _run(options: argparse.Namespace, others: Sequence[str]) -> None:

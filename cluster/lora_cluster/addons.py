@@ -35,7 +35,7 @@ def ensure_dns(cluster: Layout) -> None:
         return
     template = Template((_MANIFESTS / "coredns.yaml").read_text())
     image = container_runtime_name(tool_tag("coredns"))
-    kubectl.apply(template.substitute(image=image, address=DNS_ADDRESS, domain=CLUSTER_DOMAIN))
+    kubectl.apply_text(template.substitute(image=image, address=DNS_ADDRESS, domain=CLUSTER_DOMAIN))
     wait_until("CoreDNS", lambda: available(kubectl, "coredns", namespace="kube-system"), timeout=_READY_SECONDS)
 
 

@@ -1,6 +1,7 @@
-"""A thin wrapper of kubectl for one kubeconfig."""
+"""A thin wrapper of kubectl."""
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,12 @@ from lora_cluster.commands import run, succeeds
 from lora_cluster.tools import binary
 
 
-@dataclass(frozen=True)
-class Kubectl:
-    """Commands against the API server of one kubeconfig."""
+class Cluster(ABC):
+    """What kubectl is asked for, whichever kubectl and cluster it is."""
 
-    kubeconfig: Path
-
+    @abstractmethod
     def command(self, *words: str) -> list[str | Path]:
         """Return the full command line."""
-        return [binary("kubectl"), f"--kubeconfig={self.kubeconfig}", *words]
 
     def run(self, *words: str, stdin: str | None = None) -> str:
         """Run kubectl and return what it prints; raises `ClusterError` when it fails."""
@@ -32,9 +30,20 @@ class Kubectl:
         answer: dict[str, Any] = json.loads(self.run("get", *words, "--output=json"))
         return answer
 
-    def apply(self, manifest: str) -> None:
+    def apply_text(self, manifest: str) -> None:
         """Apply a manifest server-side."""
         self.run("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=manifest)
+
+
+@dataclass(frozen=True)
+class Kubectl(Cluster):
+    """Commands against the API server of one kubeconfig."""
+
+    kubeconfig: Path
+
+    def command(self, *words: str) -> list[str | Path]:
+        """Return the full command line."""
+        return [binary("kubectl"), f"--kubeconfig={self.kubeconfig}", *words]
 
     def ready(self) -> bool:
         """Tell whether the API server says it is ready."""

@@ -6,20 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from lora_cluster.errors import ClusterError
+from lora_cluster.errors import exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 failed with a message."""
     options = _parser().parse_args(arguments)
-    try:
-        _run(options)
-    except ClusterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: _run(options))
 
 
 def _parser() -> argparse.ArgumentParser:

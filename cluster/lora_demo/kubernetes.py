@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_cluster.commands import run, succeeds
+from lora_cluster.commands import run
 from lora_cluster.errors import ClusterError
+from lora_cluster.kubectl import Cluster
 from lora_cluster.tools import binary
 
 
 @dataclass(frozen=True)
-class Kubernetes:
+class Kubernetes(Cluster):
     """Commands against one cluster. Without a kubeconfig the user's own kubectl, Helm and context are used."""
 
     kubeconfig: Path | None = None
@@ -30,23 +31,10 @@ class Kubernetes:
             raise ClusterError(f"{program} is not installed; it is needed for the current context")
         return [program, *words]
 
-    def run(self, *words: str, stdin: str | None = None) -> str:
-        """Run kubectl and return what it prints; raises `ClusterError` when it fails."""
-        return run(self.command(*words), stdin=stdin)
-
-    def succeeds(self, *words: str) -> bool:
-        """Tell whether kubectl succeeds."""
-        return succeeds(self.command(*words))
-
-    def get(self, *words: str) -> dict[str, Any]:
-        """Return the answer of `kubectl get` as an object."""
-        answer: dict[str, Any] = json.loads(self.run("get", *words, "--output=json"))
-        return answer
-
     def apply(self, objects: Sequence[dict[str, Any]]) -> None:
         """Apply objects."""
         documents = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.run("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=json.dumps(documents))
+        self.apply_text(json.dumps(documents))
 
     def make_namespace(self, name: str, *, enforce: str = "") -> None:
         """Make a namespace, with a Pod Security level to enforce if one is given."""

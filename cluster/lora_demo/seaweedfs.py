@@ -39,6 +39,12 @@ class Identity:
     secret_key: str
     actions: tuple[str, ...]
 
+    @property
+    def configured(self) -> dict[str, Any]:
+        """Its entry in the server's configuration."""
+        keys = {"accessKey": self.access_key, "secretKey": self.secret_key}
+        return {"name": self.name, "credentials": [keys], "actions": list(self.actions)}
+
 
 #: Keys of a server that holds nothing but the demo's data and cannot be reached from outside the machine.
 ADMIN = Identity("admin", "demo-admin", "demo-admin-secret", ("Admin",))
@@ -153,14 +159,7 @@ def _secret(namespace: str, name: str, identity: Identity) -> dict[str, Any]:
 
 
 def _configuration() -> str:
-    identities = [
-        {
-            "name": identity.name,
-            "credentials": [{"accessKey": identity.access_key, "secretKey": identity.secret_key}],
-            "actions": list(identity.actions),
-        }
-        for identity in (ADMIN, TENANT)
-    ]
+    identities = [identity.configured for identity in (ADMIN, TENANT)]
     return json.dumps({"identities": identities})
 
 

@@ -27,7 +27,7 @@ def running(directory: Path) -> Iterator[ControlPlane]:
     """etcd, API server and controller manager on loopback, with our CRDs served."""
     with api_server.running(directory) as plane:
         for definition in (CRD, SWEEP_CRD):
-            Kubectl(plane.kubeconfig).apply(definition.read_text(encoding="utf-8"))
+            Kubectl(plane.kubeconfig).apply_text(definition.read_text(encoding="utf-8"))
         resources = client.CustomObjectsApi(connect(plane))
         eventually("the resources are served", lambda: served(resources))
         yield plane

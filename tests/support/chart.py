@@ -90,3 +90,12 @@ def only(rendered: list[Document], kind: str) -> Document:
     """The one object of a kind."""
     (document,) = of_kind(rendered, kind)
     return document
+
+
+def operator_rules() -> list[Document]:
+    """All that the chart lets the operator do, with leases of any name: tests take one of their own."""
+    roles = [role for role in documents(template(*PROFILES["production"])) if role["kind"] in ("ClusterRole", "Role")]
+    mine = [role for role in roles if role["metadata"]["name"] in (RELEASE, f"{RELEASE}-leader")]
+    return [
+        {key: value for key, value in rule.items() if key != "resourceNames"} for role in mine for rule in role["rules"]
+    ]

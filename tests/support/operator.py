@@ -18,7 +18,7 @@ import yaml
 from kubernetes import client
 
 from lora_cluster.control_plane import ControlPlane
-from lora_contract import names
+from support import chart
 from support.api_server import eventually
 
 #: Not the name that the chart gives: both are installed in one API server.
@@ -27,38 +27,12 @@ ACCOUNT_NAMESPACE = "default"
 USER = f"system:serviceaccount:{ACCOUNT_NAMESPACE}:{ACCOUNT}"
 TRAINER_IMAGE = "registry.example.org/lora-trainer:test"
 
-#: Rights of the operator: no wildcard, and no verb on Secrets.
-RULES: list[dict[str, list[str]]] = [
-    {"apiGroups": [names.GROUP], "resources": [names.PLURAL, names.SWEEP_PLURAL], "verbs": ["get", "list", "watch"]},
-    {
-        "apiGroups": [names.GROUP],
-        "resources": [f"{names.PLURAL}/status", f"{names.SWEEP_PLURAL}/status"],
-        "verbs": ["patch"],
-    },
-    # The trials of sweeps.
-    {"apiGroups": [names.GROUP], "resources": [names.PLURAL], "verbs": ["create", "patch"]},
-    # Without the right on finalizers, no ownerReference with blockOwnerDeletion can be set.
-    {"apiGroups": [names.GROUP], "resources": [f"{names.PLURAL}/finalizers"], "verbs": ["update"]},
-    {
-        "apiGroups": ["batch"],
-        "resources": ["jobs"],
-        "verbs": ["create", "get", "list", "watch", "patch", "delete"],
-    },
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
-    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
-    {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["get", "list", "watch", "patch"]},
-    {"apiGroups": ["visibility.kueue.x-k8s.io"], "resources": ["localqueues/pendingworkloads"], "verbs": ["get"]},
-    {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]},
-]
-
 
 def install(api: client.ApiClient) -> None:
-    """Make the operator's ServiceAccount with its rights."""
+    """Make the operator's ServiceAccount with the rights of the chart: one that is missing there fails a test."""
     client.CoreV1Api(api).create_namespaced_service_account(ACCOUNT_NAMESPACE, {"metadata": {"name": ACCOUNT}})
     rbac = client.RbacAuthorizationV1Api(api)
-    rbac.create_cluster_role({"metadata": {"name": ACCOUNT}, "rules": RULES})
+    rbac.create_cluster_role({"metadata": {"name": ACCOUNT}, "rules": chart.operator_rules()})
     rbac.create_cluster_role_binding(
         {
             "metadata": {"name": ACCOUNT},

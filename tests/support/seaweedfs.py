@@ -23,22 +23,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lora_contract.names import ENV_S3_ENDPOINT
+from lora_demo.seaweedfs import Identity
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
 _READY_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who may use the server: key pair and actions such as `Admin`, or `Read:bucket`."""
-
-    name: str
-    access_key: str
-    secret_key: str
-    actions: tuple[str, ...]
 
 
 ADMIN = Identity("admin", "AKIDADMINADMINADMIN1", "admin-secret-key-of-the-tests-0001", ("Admin",))
@@ -92,7 +83,7 @@ def seaweedfs(folder: Path, identities: tuple[Identity, ...] = (ADMIN, STRANGER)
     """A server that keeps its data in `folder` and is ready; killed at the end, also when this process crashes."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "identities.json"
-    config.write_text(json.dumps({"identities": [_configured(identity) for identity in identities]}))
+    config.write_text(json.dumps({"identities": [identity.configured for identity in identities]}))
     with free_ports(2 * len(_PORTS)) as ports:
         pass
     http, grpc = ports[: len(_PORTS)], ports[len(_PORTS) :]
@@ -121,11 +112,6 @@ def free_ports(count: int) -> Iterator[list[int]]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         yield [each.getsockname()[1] for each in sockets]
-
-
-def _configured(identity: Identity) -> dict[str, object]:
-    keys = {"accessKey": identity.access_key, "secretKey": identity.secret_key}
-    return {"name": identity.name, "credentials": [keys], "actions": list(identity.actions)}
 
 
 def _command(folder: Path, config: Path, http: list[int], grpc: list[int]) -> list[str]:

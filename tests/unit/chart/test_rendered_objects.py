@@ -21,7 +21,6 @@ from lora_contract.version import __version__
 from lora_operator.effects import metrics
 from lora_operator.settings import Settings
 from support.chart import CHART, NAMESPACE, PROFILES, Document, documents, of_kind, only, template
-from support.operator import RULES
 
 RESTRICTED_VOLUMES = {
     "configMap",
@@ -168,23 +167,6 @@ def test_in_namespaces_the_operator_has_no_right_elsewhere_but_to_review_tokens(
     assert {role["metadata"]["namespace"] for role in roles} == {"team-a", "team-b"}
     (cluster,) = [role for role in of_kind(objects("namespaced"), "ClusterRole") if not role_suffix(role)]
     assert [rule["resources"] for rule in cluster["rules"]] == [["tokenreviews"]]
-
-
-def rights(rules: list[dict[str, list[str]]]) -> set[tuple[str, str, str]]:
-    return {
-        (group, resource, verb)
-        for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-
-
-def test_the_operator_is_tested_with_the_rights_of_the_chart() -> None:
-    """tests/api/operator runs it with these rules, so a right that it needs and the chart lacks fails there."""
-    (role,) = [role for role in of_kind(objects("production"), "ClusterRole") if not role_suffix(role)]
-    (leader,) = of_kind(objects("production"), "Role")
-    assert rights(RULES) == rights(role["rules"]) | rights(leader["rules"])
 
 
 def test_editors_cannot_write_the_status() -> None:
