@@ -26,8 +26,8 @@ help: ## list the targets
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/dev.txt
-	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --editable .
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-build --require-hashes -r requirements/dev.txt
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: venv
