@@ -55,12 +55,13 @@ crds: venv ## generate the CRD from the contract
 	$(PY) -m lora_contract.crd
 
 .PHONY: test-unit
-test-unit: venv ## pure logic and tiny models: no cluster, no S3, under two minutes on two cores
+test-unit: venv ## pure logic and tiny models: no cluster, no S3, under a minute on two cores
 	$(PYTEST) tests/unit -n $(WORKERS)
 
 .PHONY: test-api
-test-api: venv ## CRD and operator on a real API server
+test-api: venv ## the chart with a real Helm; CRD and operator on a real API server
 	$(PY) -m lora_cluster build
+	$(PYTEST) tests/chart -n $(WORKERS)
 	$(call test_processes,tests/api)
 
 .PHONY: test-trainer
