@@ -55,6 +55,11 @@ def save(image: str, archive: Path) -> None:
     half.rename(archive)
 
 
+def load(archive: Path) -> None:
+    """Take an image from a docker-archive into the store, under the name that it has there."""
+    _run("pull", "--quiet", f"docker-archive:{archive}")
+
+
 def push(image: str, name: str) -> None:
     """Push an image to a registry; credentials are those of the user (`buildah login`)."""
     _run("push", "--quiet", image, f"docker://{name}")

