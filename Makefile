@@ -109,3 +109,7 @@ demo-down: venv ## remove everything that the demo started
 bench: venv ## operator figures on a real API server; ratios and times, one JSON line each
 	$(PY) -m lora_cluster build
 	$(PY) -m benchmarks.operator
+
+.PHONY: bench-prepare
+bench-prepare: venv ## rows a second and peak memory of prepare with 100,000 and 1,000,000 rows
+	$(PY) -m benchmarks.prepare

@@ -1,0 +1,1 @@
+"""Figures of the prepare stage on data of any size."""
