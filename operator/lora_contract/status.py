@@ -56,6 +56,24 @@ class Condition(StatusModel):
     observed_generation: int | None = Field(None, description="Generation of the spec that it is about.")
 
 
+class MemoryStatus(StatusModel):
+    """What the least memory of one GPU is made of, in bytes: one row a pass, activations computed again."""
+
+    weights_bytes: int = Field(description="Weights of the base model, quantised as the spec says.")
+    nf4_weights_bytes: int = Field(description="The same with quantization.type nf4 and doubleQuant.")
+    adapter_bytes: int = Field(description="The adapter, its gradients and the optimiser's state.")
+    activation_bytes: int = Field(description="Activations of the longest row.")
+    logit_bytes: int = Field(description="Logits that exist at the same time.")
+    context_bytes: int = Field(description="CUDA context and kernels.")
+    row_tokens: int = Field(description="Tokens of the longest row, cut at training.maxLength.")
+
+    @property
+    def total_bytes(self) -> int:
+        """All of it."""
+        fixed = self.weights_bytes + self.adapter_bytes + self.context_bytes
+        return fixed + self.activation_bytes + self.logit_bytes
+
+
 class PlanStatus(StatusModel):
     """What prepare found out before any GPU was asked for."""
 
@@ -69,7 +87,8 @@ class PlanStatus(StatusModel):
     target_tokens: int = Field(0, description="Tokens of the training rows that count for the loss.")
     total_steps: int = Field(description="Optimiser steps of the run.")
     estimated_seconds: int | None = Field(None, description="Expected training time in seconds, once steps were timed.")
-    memory_bytes: int = Field(0, description="Estimated peak memory of one GPU in bytes.")
+    memory_bytes: int = Field(0, description="Estimate of the least memory of one GPU, one row a pass, in bytes.")
+    memory: MemoryStatus | None = Field(None, description="What memoryBytes is made of.")
     fits: bool | None = Field(None, description="Whether the estimate fits a GPU of the cluster; absent: not known.")
     format: str | None = field("Format of the rows, given or detected.")
     dataset_digest: str | None = field("sha256 over the content of the dataset.")

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from lora_contract.status import MemoryStatus
 from lora_trainer.model_files.contents import Tensor
 from lora_trainer.prepare import memory, model_check
 from lora_trainer.prepare.stage import total_steps
@@ -17,9 +18,10 @@ TENSORS = {name: Tensor("BF16", shape) for name, shape in tensor_shapes().items(
 LINEAR = 2 * (32 * 32 * 2 + 16 * 32 * 2 + 64 * 32 * 3)
 
 
-def _estimate(**changes: object) -> int:
+def _estimate(row_tokens: int = 512, **changes: object) -> MemoryStatus:
     wanted = spec(**changes)
-    return memory.estimate(wanted, CONFIG, TENSORS, model_check.adapted_modules(TENSORS, wanted))
+    adapted = model_check.adapted_modules(TENSORS, wanted)
+    return memory.estimate(wanted, CONFIG, TENSORS, adapted, row_tokens=row_tokens)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +35,13 @@ def _estimate(**changes: object) -> int:
     ],
 )
 def test_a_weight_takes_what_its_type_says(quantization: dict[str, object], expected: float) -> None:
-    assert memory.bytes_per_weight(spec(quantization=quantization)) == pytest.approx(expected, abs=1e-5)
+    assert memory.bytes_per_weight(spec(quantization=quantization).quantization) == pytest.approx(expected, abs=1e-5)
 
 
 def test_quantisation_spares_the_linear_layers_alone() -> None:
-    difference = _estimate(quantization={"type": "none"}) - _estimate(quantization={"type": "int8"})
+    difference = (
+        _estimate(quantization={"type": "none"}).weights_bytes - _estimate(quantization={"type": "int8"}).weights_bytes
+    )
 
     assert sum(tensor.size for tensor in model_check.linear_modules(TENSORS).values()) == LINEAR
     assert difference == LINEAR
@@ -46,13 +50,22 @@ def test_quantisation_spares_the_linear_layers_alone() -> None:
 def test_rank_and_modules_count_with_their_optimiser() -> None:
     inputs_and_outputs = 2 * (64 * 2 + 48 * 2 + 96 * 3)
 
-    assert _estimate(lora__r=24) - _estimate(lora__r=16) == 8 * inputs_and_outputs * 16
-    assert _estimate(lora__targetModules=["q_proj"]) < _estimate()
+    assert _estimate(lora__r=24).adapter_bytes - _estimate(lora__r=16).adapter_bytes == 8 * inputs_and_outputs * 16
+    assert _estimate(lora__targetModules=["q_proj"]).total_bytes < _estimate().total_bytes
 
 
-def test_memory_grows_with_length_and_micro_batch() -> None:
-    assert _estimate(training__maxLength=1024) > _estimate(training__maxLength=512)
-    assert _estimate(training__microBatchSize=8) > _estimate(training__microBatchSize=4)
+def test_memory_grows_with_the_longest_row_and_logits_only_up_to_a_chunk() -> None:
+    short, long, longer = (_estimate(row_tokens=tokens) for tokens in (512, 1024, 4096))
+
+    assert short.activation_bytes * 8 == long.activation_bytes * 4 == longer.activation_bytes
+    assert short.logit_bytes * 2 == long.logit_bytes == longer.logit_bytes
+
+
+def test_the_weights_in_their_smallest_form_are_known() -> None:
+    unquantised = _estimate(quantization={"type": "none"})
+
+    assert unquantised.nf4_weights_bytes < unquantised.weights_bytes
+    assert unquantised.nf4_weights_bytes == _estimate(quantization={"type": "nf4"}).weights_bytes
 
 
 @pytest.mark.parametrize(

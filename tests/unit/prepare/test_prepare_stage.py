@@ -39,7 +39,8 @@ def test_a_good_run_hands_over_rows_profile_and_plan(tmp_path: Path) -> None:
     assert plan.total_steps == 2 * math.ceil(plan.rows / 8)
     assert plan.format == "messages (columns messages)"
     assert len(str(plan.dataset_digest)) == len(str(plan.model_commit)) == 64
-    assert plan.memory_bytes > 0
+    assert plan.memory is not None
+    assert plan.memory_bytes == plan.memory.total_bytes > plan.memory.weights_bytes
     train = pq.read_table(run.prepared(report, prepared.TRAIN))
     assert train.schema.equals(prepared.ROW_SCHEMA)
     assert train.num_rows == plan.rows

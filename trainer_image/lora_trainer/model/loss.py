@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Target positions whose logits exist at the same time: 1024 x 128k x 4 bytes = 0.5 GiB.
-CHUNK = 1024
+from lora_trainer.model.memory import LOGITS_AT_ONCE
 
 
 class _FrozenHeadLoss(torch.autograd.Function):
@@ -27,8 +26,8 @@ class _FrozenHeadLoss(torch.autograd.Function):
         wanted = ctx.needs_input_grad[0]
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden) if wanted else None
-        for start in range(0, hidden.shape[0], CHUNK):
-            part = slice(start, start + CHUNK)
+        for start in range(0, hidden.shape[0], LOGITS_AT_ONCE):
+            part = slice(start, start + LOGITS_AT_ONCE)
             logits = functional.linear(hidden[part].to(weight.dtype), weight, bias).float()
             slope = _cap(logits, softcap)
             normalizer = logits.logsumexp(-1, keepdim=True)
@@ -78,8 +77,8 @@ def loss_sum_and_correct(hidden: Tensor, labels: Tensor, head: nn.Module, softca
     """
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
     correct = torch.zeros((), dtype=torch.long, device=hidden.device)
-    for start in range(0, hidden.shape[0], CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, hidden.shape[0], LOGITS_AT_ONCE):
+        part = slice(start, start + LOGITS_AT_ONCE)
         logits = head_logits(hidden[part], head, softcap)
         total += functional.cross_entropy(logits, labels[part], reduction="sum").double()
         correct += (logits.argmax(-1) == labels[part]).sum()

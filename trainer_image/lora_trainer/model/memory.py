@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+#: Target positions whose logits exist at the same time: 1024 x 128k x 4 bytes = 0.5 GiB.
+LOGITS_AT_ONCE = 1024
 #: Rows a forward pass takes on a CPU: more gain nothing there.
 CPU_MICRO_BATCH = 8
 #: Share of the free memory that activations may take: the rest is for the optimiser, kernels and fragmentation.

@@ -1,6 +1,7 @@
 """How much memory one GPU needs at its peak: arithmetic over the weights' shapes and the configuration, no torch.
 
-The estimate is of the smallest set-up the trainer falls back to: activations computed again in the backward pass.
+The estimate is of the smallest set-up the trainer falls back to: one row a pass, activations computed again in the
+backward pass.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from lora_contract.spec import LoRAFineTuneSpec
-from lora_trainer.model.memory import activation_bytes_per_token, divisor_at_most
+from lora_contract.spec import LoRAFineTuneSpec, QuantizationSpec
+from lora_contract.status import MemoryStatus
+from lora_trainer.model.memory import LOGITS_AT_ONCE, activation_bytes_per_token
 from lora_trainer.model_files.contents import Tensor
 from lora_trainer.prepare.model_check import linear_modules
 
@@ -24,37 +26,43 @@ _BYTES_A_TRAINED_VALUE = 16
 _BYTES_A_LOGIT = 2 + 4 + 4
 #: CUDA context and kernels of one process.
 _CONTEXT_BYTES = 600 << 20
-_DEFAULT_MICRO_BATCH = 4
+#: What needs the least memory for weights.
+_SMALLEST = QuantizationSpec(type="nf4", double_quant=True)
 
 
-def bytes_per_weight(spec: LoRAFineTuneSpec) -> float:
+def bytes_per_weight(quantization: QuantizationSpec) -> float:
     """Bytes that one frozen weight of a linear layer takes."""
-    kind = spec.quantization.type
-    if kind == "none":
+    if quantization.type == "none":
         return _BYTES_16_BIT
-    if kind == "int8":
+    if quantization.type == "int8":
         return 1.0
-    constants = 1 / _BLOCK + 4 / (_BLOCK * _BLOCK_OF_CONSTANTS) if spec.quantization.double_quant else 4 / _BLOCK
+    constants = 1 / _BLOCK + 4 / (_BLOCK * _BLOCK_OF_CONSTANTS) if quantization.double_quant else 4 / _BLOCK
     return 4 / _BITS_A_BYTE + constants
 
 
 def estimate(
-    spec: LoRAFineTuneSpec, config: Mapping[str, Any], tensors: Mapping[str, Tensor], adapted: Mapping[str, Tensor]
-) -> int:
-    """Peak memory of one GPU in bytes."""
+    spec: LoRAFineTuneSpec,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    adapted: Mapping[str, Tensor],
+    *,
+    row_tokens: int,
+) -> MemoryStatus:
+    """Peak memory of one GPU, where the longest row has so many tokens."""
     linear = sum(tensor.size for tensor in linear_modules(tensors).values())
     others = sum(tensor.size for tensor in tensors.values()) - linear
-    weights = linear * bytes_per_weight(spec) + others * _BYTES_16_BIT
+
+    def weights(quantization: QuantizationSpec) -> int:
+        return int(linear * bytes_per_weight(quantization) + others * _BYTES_16_BIT)
+
     trained = sum(spec.lora.r * sum(tensor.shape) for tensor in adapted.values())
-    tokens = _micro_batch(spec) * spec.training.max_length
     shape = SimpleNamespace(**{"intermediate_size": None, **config})
-    activations = tokens * activation_bytes_per_token(shape, checkpointing=True)
-    logits = tokens * int(config.get("vocab_size") or 0) * _BYTES_A_LOGIT
-    return int(weights + trained * _BYTES_A_TRAINED_VALUE + activations + logits + _CONTEXT_BYTES)
-
-
-def _micro_batch(spec: LoRAFineTuneSpec) -> int:
-    if spec.training.micro_batch_size is not None:
-        return spec.training.micro_batch_size
-    processes = max(1, spec.compute.gpus) * spec.compute.nodes
-    return divisor_at_most(max(1, spec.training.effective_batch_size // processes), _DEFAULT_MICRO_BATCH)
+    return MemoryStatus(
+        weights_bytes=weights(spec.quantization),
+        nf4_weights_bytes=weights(_SMALLEST),
+        adapter_bytes=trained * _BYTES_A_TRAINED_VALUE,
+        activation_bytes=row_tokens * activation_bytes_per_token(shape, checkpointing=True),
+        logit_bytes=min(row_tokens, LOGITS_AT_ONCE) * int(config.get("vocab_size") or 0) * _BYTES_A_LOGIT,
+        context_bytes=_CONTEXT_BYTES,
+        row_tokens=row_tokens,
+    )

@@ -17,7 +17,7 @@ from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_contract.spec import LoRAFineTuneSpec
-from lora_contract.status import PlanStatus
+from lora_contract.status import MemoryStatus, PlanStatus
 from lora_trainer import model_files, parallelism
 from lora_trainer.claims import await_turn
 from lora_trainer.data import chat_template, pipeline, prepared
@@ -86,13 +86,16 @@ class _Preparation:
         if plan is not None:
             log.info("run %s was prepared before", run_id)
             return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
-        memory_bytes = self._memory_bytes(staged)
+        tensors = model_files.read_tensors(self._order, self._store, staged)
+        adapted = model_check.adapted_modules(tensors, self._spec)
         started = time.monotonic()
         profile = pipeline.run(self._spec, data.dataset, self._template, self._output_folder())
         seconds = time.monotonic() - started
         rows = sum(profile.rows_read.values())
         log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)
-        plan = _plan(self._spec, profile, data, staged.commit, memory_bytes)
+        row_tokens = min(profile.longest_row, self._spec.training.max_length)
+        needed = memory.estimate(self._spec, self._config, tensors, adapted, row_tokens=row_tokens)
+        plan = _plan(self._spec, profile, data, staged.commit, needed)
         plan = self._hand_over(run_layout, plan, _with_files(profile, data, _warnings(self._spec, plan)))
         return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
 
@@ -100,11 +103,6 @@ class _Preparation:
         """Judge the small files before weights are read."""
         self._config: dict[str, Any] = model_check.check_config(folder, self._spec)
         self._template: ChatTemplate = chat_template.load(folder, self._spec.model.id)
-
-    def _memory_bytes(self, staged: model_files.StagedModel) -> int:
-        tensors = model_files.read_tensors(self._order, self._store, staged)
-        adapted = model_check.adapted_modules(tensors, self._spec)
-        return memory.estimate(self._spec, self._config, tensors, adapted)
 
     def _output_folder(self) -> Path:
         folder = self._folder / "prepared"
@@ -146,7 +144,7 @@ def total_steps(spec: LoRAFineTuneSpec, rows: int) -> int:
 
 
 def _plan(
-    spec: LoRAFineTuneSpec, profile: DataProfile, data: FetchedDataset, commit: str, memory_bytes: int
+    spec: LoRAFineTuneSpec, profile: DataProfile, data: FetchedDataset, commit: str, needed: MemoryStatus
 ) -> PlanStatus:
     return PlanStatus(
         rows=profile.rows["train"],
@@ -158,7 +156,8 @@ def _plan(
         tokens=profile.tokens,
         target_tokens=profile.target_tokens,
         total_steps=total_steps(spec, profile.rows["train"]),
-        memory_bytes=memory_bytes,
+        memory_bytes=needed.total_bytes,
+        memory=needed,
         format=profile.format,
         dataset_digest=data.digest,
         model_commit=commit,
