@@ -40,6 +40,7 @@ class Reason(StrEnum):
     LOSS_NOT_FINITE = "LossNotFinite"
     STALLED = "TrainingStalled"
     GPU_FAILED = "GpuFailed"
+    INSUFFICIENT_GPU_MEMORY = "InsufficientGPUMemory"
     QUALITY_GATE_FAILED = "QualityGateFailed"
     # what the cluster says
     OOM_KILLED = "OOMKilled"

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 #: A list written as text: items separated by commas.
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+def _size(value: object) -> object:
+    """Bytes of a text such as 80Gi or 24576Mi; nothing where it is empty."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    found = re.fullmatch(r"([1-9][0-9]*)(Mi|Gi)", value.strip())
+    if found is None:
+        raise ValueError("write it as 80Gi or 24576Mi")
+    return int(found[1]) << (20 if found[2] == "Mi" else 30)
+
+
+#: Bytes, written as a Kubernetes quantity; empty: none.
+MemorySize = Annotated[int | None, BeforeValidator(_size)]
 
 
 class Settings(BaseSettings):
@@ -29,6 +46,10 @@ class Settings(BaseSettings):
     gpu_resource_name: str = Field(
         "nvidia.com/gpu", description="Resource name of GPUs where a run leaves the default."
     )
+    gpu_memory: MemorySize = Field(
+        None, description="Memory of the largest GPU of the cluster, such as 80Gi; none: what the nodes' labels say."
+    )
+    read_gpu_nodes: bool = Field(False, description="Read the GPU memory in the nodes' labels; needs that right.")
     allow_cpu: bool = Field(
         False, description="Pods that were given GPUs train on the CPU where CUDA finds none: for trial clusters."
     )

@@ -38,7 +38,7 @@ FORBIDDEN = (
     ("create", "", "serviceaccounts/token"),
     ("update delete", "lora-operator.dev", "lorafinetunes"),
     ("create update patch delete", "lora-operator.dev", "lorasweeps"),
-    ("list watch update", "", "nodes"),
+    ("get watch update patch", "", "nodes"),
     ("list watch", "", "namespaces"),
     ("list watch create update", "apiextensions.k8s.io", "customresourcedefinitions"),
     ("get list", "", "configmaps"),

@@ -18,12 +18,13 @@ from lora_operator.core.decision import (
     Action,
     CreateJob,
     DeleteJob,
+    ReadGpuMemory,
     ReadWarnings,
     RunDecision,
     SetWorkloadActive,
     SuspendJob,
 )
-from lora_operator.core.observed import FineTune, Job, Observed, Progress, Warnings, Workload
+from lora_operator.core.observed import FineTune, GpuMemory, Job, Observed, Progress, Warnings, Workload
 from lora_operator.core.pod import Pod
 from support.pod_reports import PREPARED
 from support.specs import changed
@@ -50,6 +51,9 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
     warnings: Warnings | None = None
     kueue_installed: bool = False
     queue_position: int | None = None
+    #: Labels of the nodes of the cluster.
+    nodes: tuple[dict[str, str], ...] = ()
+    gpu_memory: dict[str, GpuMemory] = field(default_factory=dict)
 
     # ---- the operator
 
@@ -65,6 +69,7 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             warnings=self.warnings,
             kueue_installed=self.kueue_installed,
             queue_position=self.queue_position,
+            gpu_memory=self.gpu_memory,
         )
 
     def asked(self) -> RunDecision:
@@ -87,6 +92,13 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             self.workloads[action.name]["spec"]["active"] = action.active
         elif isinstance(action, ReadWarnings):
             self.warnings = Warnings(action.job, self.now)
+        elif isinstance(action, ReadGpuMemory):
+            self.gpu_memory[action.selector] = GpuMemory(self.now, self._largest_gpu(action))
+
+    def _largest_gpu(self, asked: ReadGpuMemory) -> int | None:
+        wanted = dict(part.split("=") for part in asked.selector.split(",")[1:])
+        matching = [labels for labels in self.nodes if labels.items() >= wanted.items() and asked.label in labels]
+        return max((int(labels[asked.label]) << 20 for labels in matching), default=None)
 
     # ---- what a test asks
 

@@ -13,6 +13,10 @@
   value: {{ join "," $trainer.imagePullSecrets | quote }}
 - name: LORA_OPERATOR_GPU_RESOURCE_NAME
   value: {{ $trainer.gpuResourceName | quote }}
+- name: LORA_OPERATOR_GPU_MEMORY
+  value: {{ $trainer.gpuMemory | quote }}
+- name: LORA_OPERATOR_READ_GPU_NODES
+  value: {{ include "lora-operator.readsNodes" . | default "false" | quote }}
 - name: LORA_OPERATOR_ALLOW_CPU
   value: {{ $trainer.allowCpu | quote }}
 - name: LORA_OPERATOR_PREPARE_CPU

@@ -38,6 +38,18 @@
 {{- end }}
 {{- end }}
 
+{{/* Whether the operator asks nodes for the memory of their GPUs: not where it is confined to namespaces, or told. */}}
+{{- define "lora-operator.readsNodes" -}}
+{{- if and .Values.trainer.readGpuNodes (empty .Values.trainer.gpuMemory) (empty .Values.watchNamespaces) }}true{{ end }}
+{{- end }}
+
+{{/* The labels of nodes, which exist at cluster scope only. */}}
+{{- define "lora-operator.nodeRules" -}}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [list]
+{{- end }}
+
 {{/* Who is asking: tokens of pods that report progress. Reviews exist at cluster scope only. */}}
 {{- define "lora-operator.tokenRules" -}}
 - apiGroups: [authentication.k8s.io]

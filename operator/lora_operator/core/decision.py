@@ -57,7 +57,15 @@ class ReadWarnings:
     job: str
 
 
-Action = CreateJob | DeleteJob | SuspendJob | SetWorkloadActive | ReadWarnings
+@dataclass(frozen=True)
+class ReadGpuMemory:
+    """Read a label with MiB from the nodes that a label selector matches; the answer is `Observed.gpu_memory`."""
+
+    label: str
+    selector: str
+
+
+Action = CreateJob | DeleteJob | SuspendJob | SetWorkloadActive | ReadWarnings | ReadGpuMemory
 
 
 @dataclass(frozen=True)

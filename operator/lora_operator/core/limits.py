@@ -21,5 +21,7 @@ QUEUE_GRACE = 10.0
 NODE_GRACE = 15.0
 #: Between two writes of the status for nothing but progress.
 PROGRESS_INTERVAL = 5.0
+#: What was read of the nodes' GPUs serves the runs that ask within this.
+GPU_MEMORY_FRESH = 10.0
 #: Times a started train Job may be deleted by somebody before the run fails.
 JOB_DELETIONS = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
@@ -174,6 +174,14 @@ class Warnings:
 
 
 @dataclass(frozen=True)
+class GpuMemory:
+    """The largest GPU of the nodes that a label selector matches, and when that was read. None: no label says."""
+
+    read: datetime
+    largest_bytes: int | None
+
+
+@dataclass(frozen=True)
 class Observed:
     """All that is known of one run.
 
@@ -192,6 +200,8 @@ class Observed:
     kueue_installed: bool = False
     #: Place of the train Job in its LocalQueue, 1 is next; None: not known.
     queue_position: int | None = None
+    #: By label selector.
+    gpu_memory: Mapping[str, GpuMemory] = field(default_factory=dict)
 
     @property
     def resource(self) -> FineTune:

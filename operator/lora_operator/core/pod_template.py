@@ -136,11 +136,16 @@ def _train_resources(spec: LoRAFineTuneSpec, settings: Settings) -> Json:
     requests = {"cpu": compute.cpu, "memory": compute.memory}
     limits = {"memory": compute.memory}
     if compute.gpus:
-        resource = compute.resource_name
-        gpus = {settings.gpu_resource_name if resource == _DEFAULT_GPU else resource: str(compute.gpus)}
+        gpus = {gpu_resource(spec, settings): str(compute.gpus)}
         requests |= gpus
         limits |= gpus
     return {"requests": requests, "limits": limits}
+
+
+def gpu_resource(spec: LoRAFineTuneSpec, settings: Settings) -> str:
+    """Resource name of the run's GPUs in this cluster."""
+    named = spec.compute.resource_name
+    return settings.gpu_resource_name if named == _DEFAULT_GPU else named
 
 
 def _placement(spec: LoRAFineTuneSpec) -> Json:

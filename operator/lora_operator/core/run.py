@@ -30,6 +30,8 @@ class Kind(Enum):
     COMPLETE = "complete"
     FAILED = "failed"
     LATCHED = "latched"
+    #: Something has to be read before anything can be told.
+    ASKING = "asking"
 
 
 @dataclass(frozen=True)

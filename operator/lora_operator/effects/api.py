@@ -22,7 +22,10 @@ from lora_operator.effects import metrics
 from lora_operator.effects.work_queue import ExpectedError
 
 _TIMEOUT_SECONDS = 30.0
+JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+#: Of the objects of a list, only their metadata.
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 #: A server that is away or overloaded is asked again at least this often, so work goes on soon after it is back.
@@ -59,7 +62,7 @@ class Api:
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self._client = ApiClient(configuration)
-        self._headers = {"User-Agent": f"lora-operator/{__version__}", "Accept": "application/json"}
+        self._headers = {"User-Agent": f"lora-operator/{__version__}"}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -72,7 +75,8 @@ class Api:
         *,
         query: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
         seconds: float = _TIMEOUT_SECONDS,
     ) -> dict[str, Any]:
         """Send one request and return the JSON of the answer.
@@ -86,7 +90,12 @@ class Api:
         status = "unreachable"
         try:
             async with asyncio.timeout(seconds):
-                headers = {**self._headers, **await self._authorization(), "Content-Type": content_type}
+                headers = {
+                    **self._headers,
+                    **await self._authorization(),
+                    "Content-Type": content_type,
+                    "Accept": accept,
+                }
                 response = await self._client.rest_client.request(
                     method, url, headers=headers, body=body, _request_timeout=seconds
                 )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lora_operator.core.observed import FineTune, Job, Observed, Progress, Warnings, Workload
+from lora_operator.core.observed import FineTune, GpuMemory, Job, Observed, Progress, Warnings, Workload
 from lora_operator.core.pod import Pod
 from lora_operator.core.resource import CreateError
 from lora_operator.core.sweep.observed import ObservedSweep, Sweep
@@ -44,6 +44,8 @@ class Cache:
             Kind.WORKLOAD: self.workloads,
             Kind.SWEEP: self.sweeps,
         }
+        #: By label selector; only what was read a moment ago.
+        self.gpu_memory: dict[str, GpuMemory] = {}
         self._memories: dict[str, Memory] = {}
         self._positions: dict[Key, dict[str, int]] = {}
         self._gone_pods: dict[str, list[tuple[float, Pod]]] = {}
@@ -98,6 +100,7 @@ class Cache:
             warnings=memory.warnings,
             kueue_installed=self.kueue_installed,
             queue_position=self._position_of(key.namespace, jobs),
+            gpu_memory=self.gpu_memory,
         )
 
     def set_positions(self, local_queue: Key, positions: dict[str, int]) -> bool:

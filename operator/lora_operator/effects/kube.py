@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,10 +10,12 @@ from lora_contract import names
 from lora_operator.core.observed import WarningEvent
 from lora_operator.core.pod import parse_time
 from lora_operator.effects import metrics
-from lora_operator.effects.api import MERGE_PATCH, Api, ApiError
+from lora_operator.effects.api import JSON, MERGE_PATCH, METADATA_ONLY, Api, ApiError
 from lora_operator.effects.kinds import Kind
 from lora_operator.effects.table import Key
 from lora_operator.effects.work_queue import ExpectedError
+
+logger = logging.getLogger(__name__)
 
 _PAGE = 500
 _MAX_WARNINGS = 50
@@ -58,11 +61,15 @@ class Kube:
 
     async def pages(self, kind: Kind, namespace: str | None) -> AsyncIterator[Page]:
         """All objects of a kind that are ours."""
+        async for page in self._pages(kind.path(namespace), kind.selector):
+            yield page
+
+    async def _pages(self, path: str, selector: str, *, accept: str = JSON) -> AsyncIterator[Page]:
         query: dict[str, str | int] = {"limit": _PAGE}
-        if kind.selector:
-            query["labelSelector"] = kind.selector
+        if selector:
+            query["labelSelector"] = selector
         while True:
-            page = await self._api.request("GET", kind.path(namespace), query=query)
+            page = await self._api.request("GET", path, query=query, accept=accept)
             yield Page(page.get("items") or [], int(page["metadata"]["resourceVersion"]))
             if not (token := page["metadata"].get("continue")):
                 return
@@ -136,6 +143,22 @@ class Kube:
             WarningEvent(str(item.get("reason") or ""), str(item.get("message") or ""), parse_time(_last_seen(item)))
             for item in newest_first
         ]
+
+    async def largest_gpu(self, label: str, selector: str) -> int | None:
+        """The most memory in bytes that the nodes matching a selector say in a label in MiB; None: none says it.
+
+        Also None where the operator may not list nodes: the platform chose so.
+        """
+        sizes: list[int] = []
+        try:
+            async for page in self._pages("/api/v1/nodes", selector, accept=METADATA_ONLY):
+                texts = [str((node["metadata"].get("labels") or {}).get(label)) for node in page.items]
+                sizes += [int(text) for text in texts if text.isdecimal()]
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            logger.warning("the GPU memory of nodes cannot be read: %s", error.message)
+        return max(sizes, default=0) << 20 or None
 
     async def queue_positions(self, local_queue: Key) -> dict[str, int]:
         """Place of every pending Workload in a LocalQueue, by its name; 1 is next.

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lora_contract.status import LoRAFineTuneStatus
+from lora_operator.core import limits
 from lora_operator.core.decide import decide
 from lora_operator.core.decision import (
     Action,
     CreateJob,
     DeleteJob,
+    ReadGpuMemory,
     ReadWarnings,
     RunDecision,
     SetWorkloadActive,
     SuspendJob,
 )
-from lora_operator.core.observed import Observed, Warnings
+from lora_operator.core.observed import GpuMemory, Observed, Warnings
 from lora_operator.core.resource import Resource
 from lora_operator.effects import run_metrics
 from lora_operator.effects.kinds import Kind
@@ -50,7 +52,16 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
                 items = tuple(await self._kube.warnings(namespace, job))
                 memory = self._cache.memory(observed.finetune.uid)
                 memory.warnings = Warnings(job=job, read=datetime.now(UTC), items=items)
+            case ReadGpuMemory():
+                await self._read_gpu_memory(action)
         return True
+
+    async def _read_gpu_memory(self, action: ReadGpuMemory) -> None:
+        largest = await self._kube.largest_gpu(action.label, action.selector)
+        now = datetime.now(UTC)
+        oldest = now - timedelta(seconds=limits.GPU_MEMORY_FRESH)
+        fresh = {selector: known for selector, known in self._cache.gpu_memory.items() if known.read > oldest}
+        self._cache.gpu_memory = fresh | {action.selector: GpuMemory(now, largest)}
 
     async def _delete_job(self, observed: Observed, name: str) -> None:
         job = observed.job(name)

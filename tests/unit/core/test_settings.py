@@ -26,6 +26,16 @@ def test_lists_are_separated_by_commas_and_the_authority_is_read(
     assert settings.progress_ca.startswith("-----BEGIN")
 
 
+@pytest.mark.parametrize(("text", "size"), [("80Gi", 80 << 30), ("24576Mi", 24 << 30), ("", None)])
+def test_the_gpu_memory_is_written_as_a_quantity(text: str, size: int | None) -> None:
+    assert Settings(trainer_image="t", gpu_memory=text).gpu_memory == size  # type: ignore[arg-type]
+
+
+def test_a_size_without_a_unit_is_refused() -> None:
+    with pytest.raises(ValidationError, match="write it as 80Gi"):
+        Settings(trainer_image="t", gpu_memory="80")  # type: ignore[arg-type]
+
+
 def test_a_missing_image_is_named() -> None:
     with pytest.raises(ValidationError, match="trainer_image"):
         Settings()
