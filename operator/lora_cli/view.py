@@ -79,6 +79,8 @@ def _facts(finetune: FineTune) -> Iterator[tuple[str, str]]:
     if status.usage is not None:
         usage = status.usage
         yield "Time", f"{usage.queue_seconds} s in queue, {usage.gpu_seconds} GPU s, {usage.lost_steps} steps lost"
+        if usage.cost is not None:
+            yield "Cost", f"{usage.cost} {usage.currency or ''}".rstrip()
     if status.artifact is not None:
         yield "Adapter", status.artifact.uri
         if status.artifact.report_uri:

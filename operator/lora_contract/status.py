@@ -151,6 +151,8 @@ class UsageStatus(StatusModel):
     train_seconds: int = Field(0, description="A train container ran.")
     gpu_seconds: int = Field(0, description="GPUs times seconds that train containers ran.")
     gpu_idle_seconds: int = Field(0, description="Of these, before the first and after the last step.")
+    cost: str | None = field("GPU seconds at the platform's price, a decimal; absent where it names none.")
+    currency: str | None = field("Currency of the cost.")
     lost_steps: int = Field(0, description="Steps done again because no checkpoint held them.")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -28,6 +29,18 @@ def _size(value: object) -> object:
 #: Bytes, written as a Kubernetes quantity; empty: none.
 MemorySize = Annotated[int | None, BeforeValidator(_size)]
 
+#: A decimal number above 0; empty: none.
+Amount = Annotated[
+    Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(lambda value: value or None)
+]
+
+
+class Price(NamedTuple):
+    """What a GPU costs."""
+
+    per_hour: Decimal
+    currency: str
+
 
 class Settings(BaseSettings):
     """What the platform decides for every run. The chart's values carry the same names."""
@@ -50,6 +63,8 @@ class Settings(BaseSettings):
         None, description="Memory of the largest GPU of the cluster, such as 80Gi; none: what the nodes' labels say."
     )
     read_gpu_nodes: bool = Field(False, description="Read the GPU memory in the nodes' labels; needs that right.")
+    gpu_price_per_hour: Amount = Field(None, description="Price of one GPU for an hour; none: no cost is told.")
+    gpu_price_currency: str = Field("", max_length=16, description="Currency of that price, such as EUR.")
     allow_cpu: bool = Field(
         False, description="Pods that were given GPUs train on the CPU where CUDA finds none: for trial clusters."
     )
@@ -94,4 +109,11 @@ class Settings(BaseSettings):
     def _check(self) -> Self:
         if self.progress_url.startswith("https://") and bool(self.tls_cert_file) != bool(self.tls_key_file):
             raise ValueError("set both of tls_cert_file and tls_key_file, or none")
+        if (self.gpu_price_per_hour is None) != (not self.gpu_price_currency):
+            raise ValueError("set both of gpu_price_per_hour and gpu_price_currency, or none")
         return self
+
+    @property
+    def gpu_price(self) -> Price | None:
+        """What a GPU costs, where the platform says so."""
+        return None if self.gpu_price_per_hour is None else Price(self.gpu_price_per_hour, self.gpu_price_currency)

@@ -17,6 +17,10 @@
   value: {{ $trainer.gpuMemory | quote }}
 - name: LORA_OPERATOR_READ_GPU_NODES
   value: {{ include "lora-operator.readsNodes" . | default "false" | quote }}
+- name: LORA_OPERATOR_GPU_PRICE_PER_HOUR
+  value: {{ $trainer.gpuPricePerHour | toString | quote }}
+- name: LORA_OPERATOR_GPU_PRICE_CURRENCY
+  value: {{ $trainer.gpuPriceCurrency | quote }}
 - name: LORA_OPERATOR_ALLOW_CPU
   value: {{ $trainer.allowCpu | quote }}
 - name: LORA_OPERATOR_PREPARE_CPU

@@ -155,7 +155,9 @@ def _with_usage(run: Run, attempt: AttemptStatus, pod: Pod | None, *, first_seen
     if attempt.end_time is not None:
         compute = run.finetune.spec.compute if run.finetune.spec else None
         gpus = compute.gpus * compute.nodes if compute else 0
-        status = usage.with_attempt(status, attempt, gpus=gpus, timing=_timing(pod) if pod else None)
+        status = usage.with_attempt(
+            status, attempt, gpus=gpus, timing=_timing(pod) if pod else None, price=run.settings.gpu_price
+        )
     return replace(run, status=status)
 
 

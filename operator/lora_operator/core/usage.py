@@ -7,12 +7,15 @@ up to the wall time by construction, and a change that was booked is never booke
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 
 from lora_contract.report import Timing
 from lora_contract.status import AttemptStatus, LoRAFineTuneStatus, UsageStatus
 from lora_operator.core.pod import parse_time
+from lora_operator.settings import Price
 
 Account = Literal["staging_seconds", "queue_seconds", "suspended_seconds"]
 
@@ -33,7 +36,12 @@ def booked_until(status: LoRAFineTuneStatus) -> datetime | None:
 
 
 def with_attempt(
-    status: LoRAFineTuneStatus, attempt: AttemptStatus, *, gpus: int, timing: Timing | None
+    status: LoRAFineTuneStatus,
+    attempt: AttemptStatus,
+    *,
+    gpus: int,
+    timing: Timing | None,
+    price: Price | None = None,
 ) -> LoRAFineTuneStatus:
     """The status with the time of a train pod that ended.
 
@@ -42,13 +50,26 @@ def with_attempt(
     """
     usage = status.usage or UsageStatus()
     seconds = _seconds(parse_time(attempt.start_time), parse_time(attempt.end_time))
-    changes = {"train_seconds": usage.train_seconds + seconds, "gpu_seconds": usage.gpu_seconds + gpus * seconds}
+    changes: dict[str, int | str] = {
+        "train_seconds": usage.train_seconds + seconds,
+        "gpu_seconds": usage.gpu_seconds + gpus * seconds,
+        **_cost(usage, gpus * seconds, price),
+    }
     if timing is not None:
         idle = timing.seconds_before_first_step + timing.seconds_after_last_step
         changes["gpu_idle_seconds"] = usage.gpu_idle_seconds + min(gpus * seconds, round(gpus * idle))
     lost = timing.lost_steps if timing is not None else _lost_steps(status, attempt)
     changes["lost_steps"] = usage.lost_steps + lost
     return _with(status, usage, changes)
+
+
+def _cost(usage: UsageStatus, gpu_seconds: int, price: Price | None) -> dict[str, str]:
+    """Each pod at the price of its day; with another currency the sum begins anew."""
+    if price is None or not gpu_seconds:
+        return {}
+    before = Decimal(usage.cost or 0) if usage.currency == price.currency else Decimal(0)
+    cost = before + price.per_hour * gpu_seconds / 3600
+    return {"cost": f"{cost:.4f}", "currency": price.currency}
 
 
 def _not_booked(status: LoRAFineTuneStatus, moment: datetime | None) -> int:
@@ -71,7 +92,7 @@ def _lost_steps(status: LoRAFineTuneStatus, attempt: AttemptStatus) -> int:
     return max(0, (before[-1].last_step or 0) - attempt.from_step)
 
 
-def _with(status: LoRAFineTuneStatus, usage: UsageStatus, changes: dict[str, int]) -> LoRAFineTuneStatus:
+def _with(status: LoRAFineTuneStatus, usage: UsageStatus, changes: Mapping[str, int | str]) -> LoRAFineTuneStatus:
     return status.model_copy(update={"usage": usage.model_copy(update=changes)})
 
 

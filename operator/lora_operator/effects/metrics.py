@@ -45,4 +45,9 @@ USAGE_SECONDS = Counter(
     "status.usage of runs that reached their end: staging, queue, suspended, train, gpu, gpu_idle.",
     ["namespace", "account"],
 )
+COST = Counter(
+    "lora_finetune_cost_total",
+    "status.usage.cost of runs that reached their end, where the platform names a price.",
+    ["namespace", "currency"],
+)
 LOST_STEPS = Counter("lora_finetune_lost_steps_total", "Steps that had to be done again.")

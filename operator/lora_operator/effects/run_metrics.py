@@ -44,6 +44,8 @@ def _count_end(status: LoRAFineTuneStatus, namespace: str) -> None:
         for account in _ACCOUNTS:
             seconds = getattr(status.usage, f"{account}_seconds")
             metrics.USAGE_SECONDS.labels(namespace=namespace, account=account).inc(seconds)
+        if status.usage.cost and status.usage.currency:
+            metrics.COST.labels(namespace=namespace, currency=status.usage.currency).inc(float(status.usage.cost))
         metrics.QUEUE_SECONDS.observe(status.usage.queue_seconds)
         metrics.GPU_SECONDS.labels(result=result).inc(status.usage.gpu_seconds)
         metrics.GPU_IDLE_SECONDS.inc(status.usage.gpu_idle_seconds)

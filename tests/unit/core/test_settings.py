@@ -36,6 +36,12 @@ def test_a_size_without_a_unit_is_refused() -> None:
         Settings(trainer_image="t", gpu_memory="80")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("half", [{"gpu_price_per_hour": "2.50"}, {"gpu_price_currency": "EUR"}])
+def test_a_price_needs_its_currency(half: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="gpu_price_per_hour and gpu_price_currency"):
+        Settings(trainer_image="t", **half)  # type: ignore[arg-type]
+
+
 def test_a_missing_image_is_named() -> None:
     with pytest.raises(ValidationError, match="trainer_image"):
         Settings()

@@ -11,6 +11,7 @@ from lora_contract.status import LoRAFineTuneStatus, UsageStatus
 from lora_operator.core.pod import parse_time
 from support.builders import Story, given_finetune, given_training, workload_condition
 from support.pod_reports import PREPARED, TRAINED, failed_report
+from support.story import settings
 
 QUEUE = {"scheduling.queueName": "team-a"}
 
@@ -135,3 +136,30 @@ def test_steps_done_again_are_counted_for_every_pod_that_did_them() -> None:
 
     assert usage_of(story).lost_steps == 5
     assert_adds_up(story)
+
+
+def test_gpu_seconds_cost_what_the_platform_says() -> None:
+    story = given_training({"compute.gpus": 2}, gpu_price_per_hour="2.50", gpu_price_currency="EUR")
+    story.after(1800).pod_ends("train", 0, TRAINED).job_ends("train").decides()
+
+    assert (usage_of(story).cost, usage_of(story).currency) == ("2.5000", "EUR")
+
+
+def test_every_pod_counts_at_the_price_of_its_day() -> None:
+    story = given_training(gpu_price_per_hour="2.00", gpu_price_currency="EUR").after(3600)
+    story.pod_ends("train", ExitCode.INTERNAL, failed_report("boom")).decides()
+    story.settings = settings(gpu_price_per_hour="3.00", gpu_price_currency="EUR")
+
+    story.pod_runs("train", "second").decides().after(3600).pod_ends("train", 0, TRAINED, "second")
+    story.job_ends("train").decides()
+
+    assert usage_of(story).cost == "5.0000"
+
+
+def test_without_a_price_or_a_gpu_no_cost_is_told() -> None:
+    free = given_training().after(3600).pod_ends("train", 0, TRAINED).job_ends("train").decides()
+    on_cpu = given_training({"compute.gpus": 0}, gpu_price_per_hour="2.00", gpu_price_currency="EUR")
+    on_cpu.after(3600).pod_ends("train", 0, TRAINED).job_ends("train").decides()
+
+    assert usage_of(free).cost is None
+    assert usage_of(on_cpu).cost is None
