@@ -112,9 +112,13 @@ def cpu(process: Operator) -> float:
 
 def finish_pods(pool: ThreadPoolExecutor, server: Server, moments: Moments, stage: str, run_names: list[str]) -> None:
     """Wait for a pod of each run, then let all of them end at once."""
-    patch = ended(prepared() if stage == names.STAGE_PREPARE else trained(), exit_code=0)
-    found = [moments.pod(name, stage) for name in run_names]
-    list(pool.map(lambda pod: server.patch_pod(pod, patch), found))
+
+    def finish(name: str) -> None:
+        report = prepared(name) if stage == names.STAGE_PREPARE else trained()
+        server.patch_pod(found[name], ended(report, exit_code=0))
+
+    found = {name: moments.pod(name, stage) for name in run_names}
+    list(pool.map(finish, run_names))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     PREPARING = "Preparing"
     DATA_PREPARED = "DataPrepared"
     QUEUED = "Queued"
+    IDENTICAL_RUN_TRAINING = "IdenticalRunTraining"
     STARTING = "Starting"
     TRAINING = "Training"
     PUBLISHING = "Publishing"

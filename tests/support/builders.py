@@ -24,7 +24,7 @@ from lora_operator.core.decision import (
     SetWorkloadActive,
     SuspendJob,
 )
-from lora_operator.core.observed import FineTune, GpuMemory, Job, Observed, Progress, Warnings, Workload
+from lora_operator.core.observed import FineTune, GpuMemory, Job, Observed, Progress, Twin, Warnings, Workload
 from lora_operator.core.pod import Pod
 from support.pod_reports import PREPARED
 from support.specs import changed
@@ -51,6 +51,8 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
     warnings: Warnings | None = None
     kueue_installed: bool = False
     queue_position: int | None = None
+    #: Other runs with the same identity.
+    twins: tuple[Twin, ...] = ()
     #: Labels of the nodes of the cluster.
     nodes: tuple[dict[str, str], ...] = ()
     gpu_memory: dict[str, GpuMemory] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             warnings=self.warnings,
             kueue_installed=self.kueue_installed,
             queue_position=self.queue_position,
+            twins=self.twins,
             gpu_memory=self.gpu_memory,
         )
 

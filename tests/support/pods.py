@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,13 @@ from lora_contract.report import Report, ReportError, Timing, encode
 from lora_contract.status import ArtifactStatus, MetricsStatus, PlanStatus
 from support.api_server import eventually
 
-RUN_ID = "7c1e0f00000000000000000000000000"
+
+def run_id_of(run: str) -> str:
+    """The identity of a run, which follows from its name here: runs of different names train different adapters."""
+    return uuid.uuid5(uuid.NAMESPACE_DNS, run).hex
+
+
+RUN_ID = run_id_of("triage")
 PLAN = PlanStatus(rows=100, validation_rows=10, test_rows=10, tokens=20000, target_tokens=8000, total_steps=40)
 ARTIFACT = ArtifactStatus(
     uri=f"s3://adapters/team-a/triage/{RUN_ID}",
@@ -25,9 +32,9 @@ ARTIFACT = ArtifactStatus(
 )
 
 
-def prepared() -> Report:
+def prepared(run: str = "triage") -> Report:
     """The report of a prepare pod that found everything in order."""
-    return Report(stage="prepare", run_id=RUN_ID, plan=PLAN)
+    return Report(stage="prepare", run_id=run_id_of(run), plan=PLAN)
 
 
 def adopted() -> Report:

@@ -79,6 +79,6 @@ class Runs:
 
     def completes(self, name: str) -> LoRAFineTuneStatus:
         """Play both pods of a plain run to the end; the status then."""
-        self.pods.run(name, names.STAGE_PREPARE, prepared())
+        self.pods.run(name, names.STAGE_PREPARE, prepared(name))
         self.pods.run(name, names.STAGE_TRAIN, trained())
         return self.reaches(name, ConditionType.COMPLETE)

@@ -182,6 +182,26 @@ class GpuMemory:
 
 
 @dataclass(frozen=True)
+class Twin:
+    """Another run with the same identity, prepared, under way and not suspended."""
+
+    run_id: str
+    namespace: str
+    name: str
+    uid: str
+    created: datetime
+    #: Where its adapter goes: two outputs share nothing.
+    output: str
+    endpoint: str | None
+    #: Its train Job exists, or is being created; without one it waits for its turn.
+    started: bool
+    #: Its train pod runs.
+    running: bool
+    #: Its train Job is refused by the API server.
+    refused: bool
+
+
+@dataclass(frozen=True)
 class Observed:
     """All that is known of one run.
 
@@ -200,6 +220,7 @@ class Observed:
     kueue_installed: bool = False
     #: Place of the train Job in its LocalQueue, 1 is next; None: not known.
     queue_position: int | None = None
+    twins: tuple[Twin, ...] = ()
     #: By label selector.
     gpu_memory: Mapping[str, GpuMemory] = field(default_factory=dict)
 

@@ -20,8 +20,10 @@ _MAX_TEXT = 1000
 
 
 def report_of(run: Run, stage: Stage) -> Report | None:
-    """The report of the pod that did the stage's work."""
-    reports = (pod.report for pod in reversed(run.pods(stage)) if pod.exit_code == 0)
+    """The report of the pod that did the stage's work; pods of an earlier Job of the same name do not count."""
+    job = run.job(stage)
+    pods = [pod for pod in run.pods(stage) if job is None or pod.created >= job.created]
+    reports = (pod.report for pod in reversed(pods) if pod.exit_code == 0)
     return next((report for report in reports if report is not None and report.stage == stage), None)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, Phase
-from lora_operator.core import fit, limits, queue, results, trouble
+from lora_operator.core import fit, identical, limits, queue, results, trouble
 from lora_operator.core.attempts import awaits_its_job, counted_failures, nodes_to_avoid
 from lora_operator.core.classify import End, abandoned
 from lora_operator.core.decision import CreateJob, DeleteJob, Event, SetWorkloadActive, SuspendJob
@@ -41,6 +41,8 @@ def training(run: Run) -> Outcome:
     """The train Job: not started, queued, starting, running, or at its end."""
     job = run.job("train")
     if job is None:
+        if (waiting := identical.waits(run)) is not None:
+            return waiting
         judged = fit.judge(run)
         return judged.outcome or _start(judged.run, "train")
     if job.complete:

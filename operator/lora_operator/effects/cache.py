@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lora_operator.core.observed import FineTune, GpuMemory, Job, Observed, Progress, Warnings, Workload
+from lora_contract import names
+from lora_contract.status import Phase
+from lora_operator.core.identical import identical_run_trains
+from lora_operator.core.observed import FineTune, GpuMemory, Job, Observed, Progress, Twin, Warnings, Workload
 from lora_operator.core.pod import Pod
 from lora_operator.core.resource import CreateError
 from lora_operator.core.sweep.observed import ObservedSweep, Sweep
@@ -31,7 +34,7 @@ class Cache:
     """Tables of all kinds, joined by owner references into what `decide` wants to know of one run."""
 
     def __init__(self) -> None:
-        self.finetunes: Table[FineTune] = Table(FineTune.from_dict)
+        self.finetunes: Table[FineTune] = Table(FineTune.from_dict, index=lambda run: run.status.run_id)
         self.jobs: Table[Job] = Table(Job.from_dict)
         self.pods: Table[Pod] = Table(Pod.from_dict)
         self.workloads: Table[Workload] = Table(Workload.from_dict)
@@ -46,6 +49,8 @@ class Cache:
         }
         #: By label selector; only what was read a moment ago.
         self.gpu_memory: dict[str, GpuMemory] = {}
+        #: By uid: the identity of a run whose train Job is being created, until its status says it.
+        self.starting: dict[str, str] = {}
         self._memories: dict[str, Memory] = {}
         self._positions: dict[Key, dict[str, int]] = {}
         self._gone_pods: dict[str, list[tuple[float, Pod]]] = {}
@@ -64,6 +69,8 @@ class Cache:
     def put(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
         """Keep an object; the run that should be looked at because of it, if any."""
         entry = self._tables[kind].put(body)
+        if entry is not None and kind is Kind.FINETUNE and entry.value.status.run_id:
+            self.starting.pop(entry.uid, None)
         return None if entry is None else self._run_of(kind, entry)
 
     def remove(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
@@ -89,18 +96,49 @@ class Cache:
         if entry is None:
             return None
         jobs = self.jobs.owned_by(entry.uid)
+        pods = tuple(pod for job in jobs for pod in self._pods_of(job))
         memory = self.memory(entry.uid)
         return Observed(
             finetune=entry.value,
             jobs=tuple(job.value for job in jobs),
-            pods=tuple(pod for job in jobs for pod in self._pods_of(job)),
+            pods=pods,
             workloads=tuple(workload.value for job in jobs for workload in self.workloads.owned_by(job.uid)),
             progress=memory.progress,
             create_error=memory.create_error,
             warnings=memory.warnings,
             kueue_installed=self.kueue_installed,
             queue_position=self._position_of(key.namespace, jobs),
+            twins=tuple(self._twins(entry, pods)),
             gpu_memory=self.gpu_memory,
+        )
+
+    def _twins(self, entry: Entry[FineTune], pods: Iterable[Pod]) -> Iterator[Twin]:
+        """The other runs with an identity that this one has, or by its pods' word is about to have."""
+        said = {pod.report.run_id for pod in pods if pod.report is not None}
+        for run_id in filter(None, {entry.value.status.run_id} | said):
+            starting = (self.finetunes.by_uid(uid) for uid, its in self.starting.items() if its == run_id)
+            found = {other.uid: other for other in (*self.finetunes.indexed(run_id), *starting) if other is not None}
+            for other in found.values():
+                if other.uid != entry.uid and (twin := self._twin(run_id, other.value)) is not None:
+                    yield twin
+
+    def _twin(self, run_id: str, run: FineTune) -> Twin | None:
+        spec = run.spec
+        if spec is None or spec.suspend or run.deleting or run.status.finished or run.status.phase is Phase.FAILED:
+            return None
+        jobs = (job.value for job in self.jobs.owned_by(run.uid))
+        trains = any(job.stage == names.STAGE_TRAIN and not job.finished for job in jobs)
+        return Twin(
+            run_id=run_id,
+            namespace=run.namespace,
+            name=run.name,
+            uid=run.uid,
+            created=run.created,
+            output=spec.output.uri,
+            endpoint=spec.storage.endpoint,
+            started=trains or run.uid in self.starting,
+            running=run.status.phase in (Phase.RUNNING, Phase.PUBLISHING),
+            refused=self.memory(run.uid).create_error is not None,
         )
 
     def set_positions(self, local_queue: Key, positions: dict[str, int]) -> bool:
@@ -140,6 +178,12 @@ class Cache:
         sweep = self.sweeps.by_uid(controller(body["metadata"])) if kind is Kind.FINETUNE else None
         return None if sweep is None else sweep.key
 
+    def waiting_for(self, kind: Kind, body: Mapping[str, Any]) -> list[Key]:
+        """The runs that wait for an identical one, given that one: asked also of what `put` knew already."""
+        run_id = (body.get("status") or {}).get("runId") if kind is Kind.FINETUNE else None
+        identical = self.finetunes.indexed(str(run_id)) if run_id else []
+        return [other.key for other in identical if identical_run_trains(other.value.status)]
+
     def memory(self, uid: str) -> Memory:
         """What is remembered of the run or sweep with this uid."""
         return self._memories.setdefault(uid, Memory())
@@ -174,6 +218,7 @@ class Cache:
     def _forgotten(self, kind: Kind, entry: Entry[Any]) -> Key | None:
         if kind in (Kind.FINETUNE, Kind.SWEEP):
             self._memories.pop(entry.uid, None)
+            self.starting.pop(entry.uid, None)
         if kind is Kind.POD:
             gone = replace(entry.value, gone=True)
             self._gone_pods.setdefault(entry.owner, []).append((time.monotonic(), gone))

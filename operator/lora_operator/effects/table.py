@@ -32,18 +32,22 @@ class Entry(Generic[T]):
 
 
 class Table(Generic[T]):
-    """Entries by key, by uid and by the uid of their controller.
+    """Entries by key, by uid, by the uid of their controller, and by one more property if `index` is given.
 
     Answers to our own writes are put in at once, so a decision never rests on a state from before them. A watch
     that lags behind cannot undo that: resource versions are compared as numbers, which the Kubernetes API allows
     for objects of one kind (KEP-5504).
     """
 
-    def __init__(self, read: Callable[[Mapping[str, Any]], T]) -> None:
+    def __init__(
+        self, read: Callable[[Mapping[str, Any]], T], index: Callable[[T], str | None] = lambda _: None
+    ) -> None:
         self._read = read
+        self._index = index
         self._entries: dict[Key, Entry[T]] = {}
         self._by_uid: dict[str, Entry[T]] = {}
         self._by_owner: dict[str, dict[Key, Entry[T]]] = {}
+        self._by_index: dict[str, dict[Key, Entry[T]]] = {}
         self._removed: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -65,6 +69,10 @@ class Table(Generic[T]):
         """The entries whose controller has this uid."""
         return list(self._by_owner.get(uid, {}).values())
 
+    def indexed(self, value: str) -> list[Entry[T]]:
+        """The entries whose index has this value."""
+        return list(self._by_index.get(value, {}).values())
+
     def put(self, body: Mapping[str, Any]) -> Entry[T] | None:
         """Keep an object; None where nothing newer was said than is known."""
         metadata = body["metadata"]
@@ -77,8 +85,8 @@ class Table(Generic[T]):
             self._drop(known)
         entry = Entry(key, metadata["uid"], version, controller(metadata), self._read(body))
         self._entries[key] = self._by_uid[entry.uid] = entry
-        if entry.owner:
-            self._by_owner.setdefault(entry.owner, {})[key] = entry
+        for table, name in self._groups(entry):
+            table.setdefault(name, {})[key] = entry
         return entry
 
     def remove(self, key: Key, uid: str) -> Entry[T] | None:
@@ -107,15 +115,21 @@ class Table(Generic[T]):
         self._entries.clear()
         self._by_uid.clear()
         self._by_owner.clear()
+        self._by_index.clear()
 
     def _drop(self, entry: Entry[T]) -> None:
         del self._entries[entry.key]
         del self._by_uid[entry.uid]
-        if entry.owner:
-            siblings = self._by_owner[entry.owner]
+        for table, name in self._groups(entry):
+            siblings = table[name]
             del siblings[entry.key]
             if not siblings:
-                del self._by_owner[entry.owner]
+                del table[name]
+
+    def _groups(self, entry: Entry[T]) -> list[tuple[dict[str, dict[Key, Entry[T]]], str]]:
+        """The groups that an entry belongs to."""
+        groups = ((self._by_owner, entry.owner), (self._by_index, self._index(entry.value)))
+        return [(table, name) for table, name in groups if name]
 
 
 def controller(metadata: Mapping[str, Any]) -> str:

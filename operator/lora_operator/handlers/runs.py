@@ -35,11 +35,11 @@ class Runs:
 
     def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """An object exists in this state."""
-        self._look(self._cache.put(kind, body), self._cache.sweep_of(kind, body))
+        self._look(self._cache.put(kind, body), kind, body)
 
     def deleted(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """An object is gone; this was its last state."""
-        self._look(self._cache.remove(kind, body), self._cache.sweep_of(kind, body))
+        self._look(self._cache.remove(kind, body), kind, body)
 
     def served(self, kinds: frozenset[Kind]) -> None:
         """Which kinds the API server serves from now on."""
@@ -94,8 +94,9 @@ class Runs:
         for run in self._cache.keep_only(kind, listed, version, namespace):
             self._queue.add(run)
 
-    def _look(self, run: Key | None, sweep: Key | None) -> None:
-        if run is not None:
-            self._queue.add(run)
-        if sweep is not None:
+    def _look(self, run: Key | None, kind: Kind, body: Mapping[str, Any]) -> None:
+        """Ask for a look at a run, and at what depends on an object in this state."""
+        for each in (*([run] if run is not None else ()), *self._cache.waiting_for(kind, body)):
+            self._queue.add(each)
+        if (sweep := self._cache.sweep_of(kind, body)) is not None:
             self._sweeps.add(sweep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lora_contract import names
 from lora_contract.status import LoRAFineTuneStatus
 from lora_operator.core import limits
 from lora_operator.core.decide import decide
@@ -18,7 +19,7 @@ from lora_operator.core.decision import (
     SetWorkloadActive,
     SuspendJob,
 )
-from lora_operator.core.observed import GpuMemory, Observed, Warnings
+from lora_operator.core.observed import FineTune, GpuMemory, Observed, Warnings
 from lora_operator.core.resource import Resource
 from lora_operator.effects import run_metrics
 from lora_operator.effects.kinds import Kind
@@ -35,13 +36,17 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
         return self._cache.observe(key)
 
     def _decide(self, observed: Observed, now: datetime) -> RunDecision:
-        return decide(observed, self._settings, now)
+        decision = decide(observed, self._settings, now)
+        if decision.status.run_id and any(_trains(action) for action in decision.actions):
+            # Nothing is awaited between observing and this, so of two identical runs one sees the other.
+            self._cache.starting[observed.finetune.uid] = decision.status.run_id
+        return decision
 
     async def _act(self, observed: Observed, action: Action) -> bool:
         namespace = observed.finetune.namespace
         match action:
             case CreateJob():
-                return await self._create(Kind.JOB, observed.finetune, action)
+                return await self._create_job(observed.finetune, action)
             case DeleteJob(name):
                 await self._delete_job(observed, name)
             case SuspendJob(name, suspend):
@@ -63,6 +68,15 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
         fresh = {selector: known for selector, known in self._cache.gpu_memory.items() if known.read > oldest}
         self._cache.gpu_memory = fresh | {action.selector: GpuMemory(now, largest)}
 
+    async def _create_job(self, finetune: FineTune, action: CreateJob) -> bool:
+        created = False
+        try:
+            created = await self._create(Kind.JOB, finetune, action)
+        finally:
+            if not created:
+                self._cache.starting.pop(finetune.uid, None)
+        return created
+
     async def _delete_job(self, observed: Observed, name: str) -> None:
         job = observed.job(name)
         if job is None:
@@ -73,3 +87,9 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
 
     def _count(self, resource: Resource[Any, LoRAFineTuneStatus], written: LoRAFineTuneStatus) -> None:
         run_metrics.count_changes(resource.status, written, namespace=resource.namespace)
+
+
+def _trains(action: Action) -> bool:
+    if not isinstance(action, CreateJob):
+        return False
+    return bool(action.manifest["metadata"]["labels"][names.LABEL_STAGE] == names.STAGE_TRAIN)

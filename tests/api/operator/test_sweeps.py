@@ -31,7 +31,7 @@ TWO_TRIALS = {"grid": REMOVED, "trials": [{}, {"lora": {"r": 8}}]}
 def script(run: str, stage: str) -> Report:
     """What the pods of trials report."""
     if stage == names.STAGE_PREPARE:
-        return prepared()
+        return prepared(run)
     return trained().model_copy(update={"metrics": MetricsStatus(best_eval_loss=LOSSES[run], test_loss="0.8")})
 
 
@@ -87,7 +87,7 @@ def test_a_sweep_that_is_applied_again_trains_nothing_again(
 
 def train(runs: Runs, endpoint: Endpoint, name: str, loss: str) -> None:
     """Bring a run to training, and report half of its steps with an evaluation loss."""
-    runs.pods.run(name, names.STAGE_PREPARE, prepared())
+    runs.pods.run(name, names.STAGE_PREPARE, prepared(name))
     pod = runs.pods.appears(name, names.STAGE_TRAIN)
     runs.pods.starts(pod)
     runs.in_phase(name, "Running")

@@ -1,0 +1,63 @@
+"""Identical runs train once: the second waits outside the queue, then looks for what the first published.
+
+In S3 the claims of the train pods decide, also across clusters; here the operator spares the second pod its GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lora_contract.reasons import Reason
+from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
+from lora_operator.core import limits, usage
+from lora_operator.core.decision import DeleteJob
+from lora_operator.core.observed import Twin
+from lora_operator.core.run import Outcome, Run
+
+
+def waits(run: Run) -> Outcome | None:
+    """An identical run trains, or did until now; None: the way is free. Asked where there is no train Job."""
+    if (first := _first(run)) is not None:
+        who = f"Run {first.name}" if first.namespace == run.finetune.namespace else "Another run of this cluster"
+        text = f"{who} trains the same adapter; this run waits without a GPU and adopts it."
+        return run.active(Phase.QUEUED, Reason.IDENTICAL_RUN_TRAINING, text, look_again=limits.TWIN_INTERVAL)
+    waited = identical_run_trains(run.before) and not run.superseded
+    return _prepares_again(run) if waited else None
+
+
+def identical_run_trains(status: LoRAFineTuneStatus) -> bool:
+    """Whether a status says that its run waits for an identical one."""
+    ready = status.condition(ConditionType.READY)
+    return ready is not None and ready.reason == Reason.IDENTICAL_RUN_TRAINING
+
+
+def _first(run: Run) -> Twin | None:
+    """The identical run that goes before this one.
+
+    In a namespace the one that started, else the older. Of another namespace only one whose pod runs: a team never
+    waits for the queue of another.
+    """
+    mine = (run.finetune.created, run.finetune.uid)
+
+    def goes_before(twin: Twin) -> bool:
+        if twin.namespace != run.finetune.namespace:
+            return twin.running
+        return twin.started or (not twin.refused and (twin.created, twin.uid) < mine)
+
+    same = (twin for twin in run.observed.twins if twin.run_id == run.status.run_id and _same_output(run, twin))
+    before = [twin for twin in same if goes_before(twin)]
+    return min(before, key=lambda twin: (not twin.started, twin.created, twin.uid), default=None)
+
+
+def _same_output(run: Run, twin: Twin) -> bool:
+    spec, default = run.spec, run.settings.default_s3_endpoint
+    mine = (spec.output.uri, spec.storage.endpoint or default)
+    return mine == (twin.output, twin.endpoint or default)
+
+
+def _prepares_again(run: Run) -> Outcome:
+    """The other run ended, well or not: prepare looks for its adapter, with this user's own rights."""
+    job = run.job("prepare")
+    run = replace(run, status=usage.booked(run.status, "queue_seconds", run.now)).learned(run_id=None, plan=None)
+    text = "The identical run ended; its adapter is looked for."
+    return run.active(Phase.PENDING, Reason.PENDING, text, actions=(DeleteJob(job.name),) if job else ())

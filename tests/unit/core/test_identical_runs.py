@@ -1,0 +1,153 @@
+"""Of identical runs one trains; the others wait without a GPU, and look for its adapter when it ended."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from lora_operator.core.observed import Twin
+from support.builders import Story, given_finetune
+from support.pod_reports import ARTIFACT, PREPARED, RUN_ID
+from support.specs import BASE
+from support.story import START
+
+WAITS = ("True", "IdenticalRunTraining")
+
+
+def twin(**changes: Any) -> Twin:
+    """A run of the same namespace, older by a minute, that trains."""
+    fields: dict[str, Any] = {
+        "run_id": RUN_ID,
+        "namespace": "team-a",
+        "name": "first",
+        "uid": "0",
+        "created": START - timedelta(minutes=1),
+        "output": BASE["output"]["uri"],
+        "endpoint": None,
+        "started": True,
+        "running": True,
+        "refused": False,
+    }
+    return Twin(**(fields | changes))
+
+
+def prepared(*twins: Twin) -> Story:
+    """A run whose prepare has just ended, and the others that have its identity."""
+    story = given_finetune().decides().after(2).stage_succeeds("prepare", PREPARED)
+    story.twins = twins
+    return story.decides()
+
+
+def waiting() -> Story:
+    story = prepared(twin())
+    assert story.condition("Reconciling") == WAITS
+    return story.after(100)
+
+
+def test_the_second_waits_without_a_job_and_names_the_first() -> None:
+    story = prepared(twin())
+
+    assert story.condition("Reconciling") == WAITS
+    assert story.status.phase == "Queued"
+    assert story.stages == ["prepare"]
+    assert "Run first trains the same adapter" in story.message
+    assert story.decisions[-1].requeue_after == 60
+
+
+def test_waiting_writes_nothing_again() -> None:
+    story = waiting()
+    writes = story.writes
+
+    assert story.decides().after(10).decides().writes == writes
+
+
+def test_a_run_of_another_namespace_is_not_named() -> None:
+    story = prepared(twin(namespace="team-b", name="secret"))
+
+    assert story.condition("Reconciling") == WAITS
+    assert "Another run of this cluster" in story.message
+    assert "secret" not in story.message
+    assert "team-b" not in story.message
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        twin(run_id="b" * 32),
+        twin(output="s3://adapters/team-b/"),
+        twin(endpoint="https://s3.example.org"),
+        twin(namespace="team-b", running=False),
+        twin(started=False, refused=True),
+        twin(started=False, created=START + timedelta(minutes=1)),
+    ],
+    ids=["another identity", "another output", "another server", "another team's queue", "refused", "younger"],
+)
+def test_it_waits_for_no_other(other: Twin) -> None:
+    assert prepared(other).stages == ["prepare", "train"]
+
+
+@pytest.mark.parametrize(
+    ("created", "uid", "waits"),
+    [
+        (START - timedelta(seconds=1), "f", True),
+        (START, "0", True),
+        (START, "f", False),
+        (START + timedelta(seconds=1), "0", False),
+    ],
+)
+def test_of_two_that_have_not_started_the_older_goes_first(created: Any, uid: str, waits: bool) -> None:
+    story = prepared(twin(started=False, running=False, created=created, uid=uid))
+
+    assert ("train" not in story.stages) is waits
+
+
+def test_one_that_started_goes_first_though_it_is_younger() -> None:
+    story = prepared(twin(created=START + timedelta(minutes=1)))
+
+    assert story.condition("Reconciling") == WAITS
+
+
+def test_the_adapter_of_the_first_is_adopted_without_a_train_job() -> None:
+    story = waiting()
+    story.twins = ()
+    story.decides().decides()
+    assert story.condition("Reconciling") == ("True", "Preparing")
+    assert "JobDeleted" not in story.events
+
+    found = PREPARED.model_copy(update={"adopted": True, "artifact": ARTIFACT})
+    story.after(5).pod_ends("prepare", 0, found, "again").job_ends("prepare").decides()
+
+    assert story.condition("Complete") == ("True", "AdoptedExistingArtifact")
+    assert story.stages == ["prepare"]
+    usage = story.status.usage
+    assert usage is not None
+    assert (usage.staging_seconds, usage.queue_seconds) == (2 + 5, 100)
+
+
+def test_where_the_first_failed_the_second_trains() -> None:
+    story = waiting()
+    story.twins = ()
+    story.decides().decides()
+
+    story.after(5).pod_ends("prepare", 0, PREPARED, "again").job_ends("prepare").decides()
+
+    assert story.stages == ["prepare", "train"]
+    assert story.status.run_id == RUN_ID
+
+
+def test_what_the_first_prepare_said_is_not_taken_for_the_word_of_the_second() -> None:
+    story = waiting()
+    story.twins = ()
+    story.decides().decides()
+
+    story.after(5).job_ends("prepare").decides()
+
+    assert story.stages == ["prepare"], "the new pod's word has not been seen yet"
+
+
+def test_a_run_that_waits_can_be_suspended() -> None:
+    story = waiting().user_sets({"suspend": True}).decides()
+
+    assert story.condition("Suspended") == ("True", "Suspended")
