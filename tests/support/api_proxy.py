@@ -34,6 +34,8 @@ class ApiProxy:
     url: str = ""
     writes: list[str] = field(default_factory=list)
     struck: threading.Event = field(default_factory=threading.Event)
+    _holds: Callable[[str, str], bool] = lambda path, body: False
+    _let_go: threading.Event = field(default_factory=threading.Event)
     _at: int = 0
     _when: Literal["before", "after"] = "before"
     _how: Callable[[], None] = lambda: None
@@ -42,6 +44,17 @@ class ApiProxy:
         """Set what happens at a write, counted from 1 from now on."""
         self.forget()
         self._at, self._when, self._how = number, when, how
+
+    @contextmanager
+    def holding(self, holds: Callable[[str, str], bool]) -> Iterator[None]:
+        """Keep the writes back, by their path and body, that `holds` says, until the context ends."""
+        self._let_go.clear()
+        self._holds = holds
+        try:
+            yield
+        finally:
+            self._holds = lambda path, body: False
+            self._let_go.set()
 
     def forget(self) -> None:
         """Count from the beginning."""
@@ -66,6 +79,8 @@ class ApiProxy:
         url = URL(self.target + request.raw_path, encoded=True)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in ("host", "connection")}
         body = await request.read() or None
+        if counted and self._holds(request.path, (body or b"").decode()):
+            await asyncio.to_thread(self._let_go.wait)
         async with request.app[_SESSION].request(request.method, url, headers=headers, data=body) as answer:
             if mine:
                 await answer.read()

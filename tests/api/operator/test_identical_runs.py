@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from lora_cluster.control_plane import ControlPlane
 from lora_contract import names
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType
+from support import operator
+from support.api_proxy import api_proxy
 from support.api_server import eventually
+from support.operator import StartOperator
 from support.pods import adopted, prepared, trained
 from support.runs import Runs
-
-pytestmark = pytest.mark.usefixtures("running_operator")
 
 
 def reason(runs: Runs, name: str) -> str:
@@ -37,6 +40,7 @@ def prepared_at_once(runs: Runs) -> tuple[str, str]:
     return trains, waits
 
 
+@pytest.mark.usefixtures("running_operator")
 def test_of_two_that_prepare_at_once_one_trains_and_the_other_adopts(runs: Runs) -> None:
     trains, waits = prepared_at_once(runs)
     assert runs.stages(waits) == ["prepare"]
@@ -44,9 +48,7 @@ def test_of_two_that_prepare_at_once_one_trains_and_the_other_adopts(runs: Runs)
 
     runs.pods.run(trains, names.STAGE_TRAIN, trained())
     runs.reaches(trains, ConditionType.COMPLETE)
-    eventually(
-        "prepare looks again", lambda: [j.metadata.uid for j in runs.jobs(waits)] not in ([], [first.metadata.uid])
-    )
+    eventually("prepare looks again", lambda: first.metadata.uid not in [job.metadata.uid for job in runs.jobs(waits)])
     runs.pods.run(waits, names.STAGE_PREPARE, adopted())
     status = runs.reaches(waits, ConditionType.COMPLETE)
 
@@ -55,6 +57,7 @@ def test_of_two_that_prepare_at_once_one_trains_and_the_other_adopts(runs: Runs)
     assert ("Warning", Reason.JOB_DELETED) not in runs.events(waits)
 
 
+@pytest.mark.usefixtures("running_operator")
 def test_where_the_first_is_deleted_the_other_trains(runs: Runs) -> None:
     trains, waits = prepared_at_once(runs)
 
@@ -63,3 +66,21 @@ def test_where_the_first_is_deleted_the_other_trains(runs: Runs) -> None:
 
     runs.pods.run(waits, names.STAGE_TRAIN, trained())
     runs.reaches(waits, ConditionType.COMPLETE)
+
+
+def test_while_the_job_of_one_is_being_created_the_other_is_not_started(
+    runs: Runs, start_operator: StartOperator, control_plane: ControlPlane, operator_kubeconfig: Path, tmp_path: Path
+) -> None:
+    with api_proxy(control_plane) as proxy:
+        start_operator(kubeconfig=operator.redirect(operator_kubeconfig, proxy.url, tmp_path / "kubeconfig"))
+        runs.apply("older")
+        older = runs.pods.appears("older", names.STAGE_PREPARE)
+        runs.apply("younger")
+        with proxy.holding(lambda path, body: path.endswith("/jobs") and "younger-train" in body):
+            runs.pods.run("younger", names.STAGE_PREPARE, prepared("same"))
+            eventually("the third Job is asked for", lambda: sum("/jobs" in write for write in proxy.writes) == 3)
+            runs.pods.ends(older, prepared("same"))
+            eventually("the other waits", lambda: reason(runs, "older") == Reason.IDENTICAL_RUN_TRAINING)
+
+        runs.pods.appears("younger", names.STAGE_TRAIN)
+        assert runs.stages("older") == ["prepare"]
