@@ -54,6 +54,14 @@ def rerun(name: Name, namespace: Namespace = None, context: Context = None) -> N
     Console().print(f"{name} runs again with runToken {token}.")
 
 
+@app.command("check-inputs")
+def check_inputs(name: Name, namespace: Namespace = None, context: Context = None) -> None:
+    """Ask whether the data of a finished run is still what its adapter was trained on."""
+    token = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    Cluster(namespace, context).patch(name, {"checkToken": token})
+    Console().print(f"The data of {name} is read again; the condition InputsDrifted will tell.")
+
+
 def main() -> None:
     """Run the command line; errors in one line, exit code 1."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final, Literal
 
 GROUP = "lora-operator.dev"
 VERSION = "v1alpha1"
@@ -32,8 +33,11 @@ ANNOTATION_RUN_ID = f"{GROUP}/run-id"
 #: Carries the certificate authority of the progress endpoint into the pod through the downward API.
 ANNOTATION_PROGRESS_CA = f"{GROUP}/progress-ca"
 
-STAGE_PREPARE = "prepare"
-STAGE_TRAIN = "train"
+STAGE_PREPARE: Final = "prepare"
+STAGE_TRAIN: Final = "train"
+#: Compares the data of a finished run with what it was trained on.
+STAGE_CHECK: Final = "check"
+Stage = Literal["prepare", "train", "check"]
 #: Name of the one container of every pod of ours; its termination message is the pod's report.
 CONTAINER = "trainer"
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from lora_contract.base import Model
+from lora_contract.names import Stage
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import PlanStatus
 
@@ -15,7 +16,7 @@ class Order(Model):
     """The order for one stage of one run."""
 
     version: Literal[1] = 1
-    stage: Literal["prepare", "train"] = Field(description="What to do.")
+    stage: Stage = Field(description="What to do.")
     namespace: str = Field(description="Namespace of the resource.")
     name: str = Field(description="Name of the resource; the adapter's folder is called so.")
     uid: str = Field(description="UID of the resource.")

@@ -28,6 +28,8 @@ class Reason(StrEnum):
     NOT_SUSPENDED = "NotSuspended"
     RUN_SUPERSEDED = "RunSuperseded"
     SUCCEEDED = "Succeeded"
+    INPUTS_UNCHANGED = "InputsUnchanged"
+    DATASET_CHANGED = "DatasetChanged"
     # what a pod says by its exit code
     BAD_CONFIG = "BadConfig"
     BAD_DATA = "BadData"

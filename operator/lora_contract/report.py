@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from lora_contract.base import StatusModel
+from lora_contract.names import Stage
 from lora_contract.status import (
     ArtifactStatus,
     MetricsStatus,
@@ -53,13 +54,15 @@ class Report(StatusModel):
     """The one message of a pod, whatever its stage and however it ended."""
 
     version: Literal[1] = 1
-    stage: Literal["prepare", "train"] = Field(description="The stage that speaks.")
+    stage: Stage = Field(description="The stage that speaks.")
     run_id: str | None = Field(None, description="Identity of the result.")
     plan: PlanStatus | None = Field(None, description="What prepare found.")
     adopted: bool = Field(False, description="The artefact existed already; nothing needs to be trained.")
     artifact: ArtifactStatus | None = Field(None, description="The published adapter.")
     metrics: MetricsStatus | None = Field(None, description="Losses.")
     timing: Timing | None = Field(None, description="What the train process used.")
+    dataset_digest: str | None = Field(None, description="What a check found at the addresses.")
+    inputs_drifted: bool | None = Field(None, description="Whether that is not what the adapter was trained on.")
     gate_failed: str | None = Field(None, description="The limit that the adapter missed, in words.")
     warnings: list[str] = Field([], description="Things to know that did not stop the run.")
     error: ReportError | None = Field(None, description="Why it failed; absent: it did not.")

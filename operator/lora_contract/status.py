@@ -38,6 +38,8 @@ class ConditionType(StrEnum):
     FINISHED = "Finished"
     COMPLETE = "Complete"
     FAILED = "Failed"
+    #: Said only once it was asked for.
+    INPUTS_DRIFTED = "InputsDrifted"
 
 
 def field(text: str, *, limit: int | None = None) -> str | None:
@@ -167,6 +169,14 @@ class QueueStatus(StatusModel):
     since: str | None = field("When this wait began, RFC 3339; usage.queueSeconds counts all waits once they end.")
 
 
+class InputsStatus(StatusModel):
+    """What the latest check of the inputs found; the condition InputsDrifted says what it means."""
+
+    check_token: str = Field(description="The spec.checkToken that asked.")
+    check_time: str = Field(description="When the data was read, RFC 3339.")
+    dataset_digest: str | None = field("sha256 over the content of the dataset as found.")
+
+
 class ArtifactStatus(StatusModel):
     """The published adapter."""
 
@@ -220,5 +230,6 @@ class LoRAFineTuneStatus(ConditionedStatus):
     queue: QueueStatus | None = Field(None, description="Where the run stands in its queue, while it waits in one.")
     usage: UsageStatus | None = Field(None, description="Where the time went.")
     artifact: ArtifactStatus | None = Field(None, description="The published adapter.")
+    inputs: InputsStatus | None = Field(None, description="The latest check of the inputs.")
     error: ErrorStatus | None = Field(None, description="Why the run failed.")
     warnings: list[str] = Field([], description="Things to know that did not stop the run.")

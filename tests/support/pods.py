@@ -53,6 +53,11 @@ def trained() -> Report:
     )
 
 
+def checked(*, drifted: bool) -> Report:
+    """The report of a pod that compared the data with what the adapter was trained on."""
+    return Report(stage="check", run_id=RUN_ID, dataset_digest="d" * 64, inputs_drifted=drifted)
+
+
 def failed(stage: str, message: str, hint: str | None = None) -> Report:
     """The report of a pod that could not do its work."""
     return Report.model_validate({"stage": stage, "error": ReportError(message=message, hint=hint)})

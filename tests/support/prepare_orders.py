@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_contract.layout import RunLayout
+from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.status import ArtifactStatus
 from lora_trainer import store as stores
+from lora_trainer.claims import Claim
 from lora_trainer.prepare.stage import prepare
+from lora_trainer.publish import Provenance, publish
 from support.chat_models import save_model
 from support.prepared_data import chat, lines
 from support.specs import REMOVED, changed
@@ -66,3 +69,21 @@ def place(folder: Path, *, rows: int = 40, family: str = "chatml", **changes: An
     fields = {key: changes.pop(key) for key in ("cache",) if key in changes}
     paths = {key.replace("__", "."): value for key, value in changes.items()}
     return Place(folder, order(folder, base | paths, **fields))
+
+
+def publish_adapter(run: Place, layout: RunLayout, claim: Claim, *, dataset_digest: str = "c" * 64) -> ArtifactStatus:
+    """An adapter of this identity, published with files that hold nothing."""
+    folder = run.folder / "adapter"
+    folder.mkdir()
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        (folder / name).write_text("{}")
+    provenance = Provenance(
+        run_id=layout.run_id,
+        spec_hash="a" * 64,
+        base_model="org/base",
+        model_commit="b" * 40,
+        dataset_digest=dataset_digest,
+        required_max_lora_rank=16,
+        created_at="2025-01-01T00:00:00Z",
+    )
+    return publish(stores.from_environment(2), layout, "other", folder, provenance, still_ours=claim.check)

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.names import ENV_ORDER
+from lora_contract.names import ENV_ORDER, STAGE_CHECK, STAGE_PREPARE, Stage
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_trainer import environment, progress, stopping, termination
@@ -37,20 +37,21 @@ def run(arguments: Sequence[str]) -> int:
         from lora_trainer.local import run_file  # noqa: PLC0415 - not needed in a pod
 
         return run_file(options.file)
-    return run_stage(options.command)
+    return run_stage(STAGE_CHECK if options.command == STAGE_PREPARE and options.check else options.command)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lora-trainer", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("prepare", help=f"check, tokenise and plan, as the order in {ENV_ORDER} says")
+    prepare = commands.add_parser("prepare", help=f"check, tokenise and plan, as the order in {ENV_ORDER} says")
+    prepare.add_argument("--check", action="store_true", help="only compare the data with what was trained on")
     commands.add_parser("train", help=f"train and publish, as the order in {ENV_ORDER} says")
     local = commands.add_parser("run", help="prepare and train on this machine")
     local.add_argument("file", type=Path, help="a LoRAFineTune as YAML; file:// and s3:// addresses")
     return parser
 
 
-def run_stage(stage: str) -> int:
+def run_stage(stage: Stage) -> int:
     """Carry out the order in the environment, report to the termination log, return the exit code."""
     order: Order | None = None
     try:
@@ -79,7 +80,7 @@ def run_stage(stage: str) -> int:
     return ExitCode.DONE
 
 
-def order_of_environment(stage: str) -> Order:
+def order_of_environment(stage: Stage) -> Order:
     """The order that the operator put into the environment.
 
     Raises:
@@ -102,7 +103,11 @@ def carry_out(order: Order) -> Report:
     from lora_trainer import store  # noqa: PLC0415 - boto3, after the handler and the environment
 
     objects = store.from_environment(order.unavailable_budget_seconds)
-    if order.stage == "prepare":
+    if order.stage == STAGE_CHECK:
+        from lora_trainer.prepare.check import check  # noqa: PLC0415 - never imports torch
+
+        return check(order, objects)
+    if order.stage == STAGE_PREPARE:
         from lora_trainer.prepare.stage import prepare  # noqa: PLC0415 - never imports torch
 
         with progress.started():
@@ -118,6 +123,6 @@ def words(error: TrainerError) -> str:
     return ". ".join(part.rstrip(".") for part in parts if part)
 
 
-def _end(stage: str, order: Order | None, error: TrainerError) -> int:
-    termination.write(termination.failure("train" if stage == "train" else "prepare", order, error))
+def _end(stage: Stage, order: Order | None, error: TrainerError) -> int:
+    termination.write(termination.failure(stage, order, error))
     return error.exit_code

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Literal
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.names import ENV_TERMINATION_LOG
+from lora_contract.names import ENV_TERMINATION_LOG, Stage
 from lora_contract.order import Order
 from lora_contract.report import Report, ReportError, encode
 from lora_trainer.errors import TrainerError
@@ -27,7 +26,7 @@ def write(report: Report) -> None:
         log.warning("the termination log %s cannot be written: %s", path, error.strerror)
 
 
-def failure(stage: Literal["prepare", "train"], order: Order | None, error: TrainerError) -> Report:
+def failure(stage: Stage, order: Order | None, error: TrainerError) -> Report:
     """The report of a process that could not do its work."""
     return Report(
         stage=stage,

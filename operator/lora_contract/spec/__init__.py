@@ -52,6 +52,9 @@ class LoRAFineTuneSpec(SpecModel):
         "Immutable", "Immutable: the training spec cannot change. Rerun: a change starts a new run.", "Immutable"
     )
     run_token: RunToken = documented("", "Change it to run again on purpose with the same spec and data.", "2")
+    check_token: RunToken = documented(
+        "", "Change it to compare the data of a published adapter with what it was trained on.", "2026-01-31"
+    )
     model: ModelSpec = documented(..., "The base model.", {"id": "microsoft/Phi-4-mini-instruct"})
     dataset: DatasetSpec = documented(..., "The training data.", {"uri": "s3://datasets/triage.jsonl"})
     quantization: QuantizationSpec = documented(QuantizationSpec(), "How the frozen weights are held.", {"type": "nf4"})

@@ -9,6 +9,7 @@ from lora_contract.report import shorten
 from lora_contract.status import ConditionType, Phase
 from lora_operator.core import usage
 from lora_operator.core.decision import Action, DeleteJob, SetWorkloadActive, SuspendJob
+from lora_operator.core.inputs import check_inputs
 from lora_operator.core.observed import Job
 from lora_operator.core.pod import parse_time
 from lora_operator.core.run import Kind, Outcome, Run
@@ -22,16 +23,26 @@ def finished(run: Run) -> Outcome | None:
         return None
     failed = run.status.condition(ConditionType.FAILED)
     phase = Phase.FAILED if failed is not None and failed.status == "True" else Phase.COMPLETE
-    actions, look_again = _clean_up(run)
-    return Outcome(Kind.LATCHED, phase, Reason.PENDING, "", run.status, actions=actions, look_again=look_again)
+    check = check_inputs(run)
+    actions, look_again = _clean_up(check.run, needed=check.job)
+    return Outcome(
+        Kind.LATCHED,
+        phase,
+        Reason.PENDING,
+        "",
+        check.run.status,
+        actions=(*actions, *check.actions),
+        events=check.events,
+        look_again=min((each for each in (look_again, check.look_again) if each is not None), default=None),
+    )
 
 
-def _clean_up(run: Run) -> tuple[tuple[Action, ...], float | None]:
+def _clean_up(run: Run, *, needed: str | None) -> tuple[tuple[Action, ...], float | None]:
     """Delete what still runs at once, the rest after spec.ttlSecondsAfterFinished."""
     spec = run.finetune.spec
     ended = parse_time(run.status.completion_time) or run.now
     left = 0.0 if spec is None else spec.ttl_seconds_after_finished - run.since(ended)
-    jobs = [job for job in run.observed.jobs if not job.deleting]
+    jobs = [job for job in run.observed.jobs if not job.deleting and job.name != needed]
     due = [job for job in jobs if not job.finished or (spec is not None and left <= 0)]
     waiting = spec is not None and left > 0 and len(due) < len(jobs)
     return tuple(DeleteJob(job.name) for job in due), left if waiting else None

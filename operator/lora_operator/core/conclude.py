@@ -30,7 +30,7 @@ def conclude(run: Run, outcome: Outcome) -> RunDecision:
     if outcome.kind is Kind.ASKING:
         return RunDecision(run.before, outcome.actions)
     status = _latched(run, outcome) if outcome.kind is Kind.LATCHED else _status(run, outcome)
-    events = () if outcome.kind is Kind.LATCHED else (*outcome.events, *_events(run, outcome, status))
+    events = outcome.events if outcome.kind is Kind.LATCHED else (*outcome.events, *_events(run, outcome, status))
     return RunDecision(status, outcome.actions, events, outcome.look_again)
 
 

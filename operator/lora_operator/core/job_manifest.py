@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from lora_contract import exit_codes, names
 from lora_contract.order import Order
@@ -18,6 +18,7 @@ KUEUE_MAX_SECONDS_LABEL = "kueue.x-k8s.io/max-exec-time-seconds"
 KUEUE_SAME_SIZE_ANNOTATION = "kueue.x-k8s.io/job-completions-equal-parallelism"
 #: A prepare pod waits for S3 and the Hub by itself; a second one helps against a bad node.
 _PREPARE_RETRIES = 1
+_CHECK_SECONDS = 6 * 3600
 
 
 def job_manifest(
@@ -25,7 +26,7 @@ def job_manifest(
     spec: LoRAFineTuneSpec,
     settings: Settings,
     *,
-    stage: Literal["prepare", "train"],
+    stage: names.Stage,
     name: str,
     spec_hash: str,
     run_id: str | None = None,
@@ -120,6 +121,8 @@ def _job_spec(spec: LoRAFineTuneSpec, stage: str, *, queued: bool, retries: int)
     }
     if queued:
         job["suspend"] = True  # Kueue lets it go; without Kueue it waits rather than jump the queue.
+    elif stage == names.STAGE_CHECK:
+        job["activeDeadlineSeconds"] = _CHECK_SECONDS  # whatever keeps it from an answer, it gives one
     elif train and spec.scheduling.max_execution_seconds:
         job["activeDeadlineSeconds"] = spec.scheduling.max_execution_seconds
     return job

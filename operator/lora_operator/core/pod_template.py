@@ -16,7 +16,7 @@ _TERMINATION_LOG = "/dev/termination-log"
 #: Resource name in the spec that stands for "the GPUs of the platform".
 _DEFAULT_GPU = "nvidia.com/gpu"
 #: Seconds between SIGTERM and SIGKILL: train saves and uploads a checkpoint in them.
-_GRACE_SECONDS = {names.STAGE_PREPARE: 10, names.STAGE_TRAIN: 120}
+_GRACE_SECONDS = {names.STAGE_PREPARE: 10, names.STAGE_TRAIN: 120, names.STAGE_CHECK: 10}
 
 #: How long a train pod waits for a node that stopped answering before it is moved.
 _DEAD_NODE_SECONDS = 60
@@ -65,12 +65,12 @@ def cache_claim(spec: LoRAFineTuneSpec, settings: Settings) -> str:
 
 
 def _container(order: Order, settings: Settings) -> Json:
-    prepare = order.stage == names.STAGE_PREPARE
+    prepare = order.stage != names.STAGE_TRAIN
     return {
         "name": names.CONTAINER,
         "image": (prepare and settings.prepare_image) or settings.trainer_image,
         "imagePullPolicy": settings.image_pull_policy,
-        "args": [order.stage],
+        "args": ["prepare", "--check"] if order.stage == names.STAGE_CHECK else [order.stage],
         "env": _environment(order, settings),
         "resources": _prepare_resources(settings) if prepare else _train_resources(order.spec, settings),
         "securityContext": {

@@ -10,7 +10,7 @@ from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType
 from support.api_server import eventually
 from support.operator import Operator
-from support.pods import ARTIFACT, RUN_ID, adopted, failed, prepared, trained
+from support.pods import ARTIFACT, RUN_ID, adopted, checked, failed, prepared, trained
 from support.runs import Runs
 
 pytestmark = pytest.mark.usefixtures("running_operator")
@@ -114,3 +114,14 @@ def test_another_run_token_runs_again_on_purpose(runs: Runs) -> None:
     runs.patch("triage", {"runToken": "again"})
     runs.in_phase("triage", "Preparing")
     assert runs.completes("triage").run_token == "again"
+
+
+def test_a_finished_run_tells_that_its_data_changed_when_it_is_asked(runs: Runs) -> None:
+    runs.apply("triage")
+    runs.completes("triage")
+    runs.patch("triage", {"checkToken": "1"})
+    runs.pods.run("triage", names.STAGE_CHECK, checked(drifted=True))
+    status = runs.reaches("triage", ConditionType.INPUTS_DRIFTED)
+    assert status.phase == "Complete"
+    assert runs.stages("triage") == ["check", "prepare", "train"]
+    eventually("an Event tells of it", lambda: ("Warning", Reason.DATASET_CHANGED) in runs.events("triage"))

@@ -44,7 +44,7 @@ class Scene:
         """Let whatever pod of a run appears start, run and end, until a condition holds."""
 
         def played_and_done() -> bool:
-            for stage, report in ((names.STAGE_PREPARE, prepared()), (names.STAGE_TRAIN, trained())):
+            for stage, report in ((names.STAGE_PREPARE, prepared(run)), (names.STAGE_TRAIN, trained())):
                 for pod in self.runs.pods.all(run, stage):
                     if pod.metadata.uid not in self.played:
                         self.played.add(pod.metadata.uid)
@@ -109,7 +109,7 @@ def essence(status: LoRAFineTuneStatus) -> tuple[str | None, dict[str, str], lis
 
 COMPLETE = (
     "Complete",
-    {str(kind): "False" for kind in ConditionType}
+    {str(kind): "False" for kind in ConditionType if kind is not ConditionType.INPUTS_DRIFTED}
     | {
         str(kind): "True" for kind in ConditionType if kind in ("Accepted", "Prepared", "Ready", "Finished", "Complete")
     },

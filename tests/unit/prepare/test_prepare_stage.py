@@ -13,16 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, PLAN
+from lora_contract.layout import PLAN
 from lora_contract.status import PlanStatus
 from lora_trainer.claims import take_claim
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError
-from lora_trainer.publish import Provenance, publish
 from lora_trainer.store import from_environment
 from support.chat_models import CONFIG, save_model, tensor_shapes, write_safetensors
-from support.prepare_orders import place
+from support.prepare_orders import place, publish_adapter
 from support.prepared_data import chat, lines
 
 
@@ -73,19 +72,7 @@ def test_while_an_identical_run_trains_it_is_waited_for_without_a_gpu_and_its_ad
         second = pool.submit(run.prepare)
         with pytest.raises(TimeoutError):
             second.result(timeout=2)
-        (tmp_path / "adapter").mkdir()
-        for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
-            (tmp_path / "adapter" / name).write_text("{}")
-        provenance = Provenance(
-            run_id=layout.run_id,
-            spec_hash="a" * 64,
-            base_model="org/base",
-            model_commit="b" * 40,
-            dataset_digest="c" * 64,
-            required_max_lora_rank=16,
-            created_at="2025-01-01T00:00:00Z",
-        )
-        published = publish(store, layout, "other", tmp_path / "adapter", provenance, still_ours=claim.check)
+        published = publish_adapter(run, layout, claim)
 
         report = second.result(timeout=60)
 
