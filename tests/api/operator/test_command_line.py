@@ -44,6 +44,8 @@ def test_a_failure_is_explained_and_a_run_started_again(runs: Runs, kubectl_lora
     assert all(text in explained for text in ("BadData", "triage.jsonl line 7: not JSON", "Mend line 7.")), explained
     assert "Failed" in kubectl_lora("status", "triage").stdout
 
+    assert kubectl_lora("check-inputs", "triage").returncode == 0
+    assert runs.finetunes.get("triage")["spec"]["checkToken"]
     assert kubectl_lora("rerun", "triage").returncode == 0
     runs.in_phase("triage", "Preparing")
     assert kubectl_lora("suspend", "triage").returncode == 0
