@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from kubernetes import client
 
 from lora_contract import names
@@ -32,13 +33,17 @@ def make_node(api: client.ApiClient, pool: str, gib: int) -> None:
     client.CoreV1Api(api).create_node({"metadata": {"name": f"{pool}-{gib}", "labels": labels}})
 
 
-def test_a_run_that_fits_no_gpu_is_never_queued(
-    runs: Runs, api: client.ApiClient, namespace: str, start_operator: StartOperator
-) -> None:
+@pytest.fixture
+def small_pool(runs: Runs, api: client.ApiClient, namespace: str, start_operator: StartOperator) -> str:
+    """A pool of nodes with a small GPU, and the run `large` that may use no other; the pool's name."""
     start_operator(READ_GPU_NODES="true")
     make_node(api, namespace, 24)
     runs.apply("large", compute__nodeSelector={"pool": namespace})
+    return namespace
 
+
+@pytest.mark.usefixtures("small_pool")
+def test_a_run_that_fits_no_gpu_is_never_queued(runs: Runs) -> None:
     runs.pods.run("large", names.STAGE_PREPARE, PREPARED)
     status = runs.reaches("large", ConditionType.FAILED)
 
@@ -49,14 +54,9 @@ def test_a_run_that_fits_no_gpu_is_never_queued(
     assert "train" not in runs.stages("large")
 
 
-def test_a_gpu_that_came_a_moment_ago_counts(
-    runs: Runs, api: client.ApiClient, namespace: str, start_operator: StartOperator
-) -> None:
-    start_operator(READ_GPU_NODES="true")
-    make_node(api, namespace, 24)
-    runs.apply("large", compute__nodeSelector={"pool": namespace})
+def test_a_gpu_that_came_a_moment_ago_counts(runs: Runs, api: client.ApiClient, small_pool: str) -> None:
     pod = runs.pods.appears("large", names.STAGE_PREPARE)
-    make_node(api, namespace, 80)
+    make_node(api, small_pool, 80)
 
     runs.pods.ends(pod, PREPARED)
     plan = runs.in_phase("large", "Queued").plan
