@@ -61,6 +61,7 @@ def _files(client: S3Client, artifact: ArtifactStatus) -> None:
 def _losses(metrics: MetricsStatus) -> None:
     print("On rows that were held out       base     adapter")
     print(f"  loss per token         {_figure(metrics.base_test_loss)}  {_figure(metrics.test_loss)}")
+    print(f"  on general text        {_figure(metrics.base_general_loss)}  {_figure(metrics.general_loss)}")
     print(f"  right fields           {_figure(metrics.base_json_fields)}  {_figure(metrics.json_fields)}")
     print()
 

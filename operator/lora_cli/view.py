@@ -100,5 +100,7 @@ def _losses(status: LoRAFineTuneStatus) -> str:
         "evaluation": metrics.eval_loss,
         "test": metrics.test_loss,
         "base model on test": metrics.base_test_loss,
+        "general text": metrics.general_loss,
+        "base model on general text": metrics.base_general_loss,
     }
     return ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)

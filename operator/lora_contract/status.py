@@ -119,6 +119,8 @@ class MetricsStatus(StatusModel):
     best_step: int | None = Field(None, description="Step of the lowest evaluation loss.")
     base_test_loss: str | None = field("Loss of the base model on the test rows.")
     test_loss: str | None = field("Loss of the adapter on the test rows.")
+    base_general_loss: str | None = field("Loss of the base model on general text that comes with the trainer.")
+    general_loss: str | None = field("Loss of the adapter on the same text; much above the base's: it forgot skills.")
     exact_match: str | None = field("Share of generated answers that equal the reference.")
     json_valid: str | None = field("Share of generated answers that are valid JSON, where references are JSON.")
     json_fields: str | None = field("Share of right fields in generated JSON answers.")

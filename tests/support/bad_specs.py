@@ -149,6 +149,12 @@ BAD_SPECS = (
         "needs evaluation.compareWithBase: true",
     ),
     bad(
+        "gate on forgetting without base",
+        {"evaluation": {"compareWithBase": False, "gate": {"maxForgettingRatio": 1.1}}},
+        "spec.evaluation",
+        "gate.maxForgettingRatio needs evaluation.compareWithBase: true",
+    ),
+    bad(
         "gate without rows",
         {"evaluation.gate.minExactMatch": 0.5, "dataset.split.test": 0},
         "evaluation.gate needs rows",

@@ -51,27 +51,50 @@ def _right_fields(given: dict[str, Any], wanted: dict[str, Any]) -> float:
 
 
 def gate_failure(
-    gate: GateSpec, *, test_loss: float | None, base_test_loss: float | None, scores: AnswerScores | None
+    gate: GateSpec,
+    *,
+    test_loss: float | None,
+    base_test_loss: float | None,
+    scores: AnswerScores | None,
+    forgetting_ratio: float | None = None,
 ) -> str | None:
     """The first limit of the gate that the adapter missed, in words; None when it reached all."""
-    if gate.max_loss_ratio is not None:
-        if test_loss is None or not base_test_loss:
-            return "gate.maxLossRatio cannot be checked: there are no test rows, or compareWithBase is false"
-        ratio = test_loss / base_test_loss
-        if not ratio <= gate.max_loss_ratio:
-            return (
-                f"test loss {test_loss:.4f} is {ratio:.3f} of the base model's {base_test_loss:.4f}, "
-                f"above gate.maxLossRatio {gate.max_loss_ratio:g}"
-            )
-    shares = (
-        ("minExactMatch", gate.min_exact_match, None if scores is None else scores.exact_match, "exact match"),
-        ("minJsonFields", gate.min_json_fields, None if scores is None else scores.json_fields, "right JSON fields"),
+    checks = (
+        _loss_missed(gate.max_loss_ratio, test_loss, base_test_loss),
+        _forgetting_missed(gate.max_forgetting_ratio, forgetting_ratio),
+        _share_missed("minExactMatch", "exact match", gate.min_exact_match, scores and scores.exact_match),
+        _share_missed("minJsonFields", "right JSON fields", gate.min_json_fields, scores and scores.json_fields),
     )
-    for name, limit, share, words in shares:
-        if limit is None:
-            continue
-        if share is None:
-            return f"gate.{name} cannot be checked: no answers were generated, or references are not JSON objects"
-        if share < limit:
-            return f"{words} {share:.3f} is below gate.{name} {limit:g}"
-    return None
+    return next((missed for missed in checks if missed is not None), None)
+
+
+def _loss_missed(limit: float | None, test_loss: float | None, base_test_loss: float | None) -> str | None:
+    if limit is None:
+        return None
+    if test_loss is None or not base_test_loss:
+        return "gate.maxLossRatio cannot be checked: there are no test rows, or compareWithBase is false"
+    ratio = test_loss / base_test_loss
+    if ratio <= limit:
+        return None
+    return (
+        f"test loss {test_loss:.4f} is {ratio:.3f} of the base model's {base_test_loss:.4f}, "
+        f"above gate.maxLossRatio {limit:g}"
+    )
+
+
+def _forgetting_missed(limit: float | None, ratio: float | None) -> str | None:
+    if limit is None:
+        return None
+    if ratio is None:
+        return "gate.maxForgettingRatio cannot be checked: compareWithBase is false"
+    if ratio <= limit:
+        return None
+    return f"the loss on general text is {ratio:.3f} times the base model's, above gate.maxForgettingRatio {limit:g}"
+
+
+def _share_missed(name: str, words: str, limit: float | None, share: float | None) -> str | None:
+    if limit is None:
+        return None
+    if share is None:
+        return f"gate.{name} cannot be checked: no answers were generated, or references are not JSON objects"
+    return None if share >= limit else f"{words} {share:.3f} is below gate.{name} {limit:g}"

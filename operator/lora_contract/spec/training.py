@@ -111,6 +111,9 @@ class GateSpec(SpecModel):
     max_loss_ratio: float | None = documented(
         None, "Highest allowed test loss of the adapter divided by that of the base.", 0.98, gt=0, le=10
     )
+    max_forgetting_ratio: float | None = documented(
+        None, "Highest allowed loss of the adapter on general text divided by that of the base.", 1.2, gt=0, le=100
+    )
     min_exact_match: float | None = documented(
         None, "Lowest allowed share of generated answers that equal the reference, 0 to 1.", 0.5, ge=0, le=1
     )
@@ -128,6 +131,11 @@ class EvaluationSpec(SpecModel):
     gate: GateSpec = documented(GateSpec(), "Limits the adapter must reach.", {"maxLossRatio": 0.98})
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.compareWithBase || !has(self.gate.maxForgettingRatio)",
+            message="evaluation.gate.maxForgettingRatio needs evaluation.compareWithBase: true; or remove the gate",
+            holds=lambda e: e.compare_with_base or e.gate.max_forgetting_ratio is None,
+        ),
         Rule(
             cel="self.compareWithBase || !has(self.gate.maxLossRatio)",
             message="evaluation.gate.maxLossRatio needs evaluation.compareWithBase: true; or remove the gate",

@@ -52,6 +52,9 @@ def test_a_run_ends_with_a_published_adapter_and_true_figures(undisturbed: tuple
     # and it learned, and the best evaluation is the lowest of the history
     assert report.metrics is not None
     assert float(report.metrics.test_loss or 0) < float(report.metrics.base_test_loss or 0)
+    # and what it unlearned is known
+    assert report.metrics.general_loss != report.metrics.base_general_loss
+    assert float(report.metrics.base_general_loss or 0) > 0
     history = run.metrics()[:-1]
     evaluations = {entry["step"]: entry["eval_loss"] for entry in history if "eval_loss" in entry}
     assert list(evaluations) == [3, 6, 9, 12]

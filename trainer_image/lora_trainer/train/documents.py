@@ -63,6 +63,8 @@ def metrics_of(session: Session, result: Result) -> MetricsStatus:
         best_step=best.step or None,
         base_test_loss=_text(None if result.base_test is None else result.base_test.loss),
         test_loss=_text(None if result.test is None else result.test.loss),
+        base_general_loss=_text(None if result.forgetting is None else result.forgetting.base),
+        general_loss=_text(None if result.forgetting is None else result.forgetting.adapter),
         exact_match=_text(None if scores is None else scores.exact_match),
         json_valid=_text(None if scores is None else scores.json_valid),
         json_fields=_text(None if scores is None else scores.json_fields),
@@ -138,6 +140,8 @@ def _comparisons(result: Result) -> list[Comparison]:
                 "Token accuracy", None if base is None else base.accuracy, result.test.accuracy, lower_is_better=False
             ),
         ]
+    if (forgetting := result.forgetting) is not None:
+        found.append(Comparison("Loss on general text", forgetting.base, forgetting.adapter))
     for name, attribute in (
         ("Exact match", "exact_match"),
         ("Valid JSON", "json_valid"),

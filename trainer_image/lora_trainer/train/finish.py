@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from lora_contract.order import Order
+from lora_contract.spec import EvaluationSpec
 from lora_contract.spec.model import COMMIT
 from lora_trainer.answers import AnswerScores, gate_failure, score
 from lora_trainer.callbacks.best import adapter_tensors
@@ -31,7 +32,9 @@ from lora_trainer.model.hardware import Hardware
 from lora_trainer.model.load import load_base
 from lora_trainer.model.loss import head_logits
 from lora_trainer.report import Sample
+from lora_trainer.train.forgetting import Forgetting, measure_forgetting
 from lora_trainer.train.inputs import Inputs
+from lora_trainer.train.rows import Rows
 from lora_trainer.train.session import Session
 
 log = logging.getLogger(__name__)
@@ -44,12 +47,13 @@ _RELOAD_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1
 class Result:
     """What the final comparison found."""
 
-    test: Losses | None
-    base_test: Losses | None
-    scores: AnswerScores | None
-    base_scores: AnswerScores | None
-    samples: tuple[Sample, ...]
-    gate_failed: str | None
+    test: Losses | None = None
+    base_test: Losses | None = None
+    scores: AnswerScores | None = None
+    base_scores: AnswerScores | None = None
+    samples: tuple[Sample, ...] = ()
+    forgetting: Forgetting | None = None
+    gate_failed: str | None = None
 
 
 def take_best(session: Session) -> None:
@@ -64,9 +68,21 @@ def take_best(session: Session) -> None:
 def compare(session: Session, order: Order, inputs: Inputs, alive: Callable[[], None]) -> Result:
     """Measure adapter and base on the test rows, let both answer some of them, and check the gate."""
     wishes, test = order.spec.evaluation, inputs.test
-    if test is None:
-        failed = gate_failure(wishes.gate, test_loss=None, base_test_loss=None, scores=None)
-        return Result(None, None, None, None, (), failed)
+    forgetting = measure_forgetting(session, alive) if wishes.compare_with_base else None
+    found = Result(forgetting=forgetting) if test is None else _on_test_rows(session, wishes, test, forgetting, alive)
+    failed = gate_failure(
+        wishes.gate,
+        test_loss=None if found.test is None else found.test.loss,
+        base_test_loss=None if found.base_test is None else found.base_test.loss,
+        scores=found.scores,
+        forgetting_ratio=None if forgetting is None else forgetting.ratio,
+    )
+    return replace(found, gate_failed=failed)
+
+
+def _on_test_rows(
+    session: Session, wishes: EvaluationSpec, test: Rows, forgetting: Forgetting | None, alive: Callable[[], None]
+) -> Result:
     model = session.adapted.model
     rows = [test[index] for index in range(len(test))]
     losses = measure(session.way, model, rows, alive=alive)
@@ -81,7 +97,6 @@ def compare(session: Session, order: Order, inputs: Inputs, alive: Callable[[], 
     if wishes.compare_with_base and count:
         with model.disable_adapter():
             base_answers = _answers(session, prompts, wishes.max_new_tokens, alive)
-    scores = score(answers, references)
     samples = tuple(
         Sample(
             prompt=session.tokenizer.decode(prompts[index], skip_special_tokens=True).strip(),
@@ -91,14 +106,14 @@ def compare(session: Session, order: Order, inputs: Inputs, alive: Callable[[], 
         )
         for index in range(count)
     )
-    failed = gate_failure(
-        wishes.gate,
-        test_loss=losses.loss,
-        base_test_loss=None if base_losses is None else base_losses.loss,
-        scores=scores,
+    return Result(
+        test=losses,
+        base_test=base_losses,
+        scores=score(answers, references),
+        base_scores=None if base_answers is None else score(base_answers, references),
+        samples=samples,
+        forgetting=forgetting,
     )
-    base_scores = None if base_answers is None else score(base_answers, references)
-    return Result(losses, base_losses, scores, base_scores, samples, failed)
 
 
 def _answers(session: Session, prompts: list[list[int]], max_new_tokens: int, alive: Callable[[], None]) -> list[str]:

@@ -135,7 +135,8 @@ class _Training:
         output = self._folder / "adapter"
         finish.save_adapter(ready, self._order, found.model.commit, output)
         rank = self._order.spec.lora.r
-        warnings = [*ready.warnings, *finish.servability_warnings(output, rank)]
+        forgot = result.forgetting.warnings() if result.forgetting else []
+        warnings = [*ready.warnings, *forgot, *finish.servability_warnings(output, rank)]
         metrics = documents.metrics_of(ready, result)
         self._attempt.end("complete")
         account = documents.Account(
