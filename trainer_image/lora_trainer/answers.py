@@ -62,8 +62,10 @@ def gate_failure(
     checks = (
         _loss_missed(gate.max_loss_ratio, test_loss, base_test_loss),
         _forgetting_missed(gate.max_forgetting_ratio, forgetting_ratio),
-        _share_missed("minExactMatch", "exact match", gate.min_exact_match, scores and scores.exact_match),
-        _share_missed("minJsonFields", "right JSON fields", gate.min_json_fields, scores and scores.json_fields),
+        _share_missed("minExactMatch", "exact match", gate.min_exact_match, scores.exact_match if scores else None),
+        _share_missed(
+            "minJsonFields", "right JSON fields", gate.min_json_fields, scores.json_fields if scores else None
+        ),
     )
     return next((missed for missed in checks if missed is not None), None)
 
