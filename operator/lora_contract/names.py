@@ -71,6 +71,8 @@ HUB_TOKEN_KEY = "HF_TOKEN"  # noqa: S105 - the name of a key
 ENV_S3_ENDPOINT = "AWS_ENDPOINT_URL_S3"
 #: "1": a train pod that was given GPUs but sees none trains on the CPU (test clusters); else it ends as unsupported.
 ENV_ALLOW_CPU = "LORA_ALLOW_CPU"
+#: Set to 1, training on a CPU computes in float32 also where bfloat16 would be faster: equal results on every CPU.
+ENV_CPU_FLOAT32 = "LORA_CPU_FLOAT32"
 
 
 def job_name(name: str, stage: str, *, uid: str, spec_hash: str, run_token: str) -> str:

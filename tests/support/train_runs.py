@@ -126,6 +126,7 @@ class TrainRun:
             **self.server.environment(),
             names.ENV_ORDER: order.model_dump_json(by_alias=True, exclude_none=True),
             names.ENV_TERMINATION_LOG: str(message),
+            names.ENV_CPU_FLOAT32: "1",
             "FAULT": json.dumps(fault),
         }
         if real:

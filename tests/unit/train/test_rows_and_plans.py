@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from lora_contract.names import ENV_ALLOW_CPU
+from lora_contract.names import ENV_ALLOW_CPU, ENV_CPU_FLOAT32
 from lora_contract.spec import QuantizationSpec, TrainingSpec
 from lora_trainer.data.prepared import TEST_SCHEMA
 from lora_trainer.model.hardware import Hardware, detect
@@ -167,16 +167,24 @@ def arguments_for(hardware: Hardware, *, checkpointing: bool = False) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("cuda", "bfloat16", "dtype"),
-    [(False, False, torch.float32), (True, True, torch.bfloat16), (True, False, torch.float16)],
-)
+    ("cuda", "bfloat16", "dtype"), [(False, False, torch.float32), (False, True, torch.bfloat16),
+                                    (True, True, torch.bfloat16), (True, False, torch.float16)],
+)  # fmt: skip
 def test_the_number_format_follows_the_hardware(
     cuda: bool, bfloat16: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ENV_ALLOW_CPU, "1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bfloat16})
     assert detect(1).dtype is dtype
+
+
+def test_float32_can_be_asked_for_on_every_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert detect(0).dtype is torch.bfloat16
+    monkeypatch.setenv(ENV_CPU_FLOAT32, "1")
+    assert detect(0).dtype is torch.float32
 
 
 def test_the_4_bit_computation_is_in_the_models_format() -> None:

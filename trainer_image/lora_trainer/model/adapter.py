@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from lora_contract.spec import LoraSpec
 from lora_contract.spec.training import ALL_LINEAR
 from lora_trainer.errors import bad_config
+from lora_trainer.model import lora_product
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def attach(base: PreTrainedModel, lora: LoraSpec) -> Adapted:
             bias="none",
         ),
     )
+    lora_product.install(model)
     adapted = list(model.targeted_module_names)
     names = sorted({name.rpartition(".")[2] for name in adapted})
     # peft writes this list to adapter_config.json: servers need names, not "all-linear".

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from lora_trainer.model import cpu_attention
+
 NAME = "lora_padding_free"
 
 
@@ -67,13 +69,14 @@ def padding_free_attention(
         )  # fmt: skip
         return result, None
     bounds = cu_seq_lens_q.tolist()
+    lengths = [end - start for start, end in pairwise(bounds)]
+    windowed = sliding_window is not None and max(lengths) > sliding_window
+    if query.dtype == torch.bfloat16 and not query.is_cuda and softcap is None and dropout == 0.0 and not windowed:
+        return cpu_attention.attend(query, key, value, bounds, scaling), None
     rows = [
-        _one_row(
-            query[:, :, start:end], key[:, :, start:end], value[:, :, start:end],
-            scaling=scaling, dropout=dropout, sliding_window=sliding_window, softcap=softcap,
-        )
-        for start, end in pairwise(bounds)
-    ]  # fmt: skip
+        _one_row(*row, scaling=scaling, dropout=dropout, sliding_window=sliding_window, softcap=softcap)
+        for row in zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+    ]
     return torch.cat(rows, dim=2).transpose(1, 2), None
 
 

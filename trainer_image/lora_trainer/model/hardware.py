@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lora_contract.names import ENV_ALLOW_CPU
+from lora_contract.names import ENV_ALLOW_CPU, ENV_CPU_FLOAT32
 from lora_trainer.errors import unsupported
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -33,18 +33,16 @@ class Hardware:
 
 
 def detect(gpus: int) -> Hardware:
-    """The first CUDA device with bfloat16, or float16 where it has none; with `gpus` 0 the CPU with float32.
-
-    float32 on the CPU: most CPUs compute bfloat16 slower, and results are the same from run to run.
+    """The first CUDA device with bfloat16, or float16 where it has none; with `gpus` 0 the CPU.
 
     Raises:
         TrainerError: 78, there is no CUDA device though the pod was given GPUs, and the CPU is not allowed.
     """
     if gpus == 0:
-        return Hardware(torch.device("cpu"), torch.float32)
+        return _cpu()
     if not torch.cuda.is_available():
         if os.environ.get(ENV_ALLOW_CPU) == "1":
-            return Hardware(torch.device("cpu"), torch.float32)
+            return _cpu()
         raise unsupported(
             f"the pod was given {gpus} GPU but CUDA finds none",
             param="spec.compute.gpus",
@@ -52,6 +50,14 @@ def detect(gpus: int) -> Hardware:
         )
     dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return Hardware(torch.device("cuda", 0), dtype)
+
+
+def _cpu() -> Hardware:
+    """The CPU with bfloat16 where it multiplies that in hardware, twice as fast as float32, else with float32."""
+    can = torch.cpu.get_capabilities()
+    fast = bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+    wanted = fast and os.environ.get(ENV_CPU_FLOAT32) != "1"
+    return Hardware(torch.device("cpu"), torch.bfloat16 if wanted else torch.float32)
 
 
 def free_memory(hardware: Hardware) -> int:

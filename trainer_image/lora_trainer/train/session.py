@@ -22,7 +22,7 @@ from lora_trainer.callbacks.report_progress import ReportProgress
 from lora_trainer.callbacks.stop import StopOnSignal
 from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.checkpoints import Checkpoints
-from lora_trainer.model import memory
+from lora_trainer.model import memory, norms
 from lora_trainer.model.adapter import Adapted, attach
 from lora_trainer.model.forward import ForwardPass, choose
 from lora_trainer.model.hardware import Hardware, detect, free_memory
@@ -86,6 +86,8 @@ def build(
     set_seed(spec.training.seed)
     adapted = attach(base, spec.lora)
     adapted.model.to(hardware.device)
+    if not hardware.is_cuda:
+        norms.install(adapted.model)
     way, warnings = choose(
         adapted.model,
         [inputs.train[index] for index in range(min(3, len(inputs.train)))],

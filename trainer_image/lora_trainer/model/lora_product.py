@@ -1,0 +1,59 @@
+"""The adapter's two small products, added to the result of the frozen layer in place.
+
+peft computes `result + B(A(x)) * scaling` with a pass over a tensor of the layer's full output for the scaling, for the
+sum and for each cast between the adapter's float32 and the model's format. Here the scaling goes into the product, the
+product adds to the result where it lies, and only the small matrices are cast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from peft.tuners.lora.layer import LoraLayer
+from torch import Tensor, nn
+
+
+class _AddAdapter(torch.autograd.Function):
+    """result [..., out] + scaling * x [..., in] @ a [r, in].T @ b [out, r].T; `result` is overwritten."""
+
+    @staticmethod
+    def forward(ctx: Any, result: Tensor, x: Tensor, a: Tensor, b: Tensor, scaling: float) -> Tensor:  # noqa: PLR0917
+        small_a, small_b = a.to(result.dtype), b.to(result.dtype)
+        flat = x.reshape(-1, x.shape[-1]).to(result.dtype)
+        inner = flat @ small_a.T
+        result.view(-1, result.shape[-1]).addmm_(inner, small_b.T, alpha=scaling)
+        ctx.mark_dirty(result)
+        ctx.save_for_backward(flat, inner, small_a, small_b)
+        ctx.scaling, ctx.shape, ctx.formats = scaling, x.shape, (x.dtype, a.dtype, b.dtype)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> Any:
+        flat, inner, small_a, small_b = ctx.saved_tensors
+        of_x, of_a, of_b = ctx.formats
+        gradient = outputs[0].reshape(-1, outputs[0].shape[-1])
+        slope = (gradient @ small_b).mul_(ctx.scaling)
+        x_gradient = (slope @ small_a).view(ctx.shape).to(of_x) if ctx.needs_input_grad[1] else None
+        a_gradient = (slope.T @ flat).to(of_a)
+        b_gradient = (gradient.T @ inner).mul_(ctx.scaling).to(of_b)
+        return outputs[0], x_gradient, a_gradient, b_gradient, None
+
+
+def install(model: nn.Module) -> None:
+    """Let every adapted linear layer of a model with one adapter compute so. peft's own way stays for all others."""
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer) and isinstance(layer.base_layer, nn.Linear) and not layer.lora_variant:
+            layer.forward = partial(_forward, layer, layer.forward)
+
+
+def _forward(layer: Any, original: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    if layer.disable_adapters or layer.merged or args or kwargs or len(layer.active_adapters) != 1:
+        return original(x, *args, **kwargs)
+    name = layer.active_adapters[0]
+    dropped = layer.lora_dropout[name](x)
+    a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
+    result: Tensor = _AddAdapter.apply(layer.base_layer(x), dropped, a, b, layer.scaling[name])
+    return result
