@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,3 +180,88 @@ def test_a_hub_that_is_away_is_unavailable_after_the_budget(tmp_path: Path) -> N
     ).stdout
 
     assert answer.startswith("69 spec.model.id the Hub did not serve microsoft/Phi-4-mini-instruct for 1 s")
+
+
+def _other_model(run: Place, name: str) -> Place:
+    """The same place with another model, of about the same size."""
+    folder = run.folder / name
+    shutil.copytree(run.folder / "model", folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "note": name}))
+    spec = run.order.spec
+    model = spec.model.model_copy(update={"source": f"file://{folder}/"})
+    return replace(run, order=run.order.model_copy(update={"spec": spec.model_copy(update={"model": model})}))
+
+
+def _room_for(models: int, run: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the volume look as if it held this many models."""
+    size = (run.folder / "model" / "model.safetensors").stat().st_size
+    real = shutil.disk_usage
+
+    def usage(path: Path) -> Any:
+        held = len(list((run.folder / "cache" / "models").glob("*/model.safetensors")))
+        return real(path)._replace(free=(models - held) * size)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+
+
+_STAGE = """
+    import sys
+    from pathlib import Path
+    from lora_contract.order import Order
+    from lora_trainer import model_files, store
+    order = Order.model_validate_json(Path({order!r}).read_text())
+    print(model_files.stage(order, store.from_environment(2), Path({into!r})).path, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def _used(run: Place) -> Iterator[Path]:
+    """Another process that staged the model and reads it for the time of the block."""
+    order = run.folder / f"order-{uuid.uuid4()}.json"
+    order.write_text(run.order.model_dump_json(by_alias=True))
+    script = textwrap.dedent(_STAGE.format(order=str(order), into=str(run.folder / "into")))
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield Path(process.stdout.readline().strip())
+        process.stdin.close()
+
+
+def test_the_model_that_was_unused_for_longest_makes_room_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a cache with room for two models, and both places taken
+    first = place(tmp_path, cache=str(tmp_path / "cache"))
+    second, third = _other_model(first, "second"), _other_model(first, "third")
+    paths = []
+    for run in (first, second):
+        with _used(run) as path:
+            paths.append(path)
+    # and the older one was used again
+    with _used(first):
+        pass
+    os.utime(paths[1] / ".staged.json", (0, 0))
+    _room_for(2, first, monkeypatch)
+    # when a third model comes
+    staged = _staged(third)
+    # then the one that was unused for longest is gone
+    assert staged.path.exists()
+    assert paths[0].exists()
+    assert not paths[1].exists()
+
+
+def test_a_model_that_is_in_use_is_never_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = place(tmp_path, cache=str(tmp_path / "cache"))
+    second = _other_model(first, "second")
+    with _used(first) as path:
+        _room_for(1, first, monkeypatch)
+        with pytest.raises(TrainerError, match="but only") as raised:
+            _staged(second)
+        assert raised.value.param == "spec.model.cache"
+        assert (path / "model.safetensors").exists()
+    # and once it is free, it makes room
+    assert _staged(second).path.exists()
+    assert not path.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from lora_trainer.model_files.staging import StagedModel, read_tensors, stage
+from lora_trainer.model_files.cache import StagedModel
+from lora_trainer.model_files.staging import read_tensors, stage
 
 __all__ = ["StagedModel", "read_tensors", "stage"]

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from lora_contract.exit_codes import ExitCode
@@ -20,21 +15,12 @@ from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.model_files import contents
 from lora_trainer.model_files.blame import about
+from lora_trainer.model_files.cache import ModelCache, StagedModel, record
 from lora_trainer.model_files.contents import Tensor
 from lora_trainer.model_files.source import PARAM_SOURCE, ModelFile, ModelSource, StoreSource
 from lora_trainer.store.protocol import Store
 
 log = logging.getLogger(__name__)
-
-_RECORD = ".staged.json"
-
-
-@dataclass(frozen=True)
-class StagedModel:
-    """The folder with the model's files, and its revision: a commit, or the digest of the files."""
-
-    path: Path
-    commit: str
 
 
 def open_source(order: Order, store: Store) -> ModelSource:
@@ -67,7 +53,7 @@ def stage(order: Order, store: Store, into: Path, check: Callable[[Path], None] 
         contents.check_listing([file.name for file in source.files()], order.spec.model.id)
         staging = _Staging(source, order.spec.model.id, check or (lambda folder: None))
         if order.cache is not None:
-            staged = staging.cached(Path(order.cache) / "models")
+            staged = staging.cached(ModelCache(Path(order.cache) / "models"))
         elif order.stage == STAGE_TRAIN:
             staged = staging.whole(into)
         else:
@@ -124,10 +110,13 @@ class _Staging:
             commit = digest(digests)
         return StagedModel(into, commit)
 
-    def whole(self, into: Path) -> StagedModel:
+    def whole(self, into: Path, cache: ModelCache | None = None) -> StagedModel:
         """Every file that is used, each with the size and digest that the source states."""
         weights = self._fetch_small(into)
-        _check_room(into, sum(self._files[name].size for name in weights), self._model)
+        needed = sum(self._files[name].size for name in weights)
+        if cache is not None:
+            cache.make_room(needed)
+        _check_room(into, needed, self._model)
         for name in weights:
             log.info("downloading %s (%d MiB)", name, self._files[name].size >> 20)
             self._source.fetch(name, into)
@@ -137,23 +126,19 @@ class _Staging:
         shutil.rmtree(into / ".cache", ignore_errors=True)  # where the Hub's client keeps notes
         return StagedModel(into, self._source.commit() or digest(digests))
 
-    def cached(self, cache: Path) -> StagedModel:
+    def cached(self, cache: ModelCache) -> StagedModel:
         """The model in a cache that runs share; the first run stages it, others wait for it and use it."""
-        folder = cache / self._source.key()
-        with _locked(folder.with_name(f"{folder.name}.lock")):
-            staged = _recorded(folder)
+        key = self._source.key()
+        with cache.locked(key):
+            staged = cache.find(key)
             if staged is not None:
-                log.info("using the model in the cache: %s", folder.name)
+                log.info("using the model in the cache: %s", key)
                 self._check(staged.path)
                 return staged
-            partial = folder.with_name(f"{folder.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.mkdir()
-            commit = self.whole(partial).commit
-            _record(partial, commit)
-            partial.rename(folder)
-        return StagedModel(folder, commit)
+            with cache.staging(key) as folder:
+                commit = self.whole(folder, cache).commit
+                record(folder, commit)
+        return StagedModel(folder.with_name(key), commit)
 
     def _fetch_small(self, into: Path) -> list[str]:
         """Fetch the small files, let them be checked, and tell which files hold the weights."""
@@ -177,40 +162,6 @@ class _Staging:
         return found
 
 
-def _record(folder: Path, commit: str) -> None:
-    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    (folder / _RECORD).write_text(json.dumps({"commit": commit, "sizes": sizes}))
-
-
-def _recorded(folder: Path) -> StagedModel | None:
-    """The staged model in a folder, if it is whole."""
-    try:
-        record = json.loads((folder / _RECORD).read_text())
-        whole = all((folder / name).stat().st_size == size for name, size in record["sizes"].items())
-        return StagedModel(folder, str(record["commit"])) if whole else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an advisory lock, which ends with the process however it ends."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o664)
-    except OSError as error:
-        raise bad_config(
-            f"the model cache cannot be written: {error.strerror}",
-            param="spec.model.cache",
-            hint="use a claim that the pod's user may write",
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def _check_room(folder: Path, needed: int, model: str) -> None:
     """Say so before hours of download when the volume is too small; `needed` in bytes."""
     free = shutil.disk_usage(folder).free
@@ -218,5 +169,5 @@ def _check_room(folder: Path, needed: int, model: str) -> None:
         raise bad_config(
             f"the weights of {model} take {needed >> 20} MiB, but only {free >> 20} MiB are free for them",
             param="spec.model.cache",
-            hint="name a larger claim in spec.model.cache, or remove models from it that are not used",
+            hint="name a larger claim in spec.model.cache; models in it that no run uses were removed already",
         )
