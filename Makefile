@@ -62,7 +62,7 @@ test-unit: venv ## pure logic and tiny models: no cluster, no S3, under a minute
 test-api: venv ## the chart with a real Helm; CRD and operator on a real API server
 	$(PY) -m lora_cluster build
 	$(PYTEST) tests/chart -n $(WORKERS)
-	$(call test_processes,tests/api)
+	$(call test_processes,tests/api -n $(WORKERS) --dist=loadfile)
 
 .PHONY: test-trainer
 test-trainer: venv ## prepare and train as processes, killed and resumed, against a real S3

@@ -1,4 +1,4 @@
-"""An operator for each test, looking after the test's namespace alone."""
+"""Operators that look after no more than the namespaces of tests."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import pytest
 from kubernetes import client
 
 from lora_cluster.control_plane import ControlPlane
-from support import operator
-from support.operator import Operator, StartOperator
+from support import api_server, operator
+from support.operator import StartOperator
 from support.progress_endpoint import Endpoint, serve
 from support.runs import Runs
+
+#: More than there are tests that ask for `running_operator`.
+_SERVED = 24
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +34,29 @@ def start_operator(operator_kubeconfig: Path, tmp_path: Path, namespace: str) ->
         yield start
 
 
+@pytest.fixture(scope="session")
+def served_namespaces(
+    api: client.ApiClient, operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Iterator[str]]:
+    """Namespaces of one operator that all tests share which leave it alone: a start takes seconds."""
+    served = [api_server.make_namespace(api) for _ in range(_SERVED)]
+    with operator.operators(operator_kubeconfig, tmp_path_factory.mktemp("shared"), ",".join(served)) as start:
+        start()
+        yield iter(served)
+
+
 @pytest.fixture
-def running_operator(start_operator: StartOperator) -> Operator:
-    """An operator that is ready."""
-    return start_operator()
+def namespace(request: pytest.FixtureRequest, api: client.ApiClient) -> str:
+    """A namespace for one test; of the shared operator where the test asks for that."""
+    if "running_operator" not in request.fixturenames:
+        return api_server.make_namespace(api)
+    served: Iterator[str] = request.getfixturevalue("served_namespaces")
+    return next(served)
+
+
+@pytest.fixture
+def running_operator(namespace: str) -> None:
+    """The shared operator looks after the test's namespace."""
 
 
 @pytest.fixture

@@ -101,18 +101,33 @@ def test_a_long_outage_of_the_api_server_ends_nothing(own_plane: ControlPlane, t
         assert running.running
 
 
+@pytest.mark.parametrize("stage", ["prepare", "train"])
+def test_a_deleted_run_leaves_nothing_behind(runs: Runs, start_operator: StartOperator, stage: str) -> None:
+    running = start_operator()
+    runs.apply("triage")
+    if stage == "train":
+        runs.pods.run("triage", names.STAGE_PREPARE, prepared())
+    runs.pods.starts(runs.pods.appears("triage", stage))
+    running.kill()  # nothing depends on it: owner references do the work
+
+    runs.finetunes.delete("triage")
+    eventually("its Jobs are gone", lambda: runs.jobs("triage") == [])
+    eventually("its pods are gone", lambda: runs.pods.all("triage", stage) == [])
+
+
 def failures(running: Operator) -> int:
     lines = running.get("/metrics")[1].splitlines()
     return sum(float(line.split()[-1]) for line in lines if 'code="unreachable"' in line and "_total" in line)  # type: ignore[return-value]
 
 
 def test_kueue_may_be_installed_later(
-    api: client.ApiClient, runs: Runs, running_operator: Operator, namespace: str
+    api: client.ApiClient, runs: Runs, start_operator: StartOperator, namespace: str
 ) -> None:
+    running = start_operator()
     extensions = client.ApiextensionsV1Api(api)
     extensions.create_custom_resource_definition(yaml.safe_load(WORKLOAD_CRD))
     try:
-        eventually("the watches start anew", lambda: running_operator.metric("lora_operator_watch_starts_total") == 2)
+        eventually("the watches start anew", lambda: running.metric("lora_operator_watch_starts_total") == 2)
         runs.apply("triage", scheduling__queueName="team-a")
         runs.pods.run("triage", names.STAGE_PREPARE, prepared())
         runs.in_phase("triage", "Queued")
@@ -124,7 +139,7 @@ def test_kueue_may_be_installed_later(
         eventually("its Workload is switched off", lambda: not workload(api, namespace)["spec"]["active"])
     finally:
         extensions.delete_custom_resource_definition("workloads.kueue.x-k8s.io")
-    eventually("the watches start anew", lambda: running_operator.metric("lora_operator_watch_starts_total") >= 3)
+    eventually("the watches start anew", lambda: running.metric("lora_operator_watch_starts_total") >= 3)
 
 
 def workload(api: client.ApiClient, namespace: str) -> dict[str, dict[str, object]]:

@@ -9,7 +9,6 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType
 from support.api_server import eventually
-from support.operator import Operator
 from support.pods import ARTIFACT, RUN_ID, adopted, checked, failed, prepared, trained
 from support.runs import Runs
 
@@ -83,19 +82,6 @@ def test_a_suspended_run_gives_its_pod_back_and_goes_on_later(runs: Runs) -> Non
     second = runs.pods.run("triage", names.STAGE_TRAIN, trained())
     runs.reaches("triage", ConditionType.COMPLETE)
     assert second.metadata.uid != first.metadata.uid
-
-
-@pytest.mark.parametrize("stage", ["prepare", "train"])
-def test_a_deleted_run_leaves_nothing_behind(runs: Runs, running_operator: Operator, stage: str) -> None:
-    runs.apply("triage")
-    if stage == "train":
-        runs.pods.run("triage", names.STAGE_PREPARE, prepared())
-    runs.pods.starts(runs.pods.appears("triage", stage))
-    running_operator.kill()  # nothing depends on it: owner references do the work
-
-    runs.finetunes.delete("triage")
-    eventually("its Jobs are gone", lambda: runs.jobs("triage") == [])
-    eventually("its pods are gone", lambda: runs.pods.all("triage", stage) == [])
 
 
 def test_a_finished_run_is_never_started_again(runs: Runs) -> None:

@@ -16,7 +16,7 @@ from support import operator
 from support.api_proxy import api_proxy
 from support.api_server import eventually
 from support.kubelet import kubelet
-from support.operator import Operator, StartOperator
+from support.operator import StartOperator
 from support.pods import adopted, prepared, trained
 from support.progress_endpoint import Endpoint
 from support.runs import Runs
@@ -43,7 +43,7 @@ def all_runs(sweeps: Sweeps) -> list[str]:
     return sorted(item["metadata"]["name"] for item in listed["items"])
 
 
-def test_a_sweep_runs_all_trials_and_names_the_best(sweeps: Sweeps, runs: Runs, running_operator: Operator) -> None:
+def test_a_sweep_runs_all_trials_and_names_the_best(sweeps: Sweeps, runs: Runs, running_operator: None) -> None:
     sweeps.create("rates", sweep())
     most = 0
 
@@ -66,16 +66,14 @@ def test_a_sweep_runs_all_trials_and_names_the_best(sweeps: Sweeps, runs: Runs, 
     assert runs.stages("rates-03") == ["prepare", "train"]
 
 
-def test_a_deleted_sweep_takes_its_runs_along(sweeps: Sweeps, runs: Runs, running_operator: Operator) -> None:
+def test_a_deleted_sweep_takes_its_runs_along(sweeps: Sweeps, runs: Runs, running_operator: None) -> None:
     sweeps.create("rates", sweep())
     sweeps.trial_is("rates-01", TrialPhase.PREPARING)
     sweeps.delete("rates")
     eventually("its runs are gone", lambda: not all_runs(sweeps))
 
 
-def test_a_sweep_that_is_applied_again_trains_nothing_again(
-    sweeps: Sweeps, runs: Runs, running_operator: Operator
-) -> None:
+def test_a_sweep_that_is_applied_again_trains_nothing_again(sweeps: Sweeps, runs: Runs, running_operator: None) -> None:
     found = adopted().model_copy(update={"metrics": MetricsStatus(best_eval_loss="0.5")})
     sweeps.create("rates", sweep(TWO_TRIALS))
     with kubelet(runs.pods, lambda _, __: found):
@@ -116,9 +114,7 @@ def test_a_trial_that_falls_behind_gives_its_gpu_back(sweeps: Sweeps, runs: Runs
     assert status.trials[1].phase == TrialPhase.STOPPED
 
 
-def test_a_suspended_sweep_holds_no_pod_until_it_goes_on(
-    sweeps: Sweeps, runs: Runs, running_operator: Operator
-) -> None:
+def test_a_suspended_sweep_holds_no_pod_until_it_goes_on(sweeps: Sweeps, runs: Runs, running_operator: None) -> None:
     sweeps.create("rates", sweep())
     sweeps.trial_is("rates-01", TrialPhase.PREPARING)
     sweeps.patch("rates", {"suspend": True})
@@ -132,7 +128,7 @@ def test_a_suspended_sweep_holds_no_pod_until_it_goes_on(
         sweeps.reaches("rates", ConditionType.COMPLETE, seconds=120)
 
 
-def test_a_name_that_is_taken_is_told_and_tried_again(sweeps: Sweeps, runs: Runs, running_operator: Operator) -> None:
+def test_a_name_that_is_taken_is_told_and_tried_again(sweeps: Sweeps, runs: Runs, running_operator: None) -> None:
     runs.apply("rates-00")
     sweeps.create("rates", sweep())
 
@@ -149,7 +145,7 @@ def test_a_name_that_is_taken_is_told_and_tried_again(sweeps: Sweeps, runs: Runs
     sweeps.trial_is("rates-00", TrialPhase.PREPARING)
 
 
-def test_a_spec_that_cannot_be_run_says_which_trial(sweeps: Sweeps, running_operator: Operator) -> None:
+def test_a_spec_that_cannot_be_run_says_which_trial(sweeps: Sweeps, running_operator: None) -> None:
     sweeps.create("rates", sweep({"grid.training.epochs": [1]}))
     status = sweeps.reaches("rates", ConditionType.STALLED)
     condition = status.condition(ConditionType.STALLED)
