@@ -169,6 +169,14 @@ def test_in_namespaces_the_operator_has_no_right_elsewhere_but_to_review_tokens(
     assert [rule["resources"] for rule in cluster["rules"]] == [["tokenreviews"]]
 
 
+@pytest.mark.parametrize(("profile", "reads"), [("default", True), ("namespaced", False), ("everything set", False)])
+def test_nodes_are_listed_only_where_their_labels_count(profile: str, reads: bool) -> None:
+    roles = of_kind(objects(profile), "ClusterRole") + of_kind(objects(profile), "Role")
+    rights = [rule["verbs"] for role in roles for rule in role["rules"] if "nodes" in rule["resources"]]
+    assert rights == ([["list"]] if reads else [])
+    assert environment(profile)["LORA_OPERATOR_READ_GPU_NODES"] == str(reads).lower()
+
+
 def test_editors_cannot_write_the_status() -> None:
     roles = [role for role in of_kind(objects("default"), "ClusterRole") if role["metadata"]["name"].endswith("-edit")]
     assert [rule["resources"] for role in roles for rule in role["rules"]] == [["lorafinetunes", "lorasweeps"]]

@@ -19,7 +19,8 @@ def waits(run: Run) -> Outcome | None:
     """An identical run trains, or did until now; None: the way is free. Asked where there is no train Job."""
     if (first := _first(run)) is not None:
         who = f"Run {first.name}" if first.namespace == run.finetune.namespace else "Another run of this cluster"
-        text = f"{who} trains the same adapter; this run waits without a GPU and adopts it."
+        does = "trains" if first.running else "is to train"
+        text = f"{who} {does} the same adapter; this run waits without a GPU and adopts it."
         return run.active(Phase.QUEUED, Reason.IDENTICAL_RUN_TRAINING, text, look_again=limits.TWIN_INTERVAL)
     waited = identical_run_trains(run.before) and not run.superseded
     return _prepares_again(run) if waited else None
@@ -34,13 +35,14 @@ def identical_run_trains(status: LoRAFineTuneStatus) -> bool:
 def _first(run: Run) -> Twin | None:
     """The identical run that goes before this one.
 
-    In a namespace the one that started, else the older. Of another namespace only one whose pod runs: a team never
+    Of the same namespace and queue the one that started, else the older. Any other only while its pod runs: nobody
     waits for the queue of another.
     """
     mine = (run.finetune.created, run.finetune.uid)
+    line = (run.finetune.namespace, run.spec.scheduling.queue_name)
 
     def goes_before(twin: Twin) -> bool:
-        if twin.namespace != run.finetune.namespace:
+        if (twin.namespace, twin.queue) != line:
             return twin.running
         return twin.started or (not twin.refused and (twin.created, twin.uid) < mine)
 

@@ -193,6 +193,8 @@ class Twin:
     #: Where its adapter goes: two outputs share nothing.
     output: str
     endpoint: str | None
+    #: LocalQueue of its train Job.
+    queue: str | None
     #: Its train Job exists, or is being created; without one it waits for its turn.
     started: bool
     #: Its train pod runs.

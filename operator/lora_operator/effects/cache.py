@@ -136,6 +136,7 @@ class Cache:
             created=run.created,
             output=spec.output.uri,
             endpoint=spec.storage.endpoint,
+            queue=spec.scheduling.queue_name,
             started=trains or run.uid in self.starting,
             running=run.status.phase in (Phase.RUNNING, Phase.PUBLISHING),
             refused=self.memory(run.uid).create_error is not None,

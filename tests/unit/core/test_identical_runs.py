@@ -26,6 +26,7 @@ def twin(**changes: Any) -> Twin:
         "created": START - timedelta(minutes=1),
         "output": BASE["output"]["uri"],
         "endpoint": None,
+        "queue": None,
         "started": True,
         "running": True,
         "refused": False,
@@ -56,6 +57,10 @@ def test_the_second_waits_without_a_job_and_names_the_first() -> None:
     assert story.decisions[-1].requeue_after == 60
 
 
+def test_one_that_waits_in_the_same_queue_is_not_said_to_train() -> None:
+    assert "Run first is to train the same adapter" in prepared(twin(running=False)).message
+
+
 def test_waiting_writes_nothing_again() -> None:
     story = waiting()
     writes = story.writes
@@ -79,10 +84,19 @@ def test_a_run_of_another_namespace_is_not_named() -> None:
         twin(output="s3://adapters/team-b/"),
         twin(endpoint="https://s3.example.org"),
         twin(namespace="team-b", running=False),
+        twin(queue="stopped", running=False),
         twin(started=False, refused=True),
         twin(started=False, created=START + timedelta(minutes=1)),
     ],
-    ids=["another identity", "another output", "another server", "another team's queue", "refused", "younger"],
+    ids=[
+        "another identity",
+        "another output",
+        "another server",
+        "another team's queue",
+        "another queue",
+        "refused",
+        "younger",
+    ],
 )
 def test_it_waits_for_no_other(other: Twin) -> None:
     assert prepared(other).stages == ["prepare", "train"]
