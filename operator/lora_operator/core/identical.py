@@ -5,14 +5,40 @@ In S3 the claims of the train pods decide, also across clusters; here the operat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from lora_contract import names
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
 from lora_operator.core import limits, usage
 from lora_operator.core.decision import DeleteJob
-from lora_operator.core.observed import Twin
+from lora_operator.core.observed import FineTune, Job, Twin
 from lora_operator.core.run import Outcome, Run
+
+
+def twin_of(run_id: str, run: FineTune, jobs: Sequence[Job], *, starting: bool, refused: bool) -> Twin | None:
+    """What identical runs need to know of a run; None where it is not under way. `starting`: its Job is being made."""
+    spec, status = run.spec, run.status
+    if spec is None or spec.suspend or run.deleting or status.finished or status.phase is Phase.FAILED:
+        return None
+    train = [job for job in jobs if job.stage == names.STAGE_TRAIN and not job.finished]
+    between_pods = any(attempt.stage == names.STAGE_TRAIN for attempt in status.attempts) and any(
+        not job.suspended for job in train
+    )
+    return Twin(
+        run_id=run_id,
+        namespace=run.namespace,
+        name=run.name,
+        uid=run.uid,
+        created=run.created,
+        output=spec.output.uri,
+        endpoint=spec.storage.endpoint,
+        queue=spec.scheduling.queue_name,
+        started=bool(train) or starting,
+        running=status.phase in (Phase.RUNNING, Phase.PUBLISHING) or between_pods,
+        refused=refused,
+    )
 
 
 def waits(run: Run) -> Outcome | None:

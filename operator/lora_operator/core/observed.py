@@ -197,7 +197,7 @@ class Twin:
     queue: str | None
     #: Its train Job exists, or is being created; without one it waits for its turn.
     started: bool
-    #: Its train pod runs.
+    #: Its train pod runs, or ended and another follows.
     running: bool
     #: Its train Job is refused by the API server.
     refused: bool

@@ -7,9 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lora_contract import names
-from lora_contract.status import Phase
-from lora_operator.core.identical import identical_run_trains
+from lora_operator.core.identical import identical_run_trains, twin_of
 from lora_operator.core.observed import FineTune, GpuMemory, Job, Observed, Progress, Twin, Warnings, Workload
 from lora_operator.core.pod import Pod
 from lora_operator.core.resource import CreateError
@@ -119,28 +117,15 @@ class Cache:
             starting = (self.finetunes.by_uid(uid) for uid, its in self.starting.items() if its == run_id)
             found = {other.uid: other for other in (*self.finetunes.indexed(run_id), *starting) if other is not None}
             for other in found.values():
-                if other.uid != entry.uid and (twin := self._twin(run_id, other.value)) is not None:
+                twin = twin_of(
+                    run_id,
+                    other.value,
+                    [job.value for job in self.jobs.owned_by(other.uid)],
+                    starting=other.uid in self.starting,
+                    refused=self.memory(other.uid).create_error is not None,
+                )
+                if other.uid != entry.uid and twin is not None:
                     yield twin
-
-    def _twin(self, run_id: str, run: FineTune) -> Twin | None:
-        spec = run.spec
-        if spec is None or spec.suspend or run.deleting or run.status.finished or run.status.phase is Phase.FAILED:
-            return None
-        jobs = (job.value for job in self.jobs.owned_by(run.uid))
-        trains = any(job.stage == names.STAGE_TRAIN and not job.finished for job in jobs)
-        return Twin(
-            run_id=run_id,
-            namespace=run.namespace,
-            name=run.name,
-            uid=run.uid,
-            created=run.created,
-            output=spec.output.uri,
-            endpoint=spec.storage.endpoint,
-            queue=spec.scheduling.queue_name,
-            started=trains or run.uid in self.starting,
-            running=run.status.phase in (Phase.RUNNING, Phase.PUBLISHING),
-            refused=self.memory(run.uid).create_error is not None,
-        )
 
     def set_positions(self, local_queue: Key, positions: dict[str, int]) -> bool:
         """Keep the places of the Workloads in a LocalQueue, by name; whether any is new."""

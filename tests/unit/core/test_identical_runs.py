@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from lora_contract.exit_codes import ExitCode
+from lora_operator.core.identical import twin_of
 from lora_operator.core.observed import Twin
-from support.builders import Story, given_finetune
-from support.pod_reports import ARTIFACT, PREPARED, RUN_ID
+from support.builders import Story, given_finetune, given_training
+from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED, failed_report
 from support.specs import BASE
 from support.story import START
 
@@ -165,3 +167,42 @@ def test_a_run_that_waits_can_be_suspended() -> None:
     story = waiting().user_sets({"suspend": True}).decides()
 
     assert story.condition("Suspended") == ("True", "Suspended")
+
+
+def seen(story: Story, **more: bool) -> Twin | None:
+    """A run as the others see it."""
+    known = story.observed()
+    return twin_of(RUN_ID, known.finetune, known.jobs, **({"starting": False, "refused": False} | more))
+
+
+def test_a_run_is_seen_as_far_as_it_is() -> None:
+    prepared_only = seen(prepared(twin()))
+    created = seen(prepared(twin()), starting=True)
+    queued = seen(prepared())
+    training = seen(given_training())
+
+    assert [(each.started, each.running) for each in (prepared_only, created, queued, training) if each] == [
+        (False, False),
+        (True, False),
+        (True, False),
+        (True, True),
+    ]
+
+
+def test_between_two_pods_a_run_still_trains() -> None:
+    story = given_training().after(60).pod_ends("train", ExitCode.INTERNAL, failed_report("boom")).decides()
+
+    found = seen(story.after(20).decides())
+
+    assert story.status.phase == "Queued"
+    assert found is not None
+    assert found.running
+
+
+@pytest.mark.parametrize("changes", [{"suspend": True}, {"lora.r": 0}], ids=["suspended", "refused"])
+def test_a_run_that_is_not_under_way_is_not_waited_for(changes: dict[str, Any]) -> None:
+    assert seen(given_training().user_sets(changes).decides()) is None
+
+
+def test_a_finished_run_is_not_waited_for() -> None:
+    assert seen(given_training().stage_succeeds("train", TRAINED).decides()) is None
