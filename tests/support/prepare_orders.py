@@ -71,12 +71,12 @@ def place(folder: Path, *, rows: int = 40, family: str = "chatml", **changes: An
     return Place(folder, order(folder, base | paths, **fields))
 
 
-def publish_adapter(run: Place, layout: RunLayout, claim: Claim, *, dataset_digest: str = "c" * 64) -> ArtifactStatus:
-    """An adapter of this identity, published with files that hold nothing."""
-    folder = run.folder / "adapter"
-    folder.mkdir()
+def publish_adapter(folder: Path, layout: RunLayout, claim: Claim, *, dataset_digest: str = "c" * 64) -> ArtifactStatus:
+    """An adapter of this identity, published from `folder` with files that hold nothing."""
+    files = folder / "adapter"
+    files.mkdir()
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
-        (folder / name).write_text("{}")
+        (files / name).write_text("{}")
     provenance = Provenance(
         run_id=layout.run_id,
         spec_hash="a" * 64,
@@ -86,4 +86,4 @@ def publish_adapter(run: Place, layout: RunLayout, claim: Claim, *, dataset_dige
         required_max_lora_rank=16,
         created_at="2025-01-01T00:00:00Z",
     )
-    return publish(stores.from_environment(2), layout, "other", folder, provenance, still_ours=claim.check)
+    return publish(stores.from_environment(2), layout, "other", files, provenance, still_ours=claim.check)

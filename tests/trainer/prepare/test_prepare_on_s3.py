@@ -14,11 +14,13 @@ from lora_contract.layout import PLAN, RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_trainer import store as stores
+from lora_trainer.claims import take_claim
 from lora_trainer.data import prepared
 from lora_trainer.errors import TrainerError
+from lora_trainer.prepare.check import check
 from lora_trainer.prepare.stage import prepare
 from support.chat_models import save_model
-from support.prepare_orders import order
+from support.prepare_orders import order, publish_adapter
 from support.prepared_data import chat, lines
 from support.seaweedfs import ADMIN, STRANGER, Identity, SeaweedFS, seaweedfs
 
@@ -184,3 +186,22 @@ def test_several_gpus_are_refused_before_one_is_asked_for(bucket: Bucket) -> Non
     assert failure.value.exit_code == ExitCode.UNSUPPORTED
     assert failure.value.param == "spec.compute.gpus"
     assert "compute.gpus: 1" in (failure.value.hint or "")
+
+
+def test_other_rows_under_the_same_key_are_found_with_the_right_to_read_alone(
+    server_with_reader: SeaweedFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _use(monkeypatch, server_with_reader, ADMIN)
+    bucket = Bucket(server_with_reader, tmp_path)
+    first = _prepare(bucket.order())
+    layout = RunLayout(bucket.order().spec.output.uri, str(first.run_id))
+    claim = take_claim(stores.from_environment(5), layout, "1")
+    assert first.plan is not None
+    publish_adapter(tmp_path, layout, claim, dataset_digest=str(first.plan.dataset_digest))
+    asked = bucket.order().model_copy(update={"stage": "check", "run_id": first.run_id})
+    _use(monkeypatch, server_with_reader, READER)
+    assert check(asked, stores.from_environment(5)).inputs_drifted is False
+
+    bucket.put("rows.jsonl", lines([chat("Another question?", "Another answer.")]))
+
+    assert check(asked, stores.from_environment(5)).inputs_drifted is True

@@ -25,7 +25,7 @@ def published(folder: Path) -> Place:
     assert report.plan is not None
     layout = prepared.layout(report)
     claim = take_claim(from_environment(2), layout, "1")
-    publish_adapter(prepared, layout, claim, dataset_digest=str(report.plan.dataset_digest))
+    publish_adapter(folder, layout, claim, dataset_digest=str(report.plan.dataset_digest))
     order = prepared.order.model_copy(update={"stage": "check", "run_id": layout.run_id})
     return Place(folder, order)
 

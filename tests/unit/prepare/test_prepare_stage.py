@@ -72,7 +72,7 @@ def test_while_an_identical_run_trains_it_is_waited_for_without_a_gpu_and_its_ad
         second = pool.submit(run.prepare)
         with pytest.raises(TimeoutError):
             second.result(timeout=2)
-        published = publish_adapter(run, layout, claim)
+        published = publish_adapter(tmp_path, layout, claim)
 
         report = second.result(timeout=60)
 
