@@ -81,6 +81,9 @@ class PlanStatus(StatusModel):
 
     rows: int = Field(description="Training rows after checks and split.")
     validation_rows: int = Field(0, description="Rows held out for evaluation during training.")
+    evaluation_rows: int | None = Field(
+        None, description="Validation rows that each evaluation during training takes, to cost a tenth of the time."
+    )
     test_rows: int = Field(0, description="Rows held out for the final comparison.")
     bad_rows: int = Field(0, description="Rows left out because they were bad (onBadRows Skip).")
     duplicate_rows: int = Field(0, description="Rows left out because they repeat another.")

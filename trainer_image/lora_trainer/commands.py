@@ -16,7 +16,7 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.names import ENV_ORDER, STAGE_CHECK, STAGE_PREPARE, Stage
 from lora_contract.order import Order
 from lora_contract.report import Report
-from lora_trainer import environment, progress, stopping, termination
+from lora_trainer import environment, progress, quick_imports, stopping, termination
 from lora_trainer.errors import TrainerError, bad_config
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,8 @@ def carry_out(order: Order) -> Report:
 
         with progress.started():
             return prepare(order, objects)
-    from lora_trainer.train.stage import train  # noqa: PLC0415 - imports torch
+    with quick_imports.without_compiler():
+        from lora_trainer.train.stage import train  # noqa: PLC0415 - imports torch
 
     return train(order, objects)
 

@@ -82,7 +82,11 @@ class TrainingSpec(SpecModel):
     train_on: Literal["assistant", "all"] = documented(
         "assistant", "Tokens that count for the loss: those of the assistant with the stop token, or all.", "assistant"
     )
-    eval_steps: int = documented(10, "Steps between evaluations.", 10, ge=1, le=1_000_000)
+    eval_steps: int = documented(
+        10,
+        "Steps between evaluations. Each takes at most a fifth as many rows as were trained on since the last, or 8.",
+        10, ge=1, le=1_000_000,
+    )  # fmt: skip
     save_steps: int = documented(
         20, "Steps between checkpoints in S3: the most that a killed pod can lose.", 20, ge=1, le=1_000_000
     )

@@ -51,6 +51,19 @@ def test_a_good_run_hands_over_rows_profile_and_plan(tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "output" / "_work").iterdir() if path.name.startswith("probe")]
 
 
+def test_evaluations_take_a_fifth_of_the_rows_between_them(tmp_path: Path) -> None:
+    # given 50 rows a step pair, and more validation rows than a fifth of them
+    training = {"epochs": 1, "effectiveBatchSize": 25, "evalSteps": 2}
+    run = place(tmp_path, rows=120, training=training, dataset__split={"validation": 0.5, "test": 0})
+    # when it is prepared, then the plan says how many rows an evaluation takes, and a warning how to have more
+    report = run.prepare()
+    assert report.plan is not None
+    assert report.plan.validation_rows > 40
+    assert report.plan.evaluation_rows == 10
+    words = f"takes 10 of {report.plan.validation_rows} validation rows"
+    assert any(words in warning and "raise training.evalSteps" in warning for warning in report.warnings)
+
+
 def test_the_same_run_is_prepared_once(tmp_path: Path) -> None:
     run = place(tmp_path)
     first = run.prepare()

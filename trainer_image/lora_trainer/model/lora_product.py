@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class _AddAdapter(torch.autograd.Function):
@@ -55,5 +56,9 @@ def _forward(layer: Any, original: Callable[..., Tensor], x: Tensor, *args: Any,
     name = layer.active_adapters[0]
     dropped = layer.lora_dropout[name](x)
     a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
-    result: Tensor = _AddAdapter.apply(layer.base_layer(x), dropped, a, b, layer.scaling[name])
-    return result
+    result: Tensor = layer.base_layer(x)
+    if torch.is_grad_enabled():
+        added: Tensor = _AddAdapter.apply(result, dropped, a, b, layer.scaling[name])
+        return added
+    inner = functional.linear(dropped.to(result.dtype), a.to(result.dtype))
+    return result.add_(functional.linear(inner, b.to(result.dtype)), alpha=layer.scaling[name])

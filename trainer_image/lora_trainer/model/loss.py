@@ -77,7 +77,10 @@ def loss_sum(hidden: Tensor, labels: Tensor, head: nn.Module, softcap: float | N
 
 def head_logits(hidden: Tensor, head: nn.Module, softcap: float | None) -> Tensor:
     """Logits in float32 [n, vocabulary]."""
-    logits = head(hidden).float()
+    return _capped(head(hidden).float(), softcap)
+
+
+def _capped(logits: Tensor, softcap: float | None) -> Tensor:
     return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
 
@@ -90,7 +93,9 @@ def loss_sum_and_correct(hidden: Tensor, labels: Tensor, head: nn.Module, softca
     correct = torch.zeros((), dtype=torch.long, device=hidden.device)
     for start in range(0, hidden.shape[0], LOGITS_AT_ONCE):
         part = slice(start, start + LOGITS_AT_ONCE)
-        logits = head_logits(hidden[part], head, softcap)
-        total += functional.cross_entropy(logits, labels[part], reduction="sum").double()
-        correct += (logits.argmax(-1) == labels[part]).sum()
+        every = zip(head(hidden[part]).split(_EXACT_AT_ONCE), labels[part].split(_EXACT_AT_ONCE), strict=True)
+        for few, wanted in every:
+            logits = _capped(few.float(), softcap)
+            total += functional.cross_entropy(logits, wanted, reduction="sum").double()
+            correct += (logits.argmax(-1) == wanted).sum()
     return float(total), int(correct)

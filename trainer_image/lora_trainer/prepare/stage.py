@@ -23,6 +23,7 @@ from lora_trainer.claims import await_turn
 from lora_trainer.data import chat_template, pipeline, prepared
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.profile import DataProfile
+from lora_trainer.evaluation_budget import evaluation_rows
 from lora_trainer.model_files.blame import about
 from lora_trainer.prepare import dataset_files, memory, model_check
 from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
@@ -149,6 +150,7 @@ def _plan(
     return PlanStatus(
         rows=profile.rows["train"],
         validation_rows=profile.rows["validation"],
+        evaluation_rows=evaluation_rows(spec.training, profile.rows["validation"]),
         test_rows=profile.rows["test"],
         bad_rows=profile.bad_rows,
         duplicate_rows=profile.duplicate_rows,
@@ -180,6 +182,11 @@ def _warnings(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
         warnings.append(
             f"{plan.truncated_rows} of {rows} rows were cut at {spec.training.max_length} tokens;"
             " raise training.maxLength"
+        )
+    if plan.evaluation_rows is not None and plan.evaluation_rows < plan.validation_rows:
+        warnings.append(
+            f"each evaluation during training takes {plan.evaluation_rows} of {plan.validation_rows} validation rows,"
+            " to cost a tenth of the time at most; raise training.evalSteps for more rows"
         )
     if not plan.validation_rows and (spec.dataset.split.validation or spec.dataset.validation_uri):
         warnings.append("no row fell into the validation split: too few rows; nothing is evaluated during training")

@@ -14,6 +14,7 @@ from lora_trainer import model_files
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError
+from lora_trainer.evaluation_budget import chosen
 from lora_trainer.model_files import StagedModel
 from lora_trainer.store import Store, about
 from lora_trainer.train.rows import Rows
@@ -49,6 +50,8 @@ def fetch(order: Order, store: Store, layout: RunLayout, folder: Path) -> Inputs
                 hint="Keep the _work prefix until the run has ended; change spec.runToken to prepare again.",
             )
         validation = _rows(store, layout, prepared.VALIDATION, rows)
+        if validation is not None:
+            validation = _affordable(validation, rows / prepared.VALIDATION, order)
         test = _rows(store, layout, prepared.TEST, rows)
         profile = _profile(store, layout)
     return Inputs(staged, train, validation, test, profile)
@@ -61,6 +64,14 @@ def _rows(store: Store, layout: RunLayout, name: str, folder: Path) -> Rows | No
     store.download(uri, folder / name)
     rows = Rows(folder / name)
     return rows if len(rows) else None
+
+
+def _affordable(rows: Rows, path: Path, order: Order) -> Rows:
+    """The validation rows that the plan says an evaluation takes; a plan of an older version takes all."""
+    count = None if order.plan is None else order.plan.evaluation_rows
+    if count is None or count >= len(rows):
+        return rows
+    return Rows(path, only=chosen(count, len(rows), order.spec.training.seed))
 
 
 def _profile(store: Store, layout: RunLayout) -> DataProfile | None:

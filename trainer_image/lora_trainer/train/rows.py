@@ -17,9 +17,11 @@ from lora_trainer.model.batch import Row
 class Rows(Dataset[Row]):
     """Rows of one Parquet file of `lora_trainer.data.prepared`: 5 bytes a token in memory."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file."""
+    def __init__(self, path: Path, *, only: Sequence[int] | None = None) -> None:
+        """Read the file; of its rows `only` these, where given."""
         table = pq.read_table(path)
+        if only is not None:
+            table = table.take(list(only))
         self.offsets, ids = _flat(table["input_ids"])
         self.input_ids = ids.to_numpy(zero_copy_only=False)
         self.targets = _flat(table["targets"])[1].to_numpy(zero_copy_only=False)

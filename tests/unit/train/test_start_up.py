@@ -1,0 +1,33 @@
+"""What importing the train stage must not load: seconds before the first step, a GPU idle."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+_SCRIPT = """
+import json, sys
+from lora_trainer import quick_imports
+with quick_imports.without_compiler():
+    import lora_trainer.train.stage
+import torch
+print(json.dumps({"modules": sorted(sys.modules), "compiles": torch.compile.__module__ == "torch"}))
+"""
+
+
+def test_the_train_stage_is_imported_without_torchs_compiler() -> None:
+    paths = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    # bitsandbytes, which would load the compiler, is there; the compiler is not, and can be had afterwards
+    assert "bitsandbytes" in found["modules"]
+    assert "torch._inductor.compile_fx" not in found["modules"]
+    assert found["compiles"]
