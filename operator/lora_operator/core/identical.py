@@ -13,16 +13,24 @@ from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
 from lora_operator.core import limits, usage
 from lora_operator.core.decision import DeleteJob
-from lora_operator.core.observed import FineTune, Job, Twin
+from lora_operator.core.observed import FineTune, Job, Twin, Workload
 from lora_operator.core.run import Outcome, Run
 
 
-def twin_of(run_id: str, run: FineTune, jobs: Sequence[Job], *, starting: bool, refused: bool) -> Twin | None:
+def twin_of(
+    run_id: str,
+    run: FineTune,
+    jobs: Sequence[Job],
+    workloads: Sequence[Workload],
+    *,
+    starting: bool,
+    refused: bool,
+) -> Twin | None:
     """What identical runs need to know of a run; None where it is not under way. `starting`: its Job is being made."""
     spec, status = run.spec, run.status
     if spec is None or spec.suspend or run.deleting or status.finished or status.phase is Phase.FAILED:
         return None
-    train = [job for job in jobs if job.stage == names.STAGE_TRAIN and not job.finished]
+    train = [job for job in jobs if job.stage == names.STAGE_TRAIN and not job.finished and not is_held(job, workloads)]
     between_pods = any(attempt.stage == names.STAGE_TRAIN for attempt in status.attempts) and any(
         not job.suspended for job in train
     )
@@ -41,8 +49,19 @@ def twin_of(run_id: str, run: FineTune, jobs: Sequence[Job], *, starting: bool, 
     )
 
 
-def waits(run: Run) -> Outcome | None:
-    """An identical run trains, or did until now; None: the way is free. Asked where there is no train Job."""
+def is_held(job: Job, workloads: Sequence[Workload]) -> bool:
+    """Whether a train Job waits for us, not for Kueue: spec.suspend held it, and nobody let it go on yet."""
+    mine = [workload for workload in workloads if workload.job_uid == job.uid]
+    if mine:
+        return not any(workload.active for workload in mine)
+    return job.suspended and job.queue is None
+
+
+def waits(run: Run, job: Job | None) -> Outcome | None:
+    """An identical run trains, or did until now; None: the way is free, or the run's own Job is under way."""
+    held_by_us = run.was_suspended or identical_run_trains(run.before)
+    if job is not None and not (held_by_us and is_held(job, run.observed.workloads)):
+        return None
     if (first := _first(run)) is not None:
         who = f"Run {first.name}" if first.namespace == run.finetune.namespace else "Another run of this cluster"
         does = "trains" if first.running else "is to train"
@@ -85,7 +104,7 @@ def _same_output(run: Run, twin: Twin) -> bool:
 
 def _prepares_again(run: Run) -> Outcome:
     """The other run ended, well or not: prepare looks for its adapter, with this user's own rights."""
-    job = run.job("prepare")
+    jobs = [job for job in (run.job("prepare"), run.job("train")) if job is not None]
     run = replace(run, status=usage.booked(run.status, "queue_seconds", run.now)).learned(run_id=None, plan=None)
     text = "The identical run ended; its adapter is looked for."
-    return run.active(Phase.PENDING, Reason.PENDING, text, actions=(DeleteJob(job.name),) if job else ())
+    return run.active(Phase.PENDING, Reason.PENDING, text, actions=tuple(DeleteJob(job.name) for job in jobs))

@@ -40,9 +40,9 @@ def preparing(run: Run) -> Outcome | None:
 def training(run: Run) -> Outcome:
     """The train Job: not started, queued, starting, running, or at its end."""
     job = run.job("train")
+    if (waiting := identical.waits(run, job)) is not None:
+        return waiting
     if job is None:
-        if (waiting := identical.waits(run)) is not None:
-            return waiting
         judged = fit.judge(run)
         return judged.outcome or _start(judged.run, "train")
     if job.complete:

@@ -117,10 +117,12 @@ class Cache:
             starting = (self.finetunes.by_uid(uid) for uid, its in self.starting.items() if its == run_id)
             found = {other.uid: other for other in (*self.finetunes.indexed(run_id), *starting) if other is not None}
             for other in found.values():
+                jobs = self.jobs.owned_by(other.uid)
                 twin = twin_of(
                     run_id,
                     other.value,
-                    [job.value for job in self.jobs.owned_by(other.uid)],
+                    [job.value for job in jobs],
+                    [workload.value for job in jobs for workload in self.workloads.owned_by(job.uid)],
                     starting=other.uid in self.starting,
                     refused=self.memory(other.uid).create_error is not None,
                 )

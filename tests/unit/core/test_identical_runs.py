@@ -172,7 +172,61 @@ def test_a_run_that_waits_can_be_suspended() -> None:
 def seen(story: Story, **more: bool) -> Twin | None:
     """A run as the others see it."""
     known = story.observed()
-    return twin_of(RUN_ID, known.finetune, known.jobs, **({"starting": False, "refused": False} | more))
+    return twin_of(
+        RUN_ID, known.finetune, known.jobs, known.workloads, **({"starting": False, "refused": False} | more)
+    )
+
+
+def paused(changes: dict[str, Any] | None = None) -> Story:
+    """A run that trained and was suspended; its Job is there and held."""
+    story = given_training(changes).user_sets({"suspend": True}).decides().after(5)
+    story.pod_ends("train", ExitCode.CHECKPOINTED).pod_is_gone("train")
+    return story.decides().after(60)
+
+
+def test_a_run_that_comes_back_from_a_pause_waits_for_one_that_trains_now() -> None:
+    story = paused()
+    story.twins = (twin(),)
+
+    story.user_sets({"suspend": False}).decides()
+
+    assert story.condition("Reconciling") == WAITS
+    assert story.job("train")["spec"]["suspend"] is True
+    story.twins = ()
+    story.after(60).decides().decides()
+    assert story.stages == ["prepare"]
+    assert story.condition("Reconciling") == ("True", "Preparing")
+
+
+def test_a_run_that_comes_back_from_a_pause_goes_on_where_nobody_trains() -> None:
+    story = paused().user_sets({"suspend": False}).decides()
+
+    assert story.job("train")["spec"]["suspend"] is False
+    assert story.stages == ["prepare", "train"]
+
+
+def test_a_run_whose_workload_is_off_waits_as_well() -> None:
+    queue = {"scheduling.queueName": "team-a"}
+    story = given_finetune(queue).decides().after(2).stage_succeeds("prepare", PREPARED).decides()
+    story.kueue_admits().pod_runs("train").decides().user_sets({"suspend": True}).decides()
+    story.job("train")["spec"]["suspend"] = True
+    story.after(5).pod_ends("train", ExitCode.CHECKPOINTED).pod_is_gone("train").decides()
+    story.twins = (twin(queue="team-a"),)
+
+    story.after(60).user_sets({"suspend": False}).decides().decides()
+
+    assert story.condition("Reconciling") == WAITS
+    assert story.workloads["job-triage"]["spec"]["active"] is False
+
+
+def test_two_that_come_back_from_a_pause_do_not_wait_for_each_other() -> None:
+    story = paused()
+    story.user_sets({"suspend": False})
+
+    found = seen(story)
+
+    assert found is not None
+    assert not found.started
 
 
 def test_a_run_is_seen_as_far_as_it_is() -> None:
