@@ -106,9 +106,13 @@ demo-down: venv ## remove everything that the demo started
 	$(PY) -m lora_demo down --cluster $(CLUSTER)
 
 .PHONY: bench
-bench: venv ## operator figures on a real API server; ratios and times, one JSON line each
+bench: venv ## operator figures on a real API server, one JSON line each; see also bench-trainer, bench-prepare
 	$(PY) -m lora_cluster build
 	$(PY) -m benchmarks.operator
+
+.PHONY: bench-trainer
+bench-trainer: venv ## the trainer beside the well-known recipe and TRL, about 25 minutes on two idle cores
+	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer --chart docs/trainer-speed.svg
 
 .PHONY: bench-prepare
 bench-prepare: venv ## rows a second and peak memory of prepare with 100,000 and 1,000,000 rows

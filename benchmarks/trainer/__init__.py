@@ -1,0 +1,1 @@
+"""The trainer beside the well-known recipe and TRL: speed, memory, loss."""

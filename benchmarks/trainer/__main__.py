@@ -1,0 +1,123 @@
+"""`python -m benchmarks.trainer`: the recipe, TRL and the product in turn, one JSON line a run, then the ratios.
+
+Every variant runs in a process of its own; a round is one run of each, so what else the machine does hits all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.trainer.chart import Panel, draw
+from lora_trainer import environment
+
+Figures = dict[str, Any]
+
+OURS = "ours"
+RECIPE = "recipe"
+UNPACKED = "trl-unpacked"
+PACKED = "trl-packed"
+_CHART = Path(__file__).resolve().parents[2] / "docs" / "trainer-speed.svg"
+_SHOWN = {RECIPE: "the recipe", UNPACKED: "TRL, padded", PACKED: "TRL, packed", OURS: "lora-operator"}
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each variant")
+    parser.add_argument("--steps", type=int, default=6, help="steps of 8 rows a run; the last is profiled")
+    parser.add_argument("--held-out", type=int, default=24, help="rows that the loss is measured on")
+    parser.add_argument("--variants", nargs="+", default=[RECIPE, UNPACKED, PACKED, OURS], help="names, in their order")
+    parser.add_argument("--chart", type=Path, default=None, help=f"write the chart, for instance to {_CHART.name}")
+    arguments = parser.parse_args()
+    environment.prepare_environment()
+    from benchmarks.trainer import setting  # noqa: PLC0415 - after the environment
+    from lora_demo import model  # noqa: PLC0415
+
+    found: dict[str, list[Figures]] = defaultdict(list)
+    with tempfile.TemporaryDirectory(prefix="bench-") as place:
+        folder = Path(place)
+        made = setting.make(folder, model.ensure(), steps=arguments.steps, held_out=arguments.held_out)
+        _tell({"rows": arguments.steps * setting.BATCH, **_plan(made.order.plan), **_machine()})
+        for number in range(arguments.rounds):
+            for name in arguments.variants:
+                figures = measure(name, folder)
+                found[name].append(figures)
+                _tell({"round": number + 1, "load": round(os.getloadavg()[0], 1), **figures})
+    medians = {name: _median(runs) for name, runs in found.items()}
+    _tell({"medians": medians})
+    if {RECIPE, UNPACKED, PACKED, OURS} <= medians.keys():
+        _tell(summary(medians))
+        if arguments.chart is not None:
+            arguments.chart.write_text(_drawn(medians), encoding="utf-8")
+    return 0
+
+
+def measure(name: str, folder: Path) -> Figures:
+    """Run one variant; what it printed.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    command = [sys.executable, "-m", "benchmarks.trainer.variant", name, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def summary(medians: dict[str, Figures]) -> Figures:
+    """The ratios that the project promises."""
+    ours, unpacked, packed = medians[OURS], medians[UNPACKED], medians[PACKED]
+    best = max(unpacked["tokens_per_second"], packed["tokens_per_second"])
+    return {
+        "speed_to_recipe": round(ours["tokens_per_second"] / medians[RECIPE]["tokens_per_second"], 2),
+        "speed_to_best_trl": round(ours["tokens_per_second"] / best, 2),
+        "peak_to_trl_packed": round(ours["peak_mib"] / packed["peak_mib"], 3),
+        "loss_to_trl_unpacked": round(ours["held_out_loss"] / unpacked["held_out_loss"], 5),
+        "estimated_to_measured_peak": round(ours["estimated_mib"] / ours["peak_mib"], 3),
+    }
+
+
+def _median(runs: list[Figures]) -> Figures:
+    names = [name for name, value in runs[0].items() if isinstance(value, int | float)]
+    return {name: round(statistics.median(run[name] for run in runs), 5) for name in names}
+
+
+def _plan(plan: Any) -> Figures:
+    return {"tokens": plan.tokens, "target_tokens": plan.target_tokens, "dataset": plan.dataset_digest[:12]}
+
+
+def _machine() -> Figures:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return {"cpu": name, "cores": environment.cpu_count(), "python": sys.version.split()[0]}
+
+
+def _drawn(medians: dict[str, Figures]) -> str:
+    def panel(title: str, key: str, form: str, scale: float = 1.0) -> Panel:
+        return Panel(title, {words: medians[name][key] * scale for name, words in _SHOWN.items()}, form)
+
+    panels = [
+        panel("Useful tokens a second (more is better)", "tokens_per_second", "{:.0f}"),
+        panel("Peak memory in GiB (less is better)", "peak_mib", "{:.1f}", 1 / 1024),
+        panel("Share of a step outside matrix products", "share_outside_products", "{:.0f} %", 100),
+    ]
+    return draw(panels, ours=_SHOWN[OURS])
+
+
+def _tell(figures: Figures) -> None:
+    print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""What is measured, by the same code for every variant."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
+from transformers import TrainerCallback
+
+from lora_trainer.model.batch import Row
+
+#: The operators that multiply matrices; the rest of a step is what an engine can save.
+_PRODUCTS = frozenset(
+    {
+        "aten::mm",
+        "aten::addmm",
+        "aten::bmm",
+        "aten::baddbmm",
+        "aten::baddbmm_",
+        "aten::addmm_",
+        "aten::_scaled_dot_product_flash_attention_for_cpu",
+        "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
+        "aten::mkldnn_linear",
+        "aten::mkldnn_matmul",
+        "mkldnn::_linear_pointwise",
+    }
+)
+
+
+@dataclass
+class Meter(TrainerCallback):
+    """Times every step but the first, which warms up, and the last, which is profiled.
+
+    Peak memory is read before the profiler starts: its records take memory too.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    peak_bytes: int = 0
+    first_step_began: float = 0.0
+    share_outside_products: float = 0.0
+    most_expensive: list[tuple[str, float]] = field(default_factory=list)
+    _began: float = 0.0
+    _profile: Any = None
+
+    def watch(self, model: Any) -> None:
+        """Count the tokens that reach the decoder, padding apart."""
+        decoder = model.get_base_model().get_decoder()
+        decoder.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, _module: Any, _arguments: Any, inputs: dict[str, Any]) -> None:
+        mask = inputs.get("attention_mask")
+        self.tokens[-1] += int(inputs["input_ids"].numel() if mask is None else mask.sum())
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock, or the profiler."""
+        self.first_step_began = self.first_step_began or time.time()
+        if state.global_step == state.max_steps - 1:
+            self.peak_bytes = peak_memory()
+            self._profile = profile(activities=[ProfilerActivity.CPU])
+            self._profile.__enter__()
+        self.tokens.append(0)
+        self._began = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop it."""
+        self.seconds.append(time.perf_counter() - self._began)
+        if self._profile is not None and state.global_step == state.max_steps:
+            self._profile.__exit__(None, None, None)
+            self._read_profile()
+
+    def _read_profile(self) -> None:
+        times = {event.key: event.self_cpu_time_total / 1e6 for event in self._profile.key_averages()}
+        total = sum(times.values())
+        self.share_outside_products = 1 - sum(times.get(name, 0.0) for name in _PRODUCTS) / total
+        ranked = sorted(times.items(), key=lambda item: -item[1])[:25]
+        self.most_expensive = [(name, round(seconds / total, 4)) for name, seconds in ranked]
+
+    def tokens_per_second(self) -> float:
+        """Useful tokens a second of the timed steps."""
+        return sum(self.tokens[1:-1]) / sum(self.seconds[1:-1])
+
+
+def peak_memory() -> int:
+    """Most bytes that this process had in memory so far."""
+    return _memory("VmHWM:")
+
+
+def resident_memory() -> int:
+    """Bytes that this process has in memory."""
+    return _memory("VmRSS:")
+
+
+def _memory(key: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {key}")
+
+
+def held_out_loss(model: Any, rows: Sequence[Row]) -> float:
+    """Nats a target token: the model's own forward pass, one row at a time, cross entropy in float32."""
+    model.eval()
+    total, targets = 0.0, 0
+    with torch.no_grad():
+        for row in rows:
+            ids = torch.tensor(row.input_ids, dtype=torch.long)
+            logits = model(input_ids=ids[None], use_cache=False).logits[0, :-1]
+            wanted = torch.tensor(row.targets[1:])
+            labels = ids[1:][wanted]
+            total += float(functional.cross_entropy(logits[wanted].float(), labels, reduction="sum"))
+            targets += len(labels)
+    return total / targets
+
+
+def process_started() -> float:
+    """When this process started, as `time.time`."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))

@@ -1,0 +1,92 @@
+"""The one setting of all variants: model, rows, hyper-parameters; prepared once by the product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.trainer import rows
+from lora_contract.layout import RunLayout
+from lora_contract.order import Order
+from lora_contract.spec import LoRAFineTuneSpec
+from lora_trainer import store
+from lora_trainer.data import prepared
+from lora_trainer.prepare.stage import prepare
+
+#: Rows a step, for every variant.
+BATCH = 8
+MAX_LENGTH = 512
+MODULES = ["q_proj", "k_proj", "v_proj", "o_proj"]
+LEARNING_RATE = 1e-3
+_ORDER = "order.json"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A prepared run below a folder."""
+
+    folder: Path
+    order: Order
+
+    @property
+    def model(self) -> Path:
+        """The base model's files."""
+        return Path((self.order.spec.model.source or "").removeprefix("file://"))
+
+    @property
+    def layout(self) -> RunLayout:
+        """Where the prepared rows lie."""
+        return RunLayout(self.order.spec.output.uri, self.order.run_id or "")
+
+    def rows_file(self, name: str) -> Path:
+        """One Parquet file of the hand-over."""
+        return Path(self.layout.prepared.removeprefix("file://")) / name
+
+    @property
+    def train_file(self) -> Path:
+        """The training rows."""
+        return self.rows_file(prepared.TRAIN)
+
+    @property
+    def held_out_file(self) -> Path:
+        """The held-out rows."""
+        return self.rows_file(prepared.TEST)
+
+
+def make(folder: Path, model: Path, *, steps: int, held_out: int) -> Setting:
+    """Write the rows and prepare them: each is trained on once, in `steps` steps."""
+    train, test = rows.write(folder, train=steps * BATCH, held_out=held_out)
+    spec = LoRAFineTuneSpec.model_validate(
+        {
+            "model": {"id": "HuggingFaceTB/SmolLM2-135M-Instruct", "source": f"file://{model}"},
+            "dataset": {
+                "uri": f"file://{train}",
+                "testUri": f"file://{test}",
+                "systemPrompt": rows.SYSTEM_PROMPT,
+                "split": {"validation": 0, "test": 0},
+            },
+            "quantization": {"type": "nf4", "doubleQuant": True},
+            "lora": {"r": 16, "alpha": 32, "dropout": 0, "targetModules": MODULES},
+            "training": {
+                "maxSteps": steps,
+                "maxLength": MAX_LENGTH,
+                "effectiveBatchSize": BATCH,
+                "learningRate": LEARNING_RATE,
+            },
+            "output": {"uri": f"file://{folder}/output"},
+            "storage": {"secretName": "none"},
+            "compute": {"gpus": 0},
+        }
+    )
+    order = Order(
+        stage="prepare", namespace="bench", name="bench", uid="bench", spec=spec, scratch=str(folder / "scratch")
+    )
+    report = prepare(order, store.from_environment(5))
+    ready = order.model_copy(update={"stage": "train", "run_id": report.run_id, "plan": report.plan})
+    (folder / _ORDER).write_text(ready.model_dump_json(by_alias=True))
+    return Setting(folder, ready)
+
+
+def load(folder: Path) -> Setting:
+    """The setting that `make` left in a folder."""
+    return Setting(folder, Order.model_validate_json((folder / _ORDER).read_text()))

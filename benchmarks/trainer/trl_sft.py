@@ -1,0 +1,75 @@
+"""TRL's SFTTrainer in the settings that run on a CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from benchmarks.trainer.meter import Meter
+from benchmarks.trainer.recipe import common_arguments, four_bit_base, lora_config
+from benchmarks.trainer.setting import BATCH, LEARNING_RATE, MAX_LENGTH, Setting
+from lora_trainer.model.batch import IGNORED, Row
+
+
+@dataclass(frozen=True)
+class Way:
+    """One setting of SFTTrainer."""
+
+    #: Rows, or blocks of packed rows, a forward pass, and forward passes a step.
+    per_pass: int
+    passes: int
+    options: dict[str, Any]
+
+
+#: Gradient checkpointing, TRL's default, only costs time here: memory suffices without.
+WAYS = {
+    "trl-unpacked": Way(BATCH, 1, {}),
+    "trl-grouped": Way(BATCH // 4, 4, {"train_sampling_strategy": "batch_rebalance"}),
+    "trl-padding-free": Way(BATCH, 1, {"padding_free": True, "max_length": None}),
+    "trl-packed": Way(1, 0, {"packing": True}),
+    "trl-unpacked-fp32": Way(BATCH, 1, {"bf16": False}),
+    "trl-packed-fp32": Way(1, 0, {"packing": True, "bf16": False}),
+}
+
+
+def run(setting: Setting, rows: list[Row], meter: Meter, name: str) -> Any:
+    """Train on all rows once; the trained model."""
+    way = WAYS[name]
+    tokens = sum(len(row) for row in rows)
+    steps = len(rows) // BATCH
+    # A step of packed blocks holds about as many rows as a step of all others.
+    passes = way.passes or max(1, round(tokens / MAX_LENGTH / steps))
+    model = four_bit_base(setting)
+    options = {"max_length": MAX_LENGTH, "bf16": True, **common_arguments(), **way.options}
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=str(setting.folder / name),
+            num_train_epochs=1,
+            per_device_train_batch_size=way.per_pass,
+            gradient_accumulation_steps=passes,
+            learning_rate=LEARNING_RATE,
+            lr_scheduler_type="cosine",
+            warmup_steps=0.03,
+            weight_decay=0.01,
+            gradient_checkpointing=False,
+            **options,
+        ),
+        train_dataset=Dataset.from_list([_labelled(row) for row in rows]),
+        peft_config=lora_config(setting),
+        callbacks=[meter],
+    )
+    meter.watch(trainer.model)
+    trainer.train()
+    return trainer.model
+
+
+def _labelled(row: Row) -> dict[str, Any]:
+    return {
+        "input_ids": row.input_ids.tolist(),
+        "labels": np.where(row.targets, row.input_ids, IGNORED).tolist(),
+    }
