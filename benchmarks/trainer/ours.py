@@ -13,7 +13,6 @@ from lora_trainer.claims import take_claim
 from lora_trainer.model.forward import causal_model
 from lora_trainer.model.memory import activation_bytes_per_token
 from lora_trainer.train import inputs, session
-from lora_trainer.train.rows import Rows
 
 
 def run(setting: Setting, meter: Meter) -> tuple[Any, int]:
@@ -45,18 +44,17 @@ def run(setting: Setting, meter: Meter) -> tuple[Any, int]:
         watchdog.stop()
         claim.release()
     causal_model(ready.adapted.model).set_attn_implementation(ready.way.padding_attention)
-    return ready.adapted.model, libraries + _foretold(setting, ready, found.train)
+    return ready.adapted.model, libraries + _foretold(setting, ready, max(meter.tokens[:-1]))
 
 
-def _foretold(setting: Setting, ready: session.Session, rows: Rows) -> int:
-    """What prepare's formula gives for what ran here: weights in the CPU's format, several rows a pass, all kept."""
+def _foretold(setting: Setting, ready: session.Session, tokens: int) -> int:
+    """What prepare's formula gives for what ran here: weights in the CPU's format, `tokens` a pass, all kept."""
     plan = setting.order.plan
     if plan is None or plan.memory is None:
         raise RuntimeError("prepare made no estimate")
     base = causal_model(ready.adapted.model)
     frozen = sum(p.numel() * p.element_size() for p in base.parameters() if not p.requires_grad)
-    longest = sorted(rows.lengths.tolist())[-ready.micro_batch_size :]
     a_token = activation_bytes_per_token(
         base.config, checkpointing=False, bytes_per_value=ready.hardware.dtype.itemsize
     )
-    return frozen + plan.memory.adapter_bytes + plan.memory.logit_bytes + sum(longest) * a_token
+    return frozen + plan.memory.adapter_bytes + plan.memory.logit_bytes + tokens * a_token

@@ -13,10 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lora_trainer.model.memory import LOGITS_AT_ONCE
-
-#: Of these, how many are in float32 at a time: 128 x 49k x 4 bytes stay in a CPU's cache.
-_EXACT_AT_ONCE = 128
+from lora_trainer.model.memory import EXACT_LOGITS_AT_ONCE, LOGITS_AT_ONCE
 
 
 class _FrozenHeadLoss(torch.autograd.Function):
@@ -32,7 +29,7 @@ class _FrozenHeadLoss(torch.autograd.Function):
         for start in range(0, hidden.shape[0], LOGITS_AT_ONCE):
             part = slice(start, start + LOGITS_AT_ONCE)
             logits = functional.linear(hidden[part].to(weight.dtype), weight, bias)
-            parts = zip(logits.split(_EXACT_AT_ONCE), labels[part, None].split(_EXACT_AT_ONCE), strict=True)
+            parts = zip(logits.split(EXACT_LOGITS_AT_ONCE), labels[part, None].split(EXACT_LOGITS_AT_ONCE), strict=True)
             total += sum(_to_gradient(few, chosen, softcap) for few, chosen in parts)
             if gradient is not None:
                 gradient[part] = (logits @ weight).to(hidden.dtype)
@@ -93,7 +90,9 @@ def loss_sum_and_correct(hidden: Tensor, labels: Tensor, head: nn.Module, softca
     correct = torch.zeros((), dtype=torch.long, device=hidden.device)
     for start in range(0, hidden.shape[0], LOGITS_AT_ONCE):
         part = slice(start, start + LOGITS_AT_ONCE)
-        every = zip(head(hidden[part]).split(_EXACT_AT_ONCE), labels[part].split(_EXACT_AT_ONCE), strict=True)
+        every = zip(
+            head(hidden[part]).split(EXACT_LOGITS_AT_ONCE), labels[part].split(EXACT_LOGITS_AT_ONCE), strict=True
+        )
         for few, wanted in every:
             logits = _capped(few.float(), softcap)
             total += functional.cross_entropy(logits, wanted, reduction="sum").double()

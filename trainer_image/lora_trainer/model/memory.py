@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-#: Target positions whose logits exist at the same time: 1024 x 128k x 4 bytes = 0.5 GiB.
+#: Target positions whose logits exist at the same time: 1024 x 128k x 2 bytes = 0.25 GiB.
 LOGITS_AT_ONCE = 1024
+#: Of these, how many are in float32 at a time: 128 x 49k x 4 bytes stay in a CPU's cache.
+EXACT_LOGITS_AT_ONCE = 128
 #: Rows a forward pass takes on a CPU: more gain nothing there.
 CPU_MICRO_BATCH = 8
 #: Share of the free memory that activations may take: the rest is for the optimiser, kernels and fragmentation.

@@ -12,7 +12,7 @@ from typing import Any
 
 from lora_contract.spec import LoRAFineTuneSpec, QuantizationSpec
 from lora_contract.status import MemoryStatus
-from lora_trainer.model.memory import LOGITS_AT_ONCE, activation_bytes_per_token
+from lora_trainer.model.memory import EXACT_LOGITS_AT_ONCE, LOGITS_AT_ONCE, activation_bytes_per_token
 from lora_trainer.model_files.contents import Tensor
 from lora_trainer.prepare.model_check import linear_modules
 
@@ -22,8 +22,8 @@ _BLOCK, _BLOCK_OF_CONSTANTS = 64, 256
 _BYTES_16_BIT = 2.0
 #: An adapter's value in fp32, its gradient, and the two moments of AdamW.
 _BYTES_A_TRAINED_VALUE = 16
-#: Logits in 16 bit, in fp32, and their gradient.
-_BYTES_A_LOGIT = 2 + 4 + 4
+#: Logits in 16 bit, which their gradient replaces; of a few at a time in fp32, and their softmax.
+_BYTES_A_LOGIT, _BYTES_AN_EXACT_LOGIT = 2, 4 + 4
 #: CUDA context and kernels of one process.
 _CONTEXT_BYTES = 600 << 20
 #: What needs the least memory for weights.
@@ -62,7 +62,13 @@ def estimate(
         nf4_weights_bytes=weights(_SMALLEST),
         adapter_bytes=trained * _BYTES_A_TRAINED_VALUE,
         activation_bytes=row_tokens * activation_bytes_per_token(shape, checkpointing=True),
-        logit_bytes=min(row_tokens, LOGITS_AT_ONCE) * int(config.get("vocab_size") or 0) * _BYTES_A_LOGIT,
+        logit_bytes=int(config.get("vocab_size") or 0) * _logit_bytes(row_tokens),
         context_bytes=_CONTEXT_BYTES,
         row_tokens=row_tokens,
     )
+
+
+def _logit_bytes(targets: int) -> int:
+    """Bytes that each word of the vocabulary takes while the loss is computed."""
+    exact = min(targets, EXACT_LOGITS_AT_ONCE)
+    return min(targets, LOGITS_AT_ONCE) * _BYTES_A_LOGIT + exact * _BYTES_AN_EXACT_LOGIT
