@@ -8,6 +8,7 @@ lossAt: 5        the loss of step 5 is not a number
 crashAt: 5       an exception that nothing expects
 frozen: true     no gradient reaches the adapter
 hangAt: 5        step 5 never ends; the watchdog's patience is `patience` seconds
+rank: 1          in a run of several processes, the one that breaks; the first without it
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -72,12 +74,19 @@ def _install(fault: dict[str, Any]) -> None:
 def main() -> None:
     """`lora_trainer.__main__.main`, with the fault installed when torch would be imported anyway."""
     from lora_trainer import __main__, commands, environment  # noqa: PLC0415
+    from lora_trainer.processes import launch  # noqa: PLC0415
+    from lora_trainer.processes.place import place_of  # noqa: PLC0415
 
+    launch.COMMAND = [sys.executable, "-m", "support.faulty_trainer", "train"]
     environment.prepare_environment()
     carry_out = commands.carry_out
 
     def faulty(order: Any) -> Any:
-        _install(json.loads(os.environ.get("FAULT") or "{}"))
+        fault = json.loads(os.environ.get("FAULT") or "{}")
+        place = place_of()
+        launches = place.alone and order.spec.compute.gpus > 1
+        if not launches:
+            _install(fault if place.rank == fault.pop("rank", 0) else {})
         return carry_out(order)
 
     commands.carry_out = faulty

@@ -18,6 +18,10 @@ from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_trainer import environment, progress, quick_imports, stopping, termination
 from lora_trainer.errors import TrainerError, bad_config
+from lora_trainer.processes import launch
+from lora_trainer.processes.place import LOST_CONTACT, place_of, processes
+from lora_trainer.train import out_of_memory
+from lora_trainer.train.out_of_memory import SmallerMicroBatch
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +30,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+        level=logging.INFO if place_of().leads_pod else logging.WARNING,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
     )
     for noisy in ("httpx", "botocore", "urllib3", "bitsandbytes"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -65,19 +72,27 @@ def run_stage(stage: Stage) -> int:
         log.debug("", exc_info=True)
         return _end(stage, order, error)
     except Exception as error:
-        if type(error).__name__ == "SmallerMicroBatch":
-            from lora_trainer.train.out_of_memory import start_again  # noqa: PLC0415 - torch, in train only
-
-            start_again(error)  # type: ignore[arg-type]
+        if isinstance(error, SmallerMicroBatch):
+            return _smaller(error)
         if type(error).__name__ == "AcceleratorError":  # torch's, which prepare never imports
             log.exception("the GPU failed")
             text = f"the GPU or its driver failed: {str(error).partition(chr(10))[0]}"
             return _end(stage, order, TrainerError(ExitCode.GPU_FAILED, text))
+        if not place_of().alone and _lost_contact():
+            log.warning("other processes of the run are gone: %s", str(error).partition(chr(10))[0])
+            return LOST_CONTACT
         log.exception("this is a defect of the trainer")
         text = f"internal error: {type(error).__name__}; the pod's log has the details"
         return _end(stage, order, TrainerError(ExitCode.INTERNAL, text))
     termination.write(report)
     return ExitCode.DONE
+
+
+def _lost_contact() -> bool:
+    """Whether something failed here only because other processes of the run are gone."""
+    from lora_trainer.processes.group import contact_is_lost  # noqa: PLC0415 - torch, in train only
+
+    return contact_is_lost()
 
 
 def order_of_environment(stage: Stage) -> Order:
@@ -112,10 +127,21 @@ def carry_out(order: Order) -> Report:
 
         with progress.started():
             return prepare(order, objects)
+    if place_of().alone and processes(order.spec.compute) > 1:
+        return launch.train(order)
     with quick_imports.without_compiler():
         from lora_trainer.train.stage import train  # noqa: PLC0415 - imports torch
 
     return train(order, objects)
+
+
+def _smaller(order: SmallerMicroBatch) -> int:
+    """Replace this process, or ask the launcher to replace the group."""
+    folder = place_of().folder
+    if folder is None:
+        out_of_memory.start_again(order)
+    out_of_memory.leave_request(order, folder)
+    return ExitCode.CUDA_OUT_OF_MEMORY
 
 
 def words(error: TrainerError) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lora_trainer.model.batch import Row
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.model.loss import loss_sum_and_correct
+from lora_trainer.processes.group import Group
 
 #: Tokens of one evaluation batch.
 CPU_TOKENS = 4096
@@ -62,19 +63,28 @@ def measure(
     *,
     alive: Callable[[], None] = lambda: None,
     tokens: int | None = None,
+    group: Group | None = None,
 ) -> Losses:
-    """Loss and token accuracy over all target tokens of `rows`. `alive` is called before every batch."""
+    """Loss and token accuracy over all target tokens of `rows`. `alive` is called before every batch.
+
+    The processes of a `group` share the rows, and each gets the same sums.
+    """
+    if group is not None and not group.place.alone:
+        rows = sorted(rows, key=len, reverse=True)[group.place.rank :: group.size]
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     total, targets, correct = 0.0, 0, 0
     limit = tokens or (CUDA_TOKENS if device.type == "cuda" else CPU_TOKENS)
-    for group in batches_of(rows, limit):
+    for together in batches_of(rows, limit):
         alive()
-        batch = to_device(way.collate(group), device)
+        batch = to_device(way.collate(together), device)
         with way.evaluating(model, batch):
             hidden, labels = way.targets(model, batch)
             loss, right = loss_sum_and_correct(hidden, labels, *way.head(model))
         total, targets, correct = total + loss, targets + len(labels), correct + right
     model.train(was_training)
+    if group is not None and not group.place.alone:
+        total, all_targets, all_correct = group.total(total, targets, correct)
+        targets, correct = int(all_targets), int(all_correct)
     return Losses(total, targets, correct)

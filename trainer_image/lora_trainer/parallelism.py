@@ -1,21 +1,29 @@
-"""How many processes a run may have: one, in this version."""
+"""How many processes a run may have."""
 
 from __future__ import annotations
 
-from lora_contract.spec import ComputeSpec
-from lora_trainer.errors import unsupported
+from lora_contract.spec import LoRAFineTuneSpec
+from lora_trainer.errors import bad_config, unsupported
+from lora_trainer.processes.place import processes
 
 
-def check(compute: ComputeSpec) -> None:
-    """Refuse what this version cannot do; asked before a GPU is, and again by whoever trains.
+def check(spec: LoRAFineTuneSpec) -> None:
+    """Refuse what cannot be shared among processes; asked before a GPU is, and again by whoever trains.
 
     Raises:
-        TrainerError: 78, several GPUs or nodes.
+        TrainerError: 64, the effective batch cannot be divided; 78, several nodes.
     """
-    for field, value in (("nodes", compute.nodes), ("gpus", compute.gpus)):
-        if value > 1:
-            raise unsupported(
-                f"training on several {field} is not supported yet",
-                param=f"spec.compute.{field}",
-                hint="Set compute.gpus: 1 and compute.nodes: 1; effectiveBatchSize is reached by accumulation.",
-            )
+    if spec.compute.nodes > 1:
+        raise unsupported(
+            "training on several nodes is not supported yet",
+            param="spec.compute.nodes",
+            hint="Set compute.nodes: 1; effectiveBatchSize is reached by accumulation.",
+        )
+    effective, count = spec.training.effective_batch_size, processes(spec.compute)
+    if effective % count:
+        raise bad_config(
+            f"an effective batch of {effective} rows cannot be shared equally among {count} GPUs",
+            param="spec.training.effectiveBatchSize",
+            hint=f"Set training.effectiveBatchSize to a multiple of {count}, for instance"
+            f" {-(-effective // count) * count}, or change compute.gpus.",
+        )

@@ -34,6 +34,11 @@ def _handle(_number: int, _frame: FrameType | None) -> None:
         raise StopRequested
 
 
+def request() -> None:
+    """Ask this process to stop, as a signal would: another process of the run got one."""
+    _State.requested = True
+
+
 def requested() -> bool:
     """Whether the process was asked to stop."""
     return _State.requested

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,20 @@ from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.evaluate import measure
 from lora_trainer.model.batch import IGNORED
+from lora_trainer.model.data_parallel import data_parallel
 from lora_trainer.model.forward import ForwardPass
-from lora_trainer.train.rows import EffectiveBatches, EpochLoader, Rows
+from lora_trainer.processes.group import Group
+from lora_trainer.train.rows import EffectiveBatches, EpochLoader, Rows, with_silent_row
 
 #: With float16 the loss scale starts too high on purpose; this many skipped steps in a row are no longer the start.
 _SKIPPED_STEPS_ALLOWED = 20
 
 
 class LoraTrainer(Trainer):
-    """Trains one adapter. Losses are sums over target tokens divided by the targets of the effective batch."""
+    """Trains one adapter. Losses are sums over target tokens divided by the targets of the effective batch.
+
+    The processes of a group each do their share of every effective batch and make the same step.
+    """
 
     def __init__(
         self,
@@ -37,12 +43,14 @@ class LoraTrainer(Trainer):
         effective_batch_size: int,
         callbacks: list[TrainerCallback],
         alive: Callable[[], None],
+        group: Group,
     ) -> None:
         """`alive` is called before every batch of an evaluation."""
         self.way = way
         self.effective_batch_size = effective_batch_size
         self.tokens_trained = 0
         self._alive = alive
+        self._group = group
         self._skipped = 0
         super().__init__(
             model=model,
@@ -66,18 +74,32 @@ class LoraTrainer(Trainer):
                 micro_batch_size=self.args.per_device_train_batch_size,
                 seed=self.args.seed,
                 lengths=None if self.way.padding_free else rows.lengths,
+                place=self._group.place,
             ),
-            collate_fn=self.way.collate,
+            collate_fn=with_silent_row(self.way.collate, rows[0].silent),
             pin_memory=self.args.dataloader_pin_memory,
             # A loader draws from its generator; the global one would make a resumed run differ.
             generator=torch.Generator().manual_seed(self.args.seed),
         )
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | None:
-        """Target tokens of the effective batch."""
+        """Target tokens of the effective batch, over all processes."""
         if not batch_samples:
             return None
-        return torch.stack([(batch["labels"][:, 1:] != IGNORED).sum() for batch in batch_samples]).sum().to(device)
+        targets = torch.stack([(batch["labels"][:, 1:] != IGNORED).sum() for batch in batch_samples]).sum()
+        tokens = sum(count_tokens(batch) for batch in batch_samples)
+        if self._group.place.alone:
+            self.tokens_trained += tokens
+            return targets.to(device)
+        all_targets, all_tokens = self._group.total(float(targets), tokens)
+        self.tokens_trained += int(all_tokens)
+        return torch.tensor(int(all_targets), device=device)
+
+    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
+        """With several processes the loss runs inside torch's DistributedDataParallel, which averages gradients."""
+        if self._group.place.alone or not training or model is not self.model:
+            return super()._wrap_model(model, training, dataloader)
+        return data_parallel(self.model, self.way)
 
     def compute_loss(
         self,
@@ -86,9 +108,13 @@ class LoraTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """This micro batch's share of the mean loss of the effective batch."""
-        self.tokens_trained += count_tokens(inputs)
-        return self.way.loss_sum(model, inputs) / num_items_in_batch
+        """This micro batch's share of the mean loss of the effective batch.
+
+        Times the number of processes, because gradients and logged losses are averaged over them.
+        """
+        if self._group.place.alone:
+            return self.way.loss_sum(model, inputs) / num_items_in_batch
+        return model(inputs) * self._group.size / num_items_in_batch
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> float:
         """The gradient norm, checked before the optimiser uses the gradients."""
@@ -126,7 +152,8 @@ class LoraTrainer(Trainer):
     ) -> dict[str, float]:
         """Loss and token accuracy over all target tokens of the validation rows, whatever the batch size."""
         rows: Rows = self.eval_dataset
-        losses = measure(self.way, self.model, [rows[i] for i in range(len(rows))], alive=self._alive)
+        everything = [rows[i] for i in range(len(rows))]
+        losses = measure(self.way, self.model, everything, alive=self._alive, group=self._group)
         metrics = {f"{metric_key_prefix}_loss": losses.loss, f"{metric_key_prefix}_token_accuracy": losses.accuracy}
         self.log(dict(metrics))
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -138,9 +165,30 @@ class LoraTrainer(Trainer):
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        """The random state of every process, in the checkpoint of the chief; the others keep none."""
+        super()._save_rng_state(output_dir)
+        place = self._group.place
+        if place.alone:
+            return
+        folder = Path(output_dir)
+        states = self._group.gathered((folder / _random_state(place.rank)).read_bytes())
+        if states is None:
+            shutil.rmtree(folder)
+            return
+        for rank, state in enumerate(states):
+            (folder / _random_state(rank)).write_bytes(state)
+
+
+def _random_state(rank: int) -> str:
+    """Name of a file that transformers reads."""
+    return f"rng_state_{rank}.pth"
+
 
 def count_tokens(batch: Mapping[str, Any]) -> int:
-    """Tokens of a batch without padding."""
+    """Tokens of a batch without padding; 0 where nothing counts."""
+    if not (batch["labels"] != IGNORED).any():
+        return 0
     mask = batch.get("attention_mask")
     return int(batch["input_ids"].numel() if mask is None else mask.sum())
 

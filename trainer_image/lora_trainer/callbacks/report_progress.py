@@ -27,13 +27,19 @@ class ReportProgress(TrainerCallback):
         best: BestAdapter,
         tokens: Callable[[], int],
         on_step: Callable[[int], None],
+        *,
+        silent: bool = False,
     ) -> None:
-        """`tokens`: non-padding tokens trained on by this process; `on_step` is called after each step."""
+        """`tokens`: non-padding tokens trained on since this process started; `on_step` is called after each step.
+
+        `silent`: only the clock is kept, because another process of the run speaks.
+        """
         self._poster = poster
         self._best = best
         self._tokens = tokens
         self._on_step = on_step
         self._bar: Any = None
+        self._silent = silent
         self._latest: dict[str, float] = {}
         self.from_step = 0
         self.last_step = 0
@@ -52,7 +58,7 @@ class ReportProgress(TrainerCallback):
     ) -> None:
         """Training starts, or goes on after a checkpoint."""
         self.from_step = self.last_step = state.global_step
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self._silent:
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", file=sys.stderr)
         self._post(state)
 
@@ -84,7 +90,7 @@ class ReportProgress(TrainerCallback):
     ) -> None:
         """There are new figures."""
         figures = {key: value for key, value in (logs or {}).items() if key in _SHOWN}
-        if not figures:
+        if not figures or self._silent:
             return
         self._latest |= figures
         if self._bar is not None:

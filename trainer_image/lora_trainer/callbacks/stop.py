@@ -8,6 +8,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from lora_trainer import stopping
 from lora_trainer.callbacks.best import BestAdapter
+from lora_trainer.processes.group import Group
 
 
 class StopOnSignal(TrainerCallback):
@@ -16,13 +17,15 @@ class StopOnSignal(TrainerCallback):
     An evaluation that is due at this step could take longer than the grace period: the process that resumes does it.
     """
 
-    def __init__(self, best: BestAdapter) -> None:
-        """`best` carries the pending evaluation into the checkpoint."""
+    def __init__(self, best: BestAdapter, group: Group) -> None:
+        """`best` carries the pending evaluation into the checkpoint; one process with a signal stops its group."""
         self._best = best
+        self._group = group
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Look at the flag that the signal handler set."""
-        if stopping.requested():
+        if self._group.any(stopping.requested()):
+            stopping.request()
             self._best.state.evaluation_pending = control.should_evaluate
             control.should_evaluate = False
             control.should_save = True

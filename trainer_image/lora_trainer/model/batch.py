@@ -28,6 +28,12 @@ class Row:
         """Tokens that count for the loss; the first token has nothing before it and never counts."""
         return int(self.targets[1:].sum())
 
+    @property
+    def silent(self) -> Row:
+        """A short part of the row in which nothing counts: for a process that has no row while others have."""
+        ids = self.input_ids[:8]
+        return Row(ids, np.zeros(len(ids), dtype=np.bool_))
+
     def cut(self, length: int) -> Row:
         """The first `length` tokens, all of them targets; used to compare ways of running a model."""
         ids = self.input_ids[:length]

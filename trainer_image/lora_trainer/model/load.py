@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
@@ -31,7 +30,7 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
         TrainerError: 78, the architecture is not known to transformers or cannot be quantised so.
     """
     four_bit = quantization.type in ("nf4", "fp4")
-    expanded = four_bit and not hardware.is_cuda and _fits_expanded(path)
+    expanded = four_bit and not hardware.is_cuda and _fits_expanded(path, hardware)
     try:
         model = AutoModelForCausalLM.from_pretrained(path, **load_options(quantization, hardware, expanded=expanded))
     except (ValueError, KeyError, ImportError) as error:
@@ -76,10 +75,10 @@ def bitsandbytes_config(quantization: QuantizationSpec, hardware: Hardware) -> B
     )
 
 
-def _fits_expanded(path: Path) -> bool:
+def _fits_expanded(path: Path, hardware: Hardware) -> bool:
     """Whether the model in float32 fits the CPU's memory; weights on disk have 2 bytes each, rarely 4."""
     on_disk = sum(file.stat().st_size for file in path.glob("*.safetensors"))
-    return 2 * on_disk <= _EXPANDED_SHARE * free_memory(Hardware(torch.device("cpu"), torch.float32))
+    return 2 * on_disk <= _EXPANDED_SHARE * free_memory(hardware)
 
 
 def quantizable(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:

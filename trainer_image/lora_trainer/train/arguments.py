@@ -17,14 +17,21 @@ _MAX_LOGGED_STEPS = 2000
 
 
 def training_arguments(
-    training: TrainingSpec, *, total_steps: int, memory: MemoryPlan, hardware: Hardware, evaluate: bool, folder: Path
+    training: TrainingSpec,
+    *,
+    total_steps: int,
+    memory: MemoryPlan,
+    hardware: Hardware,
+    evaluate: bool,
+    folder: Path,
+    processes: int = 1,
 ) -> TrainingArguments:
-    """Arguments of one run. Checkpoints are written to `folder` and taken from there by a callback."""
+    """Arguments of one of the `processes` of a run, whose checkpoints are taken from `folder` by a callback."""
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=total_steps,
         per_device_train_batch_size=memory.micro_batch_size,
-        gradient_accumulation_steps=training.effective_batch_size // memory.micro_batch_size,
+        gradient_accumulation_steps=training.effective_batch_size // (memory.micro_batch_size * processes),
         learning_rate=training.learning_rate,
         lr_scheduler_type="constant_with_warmup" if training.schedule == "constant" else training.schedule,
         warmup_steps=math.ceil(training.warmup_ratio * total_steps),
@@ -48,7 +55,6 @@ def training_arguments(
         dataloader_pin_memory=hardware.is_cuda,
         remove_unused_columns=False,
         average_tokens_across_devices=False,
-        ddp_find_unused_parameters=False,
         disable_tqdm=True,
         report_to="none",
         log_level="warning",

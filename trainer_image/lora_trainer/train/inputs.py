@@ -10,12 +10,15 @@ from pydantic import ValidationError
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
+from lora_trainer import checkpoints as stored
 from lora_trainer import model_files
+from lora_trainer.checkpoints import Checkpoint, CheckpointManifest
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError
 from lora_trainer.evaluation_budget import chosen
 from lora_trainer.model_files import StagedModel
+from lora_trainer.processes.group import Group
 from lora_trainer.store import Store, about
 from lora_trainer.train.rows import Rows
 
@@ -31,38 +34,64 @@ class Inputs:
     profile: DataProfile | None
 
 
-def fetch(order: Order, store: Store, layout: RunLayout, folder: Path) -> Inputs:
-    """Bring model and rows to this machine.
+def checkpoint(store: Store, layout: RunLayout, folder: Path, group: Group) -> Checkpoint | None:
+    """The newest checkpoint, brought to this machine once for all processes of the pod, which share `folder`.
+
+    Raises:
+        TrainerError: 69, pods of the run do not see the same one; the next try will.
+    """
+    into = folder / "checkpoint"
+
+    def bring() -> str | None:
+        with about("spec.output.uri"):
+            found = stored.latest(store, layout, into)
+        return None if found is None else found.manifest.model_dump_json(by_alias=True)
+
+    mine = group.from_leader("checkpoint", bring)
+    if mine != group.from_chief("checkpoint", lambda: mine):
+        raise TrainerError(ExitCode.UNAVAILABLE, "the pods of the run do not see the same newest checkpoint")
+    return None if mine is None else Checkpoint(into, CheckpointManifest.model_validate_json(mine))
+
+
+def fetch(order: Order, store: Store, layout: RunLayout, folder: Path, group: Group) -> Inputs:
+    """Bring model and rows to this machine, once for all processes of the pod, which share `folder`.
 
     Raises:
         TrainerError: 66, the prepared rows are gone; whatever staging the model raises.
     """
-    staged = model_files.stage(order, store, folder / "model")
     rows = folder / "rows"
-    rows.mkdir(parents=True, exist_ok=True)
+
+    def bring() -> list[str]:
+        staged = model_files.stage(order, store, folder / "model")
+        rows.mkdir(parents=True, exist_ok=True)
+        with about("spec.output.uri"):
+            for name in (prepared.TRAIN, prepared.VALIDATION, prepared.TEST):
+                uri = f"{layout.prepared}/{name}"
+                if store.info(uri) is not None:
+                    store.download(uri, rows / name)
+        return [str(staged.path), staged.commit]
+
+    path, commit = group.from_leader("inputs", bring)
+    train = _rows(rows / prepared.TRAIN)
+    if train is None:
+        raise TrainerError(
+            ExitCode.INPUT_MISSING,
+            f"the prepared rows are not in {layout.prepared} any more",
+            param="spec.output.uri",
+            hint="Keep the _work prefix until the run has ended; change spec.runToken to prepare again.",
+        )
     with about("spec.output.uri"):
-        train = _rows(store, layout, prepared.TRAIN, rows)
-        if train is None or not len(train):
-            raise TrainerError(
-                ExitCode.INPUT_MISSING,
-                f"the prepared rows are not in {layout.prepared} any more",
-                param="spec.output.uri",
-                hint="Keep the _work prefix until the run has ended; change spec.runToken to prepare again.",
-            )
-        validation = _rows(store, layout, prepared.VALIDATION, rows)
-        if validation is not None:
-            validation = _affordable(validation, rows / prepared.VALIDATION, order)
-        test = _rows(store, layout, prepared.TEST, rows)
         profile = _profile(store, layout)
-    return Inputs(staged, train, validation, test, profile)
+    validation, test = _rows(rows / prepared.VALIDATION), _rows(rows / prepared.TEST)
+    if validation is not None:
+        validation = _affordable(validation, rows / prepared.VALIDATION, order)
+    return Inputs(StagedModel(Path(path), commit), train, validation, test, profile)
 
 
-def _rows(store: Store, layout: RunLayout, name: str, folder: Path) -> Rows | None:
-    uri = f"{layout.prepared}/{name}"
-    if store.info(uri) is None:
+def _rows(path: Path) -> Rows | None:
+    if not path.is_file():
         return None
-    store.download(uri, folder / name)
-    rows = Rows(folder / name)
+    rows = Rows(path)
     return rows if len(rows) else None
 
 

@@ -1,12 +1,17 @@
 """CUDA out of memory: the process replaces itself, with half the rows in a forward pass and the same effective batch.
 
+Where a launcher watches several processes, the one that ran out of memory leaves it a request and ends; the launcher
+replaces itself, and so the whole group.
+
 A fresh process, because memory that was fragmented or is held by an unwound error cannot be had back reliably.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from lora_contract.exit_codes import ExitCode
@@ -16,6 +21,8 @@ from lora_trainer.errors import TrainerError
 #: Set for the process that takes over, by the one before it.
 ENV_MICRO_BATCH = "LORA_MICRO_BATCH"
 ENV_HISTORY = "LORA_MICRO_BATCH_HISTORY"
+
+_REQUEST = "smaller-micro-batch.json"
 
 
 class SmallerMicroBatch(Exception):  # noqa: N818 - an order to start again, not a failure
@@ -39,8 +46,8 @@ def warning() -> list[str]:
     return [f"CUDA ran out of memory; rows in a forward pass: {history} (the result is the same)"] if history else []
 
 
-def halved(micro_batch_size: int, training: TrainingSpec) -> SmallerMicroBatch:
-    """What to do when a forward pass with `micro_batch_size` rows does not fit.
+def halved(micro_batch_size: int, training: TrainingSpec, processes: int = 1) -> SmallerMicroBatch:
+    """What to do when a forward pass with `micro_batch_size` rows does not fit; `processes` share an effective batch.
 
     Raises:
         TrainerError: 80, one row does not fit.
@@ -53,9 +60,25 @@ def halved(micro_batch_size: int, training: TrainingSpec) -> SmallerMicroBatch:
             hint=f"Set training.maxLength to {max(8, training.max_length // 2)}, or use a GPU with more memory.",
         )
     size = micro_batch_size // 2
-    while training.effective_batch_size % size:
+    while training.effective_batch_size // processes % size:
         size -= 1
     return SmallerMicroBatch(size, micro_batch_size)
+
+
+def leave_request(order: SmallerMicroBatch, folder: Path) -> None:
+    """Tell the launcher, which shares `folder`."""
+    (folder / _REQUEST).write_text(json.dumps({"size": order.size, "was": order.was}))
+
+
+def raise_request(folder: Path) -> None:
+    """In the launcher: do what a process asked for.
+
+    Raises:
+        SmallerMicroBatch: one did.
+    """
+    path = folder / _REQUEST
+    if path.is_file():
+        raise SmallerMicroBatch(**json.loads(path.read_text()))
 
 
 def start_again(order: SmallerMicroBatch) -> NoReturn:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lora_trainer.model.batch import Row
+from lora_trainer.model.batch import Collate, Row
+from lora_trainer.processes.place import Place
 
 
 class Rows(Dataset[Row]):
@@ -55,6 +56,9 @@ class EffectiveBatches(Sampler[list[int]]):
     Which rows make an effective batch depends on seed and epoch alone, not on the micro batch size. Every row comes
     once an epoch; the last effective batch of an epoch may be smaller. With `lengths` the rows of an effective batch
     are sorted, so rows of like length are padded together.
+
+    Several processes deal the rows of an effective batch out among them: each has the same number of micro batches,
+    the last of which may be smaller in some of them, or empty.
     """
 
     def __init__(
@@ -65,13 +69,15 @@ class EffectiveBatches(Sampler[list[int]]):
         micro_batch_size: int,
         seed: int,
         lengths: Sequence[int] | np.ndarray[Any, Any] | None = None,
+        place: Place | None = None,
     ) -> None:
-        """`count` rows, `effective_batch_size` a multiple of `micro_batch_size`."""
+        """`count` rows, `effective_batch_size` a multiple of `micro_batch_size` times the number of processes."""
         self.count = count
         self.effective = effective_batch_size
         self.micro = micro_batch_size
         self.seed = seed
         self.lengths = lengths
+        self.place = place or Place()
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -80,7 +86,8 @@ class EffectiveBatches(Sampler[list[int]]):
 
     def __len__(self) -> int:
         full, rest = divmod(self.count, self.effective)
-        return full * (self.effective // self.micro) + -(-rest // self.micro)
+        together = self.micro * self.place.size
+        return full * (self.effective // together) + -(-rest // together)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
@@ -89,8 +96,15 @@ class EffectiveBatches(Sampler[list[int]]):
             if self.lengths is not None:
                 lengths = self.lengths
                 chosen.sort(key=lambda index: (-int(lengths[index]), index))
-            for first in range(0, len(chosen), self.micro):
-                yield chosen[first : first + self.micro]
+            together = self.micro * self.place.size
+            for first in range(0, len(chosen), together):
+                # Every n-th row: sorted rows are then of like length in all processes at the same time.
+                yield chosen[first : first + together][self.place.rank :: self.place.size]
+
+
+def with_silent_row(collate: Collate, silent: Row) -> Collate:
+    """Make a batch also of no rows: a process that has none still takes part in the step of the others."""
+    return lambda rows: collate(rows or [silent])
 
 
 class EpochLoader(DataLoader[Any]):

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainerState, set_seed
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainerCallback, TrainerState, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from lora_contract.order import Order
+from lora_contract.spec import TrainingSpec
 from lora_trainer import checkpoints as stored
 from lora_trainer import stopping
 from lora_trainer.callbacks.best import BestAdapter
@@ -27,6 +29,8 @@ from lora_trainer.model.adapter import Adapted, attach
 from lora_trainer.model.forward import ForwardPass, choose
 from lora_trainer.model.hardware import Hardware, detect, free_memory
 from lora_trainer.model.load import load_base
+from lora_trainer.model.memory import MemoryPlan
+from lora_trainer.processes.group import Group
 from lora_trainer.progress import ProgressPoster
 from lora_trainer.train import out_of_memory
 from lora_trainer.train.arguments import training_arguments
@@ -36,6 +40,15 @@ from lora_trainer.trainer import LoraTrainer
 log = logging.getLogger(__name__)
 
 _STATE = "trainer_state.json"
+
+
+@dataclass(frozen=True)
+class ChiefsPart:
+    """What the process has that speaks for the run: where checkpoints go, and who is told about steps."""
+
+    checkpoints: Checkpoints
+    poster: ProgressPoster | None
+    on_step: Callable[[int], None]
 
 
 @dataclass
@@ -50,6 +63,7 @@ class Session:
     best: BestAdapter
     progress: ReportProgress
     warnings: list[str]
+    group: Group
 
     @property
     def micro_batch_size(self) -> int:
@@ -62,12 +76,13 @@ def build(
     inputs: Inputs,
     folder: Path,
     *,
-    checkpoints: Checkpoints,
-    poster: ProgressPoster | None,
+    group: Group,
     watchdog: Watchdog,
-    on_step: Callable[[int], None],
+    chief: ChiefsPart | None,
 ) -> Session:
     """Load the base model, attach the adapter, choose how to run it, and make the trainer.
+
+    `chief`: what only the process has that speaks for the run.
 
     Raises:
         TrainerError: 64 or 78, the model and the spec do not go together.
@@ -77,7 +92,7 @@ def build(
     if not sys.stderr.isatty():
         disable_progress_bar()
     set_seed(spec.training.seed)
-    hardware = detect(spec.compute.gpus)
+    hardware = detect(spec.compute.gpus, group.place)
     log.info("training on %s with %s", hardware.device, hardware.dtype)
     tokenizer = AutoTokenizer.from_pretrained(inputs.model.path, local_files_only=True, trust_remote_code=False)
     base = load_base(inputs.model.path, spec.quantization, hardware)
@@ -95,14 +110,8 @@ def build(
         autocast=hardware.autocast,
     )
     watchdog.beat()
-    memory_plan = memory.plan_memory(
-        base.config.get_text_config(),
-        free_bytes=free_memory(hardware),
-        max_length=min(spec.training.max_length, int(inputs.train.lengths.max())),
-        effective_batch_size=spec.training.effective_batch_size,
-        wanted=out_of_memory.wanted_micro_batch(spec.training),
-        is_cuda=hardware.is_cuda,
-    )
+    length = min(spec.training.max_length, int(inputs.train.lengths.max()))
+    memory_plan = _memory_plan(spec.training, base.config.get_text_config(), length, hardware, group)
     arguments = training_arguments(
         spec.training,
         total_steps=plan.total_steps,
@@ -110,9 +119,17 @@ def build(
         hardware=hardware,
         evaluate=inputs.validation is not None,
         folder=folder / "trainer",
+        processes=group.size,
     )
     best = BestAdapter(folder / "best", spec.training.early_stopping)
-    progress = ReportProgress(poster, best, lambda: trainer.tokens_trained, on_step)
+    progress = ReportProgress(
+        chief.poster if chief else None,
+        best,
+        lambda: trainer.tokens_trained,
+        chief.on_step if chief else lambda step: None,
+        silent=chief is None,
+    )
+    saving: list[TrainerCallback] = [SaveToStore(chief.checkpoints, best)] if chief else []
     trainer = LoraTrainer(
         model=adapted.model,
         args=arguments,
@@ -120,12 +137,29 @@ def build(
         train_rows=inputs.train,
         validation_rows=inputs.validation,
         effective_batch_size=spec.training.effective_batch_size,
-        callbacks=[watchdog, best, progress, SaveToStore(checkpoints, best), StopOnSignal(best)],
+        callbacks=[watchdog, best, progress, *saving, StopOnSignal(best, group)],
         alive=watchdog.beat,
+        group=group,
     )
     if hardware.device.type == "cpu" and spec.compute.gpus:
         warnings.append("no CUDA device was found; trained on the CPU")
-    return Session(trainer, adapted, tokenizer, way, hardware, best, progress, [*warnings, *out_of_memory.warning()])
+    warnings += out_of_memory.warning()
+    return Session(trainer, adapted, tokenizer, way, hardware, best, progress, warnings, group)
+
+
+def _memory_plan(training: TrainingSpec, config: Any, max_length: int, hardware: Hardware, group: Group) -> MemoryPlan:
+    """Rows in a forward pass, the same in all processes."""
+    share = training.effective_batch_size // group.size
+    wanted = out_of_memory.wanted_micro_batch(training)
+    plan = memory.plan_memory(
+        config,
+        free_bytes=free_memory(hardware),
+        max_length=max_length,
+        effective_batch_size=share,
+        wanted=None if wanted is None else memory.divisor_at_most(share, wanted),
+        is_cuda=hardware.is_cuda,
+    )
+    return MemoryPlan(group.smallest(plan.micro_batch_size), group.any(plan.activation_checkpointing))
 
 
 def resume(session: Session, checkpoint: stored.Checkpoint | None) -> int:
@@ -137,15 +171,17 @@ def resume(session: Session, checkpoint: stored.Checkpoint | None) -> int:
     if checkpoint is None:
         return 0
     log.info("resuming after step %d (claim %d)", checkpoint.manifest.step, checkpoint.manifest.claim)
-    trainer, folder = session.trainer, checkpoint.folder
+    trainer, folder, group = session.trainer, checkpoint.folder, session.group
     session.best.load(folder)
     trainer._load_from_checkpoint(str(folder))
     trainer.state = TrainerState.load_from_json(str(folder / _STATE))
     session.progress.from_step = session.progress.last_step = trainer.state.global_step
     if session.best.state.evaluation_pending:
         trainer.evaluate()
-        trainer.state.save_to_json(str(folder / _STATE))
-        session.best.save(folder)
+        if group.place.leads_pod:
+            trainer.state.save_to_json(str(folder / _STATE))
+            session.best.save(folder)
+        group.any(False)  # nobody reads the files before they are written
     return checkpoint.manifest.step
 
 
@@ -160,11 +196,14 @@ def run(session: Session, order: Order, checkpoint: stored.Checkpoint | None) ->
     if session.best.state.finished:
         log.info("all steps were done before")
         return
+    # Dropout differs between processes; the first one draws what a process alone would draw.
+    if not session.group.place.is_chief:
+        set_seed(order.spec.training.seed + session.group.place.rank)
     try:
         with stopping.deferred():
             session.trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
     except torch.OutOfMemoryError as error:
         log.warning("CUDA ran out of memory with %d rows in a forward pass", session.micro_batch_size)
-        raise out_of_memory.halved(session.micro_batch_size, order.spec.training) from error
+        raise out_of_memory.halved(session.micro_batch_size, order.spec.training, session.group.size) from error
     stopping.check()
     shutil.rmtree(session.trainer.args.output_dir, ignore_errors=True)

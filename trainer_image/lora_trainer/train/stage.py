@@ -14,17 +14,18 @@ from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report, Timing
 from lora_contract.status import ArtifactStatus
-from lora_trainer import checkpoints as stored
 from lora_trainer import parallelism, progress, stopping
 from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.checkpoints import Checkpoints
 from lora_trainer.claims import Claim, await_turn, take_claim
 from lora_trainer.errors import bad_config
+from lora_trainer.processes.group import Group, join
 from lora_trainer.publish import Adopted, Provenance, adopt, find_published, publish
 from lora_trainer.store import Store, about
 from lora_trainer.termination import report_stall
 from lora_trainer.train import attempts, documents, finish, inputs, session
 from lora_trainer.train.attempts import AttemptLog
+from lora_trainer.train.follow import TRAINS, follow
 from lora_trainer.train.out_of_memory import SmallerMicroBatch
 
 log = logging.getLogger(__name__)
@@ -41,41 +42,53 @@ def train(order: Order, store: Store) -> Report:
         SmallerMicroBatch: start again with fewer rows in a forward pass.
     """
     _check(order)
+    group = join()
     layout = RunLayout(order.spec.output.uri, order.run_id or "")
-    with about(_PARAM_OUTPUT):
-        await_turn(store, layout, order.uid, lambda: find_published(store, layout))
-        if found := adopt(store, layout):
-            return _adopted_report(order, found)
-        claim = take_claim(store, layout, order.uid)
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="train-", dir=order.scratch))
     try:
-        with claim.kept_alive():
-            return _Training(order, store, layout, claim, folder).run()
+        if not group.place.is_chief:
+            return follow(order, store, layout, folder, group)
+        return _lead(order, store, layout, folder, group)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lead(order: Order, store: Store, layout: RunLayout, folder: Path, group: Group) -> Report:
+    """Take the claim and train, or find what was published."""
+    with about(_PARAM_OUTPUT):
+        await_turn(store, layout, order.uid, lambda: find_published(store, layout))
+        if found := adopt(store, layout):
+            group.from_chief(TRAINS, lambda: False)
+            return _adopted_report(order, found)
+        claim = take_claim(store, layout, order.uid)
+    group.from_chief(TRAINS, lambda: True)
+    with claim.kept_alive():
+        return _Training(order, store, claim, folder, group).run()
 
 
 def _check(order: Order) -> None:
     """Refuse what this version cannot do.
 
     Raises:
-        TrainerError: 78 for several GPUs or nodes, 64 for an order that prepare has not gone before.
+        TrainerError: 64 or 78 for processes that cannot share the run, 64 for an order without a prepare before it.
     """
     if order.run_id is None or order.plan is None:
         raise bad_config("the order has no runId or no plan", hint="Run the prepare stage first.")
-    parallelism.check(order.spec.compute)
+    parallelism.check(order.spec)
 
 
 class _Training:
-    """One process's work on a run that it holds the claim of."""
+    """The work of the process that holds the claim of a run."""
 
-    def __init__(self, order: Order, store: Store, layout: RunLayout, claim: Claim, folder: Path) -> None:
+    def __init__(self, order: Order, store: Store, claim: Claim, folder: Path, group: Group) -> None:
+        layout = claim.layout
         self._order = order
         self._store = store
         self._layout = layout
         self._claim = claim
         self._folder = folder
+        self._group = group
         self._poster = progress.from_environment()
         self._watchdog = Watchdog(lambda seconds: report_stall(order, seconds))
         self._checkpoints = Checkpoints(store, layout, claim, folder / "uploads")
@@ -104,19 +117,12 @@ class _Training:
         return report
 
     def _run(self) -> Report:
-        with about(_PARAM_OUTPUT):
-            checkpoint = stored.latest(self._store, self._layout, self._folder / "checkpoint")
-        found = inputs.fetch(self._order, self._store, self._layout, self._folder)
+        shared = self._group.place.folder or self._folder
+        checkpoint = inputs.checkpoint(self._store, self._layout, shared, self._group)
+        found = inputs.fetch(self._order, self._store, self._layout, shared, self._group)
         self._watchdog.beat()
-        ready = session.build(
-            self._order,
-            found,
-            self._folder,
-            checkpoints=self._checkpoints,
-            poster=self._poster,
-            watchdog=self._watchdog,
-            on_step=self._attempt.step,
-        )
+        part = session.ChiefsPart(self._checkpoints, self._poster, self._attempt.step)
+        ready = session.build(self._order, found, self._folder, group=self._group, watchdog=self._watchdog, chief=part)
         from_step = session.resume(ready, checkpoint)
         lost = attempts.lost_steps(self._earlier, from_step)
         self._attempt.begin(from_step)
@@ -126,6 +132,7 @@ class _Training:
             # Also when SIGTERM came: the process ends only when its checkpoint is in the store.
             with stopping.deferred():
                 self._checkpoints.close()
+        self._group.leave()
         return self._finish(ready, found, lost)
 
     def _finish(self, ready: session.Session, found: inputs.Inputs, lost: int) -> Report:

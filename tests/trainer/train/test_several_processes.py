@@ -1,0 +1,279 @@
+"""A run on several GPUs: a process for each, here with gloo on the CPU, against one process at the same batch."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.names import ENV_ALLOW_CPU
+from support.seaweedfs import SeaweedFS
+from support.train_runs import STEPS, Attempt, Ended, TrainRun, prepared_run
+
+from .conftest import Runs
+
+#: 90 rows less those held out make a last effective batch of an epoch in which a process has fewer rows, or none.
+PLAIN: dict[str, Any] = {"lora__dropout": 0, "quantization__type": "none", "training__microBatchSize": 2}
+
+
+@pytest.fixture(autouse=True)
+def processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENV_ALLOW_CPU, "1")
+
+
+@pytest.fixture(scope="module")
+def alone(
+    s3_server: SeaweedFS, sources: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainRun, Ended]:
+    run = prepared_run(s3_server, tmp_path_factory.mktemp("alone"), *sources, **PLAIN)
+    return run, run.finish()
+
+
+def start(run: TrainRun, **fault: Any) -> Attempt:
+    return run.start(real=True, **fault)
+
+
+def assert_same_training(run: TrainRun, alone: TrainRun) -> None:
+    """Each step once, with the figures of one process, and the same adapter."""
+    mine, other = run.metrics()[:-1], alone.metrics()[:-1]
+    assert [entry["step"] for entry in mine] == list(range(1, STEPS + 1))
+    for entry, expected in zip(mine, other, strict=True):
+        assert entry.keys() == expected.keys()
+        for key, value in entry.items():
+            assert value == pytest.approx(expected[key], rel=1e-4, abs=1e-6), (entry["step"], key)
+    weights, expected_weights = load(run.adapter()), load(alone.adapter())
+    for name, tensor in weights.items():
+        difference = (tensor.float() - expected_weights[name].float()).abs().max()
+        # Published in bfloat16: a value next to a rounding boundary moves by one unit in the last place.
+        assert difference <= 2**-8 * expected_weights[name].float().abs().max(), name
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(entry.parent.name))
+    return sorted(found)
+
+
+def launched(attempt: Attempt) -> int:
+    assert attempt.process.pid is not None
+    return attempt.process.pid
+
+
+@pytest.mark.parametrize("gpus", [2, 4])
+def test_the_same_losses_and_the_same_adapter_as_one_process(
+    gpus: int, runs: Runs, alone: tuple[TrainRun, Ended]
+) -> None:
+    # given a run on several GPUs with the effective batch of one
+    run = runs(compute__gpus=gpus, **PLAIN)
+    # when it trains
+    ended = start(run).end()
+    # then it ends with one report, figures and adapter are those of one process, and the work is cleared away
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert ended.report is not None
+    assert ended.report.artifact is not None
+    assert_same_training(run, alone[0])
+    assert ended.log.count("published s3://") == 1
+    assert ended.log.count("took claim") == 1
+    assert run.objects(run.layout.work) == []
+
+
+def test_epochs_with_a_ragged_end_are_the_same(runs: Runs) -> None:
+    # given two passes over rows whose last effective batch leaves a process without any
+    changes = PLAIN | {"training__maxSteps": None, "training__epochs": 2, "training__microBatchSize": 1}
+    one, two = runs(**changes), runs(compute__gpus=2, **changes)
+    assert one.order.plan is not None
+    assert one.order.plan.rows % 8 != 0
+    # when both train
+    assert one.finish().code == ExitCode.DONE
+    ended = start(two).end()
+    # then the losses are the same, step by step
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    for mine, other in zip(two.metrics()[:-1], one.metrics()[:-1], strict=True):
+        assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_sigterm_to_one_process_loses_no_step(rank: int, runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
+    # given a group of which one process gets SIGTERM after step 6, where an evaluation is due
+    run = runs(compute__gpus=2, **PLAIN)
+    ended = start(run, termAt=6, rank=rank).end()
+    # then the pod ends as checkpointed, with the checkpoint of that step in S3
+    assert ended.code == ExitCode.CHECKPOINTED, ended.log[-3000:]
+    assert any("step-00000006/manifest.json" in uri for uri in run.objects(run.layout.checkpoints))
+    # when it goes on
+    ended = start(run).end()
+    # then it goes on after that step, and the result is that of an undisturbed run
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert ended.report is not None
+    assert ended.report.timing is not None
+    assert ended.report.timing.from_step == 6
+    assert ended.report.timing.lost_steps == 0
+    assert_same_training(run, alone[0])
+
+
+def test_sigterm_to_the_pod_reaches_all_processes(runs: Runs, tmp_path: Path) -> None:
+    # given a group that stands at step 5
+    run = runs(compute__gpus=2, **PLAIN)
+    gate = tmp_path / "go-on"
+    attempt = start(run, pauseAt=5, pauseUntil=str(gate))
+    attempt.wait_for("step 5 done")
+    workers = children_of(launched(attempt))
+    assert len(workers) == 2
+    # when the pod gets SIGTERM
+    attempt.send(signal.SIGTERM)
+    gate.touch()
+    ended = attempt.end()
+    # then it ends as checkpointed, its checkpoint is in S3, and no process is left
+    assert ended.code == ExitCode.CHECKPOINTED, ended.log[-3000:]
+    assert any("manifest.json" in uri for uri in run.objects(run.layout.checkpoints))
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_sigterm_while_loading_ends_at_once(runs: Runs) -> None:
+    run = runs(compute__gpus=2, **PLAIN)
+    attempt = start(run)
+    attempt.wait_for("starting 2 processes")
+    attempt.send(signal.SIGTERM)
+    began = time.monotonic()
+    assert attempt.end(seconds=60).code == ExitCode.CHECKPOINTED
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_pod_and_the_next_goes_on(
+    rank: int, runs: Runs, alone: tuple[TrainRun, Ended]
+) -> None:
+    # given a group of which one process is killed after step 6
+    run = runs(compute__gpus=2, **PLAIN)
+    ended = start(run, killAt=6, rank=rank).end()
+    # then the pod fails in a way that is retried, and says which process was killed
+    assert ended.code == ExitCode.INTERNAL, ended.log[-3000:]
+    assert ended.report is not None
+    assert ended.report.error is not None
+    assert f"process {rank} of 2 was killed by SIGKILL" in ended.report.error.message
+    # when the next pod starts
+    ended = start(run).end()
+    # then it goes on from the last checkpoint, and the result is that of an undisturbed run
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert ended.report is not None
+    assert ended.report.timing is not None
+    assert ended.report.timing.from_step == 4
+    assert_same_training(run, alone[0])
+
+
+def test_a_killed_launcher_leaves_no_process_behind(runs: Runs, tmp_path: Path) -> None:
+    run = runs(compute__gpus=2, **PLAIN)
+    attempt = start(run, pauseAt=2, pauseUntil=str(tmp_path / "never"))
+    attempt.wait_for("step 2 done")
+    workers = children_of(launched(attempt))
+    attempt.send(signal.SIGKILL)
+    assert attempt.end().code == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while any(_alive(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_dropout_resumes_to_the_same_adapter(runs: Runs) -> None:
+    # given a group whose processes draw dropout, undisturbed and stopped in between
+    changes = PLAIN | {"lora__dropout": 0.1, "compute__gpus": 2}
+    undisturbed, stopped = runs(**changes), runs(**changes)
+    assert start(undisturbed).end().code == ExitCode.DONE
+    assert start(stopped, termAt=5).end().code == ExitCode.CHECKPOINTED
+    # when it goes on
+    ended = start(stopped).end()
+    # then each process went on with its own random numbers
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert stopped.adapter() == undisturbed.adapter()
+    assert stopped.metrics() == undisturbed.metrics()
+
+
+def test_the_words_of_the_process_that_failed_are_those_of_the_pod(runs: Runs) -> None:
+    run = runs(compute__gpus=2, **PLAIN)
+    ended = start(run, lossAt=5, rank=1).end()
+    assert ended.code == ExitCode.LOSS_NOT_FINITE, ended.log[-3000:]
+    assert ended.report is not None
+    assert ended.report.error is not None
+    assert "step 5" in ended.report.error.message
+
+
+def test_a_defect_in_one_process_is_told_with_its_name(runs: Runs) -> None:
+    ended = start(runs(compute__gpus=2, **PLAIN), crashAt=3, rank=1).end()
+    assert ended.code == ExitCode.INTERNAL, ended.log[-3000:]
+    assert ended.report is not None
+    assert ended.report.error is not None
+    assert "ZeroDivisionError" in ended.report.error.message
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_cuda_out_of_memory_in_one_process_halves_the_micro_batch_of_all(
+    rank: int, runs: Runs, alone: tuple[TrainRun, Ended]
+) -> None:
+    # given a group of which one process can hold one row only, as it turns out after step 5
+    run = runs(compute__gpus=2, **PLAIN)
+    # when it trains
+    ended = start(run, memoryFor=1, memoryAt=6, rank=rank).end()
+    # then the group started again with half the rows, went on from its checkpoint, and said so
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert ended.report is not None
+    assert any("2 > 1" in warning for warning in ended.report.warnings)
+    assert ended.report.timing is not None
+    assert ended.report.timing.from_step == 4
+    assert_same_training(run, alone[0])
+
+
+def test_early_stopping_ends_all_processes_at_the_same_step(runs: Runs) -> None:
+    # given a rate at which the loss soon rises
+    changes = PLAIN | {"training__learningRate": 0.5, "training__maxSteps": 60}
+    run = runs(compute__gpus=2, training__earlyStopping={"patience": 2}, **changes)
+    # when it trains
+    ended = start(run).end()
+    # then it stopped early with the best evaluation
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    evaluations = [(entry["eval_loss"], entry["step"]) for entry in run.metrics()[:-1] if "eval_loss" in entry]
+    assert evaluations[-1][1] < 60
+    assert ended.report is not None
+    assert ended.report.metrics is not None
+    assert ended.report.metrics.best_step == min(evaluations)[1]
+
+
+def test_gpus_that_cuda_does_not_find_are_refused_in_words(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ENV_ALLOW_CPU)
+    ended = start(runs(compute__gpus=2)).end()
+    assert ended.code == ExitCode.UNSUPPORTED, ended.log[-3000:]
+    assert ended.report is not None
+    assert ended.report.error is not None
+    assert "CUDA finds none" in ended.report.error.message
+
+
+def test_progress_comes_from_one_process(runs: Runs) -> None:
+    run = runs(compute__gpus=2, **PLAIN)
+    ended = start(run).end()
+    final = run.metrics()[-1]["final"]
+    assert ended.report is not None
+    assert ended.report.timing is not None
+    assert ended.report.timing.tokens_per_second > 0
+    assert math.isfinite(json.loads(json.dumps(final))["test_loss"])
+    assert ended.log.count(f"step {STEPS} of {STEPS}: loss") == 1
+
+

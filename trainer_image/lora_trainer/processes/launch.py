@@ -1,0 +1,148 @@
+"""Starts a process for each GPU of this pod, watches them, and ends with one report and one exit code.
+
+torch's own launcher cannot keep the contract of `lora_contract.exit_codes`: it forgets the exit codes of its workers
+after SIGTERM, kills the others 30 seconds after one of them ended other than with 0 (also with 75, while the first
+one still uploads the checkpoint), and waits for its peers where it cannot hear SIGTERM. It also needs torch in the
+process that only waits. So this one only starts and waits; everything else is torch's: store, collectives, DDP.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.names import ENV_ORDER, ENV_TERMINATION_LOG
+from lora_contract.order import Order
+from lora_contract.report import Report, decode
+from lora_trainer import stopping
+from lora_trainer.errors import TrainerError
+from lora_trainer.processes.place import Place, processes, processes_a_pod
+from lora_trainer.processes.verdict import LostContact, WorkerEnd, verdict
+from lora_trainer.train import out_of_memory
+
+log = logging.getLogger(__name__)
+
+#: The command of a process: the same stage, which finds its place in the environment.
+COMMAND = [sys.executable, "-m", "lora_trainer", "train"]
+
+#: Seconds that the others get after one failed, and after one stopped on request: a checkpoint is on its way then.
+_AFTER_FAILURE = 20.0
+_AFTER_STOP = 600.0
+_POLL_SECONDS = 0.05
+_PR_SET_PDEATHSIG = 1
+
+
+def train(order: Order) -> Report:
+    """Train in several processes; what the chief reported.
+
+    Raises:
+        TrainerError, StopRequested, SmallerMicroBatch: as `lora_trainer.train.stage.train`.
+    """
+    Path(order.scratch).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="group-", dir=order.scratch))
+    try:
+        with stopping.deferred():
+            ends = _Workers(order, folder).wait()
+        out_of_memory.raise_request(folder)
+        report = verdict(ends, processes(order.spec.compute))
+    except LostContact:
+        raise TrainerError(
+            ExitCode.INTERNAL,
+            "the processes of the run lost contact with each other",
+            hint="The run starts again from its last checkpoint; the pod's log has the details.",
+        ) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return report or Report(stage="train", run_id=order.run_id)
+
+
+class _Workers:
+    """The processes of this pod."""
+
+    def __init__(self, order: Order, folder: Path) -> None:
+        compute = order.spec.compute
+        self._folder = folder
+        self._ends: list[WorkerEnd] = []
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        count = processes_a_pod(compute)
+        log.info("starting %d processes", count)
+        try:
+            for local_rank in range(count):
+                place = Place(local_rank, processes(compute), local_rank, count, folder)
+                self._running[place.rank] = _start(order, place)
+        except BaseException:
+            self._send(signal.SIGKILL)
+            raise
+
+    def wait(self) -> list[WorkerEnd]:
+        """How each process ended, in the order of their ends. None is left behind."""
+        deadline: float | None = None
+        told = False
+        while self._running:
+            self._collect()
+            if deadline is None and (first := self._first_end()) is not None:
+                deadline = time.monotonic() + (_AFTER_STOP if first.code == ExitCode.CHECKPOINTED else _AFTER_FAILURE)
+            if not told and (deadline is not None or stopping.requested()):
+                told = True
+                self._send(signal.SIGTERM)
+            if deadline is not None and time.monotonic() > deadline:
+                self._kill()
+            time.sleep(_POLL_SECONDS)
+        return self._ends
+
+    def _first_end(self) -> WorkerEnd | None:
+        return next((end for end in self._ends if end.code != ExitCode.DONE), None)
+
+    def _collect(self, *, forced: bool = False) -> None:
+        for rank, process in list(self._running.items()):
+            code = process.poll()
+            if code is not None:
+                del self._running[rank]
+                self._ends.append(WorkerEnd(rank, code, _report(self._folder, rank), forced))
+
+    def _send(self, number: signal.Signals) -> None:
+        for process in self._running.values():
+            process.send_signal(number)
+
+    def _kill(self) -> None:
+        log.warning("processes %s do not end; killing them", sorted(self._running))
+        self._send(signal.SIGKILL)
+        for process in self._running.values():
+            process.wait()
+        self._collect(forced=True)
+
+
+def _start(order: Order, place: Place) -> subprocess.Popen[bytes]:
+    threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+    environment = {
+        **os.environ,
+        **place.environment(),
+        ENV_ORDER: order.model_dump_json(by_alias=True, exclude_none=True),
+        ENV_TERMINATION_LOG: str(_report_path(place.folder or Path(), place.rank)),
+        "OMP_NUM_THREADS": str(max(1, threads // place.local_size)),
+        "MKL_NUM_THREADS": str(max(1, threads // place.local_size)),
+    }
+    return subprocess.Popen(COMMAND, env=environment, preexec_fn=_die_with_parent)  # noqa: PLW1509 - no threads here
+
+
+def _die_with_parent() -> None:
+    """In the child: the kernel kills it when its launcher dies, whatever kills that."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _report_path(folder: Path, rank: int) -> Path:
+    return folder / f"report-{rank}.json"
+
+
+def _report(folder: Path, rank: int) -> Report | None:
+    path = _report_path(folder, rank)
+    return decode(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -1,0 +1,73 @@
+"""Which of the processes of a run this one is. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_contract.spec import ComputeSpec
+
+#: Folder that the processes of one pod share; set for the processes that `launch` starts, and for no other.
+ENV_FOLDER = "LORA_GROUP_FOLDER"
+_RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE = "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
+
+#: Exit code of a process that failed only because another one of its group was gone; never that of a pod.
+LOST_CONTACT = 98
+
+
+def processes_a_pod(compute: ComputeSpec) -> int:
+    """One for each GPU; one without."""
+    return max(1, compute.gpus)
+
+
+def processes(compute: ComputeSpec) -> int:
+    """Processes of the whole run: `effectiveBatchSize` rows are shared among so many."""
+    return processes_a_pod(compute) * compute.nodes
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process among those of its run (rank, size) and of its pod (local rank, local size)."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+    #: Folder that the processes of the pod share; None for a process that is alone.
+    folder: Path | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other process."""
+        return self.size == 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process speaks for the run: claim, checkpoints, progress, publication."""
+        return self.rank == 0
+
+    @property
+    def leads_pod(self) -> bool:
+        """Whether this process brings the files that its pod needs."""
+        return self.local_rank == 0
+
+    def environment(self) -> dict[str, str]:
+        """Variables for the process, by the names that torch, accelerate and transformers read."""
+        return {
+            _RANK: str(self.rank),
+            _SIZE: str(self.size),
+            _LOCAL_RANK: str(self.local_rank),
+            _LOCAL_SIZE: str(self.local_size),
+            ENV_FOLDER: str(self.folder),
+        }
+
+
+def place_of(environment: Mapping[str, str] = os.environ) -> Place:
+    """The place that a launcher gave to this process; alone without one."""
+    folder = environment.get(ENV_FOLDER)
+    if not folder:
+        return Place()
+    rank, size, local_rank, local_size = (int(environment[key]) for key in (_RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE))
+    return Place(rank, size, local_rank, local_size, Path(folder))
