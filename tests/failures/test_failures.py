@@ -129,7 +129,7 @@ def test_an_image_that_is_not_there_is_named(place: TinyCluster) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"compute.gpus": 5}, "Insufficient nvidia.com/gpu"),
+        ({"compute.gpus": 16, "training.effectiveBatchSize": 16}, "Insufficient nvidia.com/gpu"),
         ({"compute.nodeSelector": {"accelerator": "a100"}}, "didn't match Pod's node affinity/selector"),
     ],
     ids=["GPU count", "selector"],

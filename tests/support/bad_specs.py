@@ -201,6 +201,11 @@ BAD_SPECS = (
     bad("negative GPUs", {"compute.gpus": -1}, "spec.compute.gpus", "greater than or equal to 0"),
     bad("a thousand GPUs", {"compute.gpus": 1000}, "spec.compute.gpus", "less than or equal to 16"),
     bad("half a GPU", {"compute.gpus": 0.5}, "spec.compute.gpus", "must be of type integer"),
+    bad(
+        "a batch that the GPUs cannot share",
+        {"compute.gpus": 3},
+        "training.effectiveBatchSize must be a multiple of compute.gpus times compute.nodes",
+    ),
     bad("no nodes", {"compute.nodes": 0}, "spec.compute.nodes", "greater than or equal to 1"),
     bad(
         "resource without domain",

@@ -1,29 +1,20 @@
-"""How many processes a run may have."""
+"""How many pods a run may have: one, in this version."""
 
 from __future__ import annotations
 
-from lora_contract.spec import LoRAFineTuneSpec
-from lora_trainer.errors import bad_config, unsupported
-from lora_trainer.processes.place import processes
+from lora_contract.spec import ComputeSpec
+from lora_trainer.errors import unsupported
 
 
-def check(spec: LoRAFineTuneSpec) -> None:
-    """Refuse what cannot be shared among processes; asked before a GPU is, and again by whoever trains.
+def check(compute: ComputeSpec) -> None:
+    """Refuse what this version cannot do; asked before a GPU is, and again by whoever trains.
 
     Raises:
-        TrainerError: 64, the effective batch cannot be divided; 78, several nodes.
+        TrainerError: 78, several nodes.
     """
-    if spec.compute.nodes > 1:
+    if compute.nodes > 1:
         raise unsupported(
             "training on several nodes is not supported yet",
             param="spec.compute.nodes",
             hint="Set compute.nodes: 1; effectiveBatchSize is reached by accumulation.",
-        )
-    effective, count = spec.training.effective_batch_size, processes(spec.compute)
-    if effective % count:
-        raise bad_config(
-            f"an effective batch of {effective} rows cannot be shared equally among {count} GPUs",
-            param="spec.training.effectiveBatchSize",
-            hint=f"Set training.effectiveBatchSize to a multiple of {count}, for instance"
-            f" {-(-effective // count) * count}, or change compute.gpus.",
         )

@@ -91,6 +91,12 @@ class LoRAFineTuneSpec(SpecModel):
             holds=lambda s: s.compute.gpus > 0 or s.quantization.type != "int8",
         ),
         Rule(
+            cel="self.training.effectiveBatchSize % "
+            "((self.compute.gpus > 1 ? self.compute.gpus : 1) * self.compute.nodes) == 0",
+            message="training.effectiveBatchSize must be a multiple of compute.gpus times compute.nodes",
+            holds=lambda s: s.training.effective_batch_size % (max(1, s.compute.gpus) * s.compute.nodes) == 0,
+        ),
+        Rule(
             cel="!has(self.training.earlyStopping) || has(self.dataset.validationUri) || "
             "self.dataset.split.validation > 0.0",
             message="training.earlyStopping needs rows to evaluate on;"

@@ -179,15 +179,6 @@ def test_a_server_that_is_away_is_unavailable_after_the_budget(bucket: Bucket, m
     assert refusal.param == "spec.output.uri"
 
 
-def test_several_gpus_are_refused_before_one_is_asked_for(bucket: Bucket) -> None:
-    with pytest.raises(TrainerError) as failure:
-        prepare(bucket.order({"compute.gpus": 4}), stores.from_environment(5))
-
-    assert failure.value.exit_code == ExitCode.UNSUPPORTED
-    assert failure.value.param == "spec.compute.gpus"
-    assert "compute.gpus: 1" in (failure.value.hint or "")
-
-
 def test_other_rows_under_the_same_key_are_found_with_the_right_to_read_alone(
     server_with_reader: SeaweedFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

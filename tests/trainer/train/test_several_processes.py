@@ -275,5 +275,3 @@ def test_progress_comes_from_one_process(runs: Runs) -> None:
     assert ended.report.timing.tokens_per_second > 0
     assert math.isfinite(json.loads(json.dumps(final))["test_loss"])
     assert ended.log.count(f"step {STEPS} of {STEPS}: loss") == 1
-
-

@@ -67,8 +67,8 @@ KNOWN_ERRORS = {
         "test_a_run_ends_with_a_published_adapter_and_true_figures",
     ),
     "several visible GPUs without a launcher": (
-        "trainer/prepare/test_prepare_on_s3.py",
-        "test_several_gpus_are_refused_before_one_is_asked_for",
+        "trainer/train/test_several_processes.py",
+        "test_the_same_losses_and_the_same_adapter_as_one_process",
     ),
     "4-bit gradients on a CPU are wrong after an evaluation": (
         _BASE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,6 +123,23 @@ def test_a_model_whose_attention_ignores_the_bounds_is_padded_with_a_warning(mon
     torch.testing.assert_close(
         way.loss_sum(model, way.collate(rows)), reference_loss(model, rows), rtol=1e-4, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("padding_free", [True, False])
+def test_a_silent_row_takes_part_and_changes_nothing(padding_free: bool) -> None:
+    # given a process that has no row of its own in a step
+    model, rows = tiny("llama"), ragged_rows()
+    way, _ = choose(model, rows, pad_token_id=0, autocast=None)
+    way = replace(way, padding_free=padding_free)
+    if not padding_free:
+        model.set_attn_implementation("sdpa")
+    # when it runs a silent row
+    loss = way.loss_sum(model, way.collate([rows[0].silent]))
+    loss.backward()
+    # then the loss is zero, and every weight has a gradient of zero for the others to wait for
+    assert float(loss.detach()) == 0
+    trained = [parameter for name, parameter in model.named_parameters() if "lm_head" not in name]
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in trained)
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2-softcap-window"])

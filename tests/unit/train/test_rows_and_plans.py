@@ -13,12 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from lora_contract.exit_codes import ExitCode
 from lora_contract.names import ENV_ALLOW_CPU, ENV_CPU_FLOAT32
 from lora_contract.spec import QuantizationSpec, TrainingSpec
 from lora_trainer.data.prepared import TEST_SCHEMA
+from lora_trainer.errors import TrainerError
 from lora_trainer.model.hardware import Hardware, detect
 from lora_trainer.model.load import bitsandbytes_config, load_options
 from lora_trainer.model.memory import MemoryPlan, divisor_at_most, plan_memory
+from lora_trainer.processes.place import Place
 from lora_trainer.train import history, out_of_memory
 from lora_trainer.train.arguments import training_arguments
 from lora_trainer.train.rows import EffectiveBatches, EpochLoader, Rows
@@ -26,8 +29,12 @@ from lora_trainer.train.rows import EffectiveBatches, EpochLoader, Rows
 CPU = Hardware(torch.device("cpu"), torch.float32)
 
 
-def batches(count: int, micro: int, *, epoch: int = 0, lengths: Any = None) -> list[list[int]]:
-    sampler = EffectiveBatches(count, effective_batch_size=8, micro_batch_size=micro, seed=3, lengths=lengths)
+def batches(
+    count: int, micro: int, *, epoch: int = 0, lengths: Any = None, place: Place | None = None
+) -> list[list[int]]:
+    sampler = EffectiveBatches(
+        count, effective_batch_size=8, micro_batch_size=micro, seed=3, lengths=lengths, place=place
+    )
     sampler.set_epoch(epoch)
     found = list(sampler)
     assert len(sampler) == len(found)
@@ -47,6 +54,32 @@ def test_every_row_comes_once_an_epoch_and_epochs_differ() -> None:
 @pytest.mark.parametrize("micro", [1, 2, 4, 8])
 def test_the_rows_of_an_effective_batch_do_not_depend_on_the_micro_batch(micro: int) -> None:
     assert flat(batches(30, micro)) == flat(batches(30, 8))
+
+
+@pytest.mark.parametrize("processes", [2, 4, 8])
+@pytest.mark.parametrize("count", [8, 30, 33])
+def test_processes_share_each_effective_batch_and_every_row_comes_once(processes: int, count: int) -> None:
+    shares = [batches(count, 1, place=Place(rank, processes)) for rank in range(processes)]
+    # every process makes the same number of micro batches, also where it has no row
+    assert len({len(share) for share in shares}) == 1
+    # and together they go through the rows of one process, effective batch by effective batch
+    alone = batches(count, 8)
+    for number, whole in enumerate(alone):
+        part = slice(number * 8 // processes, (number + 1) * 8 // processes)
+        assert sorted(flat([flat(share[part]) for share in shares])) == sorted(whole)
+
+
+def test_a_process_without_a_row_gets_an_empty_batch() -> None:
+    shares = [batches(9, 4, place=Place(rank, 2)) for rank in range(2)]
+    assert [len(share[-1]) for share in shares] == [1, 0]
+
+
+def test_sorted_rows_are_of_like_length_in_all_processes() -> None:
+    lengths = np.random.default_rng(0).integers(1, 100, 8)
+    first, second = (batches(8, 4, lengths=lengths, place=Place(rank, 2)) for rank in range(2))
+    ordered = sorted(lengths, reverse=True)
+    assert [lengths[i] for i in first[0]] == ordered[0::2]
+    assert [lengths[i] for i in second[0]] == ordered[1::2]
 
 
 def test_padded_rows_are_sorted_within_their_effective_batch_only() -> None:
@@ -117,6 +150,11 @@ def test_out_of_memory_halves_and_stays_a_divisor() -> None:
     assert out_of_memory.halved(3, training).size == 1
 
 
+def test_out_of_memory_divides_the_share_of_a_process() -> None:
+    training = TrainingSpec(max_steps=1, effective_batch_size=20)
+    assert out_of_memory.halved(5, training, processes=4).size == 1
+
+
 @pytest.mark.parametrize(
     ("schedule", "middle", "end"), [("cosine", 0.5, 0.0), ("linear", 0.5, 0.0), ("constant", 1.0, 1.0)]
 )
@@ -175,6 +213,7 @@ def test_the_number_format_follows_the_hardware(
 ) -> None:
     monkeypatch.setenv(ENV_ALLOW_CPU, "1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(cuda))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bfloat16})
     assert detect(1).dtype is dtype
@@ -185,6 +224,19 @@ def test_float32_can_be_asked_for_on_every_cpu(monkeypatch: pytest.MonkeyPatch) 
     assert detect(0).dtype is torch.bfloat16
     monkeypatch.setenv(ENV_CPU_FLOAT32, "1")
     assert detect(0).dtype is torch.float32
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    # given two processes in a pod with two GPUs, then each loads the model on its own
+    hardware = [detect(2, Place(rank, 2, rank, 2)) for rank in range(2)]
+    assert [load_options(QuantizationSpec(), each, expanded=False)["device_map"][""] for each in hardware] == [0, 1]
+    # and a third one is refused
+    with pytest.raises(TrainerError, match="CUDA finds 2") as failure:
+        detect(3, Place(2, 3, 2, 3))
+    assert failure.value.exit_code == ExitCode.UNSUPPORTED
 
 
 def test_the_4_bit_computation_is_in_the_models_format() -> None:

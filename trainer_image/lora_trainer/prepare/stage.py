@@ -42,7 +42,7 @@ def prepare(order: Order, store: Store) -> Report:
     Raises:
         TrainerError: with the exit code and words for the user.
     """
-    parallelism.check(order.spec)
+    parallelism.check(order.spec.compute)
     check_output(order, store)
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="prepare-", dir=order.scratch) as folder:

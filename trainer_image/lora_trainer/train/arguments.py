@@ -27,7 +27,7 @@ def training_arguments(
     processes: int = 1,
 ) -> TrainingArguments:
     """Arguments of one of the `processes` of a run, whose checkpoints are taken from `folder` by a callback."""
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=total_steps,
         per_device_train_batch_size=memory.micro_batch_size,
@@ -59,3 +59,6 @@ def training_arguments(
         report_to="none",
         log_level="warning",
     )
+    # transformers would use every GPU it sees in one process; ours has one, and others have their own processes.
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments

@@ -71,11 +71,11 @@ def _check(order: Order) -> None:
     """Refuse what this version cannot do.
 
     Raises:
-        TrainerError: 64 or 78 for processes that cannot share the run, 64 for an order without a prepare before it.
+        TrainerError: 78 for several nodes, 64 for an order that prepare has not gone before.
     """
     if order.run_id is None or order.plan is None:
         raise bad_config("the order has no runId or no plan", hint="Run the prepare stage first.")
-    parallelism.check(order.spec)
+    parallelism.check(order.spec.compute)
 
 
 class _Training:
