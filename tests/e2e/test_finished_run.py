@@ -12,6 +12,7 @@ from e2e.conftest import Finished
 from lora_contract import layout
 from lora_contract.reasons import Reason
 from lora_demo import model
+from lora_demo.platform import OPERATOR_NAMESPACE
 from lora_demo.run import is_adopted
 from lora_demo.samples import samples
 from support import e2e
@@ -145,3 +146,9 @@ def _messages(prompt: str) -> list[dict[str, str]]:
     lines = prompt.splitlines()
     assert [lines[0], lines[2]] == ["system", "user"], prompt
     return [{"role": "system", "content": lines[1]}, {"role": "user", "content": lines[3]}]
+
+
+def test_the_watches_of_the_operator_never_ended(rig: Rig, finished: Finished) -> None:
+    # without them it would still get along by looking at everything again and again
+    said = rig.kubernetes.run("logs", "deployment/lora-operator", f"--namespace={OPERATOR_NAMESPACE}", "--tail=-1")
+    assert "kopf ended" not in said

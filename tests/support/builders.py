@@ -170,6 +170,11 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
         phase = "Succeeded" if code == 0 else "Failed"
         return self.pod_of(stage, name, phase=phase, containerStatuses=_container({"terminated": ended}), **more)
 
+    def pod_is_stopped(self, stage: str, name: str | None = None) -> Self:
+        """Somebody deletes the pod: its container gets SIGTERM and still runs."""
+        self.pods[name or f"{self.job(stage)['metadata']['name']}-0-abcde"]["metadata"]["deletionTimestamp"] = self.time
+        return self
+
     def pod_is_gone(self, stage: str, name: str | None = None) -> Self:
         """The pod object is deleted; its last state is still known."""
         self.gone.add(name or f"{self.job(stage)['metadata']['name']}-0-abcde")

@@ -60,6 +60,10 @@ def redirect(kubeconfig: Path, server: str, path: Path) -> Path:
     return path
 
 
+#: Variables that the operator's pod does not have; getpass finds the user's name in some of them.
+_NOT_IN_A_POD = ("LORA_OPERATOR_", "LOGNAME", "USER", "LNAME", "USERNAME")
+
+
 def free_port() -> int:
     """A loopback port that is free now."""
     with socket.socket() as held:
@@ -93,10 +97,10 @@ class Operator:
         """Start the process and do not wait for it."""
         settings = {"TRAINER_IMAGE": TRAINER_IMAGE, "LOG_FORMAT": "text", "HEALTH_PORT": str(self.health_port)}
         variables = {f"LORA_OPERATOR_{key}": value for key, value in (settings | self.settings).items()}
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("LORA_OPERATOR_")}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_IN_A_POD)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "lora_operator"],
+                [sys.executable, "-P", str(Path(__file__).with_name("nameless_operator.py"))],
                 env=inherited | variables | {"KUBECONFIG": str(self.kubeconfig)},
                 stdout=log,
                 stderr=log,

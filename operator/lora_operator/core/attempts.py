@@ -63,7 +63,7 @@ def circumstances(run: Run, stage: Stage) -> Circumstances:
     spec, job = run.finetune.spec, run.job(stage)
     return Circumstances(
         suspended=spec is not None and spec.suspend,
-        preempted=queue.preempted(run.workload(stage)),
+        preempted=queue.preempted(run.workload(stage), run.before),
         job_gone=job is None or job.deleting,
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lora_contract.reasons import Reason
 from lora_contract.report import shorten
-from lora_contract.status import QueueStatus
+from lora_contract.status import ConditionType, LoRAFineTuneStatus, QueueStatus
 from lora_operator.core import limits, usage
 from lora_operator.core.observed import Job, ObjectCondition, Workload
 from lora_operator.core.run import Run, format_time
@@ -26,6 +26,11 @@ _ADVICE = (
 )
 #: Places up to this one are told exactly, later ones rounded up to it: most of their changes tell nobody anything.
 _EXACT_PLACES = 10
+
+
+#: Said before Kueue's words while the pod that has to go still runs.
+SAVING = "Saving a checkpoint. "
+_AGAIN = " Waiting in queue "
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def place(run: Run, job: Job) -> Place:
     if not workload.active and not run.was_suspended:
         return Place(Reason.QUEUED, f"Held in queue {queue}: the Workload {workload.name} was deactivated.")
     if evicted := _evicted(workload):
-        return Place(evicted[0], shorten(f"{evicted[1]} Waiting in queue {queue} again.", _MAX_MESSAGE))
+        return Place(evicted[0], shorten(f"{evicted[1]}{_AGAIN}{queue} again.", _MAX_MESSAGE))
     if waited < limits.SETTLE:
         return Place(Reason.QUEUED, _plain(queue), look_again=limits.SETTLE - waited)
     return Place(Reason.QUEUED, _pending(workload, _at(queue, _rounded(run.observed.queue_position))))
@@ -86,10 +91,19 @@ def _rounded(position: int | None) -> int | None:
     return -(-position // _EXACT_PLACES) * _EXACT_PLACES
 
 
-def preempted(workload: Workload | None) -> str | None:
-    """Kueue's words where it took the quota back; None where it did not."""
+def preempted(workload: Workload | None, before: LoRAFineTuneStatus) -> str | None:
+    """Kueue's words where it took the quota back; None where it did not.
+
+    Kueue may give quota again while the pod still saves its checkpoint, and forgets its words then: those that the
+    status told last count too.
+    """
     evicted = None if workload is None else _evicted(workload)
-    return None if evicted is None else evicted[1]
+    if evicted is not None:
+        return evicted[1]
+    told = before.condition(ConditionType.READY)
+    if told is None or told.reason != Reason.PREEMPTED:
+        return None
+    return told.message.removeprefix(SAVING).partition(_AGAIN)[0]
 
 
 def _plain(queue: str) -> str:

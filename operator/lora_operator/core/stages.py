@@ -157,7 +157,7 @@ def _queued(run: Run, job: Job, newest: Pod | None) -> Outcome:
     """Kueue holds the Job."""
     if newest is not None and not newest.finished and newest.deleting:
         where = queue.place(run, job)
-        return run.active(Phase.RUNNING, where.reason, f"Saving a checkpoint. {where.message}")
+        return run.active(Phase.RUNNING, where.reason, f"{queue.SAVING}{where.message}")
     where = queue.place(run, job)
     if where.failed:
         return results.failure(run, End(where.reason, where.message))

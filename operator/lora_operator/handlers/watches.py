@@ -26,6 +26,11 @@ from lora_operator.settings import Settings
 
 _ASK_AGAIN_SECONDS = 10.0
 _RESTART_SECONDS = 1.0
+#: kopf gives an API server that is away about a minute; a life shorter than this is a defect of ours or of the image.
+_SHORT_LIFE_SECONDS = 10.0
+#: A name for kopf's peering, which is not used. Found out by itself it needs a user name, which a pod has not.
+_IDENTITY = "lora-operator"
+_ENDED = "kopf ended"
 _HEARTBEAT_SECONDS = 5.0
 _STOP_SECONDS = 10.0
 
@@ -56,10 +61,17 @@ class Watches:
         self._kube = kube
         self._receiver = receiver
         self._kopf: KopfThread | None = None
+        self._failing_since: float | None = None
 
     @property
     def last_heartbeat(self) -> float | None:
-        """When kopf's loop last turned, by the monotonic clock; None while it is not meant to run."""
+        """When kopf's loop last turned, by the monotonic clock; None while it is not meant to run.
+
+        While kopf ends again and again as soon as it started, the first of these starts: the operator would still
+        work by its full looks, late and half blind, so the probe of liveness has to fail.
+        """
+        if self._failing_since is not None:
+            return self._failing_since
         return self._kopf.last_heartbeat if self._kopf is not None else None
 
     async def run(self) -> None:
@@ -72,6 +84,7 @@ class Watches:
                 continue
             metrics.WATCH_STARTS.labels(cause=cause).inc()
             self._receiver.served(kinds)
+            started = time.monotonic()
             thread = self._kopf = KopfThread(kinds, self._settings, self._deliver)
             self._receiver.restarted()
             try:
@@ -79,14 +92,17 @@ class Watches:
             finally:
                 self._kopf = None
                 await thread.stop()
+            failed = cause == _ENDED and time.monotonic() - started < _SHORT_LIFE_SECONDS
+            self._failing_since = (self._failing_since or started) if failed else None
             await asyncio.sleep(_RESTART_SECONDS)
 
     async def _until_stale(self, thread: KopfThread, kinds: frozenset[Kind]) -> str:
         while not await thread.ended_within(_ASK_AGAIN_SECONDS):
+            self._failing_since = None
             served = await self._served()
             if served is not None and served != kinds:
                 return "kinds changed"
-        return "kopf ended"
+        return _ENDED
 
     async def _served(self) -> frozenset[Kind] | None:
         """The kinds to watch; None while one that is needed is not served, or the API server does not say."""
@@ -143,7 +159,7 @@ class KopfThread:
         try:
             asyncio.run(self._operate())
         except Exception as error:
-            logger.warning("kopf ended: %s", error or type(error).__name__)
+            logger.error("kopf ended: %s", error or type(error).__name__)
         finally:
             self._stop.set()
             self._call(self._ended.set)
@@ -154,6 +170,7 @@ class KopfThread:
             await kopf.operator(
                 registry=self._registry,
                 settings=kopf_settings(),
+                identity=_IDENTITY,
                 standalone=True,
                 clusterwide=not self._settings.watch_namespaces,
                 namespaces=self._settings.watch_namespaces,

@@ -120,6 +120,15 @@ def failures(running: Operator) -> int:
     return sum(float(line.split()[-1]) for line in lines if 'code="unreachable"' in line and "_total" in line)  # type: ignore[return-value]
 
 
+def test_the_watches_need_no_user_name(runs: Runs, start_operator: StartOperator) -> None:
+    # given an operator as in a pod, where the user id has no name
+    running = start_operator()
+    runs.apply("triage")
+    # then the watches tell of the run, and were started once
+    eventually("an event", lambda: running.metric("lora_operator_last_event_timestamp_seconds") > 0)
+    assert running.metric("lora_operator_watch_starts_total") == 1
+
+
 def test_kueue_may_be_installed_later(
     api: client.ApiClient, runs: Runs, start_operator: StartOperator, namespace: str
 ) -> None:

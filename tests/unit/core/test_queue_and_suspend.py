@@ -92,6 +92,20 @@ def test_preemption_is_told_and_the_run_goes_on() -> None:
     assert [a.reason for a in story.status.attempts] == ["Preempted", "Succeeded"]
 
 
+def test_a_pod_that_ends_when_quota_is_given_again_was_preempted_all_the_same() -> None:
+    # given a run that saves its checkpoint because Kueue took its quota
+    story = training_in_a_queue().after(10)
+    words = "Preempted to accommodate a workload of higher priority"
+    story.job("train")["spec"]["suspend"] = True
+    story.workload(workload_condition("Evicted", "True", "Preempted", words)).pod_is_stopped("train").decides()
+    assert story.condition("Reconciling") == ("True", "Preempted")
+    # when Kueue gives quota again before the pod ended
+    story.after(3).workload(workload_condition("QuotaReserved", "True", "QuotaReserved", "")).pod_ends("train", 75)
+    story.decides()
+    # then the attempt says who ended it
+    assert [(a.reason, a.message) for a in story.status.attempts] == [("Preempted", words)]
+
+
 def test_kueues_time_limit_fails_the_run() -> None:
     story = training_in_a_queue().after(100)
     story.job("train")["spec"]["suspend"] = True
