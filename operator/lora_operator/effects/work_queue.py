@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from lora_operator.effects import metrics
+from lora_operator.effects.waiting import is_set_within
 
 KeyT = TypeVar("KeyT")
 
@@ -93,10 +94,7 @@ class WorkQueue(Generic[KeyT]):
                     del self._due[key]
                     return key
             pause = self._heap[0][0] - now if self._heap else None
-            try:
-                await asyncio.wait_for(self._changed.wait(), pause)
-            except TimeoutError:
-                continue
+            await is_set_within(self._changed, pause)
 
     def _done(self, key: KeyT) -> None:
         del self._active[key]

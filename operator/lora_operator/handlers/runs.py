@@ -11,6 +11,7 @@ from lora_operator.effects.cache import Cache
 from lora_operator.effects.kinds import Kind
 from lora_operator.effects.kube import Kube
 from lora_operator.effects.table import Key
+from lora_operator.effects.waiting import is_set_within
 from lora_operator.effects.work_queue import ExpectedError, WorkQueue
 from lora_operator.settings import Settings
 
@@ -59,10 +60,7 @@ class Runs:
             except ExpectedError as error:
                 logger.warning("the sweep is tried again: %s", error)
                 wait = _RETRY_SECONDS
-            try:
-                await asyncio.wait_for(self._sweep_now.wait(), wait)
-            except TimeoutError:
-                continue
+            await is_set_within(self._sweep_now, wait)
 
     async def sweep(self) -> None:
         """List all objects, forget those that are gone, and ask for a look at every run and sweep.

@@ -21,6 +21,7 @@ from lora_operator.effects import metrics
 from lora_operator.effects.connection import login
 from lora_operator.effects.kinds import REQUIRED, Kind
 from lora_operator.effects.kube import Kube
+from lora_operator.effects.waiting import is_set_within
 from lora_operator.effects.work_queue import ExpectedError
 from lora_operator.settings import Settings
 
@@ -143,11 +144,7 @@ class KopfThread:
 
     async def ended_within(self, seconds: float) -> bool:
         """Wait for the end of the thread, at most so long."""
-        try:
-            await asyncio.wait_for(self._ended.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
+        return await is_set_within(self._ended, seconds)
 
     async def stop(self) -> None:
         """End the thread; one that does not is left behind and told nothing more."""
