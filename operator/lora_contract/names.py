@@ -74,11 +74,27 @@ ENV_ALLOW_CPU = "LORA_ALLOW_CPU"
 #: Set to 1, training on a CPU computes in float32 also where bfloat16 would be faster: equal results on every CPU.
 ENV_CPU_FLOAT32 = "LORA_CPU_FLOAT32"
 
+#: host:port at which the pods of a run on several nodes meet; the first of them listens there.
+ENV_GROUP_ADDRESS = "LORA_GROUP_ADDRESS"
+GROUP_PORT = 29500
+#: Which pod of an Indexed Job this is, from 0; set by Kubernetes.
+ENV_POD_INDEX = "JOB_COMPLETION_INDEX"
+
 
 def job_name(name: str, stage: str, *, uid: str, spec_hash: str, run_token: str) -> str:
     """The deterministic name of a stage's Job: the same object, spec and run token give the same Job."""
     digest = hashlib.sha256("\n".join((uid, spec_hash, run_token)).encode()).hexdigest()
     return f"{name}-{stage}-{digest[:8]}"
+
+
+def service_name(job: str) -> str:
+    """The name of the Service through which the pods of a Job find each other: a letter first, as Services want it."""
+    return f"lora-{job.rpartition('-')[2]}"
+
+
+def group_address(job: str) -> str:
+    """Where the pods of a Job on several nodes meet: at its first pod."""
+    return f"{job}-0.{service_name(job)}:{GROUP_PORT}"
 
 
 def trial_name(sweep: str, number: int) -> str:

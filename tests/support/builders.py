@@ -17,6 +17,7 @@ from lora_operator.core.decide import decide
 from lora_operator.core.decision import (
     Action,
     CreateJob,
+    CreateService,
     DeleteJob,
     ReadGpuMemory,
     ReadWarnings,
@@ -50,6 +51,7 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
     progress: Progress | None = None
     warnings: Warnings | None = None
     kueue_installed: bool = False
+    services: frozenset[str] = frozenset()
     queue_position: int | None = None
     #: Other runs with the same identity.
     twins: tuple[Twin, ...] = ()
@@ -70,6 +72,7 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             create_error=self.create_error,
             warnings=self.warnings,
             kueue_installed=self.kueue_installed,
+            services=self.services,
             queue_position=self.queue_position,
             twins=self.twins,
             gpu_memory=self.gpu_memory,
@@ -87,6 +90,9 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             job = copy.deepcopy(action.manifest)
             job["metadata"] |= {"uid": f"uid-{len(self.jobs)}-{self.now.timestamp()}", "creationTimestamp": self.time}
             self.jobs[action.name] = job
+        elif isinstance(action, CreateService):
+            self.writes += 1
+            self.services |= {action.job_uid}
         elif isinstance(action, DeleteJob):
             self.job_is_deleted(action.name)
         elif isinstance(action, SuspendJob):
@@ -127,7 +133,10 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             "name": name,
             "uid": name,
             "creationTimestamp": self.time,
-            "labels": {"batch.kubernetes.io/job-name": job},
+            "labels": {
+                "batch.kubernetes.io/job-name": job,
+                "batch.kubernetes.io/job-completion-index": name.removeprefix(f"{job}-").partition("-")[0],
+            },
         }  # fmt: skip
         self.pods[name] = {
             "metadata": metadata,

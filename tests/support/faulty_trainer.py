@@ -8,6 +8,7 @@ lossAt: 5        the loss of step 5 is not a number
 crashAt: 5       an exception that nothing expects
 frozen: true     no gradient reaches the adapter
 hangAt: 5        step 5 never ends; the watchdog's patience is `patience` seconds
+publishAfter: p  the chief publishes only when the file `p` exists
 rank: 1          in a run of several processes, the one that breaks; the first without it
 """
 
@@ -49,7 +50,7 @@ def _install(fault: dict[str, Any]) -> None:
     import torch  # noqa: PLC0415
 
     from lora_trainer.callbacks import watchdog  # noqa: PLC0415
-    from lora_trainer.train import session  # noqa: PLC0415
+    from lora_trainer.train import finish, session  # noqa: PLC0415
 
     if "patience" in fault:
         watchdog.MINIMUM_SECONDS, watchdog._FACTOR = fault["patience"], 1.0
@@ -69,13 +70,23 @@ def _install(fault: dict[str, Any]) -> None:
             return loss * 0 if fault.get("frozen") else loss
 
     session.LoraTrainer = FaultyTrainer  # type: ignore[misc]
+    if gate := fault.get("publishAfter"):
+        verify = finish.verify
+
+        def waits(*arguments: Any, **options: Any) -> None:
+            verify(*arguments, **options)
+            print("ready to publish", flush=True)
+            while not Path(gate).exists():
+                time.sleep(0.02)
+
+        finish.verify = waits
 
 
 def main() -> None:
     """`lora_trainer.__main__.main`, with the fault installed when torch would be imported anyway."""
     from lora_trainer import __main__, commands, environment  # noqa: PLC0415
     from lora_trainer.processes import launch  # noqa: PLC0415
-    from lora_trainer.processes.place import place_of  # noqa: PLC0415
+    from lora_trainer.processes.place import place_of, processes  # noqa: PLC0415
 
     launch.COMMAND = [sys.executable, "-m", "support.faulty_trainer", "train"]
     environment.prepare_environment()
@@ -84,7 +95,7 @@ def main() -> None:
     def faulty(order: Any) -> Any:
         fault = json.loads(os.environ.get("FAULT") or "{}")
         place = place_of()
-        launches = place.alone and order.spec.compute.gpus > 1
+        launches = place.alone and processes(order.spec.compute) > 1
         if not launches:
             _install(fault if place.rank == fault.pop("rank", 0) else {})
         return carry_out(order)

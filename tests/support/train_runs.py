@@ -114,7 +114,9 @@ class TrainRun:
         """The store of the test."""
         return S3Store(20, make_client=self.server.client)
 
-    def start(self, *, real: bool = False, uid: str | None = None, **fault: Any) -> Attempt:
+    def start(
+        self, *, real: bool = False, uid: str | None = None, variables: dict[str, str] | None = None, **fault: Any
+    ) -> Attempt:
         """Start a train process that breaks as `fault` says (see `support.faulty_trainer`)."""
         self._attempts += 1
         place = self.folder / f"attempt-{self._attempts}"
@@ -128,6 +130,7 @@ class TrainRun:
             names.ENV_TERMINATION_LOG: str(message),
             names.ENV_CPU_FLOAT32: "1",
             "FAULT": json.dumps(fault),
+            **(variables or {}),
         }
         if real:
             return Attempt(self._command(environment, log), log, message)

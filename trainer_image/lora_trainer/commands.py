@@ -19,7 +19,7 @@ from lora_contract.report import Report
 from lora_trainer import environment, progress, quick_imports, stopping, termination
 from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.processes import launch
-from lora_trainer.processes.place import LOST_CONTACT, place_of, processes
+from lora_trainer.processes.place import LOST_CONTACT, LostContact, place_of, processes
 from lora_trainer.train import out_of_memory
 from lora_trainer.train.out_of_memory import SmallerMicroBatch
 
@@ -78,7 +78,7 @@ def run_stage(stage: Stage) -> int:
             log.exception("the GPU failed")
             text = f"the GPU or its driver failed: {str(error).partition(chr(10))[0]}"
             return _end(stage, order, TrainerError(ExitCode.GPU_FAILED, text))
-        if not place_of().alone and _lost_contact():
+        if isinstance(error, LostContact) or (not place_of().alone and _contact_is_lost()):
             log.warning("other processes of the run are gone: %s", str(error).partition(chr(10))[0])
             return LOST_CONTACT
         log.exception("this is a defect of the trainer")
@@ -88,7 +88,7 @@ def run_stage(stage: Stage) -> int:
     return ExitCode.DONE
 
 
-def _lost_contact() -> bool:
+def _contact_is_lost() -> bool:
     """Whether something failed here only because other processes of the run are gone."""
     from lora_trainer.processes.group import contact_is_lost  # noqa: PLC0415 - torch, in train only
 
@@ -128,7 +128,7 @@ def carry_out(order: Order) -> Report:
         with progress.started():
             return prepare(order, objects)
     if place_of().alone and processes(order.spec.compute) > 1:
-        return launch.train(order)
+        return launch.train(order, objects)
     with quick_imports.without_compiler():
         from lora_trainer.train.stage import train  # noqa: PLC0415 - imports torch
 

@@ -20,6 +20,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
+# How the pods of a run on several nodes find each other; it goes with their Job.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, create]
 # Why a Job could not make its pods stands in Events alone.
 - apiGroups: [""]
   resources: [events]

@@ -22,6 +22,8 @@ from lora_operator.core.run import Run, Stage, format_time
 #: The Job ends with the pod, so both are written at once.
 _ENDS_THE_JOB = (exit_codes.ExitCode.DONE, *exit_codes.USER_ERRORS)
 
+_NO_FAILURES = (exit_codes.ExitCode.DONE, *exit_codes.NOT_COUNTED)
+
 _NOT_COUNTED = (
     Reason.SUCCEEDED,
     Reason.CHECKPOINTED,
@@ -74,22 +76,36 @@ def _learn_stage(run: Run, stage: Stage) -> Run:
         known = _attempt_of(run.status, pod.name)
         if known is not None and known.end_time is not None:
             continue
-        if awaits_its_job(run, pod, job) or not _is_attempt(pod, stage, known):
+        if awaits_its_job(run, pod, job) or not _is_attempt(pod, stage, known) or _forgotten(run, pod):
             continue
         attempt = _attempt(run, stage, pod)
         if attempt.end_time is None and known is not None:
             continue
         run = _with_attempt(run, attempt)
-        if stage == "train":
+        if stage == "train" and pod.speaks:
             run = _with_usage(run, attempt, pod, first_seen=known is None)
     return run
 
 
 def _is_attempt(pod: Pod, stage: Stage, known: AttemptStatus | None) -> bool:
-    """Train pods count once they started; prepare pods only when they failed: less to write, nothing lost."""
+    """Train pods count once they started; prepare pods only when they failed: less to write, nothing lost.
+
+    Of a run on several nodes the first pod stands for all; another one is told of when it failed by itself.
+    """
     if stage == "prepare":
         return pod.exit_code not in (None, exit_codes.ExitCode.DONE) or pod.phase == "Failed"
+    if not pod.speaks:
+        return pod.exit_code not in (None, *_NO_FAILURES) or (pod.exit_code is None and pod.phase == "Failed")
     return pod.started is not None or known is not None or pod.phase == "Failed"
+
+
+def _forgotten(run: Run, pod: Pod) -> bool:
+    """Whether a pod's attempt had to make room for newer ones: it must not come back as the newest."""
+    attempts = run.status.attempts
+    if len(attempts) < MAX_ATTEMPTS or pod.ended is None or _attempt_of(run.status, pod.name) is not None:
+        return False
+    oldest = next((parse_time(attempt.end_time) for attempt in attempts if attempt.end_time), None)
+    return oldest is not None and pod.ended <= oldest
 
 
 def _attempt(run: Run, stage: Stage, pod: Pod) -> AttemptStatus:
@@ -139,11 +155,13 @@ def _attempt_of(status: LoRAFineTuneStatus, pod: str) -> AttemptStatus | None:
 
 
 def _with_attempt(run: Run, attempt: AttemptStatus) -> Run:
-    """Put an attempt in its place, or behind the others; the newest are kept."""
+    """Put an attempt in its place, or behind the others; the newest are kept, and those that are not over."""
     attempts = [attempt if known.pod == attempt.pod else known for known in run.status.attempts]
     if attempt not in attempts:
         attempts.append(attempt)
-    return run.learned(attempts=attempts[-MAX_ATTEMPTS:])
+    if len(attempts) > MAX_ATTEMPTS:
+        attempts.remove(next((each for each in attempts if each.end_time), attempts[0]))
+    return run.learned(attempts=attempts)
 
 
 def _with_usage(run: Run, attempt: AttemptStatus, pod: Pod | None, *, first_seen: bool) -> Run:

@@ -61,9 +61,6 @@ def refused(run: Run) -> Outcome | None:
             f" ({', '.join(sorted(allowed)) or 'none is'}). Use one of these, or leave the field out."
         )
         return _refusal(run, Reason.ENDPOINT_NOT_ALLOWED, text)
-    if finetune.spec.compute.nodes > 1:
-        text = "spec.compute.nodes: training on several nodes is not supported yet. Set compute.nodes: 1."
-        return _refusal(run, Reason.UNSUPPORTED, text)
     return None
 
 

@@ -28,6 +28,13 @@ class CreateJob(Create):
 
 
 @dataclass(frozen=True)
+class CreateService(Create):
+    """Create the Service of a Job, which owns it."""
+
+    job_uid: str
+
+
+@dataclass(frozen=True)
 class DeleteJob:
     """Delete the Job and its pods (propagationPolicy Background). That it is gone already counts as done."""
 
@@ -65,7 +72,7 @@ class ReadGpuMemory:
     selector: str
 
 
-Action = CreateJob | DeleteJob | SuspendJob | SetWorkloadActive | ReadWarnings | ReadGpuMemory
+Action = CreateJob | CreateService | DeleteJob | SuspendJob | SetWorkloadActive | ReadWarnings | ReadGpuMemory
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from lora_contract import exit_codes, names
 from lora_contract.order import Order
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import PlanStatus
-from lora_operator.core.observed import KUEUE_QUEUE_LABEL, FineTune
+from lora_operator.core.observed import KUEUE_QUEUE_LABEL, FineTune, Job
+from lora_operator.core.pod import JOB_NAME_LABEL
 from lora_operator.core.pod_template import cache_claim, pod_template
 from lora_operator.settings import Settings
 
@@ -68,7 +69,32 @@ def job_manifest(
             "ownerReferences": [_owner(finetune)],
         },
         "spec": _job_spec(spec, stage, queued=queued, retries=spec.retries if retries is None else retries)
-        | {"template": pod_template(order, settings, labels=labels, avoid_nodes=avoid_nodes)},
+        | {"template": pod_template(order, settings, job=name, labels=labels, avoid_nodes=avoid_nodes)},
+    }
+
+
+def service_manifest(finetune: FineTune, settings: Settings, job: Job) -> dict[str, Any]:
+    """The headless Service that gives the pods of a Job on several nodes their names. It goes with the Job.
+
+    Names of pods that are not ready count too: pods are ready only once they have found each other.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": names.service_name(job.name),
+            "namespace": finetune.namespace,
+            "labels": _labels(finetune, settings, job.stage),
+            "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": job.uid, "controller": True}
+            ],
+        },
+        "spec": {
+            "clusterIP": "None",
+            "selector": {JOB_NAME_LABEL: job.name},
+            "publishNotReadyAddresses": True,
+            "ports": [{"name": "group", "port": names.GROUP_PORT}],
+        },
     }
 
 

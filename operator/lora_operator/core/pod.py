@@ -12,6 +12,7 @@ from lora_contract import names, report
 from lora_contract.report import Report
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+_INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 
 
 def parse_time(text: Any) -> datetime | None:
@@ -32,6 +33,8 @@ class Pod:
     name: str
     uid: str
     job_name: str
+    #: Which of the Job's pods it is; the one of index 0 speaks for the run.
+    index: int
     node: str | None
     phase: str
     created: datetime
@@ -61,13 +64,16 @@ class Pod:
     def from_dict(cls, body: Mapping[str, Any], *, gone: bool = False) -> Self:
         """Read an object of the API; `gone`: it was deleted, and this is its last state."""
         metadata, status = body["metadata"], body.get("status") or {}
+        labels = metadata.get("labels") or {}
+        index = str(labels.get(_INDEX_LABEL, ""))
         state = _container_state(status)
         running, ended = state.get("running") or {}, state.get("terminated") or {}
         running_since = parse_time(running.get("startedAt"))
         return cls(
             name=metadata["name"],
             uid=metadata["uid"],
-            job_name=str((metadata.get("labels") or {}).get(JOB_NAME_LABEL, "")),
+            job_name=str(labels.get(JOB_NAME_LABEL, "")),
+            index=int(index) if index.isdecimal() else 0,
             node=(body.get("spec") or {}).get("nodeName"),
             phase=str(status.get("phase") or "Pending"),
             created=parse_time(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
@@ -92,6 +98,11 @@ class Pod:
     def report(self) -> Report | None:
         """What the pod said at its end."""
         return report.decode(self.exit_message)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether its report is that of the run."""
+        return self.index == 0
 
     @property
     def finished(self) -> bool:

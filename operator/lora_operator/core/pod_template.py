@@ -25,9 +25,9 @@ Json = dict[str, Any]
 
 
 def pod_template(
-    order: Order, settings: Settings, *, labels: Mapping[str, str], avoid_nodes: Sequence[str] = ()
+    order: Order, settings: Settings, *, job: str, labels: Mapping[str, str], avoid_nodes: Sequence[str] = ()
 ) -> Json:
-    """`spec.template` of a stage's Job."""
+    """`spec.template` of a stage's Job, whose name is `job`."""
     spec = order.spec
     annotations = dict(settings.pod_annotations)
     if settings.progress_url and settings.progress_ca:
@@ -45,7 +45,7 @@ def pod_template(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(order, settings)],
+        "containers": [_container(order, settings, job)],
         "volumes": _volumes(order, settings),
     }
     if spec.storage.service_account_name:
@@ -54,6 +54,8 @@ def pod_template(
         pod["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
     if order.stage == names.STAGE_TRAIN:
         pod |= _placement(spec)
+        if spec.compute.nodes > 1:
+            pod["subdomain"] = names.service_name(job)
     if avoid_nodes:
         pod["affinity"] = _away_from(avoid_nodes)
     return {"metadata": {"labels": dict(labels), "annotations": annotations}, "spec": pod}
@@ -64,14 +66,14 @@ def cache_claim(spec: LoRAFineTuneSpec, settings: Settings) -> str:
     return spec.model.cache.claim_name if spec.model.cache else settings.default_cache_claim
 
 
-def _container(order: Order, settings: Settings) -> Json:
+def _container(order: Order, settings: Settings, job: str) -> Json:
     prepare = order.stage != names.STAGE_TRAIN
     return {
         "name": names.CONTAINER,
         "image": (prepare and settings.prepare_image) or settings.trainer_image,
         "imagePullPolicy": settings.image_pull_policy,
         "args": ["prepare", "--check"] if order.stage == names.STAGE_CHECK else [order.stage],
-        "env": _environment(order, settings),
+        "env": _environment(order, settings, job),
         "resources": _prepare_resources(settings) if prepare else _train_resources(order.spec, settings),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -84,7 +86,7 @@ def _container(order: Order, settings: Settings) -> Json:
     }
 
 
-def _environment(order: Order, settings: Settings) -> list[Json]:
+def _environment(order: Order, settings: Settings, job: str) -> list[Json]:
     values = {
         names.ENV_ORDER: json.dumps(order.dump(), sort_keys=True, separators=(",", ":")),
         names.ENV_TERMINATION_LOG: _TERMINATION_LOG,
@@ -93,6 +95,8 @@ def _environment(order: Order, settings: Settings) -> list[Json]:
     }
     if settings.allow_cpu and order.stage == names.STAGE_TRAIN:
         values[names.ENV_ALLOW_CPU] = "1"
+    if order.stage == names.STAGE_TRAIN and order.spec.compute.nodes > 1:
+        values[names.ENV_GROUP_ADDRESS] = names.group_address(job)
     if endpoint := order.spec.storage.endpoint or settings.default_s3_endpoint:
         values[names.ENV_S3_ENDPOINT] = endpoint
     if settings.progress_url:

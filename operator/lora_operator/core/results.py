@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from lora_contract.exit_codes import NOT_COUNTED, USER_ERRORS
 from lora_contract.reasons import Reason
 from lora_contract.report import Report, shorten
 from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase
@@ -20,10 +21,13 @@ _MAX_TEXT = 1000
 
 
 def report_of(run: Run, stage: Stage) -> Report | None:
-    """The report of the pod that did the stage's work; pods of an earlier Job of the same name do not count."""
+    """The report of the pod that did the stage's work, or spoke for those that did.
+
+    Pods of an earlier Job of the same name do not count.
+    """
     job = run.job(stage)
     pods = [pod for pod in run.pods(stage) if job is None or pod.created >= job.created]
-    reports = (pod.report for pod in reversed(pods) if pod.exit_code == 0)
+    reports = (pod.report for pod in reversed(pods) if pod.exit_code == 0 and pod.speaks)
     return next((report for report in reports if report is not None and report.stage == stage), None)
 
 
@@ -120,11 +124,15 @@ def failure(run: Run, end: End, *, ended: datetime | None = None) -> Outcome:
 
 
 def _last_end(run: Run, stage: Stage) -> End | None:
-    """How the last pod that failed ended: from the pod, else from its attempt."""
-    around = circumstances(run, stage)
-    for pod in reversed(run.pods(stage)):
-        if pod.exit_code not in (None, 0) or pod.phase == "Failed":
-            return end_of(pod, around)
+    """How the last pod that failed ended: from the pod, else from its attempt.
+
+    Of several pods that ended together it is the one whose error ended the Job; the others were only stopped.
+    """
+    failed = [p for p in reversed(run.pods(stage)) if p.exit_code not in (None, 0) or p.phase == "Failed"]
+    ended_the_job = [pod for pod in failed if pod.exit_code in USER_ERRORS]
+    by_itself = [pod for pod in failed if pod.exit_code not in NOT_COUNTED and not pod.deleting]
+    for pod in (*ended_the_job, *by_itself, *failed):
+        return end_of(pod, circumstances(run, stage))
     job = run.job_names[stage]
     for attempt in reversed(run.status.attempts):
         if attempt.job == job and attempt.reason not in (None, Reason.SUCCEEDED):
@@ -140,7 +148,7 @@ def _reason(text: str | None) -> Reason:
 
 
 def _failed_report(run: Run, stage: Stage) -> Report | None:
-    reports = (pod.report for pod in reversed(run.pods(stage)))
+    reports = (pod.report for pod in reversed(run.pods(stage)) if pod.speaks)
     return next((report for report in reports if report is not None), None)
 
 

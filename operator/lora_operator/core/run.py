@@ -98,6 +98,11 @@ class Run:
         """The pods of a stage, oldest first."""
         return self.observed.pods_of(self.job_names[stage])
 
+    def present_pods(self, stage: Stage) -> tuple[Pod, ...]:
+        """The newest pod of each index, oldest first."""
+        newest = {pod.index: pod for pod in self.pods(stage)}
+        return tuple(sorted(newest.values(), key=lambda pod: (pod.created, pod.name)))
+
     def workload(self, stage: Stage) -> Workload | None:
         """The Kueue Workload of a stage."""
         job = self.job(stage)

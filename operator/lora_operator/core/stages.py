@@ -7,7 +7,7 @@ from dataclasses import replace
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, Phase
-from lora_operator.core import fit, identical, limits, queue, results, trouble
+from lora_operator.core import fit, group, identical, limits, queue, results, trouble
 from lora_operator.core.attempts import awaits_its_job, counted_failures, nodes_to_avoid
 from lora_operator.core.classify import End, abandoned
 from lora_operator.core.decision import CreateJob, DeleteJob, Event, SetWorkloadActive, SuspendJob
@@ -103,14 +103,12 @@ def _moves(run: Run, stage: Stage, job: Job) -> Outcome | None:
 
     A pod on a dead node keeps its Job from making another for ever; without its Job it holds nothing up.
     """
-    pods = run.pods(stage)
-    if not pods or pods[-1].created < job.created or pods[-1].gone:
-        return None
-    newest = pods[-1]
-    if abandoned(newest, run.now):
-        why = f"Node {newest.node} stopped answering"
-    elif newest.exit_code == ExitCode.GPU_FAILED and counted_failures(run.status) <= run.spec.retries:
-        why = f"The GPU of node {newest.node} failed"
+    pods = [pod for pod in run.present_pods(stage) if pod.created >= job.created and not pod.gone]
+    may_retry = counted_failures(run.status) <= run.spec.retries
+    if lost := next((pod for pod in pods if abandoned(pod, run.now)), None):
+        why = f"Node {lost.node} stopped answering"
+    elif broken := next((pod for pod in pods if may_retry and pod.exit_code == ExitCode.GPU_FAILED), None):
+        why = f"The GPU of node {broken.node} failed"
     else:
         return None
     phase, reason, _ = _WAITING[stage]
@@ -123,21 +121,22 @@ def _working(run: Run, stage: Stage, job: Job) -> Outcome:
         return results.job_failed(run, stage, job)
     if job.deleting:
         return run.unchanged(look_again=limits.RETRY)
+    if without_service := group.meeting(run, job):
+        return without_service
     if moved := _moves(run, stage, job):
         return moved
     if resumed := _resumed(run, stage, job):
         return resumed
-    pods = run.pods(stage)
-    newest = pods[-1] if pods else None
     if job.suspended:
-        return _queued(run, job, newest)
-    if newest is None:
+        return _queued(run, job, run.present_pods(stage))
+    pod = group.telling(run, stage)
+    if pod is None:
         return _without_pod(run, stage, job)
-    if newest.finished:
-        return _between_pods(run, stage, job, newest)
-    if newest.running_since is not None:
-        return _running(run, stage, newest)
-    return _waiting(run, stage, trouble.pod_trouble(run, newest), newest)
+    if pod.finished:
+        return _between_pods(run, stage, job, pod)
+    if pod.running_since is not None:
+        return _running(run, stage, pod)
+    return _waiting(run, stage, trouble.pod_trouble(run, pod), pod)
 
 
 def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
@@ -153,9 +152,9 @@ def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
     return run.active(phase, Reason.QUEUED, text, actions=(SetWorkloadActive(workload.name, active=True),))
 
 
-def _queued(run: Run, job: Job, newest: Pod | None) -> Outcome:
+def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
     """Kueue holds the Job."""
-    if newest is not None and not newest.finished and newest.deleting:
+    if any(pod.deleting and not pod.finished for pod in pods):
         where = queue.place(run, job)
         return run.active(Phase.RUNNING, where.reason, f"{queue.SAVING}{where.message}")
     where = queue.place(run, job)
@@ -224,10 +223,11 @@ def _running(run: Run, stage: Stage, pod: Pod) -> Outcome:
         return run.active(phase, reason, text)
     if pod.disruption is not None and pod.deleting:
         return run.active(Phase.RUNNING, Reason.TRAINING, f"The pod is being stopped: {pod.disruption[1]}")
-    where = f"on {pod.node}" if pod.node else "in the train pod"
     said_before = run.before.phase == Phase.PUBLISHING and run.observed.progress is None and not run.superseded
-    if said_before or (publishing(run) and _is_its_progress(run, pod)):
+    if said_before or (publishing(run) and _is_its_progress(run)):
         return run.active(Phase.PUBLISHING, Reason.PUBLISHING, "Evaluating, verifying and publishing the adapter.")
+    nodes = sorted({each.node for each in run.present_pods(stage) if each.node})
+    where = f"on {', '.join(nodes)}" if nodes else "in the train pod"
     return run.active(Phase.RUNNING, Reason.TRAINING, f"Training {where}.")
 
 
@@ -242,6 +242,7 @@ def _unreachable(run: Run, stage: Stage, pod: Pod) -> Outcome:
     return run.active(phase, Reason.NODE_LOST, text, look_again=left)
 
 
-def _is_its_progress(run: Run, pod: Pod) -> bool:
+def _is_its_progress(run: Run) -> bool:
+    """Whether the latest report is of the pod that speaks for the run now."""
     progress = run.observed.progress
-    return progress is not None and progress.pod == pod.name
+    return progress is not None and any(p.speaks and p.name == progress.pod for p in run.present_pods("train"))

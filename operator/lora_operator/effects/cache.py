@@ -26,6 +26,7 @@ class Memory:
     progress: Progress | None = None
     create_error: CreateError | None = None
     warnings: Warnings | None = None
+    services: frozenset[str] = frozenset()
 
 
 class Cache:
@@ -105,6 +106,7 @@ class Cache:
             create_error=memory.create_error,
             warnings=memory.warnings,
             kueue_installed=self.kueue_installed,
+            services=memory.services,
             queue_position=self._position_of(key.namespace, jobs),
             twins=tuple(self._twins(entry, pods)),
             gpu_memory=self.gpu_memory,

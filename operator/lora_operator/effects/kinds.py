@@ -38,5 +38,10 @@ class Kind(Enum):
         return "/".join(parts)
 
 
+def services_path(namespace: str) -> str:
+    """Path of the Services of a namespace: they are created, never watched."""
+    return f"/api/v1/namespaces/{namespace}/services"
+
+
 #: Without these the operator does not start; the others may come and go.
 REQUIRED = frozenset({Kind.FINETUNE, Kind.JOB, Kind.POD})

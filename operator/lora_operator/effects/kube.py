@@ -11,7 +11,7 @@ from lora_operator.core.observed import WarningEvent
 from lora_operator.core.pod import parse_time
 from lora_operator.effects import metrics
 from lora_operator.effects.api import JSON, MERGE_PATCH, METADATA_ONLY, Api, ApiError
-from lora_operator.effects.kinds import Kind
+from lora_operator.effects.kinds import Kind, services_path
 from lora_operator.effects.table import Key
 from lora_operator.effects.work_queue import ExpectedError
 
@@ -77,12 +77,7 @@ class Kube:
 
     async def get(self, kind: Kind, key: Key) -> dict[str, Any] | None:
         """One object; None where it does not exist."""
-        try:
-            return await self._api.request("GET", kind.path(key.namespace, key.name))
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
+        return await self._get(kind.path(key.namespace, key.name))
 
     async def create(
         self, kind: Kind, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str
@@ -93,16 +88,19 @@ class Kube:
             NotOursError: there is one of this name that `owner_uid` does not control, or it is on its way out.
             ApiError: the API server refuses it.
         """
-        try:
-            body = await self._write("POST", kind.path(namespace), manifest)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            return await self._created_before(kind, namespace, manifest, owner_uid)
-        if kind is Kind.JOB:
+        body, new = await self._create_once(kind.path(namespace), manifest, owner_uid)
+        if new and kind is Kind.JOB:
             stage = (manifest["metadata"].get("labels") or {}).get(names.LABEL_STAGE, "")
             metrics.JOBS_CREATED.labels(stage=stage).inc()
         return body
+
+    async def create_service(self, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str) -> None:
+        """Create the Service of a Job, or find that it was created before.
+
+        Raises:
+            NotOursError, ApiError: as `create`.
+        """
+        await self._create_once(services_path(namespace), manifest, owner_uid)
 
     async def delete_job(self, namespace: str, name: str, *, uid: str) -> None:
         """Delete a Job and, in the background, its pods. That it is gone already, or is another one, is fine."""
@@ -175,15 +173,29 @@ class Kube:
         """Create a Kubernetes Event."""
         await self._write("POST", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", event)
 
-    async def _created_before(
-        self, kind: Kind, namespace: str, manifest: Mapping[str, Any], owner_uid: str
-    ) -> dict[str, Any]:
-        key = Key(namespace, str(manifest["metadata"]["name"]))
-        found = await self.get(kind, key)
+    async def _create_once(
+        self, collection: str, manifest: Mapping[str, Any], owner_uid: str
+    ) -> tuple[dict[str, Any], bool]:
+        """Create an object, or find the one that was created before, and whether it is new."""
+        try:
+            return await self._write("POST", collection, manifest), True
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+        metadata = manifest["metadata"]
+        found = await self._get(f"{collection}/{metadata['name']}")
         if found is None or not _usable(found, owner_uid):
-            what = f"{manifest['kind']} {key}"
+            what = f"{manifest['kind']} {Key(metadata['namespace'], metadata['name'])}"
             raise NotOursError(f"{what} exists and is controlled by another object or none, or is being deleted")
-        return found
+        return found, False
+
+    async def _get(self, path: str) -> dict[str, Any] | None:
+        try:
+            return await self._api.request("GET", path)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
 
     async def _write(
         self, method: str, path: str, body: Mapping[str, Any], content_type: str = "application/json"

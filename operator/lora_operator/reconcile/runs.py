@@ -12,6 +12,7 @@ from lora_operator.core.decide import decide
 from lora_operator.core.decision import (
     Action,
     CreateJob,
+    CreateService,
     DeleteJob,
     ReadGpuMemory,
     ReadWarnings,
@@ -20,8 +21,9 @@ from lora_operator.core.decision import (
     SuspendJob,
 )
 from lora_operator.core.observed import FineTune, GpuMemory, Observed, Warnings
-from lora_operator.core.resource import Resource
+from lora_operator.core.resource import CreateError, Resource
 from lora_operator.effects import run_metrics
+from lora_operator.effects.api import ApiError
 from lora_operator.effects.kinds import Kind
 from lora_operator.effects.table import Key
 from lora_operator.reconcile.loop import Reconciler
@@ -47,6 +49,8 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
         match action:
             case CreateJob():
                 return await self._create_job(observed.finetune, action)
+            case CreateService():
+                return await self._create_service(observed, action)
             case DeleteJob(name):
                 await self._delete_job(observed, name)
             case SuspendJob(name, suspend):
@@ -76,6 +80,20 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
             if not created:
                 self._cache.starting.pop(finetune.uid, None)
         return created
+
+    async def _create_service(self, observed: Observed, action: CreateService) -> bool:
+        run = observed.finetune
+        try:
+            await self._kube.create_service(run.namespace, action.manifest, owner_uid=action.job_uid)
+        except ApiError as error:
+            if error.transient:
+                raise
+            self._refused(run, CreateError(action.name, error.status, error.message, datetime.now(UTC)))
+            return False
+        memory = self._cache.memory(run.uid)
+        memory.create_error = None
+        memory.services |= {action.job_uid}
+        return True
 
     async def _delete_job(self, observed: Observed, name: str) -> None:
         job = observed.job(name)

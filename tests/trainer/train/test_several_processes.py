@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import ENV_ALLOW_CPU
+from support.groups import PLAIN, assert_same_training, children_of, wait_until_gone
 from support.seaweedfs import SeaweedFS
 from support.train_runs import STEPS, Attempt, Ended, TrainRun, prepared_run
 
 from .conftest import Runs
-
-#: 90 rows less those held out make a last effective batch of an epoch in which a process has fewer rows, or none.
-PLAIN: dict[str, Any] = {"lora__dropout": 0, "quantization__type": "none", "training__microBatchSize": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -38,33 +35,6 @@ def alone(
 
 def start(run: TrainRun, **fault: Any) -> Attempt:
     return run.start(real=True, **fault)
-
-
-def assert_same_training(run: TrainRun, alone: TrainRun) -> None:
-    """Each step once, with the figures of one process, and the same adapter."""
-    mine, other = run.metrics()[:-1], alone.metrics()[:-1]
-    assert [entry["step"] for entry in mine] == list(range(1, STEPS + 1))
-    for entry, expected in zip(mine, other, strict=True):
-        assert entry.keys() == expected.keys()
-        for key, value in entry.items():
-            assert value == pytest.approx(expected[key], rel=1e-4, abs=1e-6), (entry["step"], key)
-    weights, expected_weights = load(run.adapter()), load(alone.adapter())
-    for name, tensor in weights.items():
-        difference = (tensor.float() - expected_weights[name].float()).abs().max()
-        # Published in bfloat16: a value next to a rounding boundary moves by one unit in the last place.
-        assert difference <= 2**-8 * expected_weights[name].float().abs().max(), name
-
-
-def children_of(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(entry.parent.name))
-    return sorted(found)
 
 
 def launched(attempt: Attempt) -> int:
@@ -91,7 +61,7 @@ def test_the_same_losses_and_the_same_adapter_as_one_process(
 
 
 def test_epochs_with_a_ragged_end_are_the_same(runs: Runs) -> None:
-    # given two passes over rows whose last effective batch leaves a process without any
+    # given two passes over rows of which the last effective batch leaves a process without any
     changes = PLAIN | {"training__maxSteps": None, "training__epochs": 2, "training__microBatchSize": 1}
     one, two = runs(**changes), runs(compute__gpus=2, **changes)
     assert one.order.plan is not None
@@ -181,17 +151,7 @@ def test_a_killed_launcher_leaves_no_process_behind(runs: Runs, tmp_path: Path) 
     workers = children_of(launched(attempt))
     attempt.send(signal.SIGKILL)
     assert attempt.end().code == -signal.SIGKILL
-    deadline = time.monotonic() + 20
-    while any(_alive(pid) for pid in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
+    wait_until_gone(workers)
 
 
 def test_dropout_resumes_to_the_same_adapter(runs: Runs) -> None:

@@ -90,7 +90,7 @@ def test_a_missed_deadline_is_named_as_such() -> None:
 
 
 def test_at_most_ten_attempts_are_kept_the_newest() -> None:
-    story = given_training()
+    story = given_training().pod_ends("train", ExitCode.CHECKPOINTED).decides()
     for number in range(14):
         story.after(5).pod_runs("train", f"pod-{number:02}").decides()
         story.pod_ends("train", ExitCode.CHECKPOINTED, name=f"pod-{number:02}").decides()

@@ -146,13 +146,6 @@ def test_an_endpoint_of_the_platforms_list_is_used() -> None:
     assert story.stages == ["prepare"]
 
 
-def test_several_nodes_are_refused_until_they_are_built() -> None:
-    story = given_finetune({"compute.nodes": 2}).decides()
-
-    assert story.condition("Stalled") == ("True", "Unsupported")
-    assert story.jobs == {}
-
-
 def test_what_still_runs_of_a_failed_run_is_deleted() -> None:
     story = preparing().pod_waits("prepare", "CreateContainerConfigError", 'secret "s3" not found')
     story.after(20).decides()

@@ -18,7 +18,7 @@ from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import MemoryStatus, PlanStatus
-from lora_trainer import model_files, parallelism
+from lora_trainer import model_files
 from lora_trainer.claims import await_turn
 from lora_trainer.data import chat_template, pipeline, prepared
 from lora_trainer.data.chat_template import ChatTemplate
@@ -42,7 +42,6 @@ def prepare(order: Order, store: Store) -> Report:
     Raises:
         TrainerError: with the exit code and words for the user.
     """
-    parallelism.check(order.spec.compute)
     check_output(order, store)
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="prepare-", dir=order.scratch) as folder:

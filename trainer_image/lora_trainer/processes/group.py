@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,7 +20,7 @@ import torch.distributed as dist
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
-from lora_trainer.processes.place import Place, place_of
+from lora_trainer.processes.place import LostContact, Place, place_of
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,12 @@ _COLLECTIVE_TIMEOUT = timedelta(hours=1)
 #: Seconds in which all processes of the run must have come to the meeting point.
 _MEETING_SECONDS = 1800.0
 _POLL_SECONDS = 0.1
+_CONNECT_SECONDS = 5.0
+_RETRY_SECONDS = 1.0
+#: How long the chief sees to it that the others heard of the end.
+_DISMISSAL_SECONDS = 15.0
+_PUBLISHED = "published"
+_HINT = "Look at the other pods of the run, and let pods of the namespace reach each other."
 #: Seconds within which a process learns whether the others are there.
 _PROBE_SECONDS = 5.0
 
@@ -78,19 +85,43 @@ class Group:
 
     def from_leader(self, name: str, make: Callable[[], Any]) -> Any:
         """What `make` returns in the first process of the pod, for each of its processes; JSON."""
-        pod = self.place.rank // self.place.local_size
-        return self._from(f"{name}/{pod}", make, speaks=self.place.leads_pod)
+        return self._from(f"{name}/{self.place.pod}", make, speaks=self.place.leads_pod)
 
     def _from(self, name: str, make: Callable[[], Any], *, speaks: bool) -> Any:
-        if speaks:
-            value = make()
-            if self._store is not None:
-                self._store.set(name, json.dumps(value))
+        value = make() if speaks else None
+        if self._store is None:
             return value
-        assert self._store is not None  # noqa: S101 - whoever is alone speaks
-        while not self._store.check([name]):
+        try:
+            if speaks:
+                self._store.set(name, json.dumps(value))
+                return value
+            while not self._store.check([name]):
+                time.sleep(_POLL_SECONDS)
+            return json.loads(self._store.get(name))
+        except dist.DistError as error:
+            raise LostContact from error
+
+    def dismiss(self) -> None:
+        """In the chief, when the run is published: let the processes that wait for this go, and see them go."""
+        waiting = [f"gone/{pod}" for pod in range(1, self.size // self.place.local_size)]
+        if self._store is None or not waiting:
+            return
+        self.from_chief(_PUBLISHED, lambda: True)
+        deadline = time.monotonic() + _DISMISSAL_SECONDS
+        while not self._store.check(waiting) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        return json.loads(self._store.get(name))
+
+    def await_dismissal(self) -> None:
+        """Elsewhere: one process of each other pod waits until the chief has published.
+
+        A pod that ended well is never started again, so it must not end before the whole run has ended well.
+
+        Raises:
+            LostContact: the chief is gone.
+        """
+        if self.place.pod and self.place.leads_pod and self._store is not None:
+            self.from_chief(_PUBLISHED, lambda: None)
+            self._store.set(f"gone/{self.place.pod}", "1")
 
     def leave(self) -> None:
         """No collectives from now on. All processes wait for each other here."""
@@ -105,24 +136,35 @@ def join() -> Group:
 
     Raises:
         TrainerError: 69, they did not come.
+        LostContact: they came and went again.
     """
     place = place_of()
     if place.alone or place.folder is None:
         return Group()
-    # All in one pod: no need to guess a network interface.
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    store = dist.FileStore(str(place.folder / "store"), place.size)
-    _meet(store, place)
+    deadline = time.monotonic() + _MEETING_SECONDS
+    if place.address is None:
+        # All in one pod: no need to guess a network interface.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        store: dist.Store = dist.FileStore(str(place.folder / "store"), place.size)
+    else:
+        store = _store_at(*place.address, place, deadline)
+    try:
+        _meet(store, place, deadline)
+    except dist.DistError as error:
+        raise LostContact from error
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
-    dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if cuda else "gloo",
-        store=dist.PrefixStore("collectives", store),
-        rank=place.rank,
-        world_size=place.size,
-        timeout=_COLLECTIVE_TIMEOUT,
-    )
+    try:
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if cuda else "gloo",
+            store=dist.PrefixStore("collectives", store),
+            rank=place.rank,
+            world_size=place.size,
+            timeout=_COLLECTIVE_TIMEOUT,
+        )
+    except RuntimeError as error:
+        raise LostContact from error
     log.info("process %d of %d", place.rank, place.size)
     return Group(place, dist.PrefixStore("words", store))
 
@@ -144,17 +186,45 @@ def contact_is_lost() -> bool:
     return False
 
 
-def _meet(store: dist.Store, place: Place) -> None:
+def _store_at(host: str, port: int, place: Place, deadline: float) -> dist.Store:
+    """The store that the chief keeps for processes of several pods.
+
+    Its name and its pod may come late, so it is tried until then, where SIGTERM is heard.
+
+    Raises:
+        TrainerError: 69, it did not come.
+    """
+    if place.is_chief:
+        return dist.TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+            return dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=_CONNECT_SECONDS))
+        except (OSError, dist.DistError) as error:
+            if time.monotonic() > deadline:
+                raise TrainerError(
+                    ExitCode.UNAVAILABLE,
+                    f"the first pod of the run cannot be reached at {host}:{port}: {error}",
+                    hint=_HINT,
+                ) from None
+        time.sleep(_RETRY_SECONDS)
+
+
+def _meet(store: dist.Store, place: Place, deadline: float) -> None:
     """Wait for all where SIGTERM is heard, before `init_process_group` waits where it is not."""
-    store.set(f"here/{place.rank}", "1")
+    if store.add(f"here/{place.rank}", 1) > 1:
+        # Another process had this place, so this is the group of a chief that goes on to its end without us.
+        log.info("waiting for the end of the present group")
+        while True:
+            store.check(["never"])  # fails when the chief ends
+            time.sleep(_POLL_SECONDS)
     everybody = [f"here/{rank}" for rank in range(place.size)]
-    deadline = time.monotonic() + _MEETING_SECONDS
     while not store.check(everybody):
         if time.monotonic() > deadline:
             missing = [rank for rank in range(place.size) if not store.check([f"here/{rank}"])]
             raise TrainerError(
                 ExitCode.UNAVAILABLE,
                 f"processes {missing} of {place.size} did not come within {_MEETING_SECONDS:.0f} s",
-                hint="Look at the other pods of the run, and let pods of the namespace reach each other.",
+                hint=_HINT,
             )
         time.sleep(_POLL_SECONDS)

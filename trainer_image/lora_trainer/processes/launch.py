@@ -20,13 +20,16 @@ import time
 from pathlib import Path
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.names import ENV_ORDER, ENV_TERMINATION_LOG
+from lora_contract.layout import RunLayout
+from lora_contract.names import ENV_GROUP_ADDRESS, ENV_ORDER, ENV_POD_INDEX, ENV_TERMINATION_LOG
 from lora_contract.order import Order
 from lora_contract.report import Report, decode
 from lora_trainer import stopping
-from lora_trainer.errors import TrainerError
-from lora_trainer.processes.place import Place, processes, processes_a_pod
-from lora_trainer.processes.verdict import LostContact, WorkerEnd, verdict
+from lora_trainer.errors import TrainerError, bad_config
+from lora_trainer.processes.place import LostContact, Place, processes, processes_a_pod
+from lora_trainer.processes.verdict import WorkerEnd, verdict
+from lora_trainer.publish import adopt, adopted_report
+from lora_trainer.store import Store, about
 from lora_trainer.train import out_of_memory
 
 log = logging.getLogger(__name__)
@@ -41,25 +44,59 @@ _POLL_SECONDS = 0.05
 _PR_SET_PDEATHSIG = 1
 
 
-def train(order: Order) -> Report:
-    """Train in several processes; what the chief reported.
+def train(order: Order, store: Store) -> Report:
+    """Train in several processes; what the chief reported, and nothing of interest in a pod without it.
+
+    A pod whose peers are gone forms the group anew, for the Job replaces them: so the end of one pod costs one retry,
+    however many there are. As often as the Job would, and then the pod itself counts as failed.
 
     Raises:
         TrainerError, StopRequested, SmallerMicroBatch: as `lora_trainer.train.stage.train`.
     """
+    pod = _pod_index(order)
+    layout = RunLayout(order.spec.output.uri, order.run_id or "")
+    for _ in range(1 + (order.spec.retries if order.spec.compute.nodes > 1 else 0)):
+        # The other pods may have ended well: then nobody would come to meet this one.
+        with about("spec.output.uri"):
+            if found := adopt(store, layout):
+                return adopted_report(order, found)
+        try:
+            return _train_once(order, pod)
+        except LostContact:
+            log.warning("processes of the run are gone")
+    raise TrainerError(
+        ExitCode.INTERNAL,
+        "the processes of the run lost contact with each other",
+        hint="The run starts again from its last checkpoint; the pod's log has the details.",
+    )
+
+
+def _pod_index(order: Order) -> int:
+    """Which pod of the run this one is.
+
+    Raises:
+        TrainerError: 64, the run wants several pods, and nothing says where they meet.
+    """
+    if order.spec.compute.nodes == 1:
+        return 0
+    index = os.environ.get(ENV_POD_INDEX, "")
+    if not index.isdigit() or not os.environ.get(ENV_GROUP_ADDRESS):
+        raise bad_config(
+            f"{ENV_POD_INDEX} or {ENV_GROUP_ADDRESS} is not set",
+            param="spec.compute.nodes",
+            hint="They are set for pods of the operator; on this machine alone set compute.nodes: 1.",
+        )
+    return int(index)
+
+
+def _train_once(order: Order, pod: int) -> Report:
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="group-", dir=order.scratch))
     try:
         with stopping.deferred():
-            ends = _Workers(order, folder).wait()
+            ends = _Workers(order, pod, folder).wait()
         out_of_memory.raise_request(folder)
         report = verdict(ends, processes(order.spec.compute))
-    except LostContact:
-        raise TrainerError(
-            ExitCode.INTERNAL,
-            "the processes of the run lost contact with each other",
-            hint="The run starts again from its last checkpoint; the pod's log has the details.",
-        ) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return report or Report(stage="train", run_id=order.run_id)
@@ -68,7 +105,7 @@ def train(order: Order) -> Report:
 class _Workers:
     """The processes of this pod."""
 
-    def __init__(self, order: Order, folder: Path) -> None:
+    def __init__(self, order: Order, pod: int, folder: Path) -> None:
         compute = order.spec.compute
         self._folder = folder
         self._ends: list[WorkerEnd] = []
@@ -77,7 +114,7 @@ class _Workers:
         log.info("starting %d processes", count)
         try:
             for local_rank in range(count):
-                place = Place(local_rank, processes(compute), local_rank, count, folder)
+                place = Place(pod * count + local_rank, processes(compute), local_rank, count, folder)
                 self._running[place.rank] = _start(order, place)
         except BaseException:
             self._send(signal.SIGKILL)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_contract.names import ENV_GROUP_ADDRESS
 from lora_contract.spec import ComputeSpec
 
 #: Folder that the processes of one pod share; set for the processes that `launch` starts, and for no other.
@@ -15,6 +16,10 @@ _RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE = "RANK", "WORLD_SIZE", "LOCAL_RANK", "LO
 
 #: Exit code of a process that failed only because another one of its group was gone; never that of a pod.
 LOST_CONTACT = 98
+
+
+class LostContact(Exception):  # noqa: N818 - an order to form the group again, not a failure of this process
+    """Nothing failed here, but other processes of the run are gone."""
 
 
 def processes_a_pod(compute: ComputeSpec) -> int:
@@ -37,6 +42,8 @@ class Place:
     local_size: int = 1
     #: Folder that the processes of the pod share; None for a process that is alone.
     folder: Path | None = None
+    #: Where the processes of several pods meet, host and port; None where all are in one pod.
+    address: tuple[str, int] | None = None
 
     @property
     def alone(self) -> bool:
@@ -47,6 +54,11 @@ class Place:
     def is_chief(self) -> bool:
         """Whether this process speaks for the run: claim, checkpoints, progress, publication."""
         return self.rank == 0
+
+    @property
+    def pod(self) -> int:
+        """The number of this process's pod, from 0."""
+        return self.rank // self.local_size
 
     @property
     def leads_pod(self) -> bool:
@@ -70,4 +82,6 @@ def place_of(environment: Mapping[str, str] = os.environ) -> Place:
     if not folder:
         return Place()
     rank, size, local_rank, local_size = (int(environment[key]) for key in (_RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE))
-    return Place(rank, size, local_rank, local_size, Path(folder))
+    host, _, port = environment.get(ENV_GROUP_ADDRESS, "").rpartition(":")
+    address = (host, int(port)) if size > local_size else None
+    return Place(rank, size, local_rank, local_size, Path(folder), address)

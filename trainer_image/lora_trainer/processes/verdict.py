@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lora_contract.exit_codes import USER_ERRORS, ExitCode
 from lora_contract.report import Report
 from lora_trainer.errors import TrainerError
-from lora_trainer.processes.place import LOST_CONTACT
+from lora_trainer.processes.place import LOST_CONTACT, LostContact
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,6 @@ class WorkerEnd:
     code: int
     report: Report | None = None
     forced: bool = False
-
-
-class LostContact(Exception):  # noqa: N818 - an order to form the group again, not a failure of this pod
-    """Nothing failed here, but processes of another pod are gone."""
 
 
 def verdict(ends: Sequence[WorkerEnd], size: int) -> Report | None:

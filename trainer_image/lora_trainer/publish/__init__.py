@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lora_trainer.publish.adoption import Adopted, adopt
+from lora_trainer.publish.adoption import Adopted, adopt, adopted_report
 from lora_trainer.publish.manifest import Manifest, Provenance
 from lora_trainer.publish.publisher import clean_up, publish
 from lora_trainer.publish.reader import find_published
 
-__all__ = ["Adopted", "Manifest", "Provenance", "adopt", "clean_up", "find_published", "publish"]
+__all__ = ["Adopted", "Manifest", "Provenance", "adopt", "adopted_report", "clean_up", "find_published", "publish"]

@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 
 from lora_contract.layout import MANIFEST, RunLayout
+from lora_contract.order import Order
+from lora_contract.report import Report
 from lora_contract.status import ArtifactStatus, MetricsStatus
 from lora_trainer.publish.manifest import Manifest
 from lora_trainer.publish.publisher import clean_up
@@ -33,3 +35,16 @@ def adopt(store: Store, layout: RunLayout) -> Adopted | None:
     manifest = Manifest.model_validate_json(store.read(f"{artifact.uri}/{MANIFEST}"))
     clean_up(store, layout, artifact)
     return Adopted(artifact, manifest.metrics, manifest.gate_failed)
+
+
+def adopted_report(order: Order, found: Adopted) -> Report:
+    """What a train process says that has nothing to train."""
+    return Report(
+        stage="train",
+        run_id=order.run_id,
+        plan=order.plan,
+        adopted=True,
+        artifact=found.artifact,
+        metrics=found.metrics,
+        gate_failed=found.gate_failed,
+    )

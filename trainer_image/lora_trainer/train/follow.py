@@ -38,4 +38,5 @@ def follow(order: Order, store: Store, layout: RunLayout, folder: Path, group: G
         group.leave()
     finally:
         watchdog.stop()
+    group.await_dismissal()
     return silent

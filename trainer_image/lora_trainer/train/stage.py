@@ -13,14 +13,13 @@ from lora_contract.identity import spec_hash
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report, Timing
-from lora_contract.status import ArtifactStatus
-from lora_trainer import parallelism, progress, stopping
+from lora_trainer import progress, stopping
 from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.checkpoints import Checkpoints
 from lora_trainer.claims import Claim, await_turn, take_claim
 from lora_trainer.errors import bad_config
 from lora_trainer.processes.group import Group, join
-from lora_trainer.publish import Adopted, Provenance, adopt, find_published, publish
+from lora_trainer.publish import Provenance, adopt, adopted_report, find_published, publish
 from lora_trainer.store import Store, about
 from lora_trainer.termination import report_stall
 from lora_trainer.train import attempts, documents, finish, inputs, session
@@ -41,7 +40,8 @@ def train(order: Order, store: Store) -> Report:
         StopRequested: SIGTERM came; nothing is lost.
         SmallerMicroBatch: start again with fewer rows in a forward pass.
     """
-    _check(order)
+    if order.run_id is None or order.plan is None:
+        raise bad_config("the order has no runId or no plan", hint="Run the prepare stage first.")
     group = join()
     layout = RunLayout(order.spec.output.uri, order.run_id or "")
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
@@ -60,22 +60,11 @@ def _lead(order: Order, store: Store, layout: RunLayout, folder: Path, group: Gr
         await_turn(store, layout, order.uid, lambda: find_published(store, layout))
         if found := adopt(store, layout):
             group.from_chief(TRAINS, lambda: False)
-            return _adopted_report(order, found)
+            return adopted_report(order, found)
         claim = take_claim(store, layout, order.uid)
     group.from_chief(TRAINS, lambda: True)
     with claim.kept_alive():
         return _Training(order, store, claim, folder, group).run()
-
-
-def _check(order: Order) -> None:
-    """Refuse what this version cannot do.
-
-    Raises:
-        TrainerError: 78 for several nodes, 64 for an order that prepare has not gone before.
-    """
-    if order.run_id is None or order.plan is None:
-        raise bad_config("the order has no runId or no plan", hint="Run the prepare stage first.")
-    parallelism.check(order.spec.compute)
 
 
 class _Training:
@@ -181,24 +170,17 @@ class _Training:
             still_ours=self._claim.check,
         )
         log.info("published %s", artifact.uri)
-        return _report(self._order, artifact).model_copy(
-            update={
-                "metrics": metrics,
-                "timing": _timing(ready, lost),
-                "gate_failed": result.gate_failed,
-                "warnings": warnings,
-            }
+        self._group.dismiss()
+        return Report(
+            stage="train",
+            run_id=self._order.run_id,
+            plan=self._order.plan,
+            artifact=artifact,
+            metrics=metrics,
+            timing=_timing(ready, lost),
+            gate_failed=result.gate_failed,
+            warnings=warnings,
         )
-
-
-def _report(order: Order, artifact: ArtifactStatus) -> Report:
-    return Report(stage="train", run_id=order.run_id, plan=order.plan, artifact=artifact)
-
-
-def _adopted_report(order: Order, found: Adopted) -> Report:
-    return _report(order, found.artifact).model_copy(
-        update={"adopted": True, "metrics": found.metrics, "gate_failed": found.gate_failed}
-    )
 
 
 def _process_seconds() -> float:
