@@ -17,6 +17,8 @@ SWEEP_PLURAL = "lorasweeps"
 SWEEP_SINGULAR = "lorasweep"
 SWEEP_SHORT_NAME = "lsw"
 
+#: Longest name of a pod that others find by it.
+MAX_LABEL_LENGTH = 63
 #: Longest metadata.name: room for "-prepare-" and 8 characters of hash in a Job name of at most 63.
 MAX_NAME_LENGTH = 46
 #: The same for a sweep: room for "-" and the two digits of a trial.

@@ -104,7 +104,9 @@ class ComputeSpec(SpecModel):
     gpus: int = documented(
         1, "GPUs a node, each with its own process and the whole model; 0 trains on the CPU.", 1, ge=0, le=16
     )
-    nodes: int = documented(1, "Pods that train together.", 1, ge=1, le=64)
+    nodes: int = documented(
+        1, "Pods that train together, each with its own GPUs; they meet through a Service.", 1, ge=1, le=64
+    )
     resource_name: ExtendedResource = documented("nvidia.com/gpu", "Resource name of the GPUs.", "nvidia.com/gpu")
     cpu: CpuQuantity = documented("4", "CPU request of the train pod, in cores.", "4")
     memory: MemoryQuantity = documented("16Gi", "Memory request and limit of the train pod.", "32Gi")

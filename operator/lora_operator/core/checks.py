@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lora_contract import names
 from lora_contract.reasons import Reason
 from lora_contract.report import shorten
 from lora_contract.status import ConditionType, Phase
@@ -61,6 +62,13 @@ def refused(run: Run) -> Outcome | None:
             f" ({', '.join(sorted(allowed)) or 'none is'}). Use one of these, or leave the field out."
         )
         return _refusal(run, Reason.ENDPOINT_NOT_ALLOWED, text)
+    last_pod = f"{run.job_names['train']}-{finetune.spec.compute.nodes - 1}"
+    if (excess := len(last_pod) - names.MAX_LABEL_LENGTH) > 0:
+        text = (
+            f"metadata.name: {finetune.name} is too long for the names of {finetune.spec.compute.nodes} pods."
+            f" Use at most {len(finetune.name) - excess} characters."
+        )
+        return _refusal(run, Reason.SPEC_INVALID, text)
     return None
 
 

@@ -168,6 +168,22 @@ def test_dropout_resumes_to_the_same_adapter(runs: Runs) -> None:
     assert stopped.metrics() == undisturbed.metrics()
 
 
+def test_a_run_goes_on_with_another_number_of_gpus(runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
+    # given a run of two processes that was stopped after step 5
+    run = runs(compute__gpus=2, **PLAIN)
+    assert start(run, termAt=5).end().code == ExitCode.CHECKPOINTED
+    # when it is applied again without GPUs
+    compute = run.order.spec.compute.model_copy(update={"gpus": 0})
+    run.order = run.order.model_copy(update={"spec": run.order.spec.model_copy(update={"compute": compute})})
+    ended = start(run).end()
+    # then one process goes on from that step, and the result is that of an undisturbed run
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert ended.report is not None
+    assert ended.report.timing is not None
+    assert ended.report.timing.from_step == 5
+    assert_same_training(run, alone[0])
+
+
 def test_the_words_of_the_process_that_failed_are_those_of_the_pod(runs: Runs) -> None:
     run = runs(compute__gpus=2, **PLAIN)
     ended = start(run, lossAt=5, rank=1).end()
