@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import signal
 import time
 from pathlib import Path
@@ -42,12 +40,9 @@ def launched(attempt: Attempt) -> int:
     return attempt.process.pid
 
 
-@pytest.mark.parametrize("gpus", [2, 4])
-def test_the_same_losses_and_the_same_adapter_as_one_process(
-    gpus: int, runs: Runs, alone: tuple[TrainRun, Ended]
-) -> None:
-    # given a run on several GPUs with the effective batch of one
-    run = runs(compute__gpus=gpus, **PLAIN)
+def test_the_same_losses_and_the_same_adapter_as_one_process(runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
+    # given a run on two GPUs with the effective batch of one
+    run = runs(compute__gpus=2, **PLAIN)
     # when it trains
     ended = start(run).end()
     # then it ends with one report, figures and adapter are those of one process, and the work is cleared away
@@ -57,21 +52,22 @@ def test_the_same_losses_and_the_same_adapter_as_one_process(
     assert_same_training(run, alone[0])
     assert ended.log.count("published s3://") == 1
     assert ended.log.count("took claim") == 1
+    assert ended.log.count(f"step {STEPS} of {STEPS}: loss") == 1
     assert run.objects(run.layout.work) == []
 
 
 def test_epochs_with_a_ragged_end_are_the_same(runs: Runs) -> None:
     # given two passes over rows of which the last effective batch leaves a process without any
     changes = PLAIN | {"training__maxSteps": None, "training__epochs": 2, "training__microBatchSize": 1}
-    one, two = runs(**changes), runs(compute__gpus=2, **changes)
+    one, four = runs(**changes), runs(compute__gpus=4, **changes)
     assert one.order.plan is not None
     assert one.order.plan.rows % 8 != 0
     # when both train
     assert one.finish().code == ExitCode.DONE
-    ended = start(two).end()
+    ended = start(four).end()
     # then the losses are the same, step by step
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
-    for mine, other in zip(two.metrics()[:-1], one.metrics()[:-1], strict=True):
+    for mine, other in zip(four.metrics()[:-1], one.metrics()[:-1], strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
@@ -201,14 +197,13 @@ def test_a_defect_in_one_process_is_told_with_its_name(runs: Runs) -> None:
     assert "ZeroDivisionError" in ended.report.error.message
 
 
-@pytest.mark.parametrize("rank", [0, 1])
 def test_cuda_out_of_memory_in_one_process_halves_the_micro_batch_of_all(
-    rank: int, runs: Runs, alone: tuple[TrainRun, Ended]
+    runs: Runs, alone: tuple[TrainRun, Ended]
 ) -> None:
-    # given a group of which one process can hold one row only, as it turns out after step 5
+    # given a group of which the second process can hold one row only, as it turns out after step 5
     run = runs(compute__gpus=2, **PLAIN)
     # when it trains
-    ended = start(run, memoryFor=1, memoryAt=6, rank=rank).end()
+    ended = start(run, memoryFor=1, memoryAt=6, rank=1).end()
     # then the group started again with half the rows, went on from its checkpoint, and said so
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert ended.report is not None
@@ -240,14 +235,3 @@ def test_gpus_that_cuda_does_not_find_are_refused_in_words(runs: Runs, monkeypat
     assert ended.report is not None
     assert ended.report.error is not None
     assert "CUDA finds none" in ended.report.error.message
-
-
-def test_progress_comes_from_one_process(runs: Runs) -> None:
-    run = runs(compute__gpus=2, **PLAIN)
-    ended = start(run).end()
-    final = run.metrics()[-1]["final"]
-    assert ended.report is not None
-    assert ended.report.timing is not None
-    assert ended.report.timing.tokens_per_second > 0
-    assert math.isfinite(json.loads(json.dumps(final))["test_loss"])
-    assert ended.log.count(f"step {STEPS} of {STEPS}: loss") == 1

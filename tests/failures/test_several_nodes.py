@@ -1,0 +1,51 @@
+"""A run on both nodes of a real cluster: pods that find each other by name, and go on together when one is killed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lora_cluster import cgroups, processes, state
+from lora_contract import names
+from lora_contract.reasons import Reason
+from lora_demo.run import is_complete
+from support.tiny_cluster import TRAINED_SECONDS, TinyCluster, at_step, train_attempts, wait_status
+
+TWO_NODES: dict[str, Any] = {"compute.nodes": 2}
+
+
+def test_two_pods_on_two_nodes_train_one_adapter(place: TinyCluster) -> None:
+    # given a run on two nodes
+    run = place.create("on-two-nodes", TWO_NODES)
+    # when it has ended
+    status = run.wait_finished(TRAINED_SECONDS)
+    # then it ended well, with one attempt that names its first pod and counts the GPUs of both
+    assert is_complete(status), status.error
+    (attempt,) = train_attempts(status)
+    assert attempt.reason == Reason.SUCCEEDED
+    assert status.usage is not None
+    assert status.usage.gpu_seconds == 2 * status.usage.train_seconds
+    # and its pods were on both nodes, and the Service between them goes with the run
+    pods = [pod for pod in place.of_run("pods", run) if pod["metadata"]["labels"][names.LABEL_STAGE] == "train"]
+    assert {pod["spec"]["nodeName"] for pod in pods} == {"node1", "node2"}
+    assert len(place.of_run("services", run)) == 1
+    place.delete(run)
+
+
+def test_a_killed_pod_costs_one_retry_and_the_group_goes_on(place: TinyCluster) -> None:
+    # given a run on two nodes, in the middle
+    run = place.create("one-killed", TWO_NODES | {"training.maxSteps": 600, "training.saveSteps": 100, "retries": 1})
+    wait_status(run, "step 200", at_step(200), TRAINED_SECONDS)
+    # when every process of the pods on the second node is killed
+    found = state.read(place.name)
+    assert found is not None
+    assert found.layout is not None
+    processes.kill_all(cgroups.process_ids(found.layout.node(2)))
+    # then that is told, the Job replaces the pod there, and the run ends well within its one retry
+    status = wait_status(run, "the end of a pod", lambda status: any(a.end_time for a in train_attempts(status)))
+    ended = next(attempt for attempt in train_attempts(status) if attempt.end_time)
+    assert ended.node == "node2"
+    status = run.wait_finished(TRAINED_SECONDS)
+    assert is_complete(status), status.error
+    assert status.progress is not None
+    assert status.progress.step == 600
+    place.delete(run)
