@@ -42,6 +42,8 @@ _AFTER_FAILURE = 20.0
 _AFTER_STOP = 600.0
 _POLL_SECONDS = 0.05
 _PR_SET_PDEATHSIG = 1
+#: Loaded before there is a child, in which as little as possible should happen.
+_LIBC = ctypes.CDLL(None)
 
 
 def train(order: Order, store: Store) -> Report:
@@ -56,6 +58,7 @@ def train(order: Order, store: Store) -> Report:
     pod = _pod_index(order)
     layout = RunLayout(order.spec.output.uri, order.run_id or "")
     for _ in range(1 + (order.spec.retries if order.spec.compute.nodes > 1 else 0)):
+        stopping.check()
         # The other pods may have ended well: then nobody would come to meet this one.
         with about("spec.output.uri"):
             if found := adopt(store, layout):
@@ -173,7 +176,7 @@ def _start(order: Order, place: Place) -> subprocess.Popen[bytes]:
 
 def _die_with_parent() -> None:
     """In the child: the kernel kills it when its launcher dies, whatever kills that."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _report_path(folder: Path, rank: int) -> Path:
