@@ -23,27 +23,28 @@ import time
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
 
+def _signals(fault: dict[str, Any]) -> Any:
+    """A callback that does at step ends what `fault` says."""
+    from transformers import TrainerCallback  # noqa: PLC0415 - slow; a launcher of several processes needs it not
 
-class _Signals(TrainerCallback):
-    def __init__(self, fault: dict[str, Any]) -> None:
-        self.fault = fault
+    class Signals(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            step = state.global_step
+            print(f"step {step} done", flush=True)
+            if step == fault.get("killAt"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if step == fault.get("termAt"):
+                os.kill(os.getpid(), signal.SIGTERM)
+            if step == fault.get("pauseAt"):
+                while not Path(fault["pauseUntil"]).exists():
+                    time.sleep(0.02)
+            if step == fault.get("crashAt"):
+                raise ZeroDivisionError("a defect with the secret admin-secret-key-of-the-tests-0001 in its words")
+            if step == fault.get("hangAt"):
+                threading.Event().wait()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        step = state.global_step
-        print(f"step {step} done", flush=True)
-        if step == self.fault.get("killAt"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if step == self.fault.get("termAt"):
-            os.kill(os.getpid(), signal.SIGTERM)
-        if step == self.fault.get("pauseAt"):
-            while not Path(self.fault["pauseUntil"]).exists():
-                time.sleep(0.02)
-        if step == self.fault.get("crashAt"):
-            raise ZeroDivisionError("a defect with the secret admin-secret-key-of-the-tests-0001 in its words")
-        if step == self.fault.get("hangAt"):
-            threading.Event().wait()
+    return Signals()
 
 
 def _install(fault: dict[str, Any]) -> None:
@@ -56,8 +57,8 @@ def _install(fault: dict[str, Any]) -> None:
         watchdog.MINIMUM_SECONDS, watchdog._FACTOR = fault["patience"], 1.0
 
     class FaultyTrainer(session.LoraTrainer):
-        def __init__(self, *, callbacks: list[TrainerCallback], **options: Any) -> None:
-            super().__init__(callbacks=[_Signals(fault), *callbacks], **options)
+        def __init__(self, *, callbacks: list[Any], **options: Any) -> None:
+            super().__init__(callbacks=[_signals(fault), *callbacks], **options)
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             step = self.state.global_step + 1

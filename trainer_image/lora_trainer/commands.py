@@ -18,7 +18,6 @@ from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_trainer import environment, progress, quick_imports, stopping, termination
 from lora_trainer.errors import TrainerError, bad_config
-from lora_trainer.processes import launch
 from lora_trainer.processes.place import LOST_CONTACT, LostContact, place_of, processes
 from lora_trainer.train import out_of_memory
 from lora_trainer.train.out_of_memory import SmallerMicroBatch
@@ -128,6 +127,8 @@ def carry_out(order: Order) -> Report:
         with progress.started():
             return prepare(order, objects)
     if place_of().alone and processes(order.spec.compute) > 1:
+        from lora_trainer.processes import launch  # noqa: PLC0415 - one of many runs needs it
+
         return launch.train(order, objects)
     with quick_imports.without_compiler():
         from lora_trainer.train.stage import train  # noqa: PLC0415 - imports torch
