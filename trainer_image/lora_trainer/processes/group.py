@@ -31,8 +31,8 @@ _MEETING_SECONDS = 1800.0
 _POLL_SECONDS = 0.1
 _CONNECT_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
-#: How long the chief sees to it that the others heard of the end.
-_DISMISSAL_SECONDS = 15.0
+#: How long a process waits for others at the end, where nothing depends on it any more.
+_PARTING_SECONDS = 15.0
 _PUBLISHED = "published"
 _HINT = "Look at the other pods of the run, and let pods of the namespace reach each other."
 #: Seconds within which a process learns whether the others are there.
@@ -107,9 +107,7 @@ class Group:
         if self._store is None or not waiting:
             return
         self.from_chief(_PUBLISHED, lambda: True)
-        deadline = time.monotonic() + _DISMISSAL_SECONDS
-        while not self._store.check(waiting) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+        self._await(waiting)
 
     def await_dismissal(self) -> None:
         """Elsewhere: one process of each other pod waits until the chief has published.
@@ -125,10 +123,22 @@ class Group:
 
     def leave(self) -> None:
         """No collectives from now on. All processes wait for each other here."""
-        if self.place.alone:
+        if self._store is None:
             return
         self.any(False)
+        # The last answers may still be under way: who closes its connections now could cut off a slower process.
+        self._store.set(f"left/{self.place.rank}", "1")
+        self._await([f"left/{rank}" for rank in range(self.size)])
         dist.destroy_process_group()
+
+    def _await(self, words: list[str]) -> None:
+        """Wait a little for words of other processes, which may as well have ended."""
+        deadline = time.monotonic() + _PARTING_SECONDS
+        try:
+            while self._store is not None and not self._store.check(words) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+        except dist.DistError:
+            log.info("other processes have ended")
 
 
 def join() -> Group:
