@@ -26,7 +26,7 @@ from lora_contract.order import Order
 from lora_contract.report import Report, decode
 from lora_trainer import stopping
 from lora_trainer.errors import TrainerError, bad_config
-from lora_trainer.processes.place import LostContact, Place, processes, processes_a_pod
+from lora_trainer.processes.place import LostContact, Place, meeting_point, processes, processes_a_pod
 from lora_trainer.processes.verdict import WorkerEnd, verdict
 from lora_trainer.publish import adopt, adopted_report
 from lora_trainer.store import Store, about
@@ -83,7 +83,7 @@ def _pod_index(order: Order) -> int:
     if order.spec.compute.nodes == 1:
         return 0
     index = os.environ.get(ENV_POD_INDEX, "")
-    if not index.isdigit() or not os.environ.get(ENV_GROUP_ADDRESS):
+    if not index.isdecimal() or meeting_point() is None:
         raise bad_config(
             f"{ENV_POD_INDEX} or {ENV_GROUP_ADDRESS} is not set",
             param="spec.compute.nodes",
@@ -117,7 +117,9 @@ class _Workers:
         log.info("starting %d processes", count)
         try:
             for local_rank in range(count):
-                place = Place(pod * count + local_rank, processes(compute), local_rank, count, folder)
+                rank, size = pod * count + local_rank, processes(compute)
+                address = meeting_point() if compute.nodes > 1 else None
+                place = Place(rank, size, local_rank, count, folder, address)
                 self._running[place.rank] = _start(order, place)
         except BaseException:
             self._send(signal.SIGKILL)

@@ -13,6 +13,7 @@ from lora_contract.spec import ComputeSpec
 #: Folder that the processes of one pod share; set for the processes that `launch` starts, and for no other.
 ENV_FOLDER = "LORA_GROUP_FOLDER"
 _RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE = "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
+_MASTER_HOST, _MASTER_PORT = "MASTER_ADDR", "MASTER_PORT"
 
 #: Exit code of a process that failed only because another one of its group was gone; never that of a pod.
 LOST_CONTACT = 98
@@ -67,13 +68,16 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         """Variables for the process, by the names that torch, accelerate and transformers read."""
-        return {
+        variables = {
             _RANK: str(self.rank),
             _SIZE: str(self.size),
             _LOCAL_RANK: str(self.local_rank),
             _LOCAL_SIZE: str(self.local_size),
             ENV_FOLDER: str(self.folder),
         }
+        if self.address is not None:
+            variables[_MASTER_HOST], variables[_MASTER_PORT] = self.address[0], str(self.address[1])
+        return variables
 
 
 def place_of(environment: Mapping[str, str] = os.environ) -> Place:
@@ -82,6 +86,11 @@ def place_of(environment: Mapping[str, str] = os.environ) -> Place:
     if not folder:
         return Place()
     rank, size, local_rank, local_size = (int(environment[key]) for key in (_RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE))
-    host, _, port = environment.get(ENV_GROUP_ADDRESS, "").rpartition(":")
-    address = (host, int(port)) if size > local_size else None
+    address = meeting_point(environment) if size > local_size else None
     return Place(rank, size, local_rank, local_size, Path(folder), address)
+
+
+def meeting_point(environment: Mapping[str, str] = os.environ) -> tuple[str, int] | None:
+    """Host and port at which the pods of a run on several nodes meet; None: nothing usable is said."""
+    host, _, port = environment.get(ENV_GROUP_ADDRESS, "").rpartition(":")
+    return (host, int(port)) if host and port.isdecimal() else None
