@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from lora_trainer import stopping
+from lora_trainer.processes import ENV_FOLDER
 
 
 def main() -> None:
@@ -17,6 +19,11 @@ def main() -> None:
         code = run(sys.argv[1:])
     except stopping.StopRequested:
         code = 75
+    if os.environ.get(ENV_FOLDER):
+        # One of several processes: a collective that will never end would keep the interpreter from ending.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from lora_contract.names import ENV_GROUP_ADDRESS
 from lora_contract.spec import ComputeSpec
+from lora_trainer.processes import ENV_FOLDER
 
-#: Folder that the processes of one pod share; set for the processes that `launch` starts, and for no other.
-ENV_FOLDER = "LORA_GROUP_FOLDER"
 _RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE = "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
 _MASTER_HOST, _MASTER_PORT = "MASTER_ADDR", "MASTER_PORT"
 
