@@ -66,7 +66,11 @@ test-api: venv ## the chart with a real Helm; CRD and operator on a real API ser
 
 .PHONY: test-trainer
 test-trainer: venv ## prepare and train as processes, killed and resumed, against a real S3
-	$(call test_processes,tests/trainer -n $(WORKERS))
+	$(call test_processes,tests/trainer -n $(WORKERS) -m "not groups")
+
+.PHONY: test-groups
+test-groups: venv ## several processes and pods of one run, stopped and killed in every way; not part of `test`
+	$(call test_processes,tests/trainer -n 1 -m groups)
 
 .PHONY: test-e2e
 test-e2e: venv ## the whole way on a real node with the real image

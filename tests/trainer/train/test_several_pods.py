@@ -57,6 +57,7 @@ def test_two_pods_give_the_adapter_of_one_process(runs: Runs, alone: tuple[Train
     assert run.objects(run.layout.work) == []
 
 
+@pytest.mark.groups
 def test_sigterm_to_one_pod_stops_both_after_a_checkpoint(runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
     # given two pods of which the second gets SIGTERM after step 5
     run = runs(**TWO_NODES)
@@ -77,6 +78,7 @@ def test_sigterm_to_one_pod_stops_both_after_a_checkpoint(runs: Runs, alone: tup
     assert_same_training(run, alone[0])
 
 
+@pytest.mark.groups
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_pod_is_waited_for_and_the_group_goes_on(
     killed: int, runs: Runs, alone: tuple[TrainRun, Ended], tmp_path: Path
@@ -104,6 +106,7 @@ def test_a_killed_pod_is_waited_for_and_the_group_goes_on(
     assert_same_training(run, alone[0])
 
 
+@pytest.mark.groups
 def test_an_error_in_one_pod_is_its_own_and_the_other_waits(runs: Runs) -> None:
     # given two pods of which the second meets a loss that is not a number
     run = runs(**TWO_NODES)
@@ -121,6 +124,7 @@ def test_an_error_in_one_pod_is_its_own_and_the_other_waits(runs: Runs) -> None:
     assert first.end(seconds=60).code == ExitCode.CHECKPOINTED
 
 
+@pytest.mark.groups
 def test_a_pod_that_comes_while_the_first_publishes_ends_well(runs: Runs, tmp_path: Path) -> None:
     # given a run on two nodes whose first pod is about to publish
     run = runs(**TWO_NODES)

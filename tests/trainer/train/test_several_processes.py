@@ -56,6 +56,7 @@ def test_the_same_losses_and_the_same_adapter_as_one_process(runs: Runs, alone: 
     assert run.objects(run.layout.work) == []
 
 
+@pytest.mark.groups
 def test_epochs_with_a_ragged_end_are_the_same(runs: Runs) -> None:
     # given two passes over rows of which the last effective batch leaves a process without any
     changes = PLAIN | {"training__maxSteps": None, "training__epochs": 2, "training__microBatchSize": 1}
@@ -90,6 +91,7 @@ def test_sigterm_to_one_process_loses_no_step(rank: int, runs: Runs, alone: tupl
     assert_same_training(run, alone[0])
 
 
+@pytest.mark.groups
 def test_sigterm_to_the_pod_reaches_all_processes(runs: Runs, tmp_path: Path) -> None:
     # given a group that stands at step 5
     run = runs(compute__gpus=2, **PLAIN)
@@ -108,6 +110,7 @@ def test_sigterm_to_the_pod_reaches_all_processes(runs: Runs, tmp_path: Path) ->
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 
+@pytest.mark.groups
 def test_sigterm_while_loading_ends_at_once(runs: Runs) -> None:
     run = runs(compute__gpus=2, **PLAIN)
     attempt = start(run)
@@ -118,6 +121,7 @@ def test_sigterm_while_loading_ends_at_once(runs: Runs) -> None:
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.groups
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_the_pod_and_the_next_goes_on(
     rank: int, runs: Runs, alone: tuple[TrainRun, Ended]
@@ -140,6 +144,7 @@ def test_a_killed_process_ends_the_pod_and_the_next_goes_on(
     assert_same_training(run, alone[0])
 
 
+@pytest.mark.groups
 def test_a_killed_launcher_leaves_no_process_behind(runs: Runs, tmp_path: Path) -> None:
     run = runs(compute__gpus=2, **PLAIN)
     attempt = start(run, pauseAt=2, pauseUntil=str(tmp_path / "never"))
@@ -150,6 +155,7 @@ def test_a_killed_launcher_leaves_no_process_behind(runs: Runs, tmp_path: Path) 
     wait_until_gone(workers)
 
 
+@pytest.mark.groups
 def test_dropout_resumes_to_the_same_adapter(runs: Runs) -> None:
     # given a group whose processes draw dropout, undisturbed and stopped in between
     changes = PLAIN | {"lora__dropout": 0.1, "compute__gpus": 2}
@@ -164,6 +170,7 @@ def test_dropout_resumes_to_the_same_adapter(runs: Runs) -> None:
     assert stopped.metrics() == undisturbed.metrics()
 
 
+@pytest.mark.groups
 def test_a_run_goes_on_with_another_number_of_gpus(runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
     # given a run of two processes that was stopped after step 5
     run = runs(compute__gpus=2, **PLAIN)
@@ -180,6 +187,7 @@ def test_a_run_goes_on_with_another_number_of_gpus(runs: Runs, alone: tuple[Trai
     assert_same_training(run, alone[0])
 
 
+@pytest.mark.groups
 def test_the_words_of_the_process_that_failed_are_those_of_the_pod(runs: Runs) -> None:
     run = runs(compute__gpus=2, **PLAIN)
     ended = start(run, lossAt=5, rank=1).end()
@@ -189,6 +197,7 @@ def test_the_words_of_the_process_that_failed_are_those_of_the_pod(runs: Runs) -
     assert "step 5" in ended.report.error.message
 
 
+@pytest.mark.groups
 def test_a_defect_in_one_process_is_told_with_its_name(runs: Runs) -> None:
     ended = start(runs(compute__gpus=2, **PLAIN), crashAt=3, rank=1).end()
     assert ended.code == ExitCode.INTERNAL, ended.log[-3000:]
@@ -197,6 +206,7 @@ def test_a_defect_in_one_process_is_told_with_its_name(runs: Runs) -> None:
     assert "ZeroDivisionError" in ended.report.error.message
 
 
+@pytest.mark.groups
 def test_cuda_out_of_memory_in_one_process_halves_the_micro_batch_of_all(
     runs: Runs, alone: tuple[TrainRun, Ended]
 ) -> None:
@@ -213,6 +223,7 @@ def test_cuda_out_of_memory_in_one_process_halves_the_micro_batch_of_all(
     assert_same_training(run, alone[0])
 
 
+@pytest.mark.groups
 def test_early_stopping_ends_all_processes_at_the_same_step(runs: Runs) -> None:
     # given a rate at which the loss soon rises
     changes = PLAIN | {"training__learningRate": 0.5, "training__maxSteps": 60}

@@ -47,7 +47,8 @@ def attach(base: PreTrainedModel, lora: LoraSpec) -> Adapted:
             bias="none",
         ),
     )
-    lora_product.install(model)
+    if base.device.type == "cpu":  # on a GPU peft's own way stays until the other one is measured there
+        lora_product.install(model)
     adapted = list(model.targeted_module_names)
     names = sorted({name.rpartition(".")[2] for name in adapted})
     # peft writes this list to adapter_config.json: servers need names, not "all-linear".

@@ -1,4 +1,4 @@
-"""The tokenised rows in memory, and the order in which they are trained on."""
+"""The tokenised rows, and the order in which they are trained on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lora_trainer.model.batch import Collate, Row
@@ -16,38 +15,29 @@ from lora_trainer.processes.place import Place
 
 
 class Rows(Dataset[Row]):
-    """Rows of one Parquet file of `lora_trainer.data.prepared`: 5 bytes a token in memory."""
+    """Rows of one Parquet file of `lora_trainer.data.prepared`, mapped into memory from an Arrow file beside it.
+
+    Pages that are not read cost no memory, and the processes of a pod share those that are.
+    """
 
     def __init__(self, path: Path, *, only: Sequence[int] | None = None) -> None:
-        """Read the file; of its rows `only` these, where given."""
-        table = pq.read_table(path)
+        """Map the file; of its rows `only` these, where given."""
+        table: Any = datasets.Dataset.from_parquet(str(path), cache_dir=str(path.parent / "arrow"))
         if only is not None:
-            table = table.take(list(only))
-        self.offsets, ids = _flat(table["input_ids"])
-        self.input_ids = ids.to_numpy(zero_copy_only=False)
-        self.targets = _flat(table["targets"])[1].to_numpy(zero_copy_only=False)
+            table = table.select(list(only))
+        tokens = ["input_ids", "targets"]
+        self._tokens = table.select_columns(tokens).with_format("numpy")
+        self.lengths: np.ndarray[Any, np.dtype[np.int64]] = np.asarray(table["length"][:], dtype=np.int64)
         names = set(table.column_names)
-        self.prompts: list[list[int]] = table["prompt_ids"].to_pylist() if "prompt_ids" in names else []
-        self.references: list[str] = table["reference"].to_pylist() if "reference" in names else []
+        self.prompts: list[list[int]] = table["prompt_ids"][:] if "prompt_ids" in names else []
+        self.references: list[str] = table["reference"][:] if "reference" in names else []
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.lengths)
 
     def __getitem__(self, index: int) -> Row:
-        part = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
-        return Row(self.input_ids[part], self.targets[part])
-
-    @property
-    def lengths(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Tokens of each row."""
-        return np.diff(self.offsets)
-
-
-def _flat(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, np.dtype[np.int64]], pa.Array]:
-    """Offsets [rows + 1] and values of a list column."""
-    array = pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
-    lengths = array.value_lengths().to_numpy(zero_copy_only=False)
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), array.flatten()
+        found = self._tokens[int(index)]
+        return Row(found["input_ids"].astype(np.int32), found["targets"].astype(np.bool_))
 
 
 class EffectiveBatches(Sampler[list[int]]):
