@@ -92,7 +92,8 @@ class LoRAFineTuneSpec(SpecModel):
         ),
         Rule(
             cel="self.training.effectiveBatchSize % "
-            "((self.compute.gpus > 1 ? self.compute.gpus : 1) * (self.compute.nodes > 1 ? self.compute.nodes : 1)) == 0",
+            "((self.compute.gpus > 1 ? self.compute.gpus : 1) * "
+            "(self.compute.nodes > 1 ? self.compute.nodes : 1)) == 0",
             message="training.effectiveBatchSize must be a multiple of compute.gpus times compute.nodes",
             holds=lambda s: s.training.effective_batch_size % (max(1, s.compute.gpus) * max(1, s.compute.nodes)) == 0,
         ),
