@@ -12,6 +12,7 @@ from lora_trainer.checkpoints import Checkpoints
 from lora_trainer.claims import take_claim
 from lora_trainer.model.forward import causal_model
 from lora_trainer.model.memory import activation_bytes_per_token
+from lora_trainer.processes.group import Group
 from lora_trainer.train import inputs, session
 
 
@@ -23,19 +24,13 @@ def run(setting: Setting, meter: Meter) -> tuple[Any, int]:
     order, store, folder = setting.order, stores.from_environment(5), setting.folder / "ours"
     folder.mkdir(exist_ok=True)
     claim = take_claim(store, setting.layout, order.uid)
-    found = inputs.fetch(order, store, setting.layout, folder)
+    group = Group()
+    found = inputs.fetch(order, store, setting.layout, folder, group)
     checkpoints = Checkpoints(store, setting.layout, claim, folder / "uploads")
     watchdog = Watchdog(lambda _seconds: None)
     try:
-        ready = session.build(
-            order,
-            found,
-            folder,
-            checkpoints=checkpoints,
-            poster=None,
-            watchdog=watchdog,
-            on_step=lambda _step: None,
-        )
+        part = session.ChiefsPart(checkpoints, None, lambda _step: None)
+        ready = session.build(order, found, folder, group=group, watchdog=watchdog, chief=part)
         meter.watch(ready.adapted.model)
         ready.trainer.add_callback(meter)
         session.run(ready, order, None)

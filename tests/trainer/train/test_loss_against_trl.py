@@ -21,6 +21,7 @@ from lora_trainer.model.batch import IGNORED
 from lora_trainer.model.forward import choose
 from lora_trainer.model.hardware import Hardware
 from lora_trainer.model.memory import MemoryPlan
+from lora_trainer.processes.group import Group
 from lora_trainer.train.arguments import training_arguments
 from lora_trainer.train.rows import EffectiveBatches, Rows
 from lora_trainer.trainer import LoraTrainer
@@ -76,6 +77,7 @@ def ours(model: Any, rows: Rows, folder: Path) -> list[float]:
         effective_batch_size=BATCH,
         callbacks=[],
         alive=lambda: None,
+        group=Group(),
     )
     return losses(trainer)
 
