@@ -52,4 +52,4 @@ def _foretold(setting: Setting, ready: session.Session, tokens: int) -> int:
     a_token = activation_bytes_per_token(
         base.config, checkpointing=False, bytes_per_value=ready.hardware.dtype.itemsize
     )
-    return frozen + plan.memory.adapter_bytes + plan.memory.logit_bytes + tokens * a_token
+    return int(frozen + plan.memory.adapter_bytes + plan.memory.logit_bytes + tokens * a_token)
