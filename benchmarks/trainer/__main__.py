@@ -82,6 +82,10 @@ def summary(medians: dict[str, Figures]) -> Figures:
     return {
         "speed_to_recipe": round(ours["tokens_per_second"] / medians[RECIPE]["tokens_per_second"], 2),
         "speed_to_best_trl": round(ours["tokens_per_second"] / best, 2),
+        "fastest_step_to_recipe": round(ours["fastest_step"] / medians[RECIPE]["fastest_step"], 2),
+        "fastest_step_to_best_trl": round(
+            ours["fastest_step"] / max(unpacked["fastest_step"], packed["fastest_step"]), 2
+        ),
         "peak_to_trl_packed": round(ours["peak_mib"] / packed["peak_mib"], 3),
         "loss_to_trl_unpacked": round(ours["held_out_loss"] / unpacked["held_out_loss"], 5),
         "estimated_to_measured_peak": round(ours["estimated_mib"] / ours["peak_mib"], 3),

@@ -87,6 +87,10 @@ class Meter(TrainerCallback):
         """Useful tokens a second of the timed steps."""
         return sum(self.tokens[1:-1]) / sum(self.seconds[1:-1])
 
+    def fastest(self) -> float:
+        """Useful tokens a second of the fastest timed step: the least disturbed one on a busy machine."""
+        return max(tokens / seconds for tokens, seconds in zip(self.tokens[1:-1], self.seconds[1:-1], strict=True))
+
 
 def peak_memory() -> int:
     """Most bytes that this process had in memory so far."""

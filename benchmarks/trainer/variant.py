@@ -26,6 +26,7 @@ def main() -> None:
     figures: dict[str, Any] = {
         "variant": name,
         "tokens_per_second": round(meter.tokens_per_second(), 1),
+        "fastest_step": round(meter.fastest(), 1),
         "peak_mib": round(meter.peak_bytes / 2**20),
         "estimated_mib": None if estimate is None else round(estimate / 2**20),
         "held_out_loss": round(held_out_loss(model, [held_out[i] for i in range(len(held_out))]), 5),

@@ -7,7 +7,8 @@ pass, so nothing of the square of a row's length is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -40,11 +41,14 @@ class _RowsAttention(torch.autograd.Function):
         _, heads, tokens, _ = query.shape
         groups = key.shape[1]
         result = query.new_empty(tokens, groups, heads // groups, value.shape[-1])
-        for start, first, end in _blocks(bounds):
-            queries = _grouped(query, groups, first, end)
-            weights = _weights(queries, key[0, :, start:end], first - start, scale)
-            block = torch.bmm(weights, value[0, :, start:end])
-            result[first:end] = _ungrouped(block, end - first)
+
+        def row(start: int, stop: int) -> None:
+            for first, end in _blocks(start, stop):
+                queries = _grouped(query, groups, first, end)
+                weights = _weights(queries, key[0, :, start:end], first - start, scale)
+                result[first:end] = _ungrouped(torch.bmm(weights, value[0, :, start:end]), end - first)
+
+        _each_row(row, bounds)
         return result.view(1, tokens, heads, -1)
 
     @staticmethod
@@ -54,24 +58,48 @@ class _RowsAttention(torch.autograd.Function):
         gradient = outputs[0].transpose(1, 2)
         of_query = query.new_empty(query.shape[2], groups, query.shape[1] // groups, size)
         of_key, of_value = torch.zeros_like(key), torch.zeros_like(value)
-        for start, first, end in _blocks(ctx.bounds):
-            queries, slopes = _grouped(query, groups, first, end), _grouped(gradient, groups, first, end)
-            keys, values = key[0, :, start:end], value[0, :, start:end]
-            weights = _weights(queries, keys, first - start, scale)
-            of_value[0, :, start:end].baddbmm_(weights.transpose(1, 2), slopes)
-            of_weights = torch.bmm(slopes, values.transpose(1, 2))
-            of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-            of_query[first:end] = _ungrouped(torch.bmm(of_scores, keys), end - first)
-            of_key[0, :, start:end].baddbmm_(of_scores.transpose(1, 2), queries)
+
+        def row(start: int, stop: int) -> None:
+            for first, end in _blocks(start, stop):
+                queries, slopes = _grouped(query, groups, first, end), _grouped(gradient, groups, first, end)
+                keys, values = key[0, :, start:end], value[0, :, start:end]
+                weights = _weights(queries, keys, first - start, scale)
+                of_value[0, :, start:end].baddbmm_(weights.transpose(1, 2), slopes)
+                of_weights = torch.bmm(slopes, values.transpose(1, 2))
+                of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+                of_query[first:end] = _ungrouped(torch.bmm(of_scores, keys), end - first)
+                of_key[0, :, start:end].baddbmm_(of_scores.transpose(1, 2), queries)
+
+        _each_row(row, ctx.bounds)
         of_query = of_query.mul_(scale).flatten(1, 2).transpose(0, 1)[None]
         return of_query, of_key.mul_(scale), of_value, None, None
 
 
-def _blocks(bounds: list[int]) -> Iterator[tuple[int, int, int]]:
-    """First token of the row, first and end of each block of its queries."""
-    for start, stop in pairwise(bounds):
-        for first in range(start, stop, _BLOCK):
-            yield start, first, min(first + _BLOCK, stop)
+def _each_row(work: Callable[[int, int], None], bounds: list[int]) -> None:
+    """Do the rows' work, each row on one core: products this small are not worth sharing, and waiting for, another."""
+    rows = sorted(pairwise(bounds), key=lambda row: row[0] - row[1])
+    threads = torch.get_num_threads()
+    if threads == 1 or len(rows) == 1:
+        for row in rows:
+            work(*row)
+        return
+
+    def alone(row: tuple[int, int]) -> None:
+        with torch.no_grad():
+            work(*row)
+
+    list(_workers(threads).map(alone, rows))
+
+
+@lru_cache(maxsize=1)
+def _workers(count: int) -> ThreadPoolExecutor:
+    """Threads that share no operator with others."""
+    return ThreadPoolExecutor(count, "attention", initializer=torch.set_num_threads, initargs=(1,))
+
+
+def _blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """First token and end of each block of a row's queries."""
+    return ((first, min(first + _BLOCK, stop)) for first in range(start, stop, _BLOCK))
 
 
 def _grouped(heads: Tensor, groups: int, first: int, end: int) -> Tensor:
