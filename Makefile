@@ -116,7 +116,7 @@ bench: venv ## operator figures on a real API server, one JSON line each; see al
 
 .PHONY: bench-trainer
 bench-trainer: venv ## the trainer beside the well-known recipe and TRL, about 25 minutes on two idle cores
-	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer --chart docs/trainer-speed.svg
+	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer --page docs/trainer-speed.md
 
 .PHONY: bench-prepare
 bench-prepare: venv ## rows a second and peak memory of prepare with 100,000 and 1,000,000 rows

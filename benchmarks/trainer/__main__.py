@@ -16,7 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.trainer.chart import Panel, draw
+from benchmarks.trainer import page
 from lora_trainer import environment
 
 Figures = dict[str, Any]
@@ -25,7 +25,6 @@ OURS = "ours"
 RECIPE = "recipe"
 UNPACKED = "trl-unpacked"
 PACKED = "trl-packed"
-_CHART = Path(__file__).resolve().parents[2] / "docs" / "trainer-speed.svg"
 _SHOWN = {RECIPE: "the recipe", UNPACKED: "TRL, padded", PACKED: "TRL, packed", OURS: "lora-operator"}
 
 
@@ -36,7 +35,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=6, help="steps of 8 rows a run; the last is profiled")
     parser.add_argument("--held-out", type=int, default=24, help="rows that the loss is measured on")
     parser.add_argument("--variants", nargs="+", default=[RECIPE, UNPACKED, PACKED, OURS], help="names, in their order")
-    parser.add_argument("--chart", type=Path, default=None, help=f"write the chart, for instance to {_CHART.name}")
+    parser.add_argument("--page", type=Path, default=None, help="write figures and chart into this page")
     arguments = parser.parse_args()
     environment.prepare_environment()
     from benchmarks.trainer import setting  # noqa: PLC0415 - after the environment
@@ -46,18 +45,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         folder = Path(place)
         made = setting.make(folder, model.ensure(), steps=arguments.steps, held_out=arguments.held_out)
-        _tell({"rows": arguments.steps * setting.BATCH, **_plan(made.order.plan), **_machine()})
+        run = {"rows": arguments.steps * setting.BATCH, **_plan(made.order.plan), **_machine()}
+        _tell(run)
         for number in range(arguments.rounds):
             for name in arguments.variants:
-                figures = measure(name, folder)
-                found[name].append(figures)
-                _tell({"round": number + 1, "load": round(os.getloadavg()[0], 1), **figures})
+                load = round(os.getloadavg()[0], 1)
+                found[name].append({"load": load, **measure(name, folder)})
+                _tell({"round": number + 1, **found[name][-1]})
     medians = {name: _median(runs) for name, runs in found.items()}
     _tell({"medians": medians})
     if {RECIPE, UNPACKED, PACKED, OURS} <= medians.keys():
-        _tell(summary(medians))
-        if arguments.chart is not None:
-            arguments.chart.write_text(_drawn(medians), encoding="utf-8")
+        ratios = summary(medians)
+        _tell(ratios)
+        if arguments.page is not None:
+            loads = [figures["load"] for runs in found.values() for figures in runs]
+            page.write(arguments.page, _SHOWN, medians, ratios, {**run, "rounds": arguments.rounds, "loads": loads})
     return 0
 
 
@@ -105,18 +107,6 @@ def _machine() -> Figures:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     return {"cpu": name, "cores": environment.cpu_count(), "python": sys.version.split()[0]}
-
-
-def _drawn(medians: dict[str, Figures]) -> str:
-    def panel(title: str, key: str, form: str, scale: float = 1.0) -> Panel:
-        return Panel(title, {words: medians[name][key] * scale for name, words in _SHOWN.items()}, form)
-
-    panels = [
-        panel("Useful tokens a second (more is better)", "tokens_per_second", "{:.0f}"),
-        panel("Peak memory in GiB (less is better)", "peak_mib", "{:.1f}", 1 / 1024),
-        panel("Share of a step outside matrix products", "share_outside_products", "{:.0f} %", 100),
-    ]
-    return draw(panels, ours=_SHOWN[OURS])
 
 
 def _tell(figures: Figures) -> None:
