@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, Self
 
 from lora_contract import names, report
@@ -94,10 +94,10 @@ class Pod:
             exit_message=str(ended.get("message") or ""),
         )
 
-    @cached_property
+    @property
     def report(self) -> Report | None:
         """What the pod said at its end."""
-        return report.decode(self.exit_message)
+        return _report(self.exit_message)
 
     @property
     def speaks(self) -> bool:
@@ -108,6 +108,12 @@ class Pod:
     def finished(self) -> bool:
         """Whether it will do nothing any more."""
         return self.gone or self.phase in ("Succeeded", "Failed") or self.exit_code is not None
+
+
+@lru_cache(maxsize=256)
+def _report(message: str) -> Report | None:
+    """Kept for the few pods that are looked at, not for all that exist."""
+    return report.decode(message)
 
 
 def _container_state(status: Mapping[str, Any]) -> Mapping[str, Any]:

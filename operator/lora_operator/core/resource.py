@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from lora_contract.base import SpecModel
@@ -22,7 +24,7 @@ class Resource(Generic[SpecT, StatusT]):
 
     kind: ClassVar[str]
     spec_model: ClassVar[type[Any]]
-    status_model: ClassVar[type[Any]]
+    status_model: ClassVar[Any]
 
     namespace: str
     name: str
@@ -34,7 +36,14 @@ class Resource(Generic[SpecT, StatusT]):
     labels: Mapping[str, str]
     spec: SpecT | None
     spec_errors: tuple[str, ...]
-    status: StatusT
+    #: JSON. Parsed it takes seven times the memory, and most resources ended long ago and are never looked at.
+    status_text: bytes
+
+    @property
+    def status(self) -> StatusT:
+        """The status as last seen."""
+        status: StatusT = _status(self.status_model, self.status_text)
+        return status
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
@@ -52,8 +61,14 @@ class Resource(Generic[SpecT, StatusT]):
             labels=dict(metadata.get("labels") or {}),
             spec=spec,
             spec_errors=errors,
-            status=parsed_status(cls.status_model, body.get("status") or {}),
+            status_text=json.dumps(body.get("status") or {}, separators=(",", ":")).encode(),
         )
+
+
+@lru_cache(maxsize=256)
+def _status(model: type[Any], text: bytes) -> Any:
+    """The models are frozen, so one may be shared."""
+    return parsed_status(model, json.loads(text))
 
 
 class Observation(Protocol):
