@@ -75,6 +75,11 @@ def mounted(image: str) -> Iterator[Path]:
         _run("rm", container)
 
 
+def prune() -> None:
+    """Forget the images that no name leads to any more; what named ones were built from stays."""
+    succeeds(_command("rmi", "--prune"))
+
+
 def remove(image: str) -> None:
     """Forget an image and the layers that no other image needs; none there is no error."""
     succeeds(_command("rmi", image))

@@ -109,6 +109,7 @@ def _dependencies(dockerfile: str, target: str, base: str) -> Path:
     if not archive.exists():
         for old in _folder().glob(f"{target}-dependencies-*.tar"):
             old.unlink()
+        buildah.prune()  # the dependencies before these take gigabytes
         say(f"writing the dependencies of {target} (once)")
         buildah.save(image, archive)
     return archive
