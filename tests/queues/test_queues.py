@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -105,6 +106,9 @@ def test_a_running_run_gives_its_gpu_back_when_suspended_and_when_cancelled(plac
     status = wait_status(run, "its pod to end", lambda status: train_attempts(status)[-1].end_time is not None)
     assert (status.phase, train_attempts(status)[-1].reason) == ("Suspended", Reason.SUSPENDED)
     assert train_attempts(status)[-1].exit_code == 75
+    paused = parse_time(train_attempts(status)[-1].end_time)
+    assert paused is not None
+    wait_until("a pause that counts", lambda: (datetime.now(UTC) - paused).total_seconds() > 2, timeout=STEP_SECONDS)
 
     place.set_suspend(run, False)
     status = wait_status(run, "the second pod", lambda status: len(train_attempts(status)) == 2, TRAINED_SECONDS)
