@@ -45,9 +45,9 @@ def test_the_status_tells_the_whole_run(finished: Finished) -> None:
     status = finished.status
     assert status.phase == "Complete"
     assert status.plan is not None
-    assert status.plan.total_steps == 10
+    assert status.plan.total_steps == e2e.STEPS
     assert status.progress is not None
-    assert (status.progress.step, status.progress.percent) == (10, 100)
+    assert (status.progress.step, status.progress.percent) == (e2e.STEPS, 100)
     assert status.metrics is not None
     assert float(status.metrics.test_loss or "inf") < float(status.metrics.base_test_loss or "0")
     assert status.artifact is not None

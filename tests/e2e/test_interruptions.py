@@ -31,10 +31,10 @@ def test_a_killed_train_pod_is_resumed_and_the_adapter_is_the_same(rig: Rig, fin
     assert first.pod == victim
     assert first.reason == Reason.POD_DELETED
     # (a periodic one, or what it saved in the moment that the kubelet leaves even to a forced deletion)
-    assert second.from_step in range(4, 10)
-    assert (second.last_step, second.exit_code) == (10, 0)
+    assert second.from_step in range(4, e2e.STEPS)
+    assert (second.last_step, second.exit_code) == (e2e.STEPS, 0)
     assert status.usage is not None
-    assert 0 <= status.usage.lost_steps <= 3
+    assert 0 <= status.usage.lost_steps <= 5
     # And the weights are bit for bit those of the undisturbed run
     weights = [rig.manifest(each)["files"][layout.ADAPTER_WEIGHTS] for each in (status, finished.status)]
     assert weights[0] == weights[1]

@@ -28,6 +28,8 @@ NAMESPACE = "e2e"
 SILENT_ENDPOINT = f"http://silent.{STORAGE_NAMESPACE}.svc.cluster.local:8333"
 #: Deadlines are several times what a quiet machine needs.
 TRAINED_SECONDS = 480
+#: So many that a run lasts longer than it takes to see its progress and to stop it, also on a fast machine.
+STEPS = 60
 REACTION_SECONDS = 120
 
 _SPEC: dict[str, Any] = {
@@ -39,12 +41,12 @@ _SPEC: dict[str, Any] = {
     },
     "lora": {"r": 8, "alpha": 16, "dropout": 0.0},
     "training": {
-        "maxSteps": 10,
+        "maxSteps": STEPS,
         "maxLength": 128,
         "effectiveBatchSize": 2,
         "learningRate": 0.001,
-        "evalSteps": 5,
-        "saveSteps": 2,
+        "evalSteps": 20,
+        "saveSteps": 4,
     },
     "evaluation": {"samples": 2, "maxNewTokens": 24},
     "output": {"uri": "s3://adapters/e2e/"},
