@@ -22,12 +22,13 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[T]):
-    """What is kept of an object. `owner`: uid of its controller."""
+    """What is kept of an object. `owner`: uid of its controller; `index`: the property that its table groups by."""
 
     key: Key
     uid: str
     version: int
     owner: str
+    index: str | None
     value: T
 
 
@@ -83,7 +84,8 @@ class Table(Generic[T]):
             return None
         if known is not None:
             self._drop(known)
-        entry = Entry(key, metadata["uid"], version, controller(metadata), self._read(body))
+        value = self._read(body)
+        entry = Entry(key, metadata["uid"], version, controller(metadata), self._index(value), value)
         self._entries[key] = self._by_uid[entry.uid] = entry
         for table, name in self._groups(entry):
             table.setdefault(name, {})[key] = entry
@@ -128,7 +130,7 @@ class Table(Generic[T]):
 
     def _groups(self, entry: Entry[T]) -> list[tuple[dict[str, dict[Key, Entry[T]]], str]]:
         """The groups that an entry belongs to."""
-        groups = ((self._by_owner, entry.owner), (self._by_index, self._index(entry.value)))
+        groups = ((self._by_owner, entry.owner), (self._by_index, entry.index))
         return [(table, name) for table, name in groups if name]
 
 
