@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models import gemma2, gemma3, llama, mistral, phi3, qwen2, qwen3
 
+from lora_contract.spec import LoraSpec
+from lora_trainer.model.adapter import attach
 from lora_trainer.model.batch import Row
 
 VOCABULARY = 320
@@ -52,6 +55,27 @@ def tiny(family: str, seed: int = 0, **changes: Any) -> PreTrainedModel:
             if "norm" not in name:
                 weight.mul_(5)
     return model
+
+
+def adapted(family: str, dtype: torch.dtype = torch.float32) -> Any:
+    """A tiny model with an adapter that already changes its answers."""
+    base = tiny(family).to(dtype)
+    base.requires_grad_(False)
+    model = attach(base, LoraSpec(r=4, alpha=8, dropout=0)).model
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.05)
+    return model
+
+
+def without_ours(model: Any) -> Any:
+    """A copy that peft and transformers compute in their own way: nothing of ours is left in it."""
+    plain = copy.deepcopy(model)
+    for module in plain.modules():
+        module.__dict__.pop("forward", None)
+    return plain
 
 
 def ragged_rows(count: int = 6, seed: int = 0, longest: int = 40) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from lora_trainer.processes.group import Group
 from lora_trainer.train.arguments import training_arguments
 from lora_trainer.train.rows import EffectiveBatches, Rows
 from lora_trainer.trainer import LoraTrainer
-from support.tiny_models import byte_tokenizer, ragged_rows, tiny
+from support.tiny_models import byte_tokenizer, ragged_rows, tiny, without_ours
 
 STEPS, BATCH, MICRO = 12, 8, 4
 TRAINING = TrainingSpec(
@@ -117,9 +116,7 @@ def trl(model: Any, rows: Rows, folder: Path) -> list[float]:
 def test_each_steps_loss_is_that_of_trl_unpacked(family: str, tmp_path: Path) -> None:
     # given one adapter, twice, and rows of very different length
     rows, model = Rows(rows_file(tmp_path)), adapted(family)
-    twin = copy.deepcopy(model)
-    for module in twin.modules():
-        module.__dict__.pop("forward", None)  # peft's own way: nothing of ours is left in it
+    twin = without_ours(model)
     # when both train on all rows once
     found, expected = ours(model, rows, tmp_path), trl(twin, rows, tmp_path)
     # then the losses fall, and are the same at each step, and so are the adapters

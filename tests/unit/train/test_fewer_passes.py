@@ -13,7 +13,7 @@ from lora_contract.spec import LoraSpec
 from lora_trainer.model import lora_product, norms
 from lora_trainer.model.adapter import attach
 from lora_trainer.model.attention import padding_free_attention
-from support.tiny_models import CONFIGS, tiny
+from support.tiny_models import CONFIGS, adapted, tiny, without_ours
 
 #: Largest difference relative to the size, by number format: bfloat16 keeps 8 bits.
 CLOSE = {torch.float32: 1e-5, torch.bfloat16: 1.5e-2}
@@ -63,26 +63,6 @@ def test_bfloat16_attention_of_a_row_does_not_depend_on_the_others() -> None:
     assert torch.equal(together[:, 140:], beside_another[:, 140:])
 
 
-def peft_model(dtype: torch.dtype) -> Any:
-    base = tiny("llama").to(dtype)
-    base.requires_grad_(False)
-    model = attach(base, LoraSpec(r=4, alpha=8, dropout=0)).model
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(std=0.05)
-    return model
-
-
-def without_ours(model: Any) -> Any:
-    """The same model as peft computes it."""
-    plain = copy.deepcopy(model)
-    for module in plain.modules():
-        module.__dict__.pop("forward", None)
-    return plain
-
-
 def logits_and_gradients(model: Any) -> dict[str, Tensor]:
     ids = torch.arange(3, 60)[None]
     logits = model(input_ids=ids).logits
@@ -92,7 +72,7 @@ def logits_and_gradients(model: Any) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("dtype", CLOSE)
 def test_the_adapters_products_are_those_of_peft(dtype: torch.dtype) -> None:
-    model = peft_model(dtype)
+    model = adapted("llama", dtype)
     expected, found = logits_and_gradients(without_ours(model)), logits_and_gradients(model)
     assert found.keys() == expected.keys()
     limit = 1e-4 if dtype is torch.float32 else 0.1
@@ -102,7 +82,7 @@ def test_the_adapters_products_are_those_of_peft(dtype: torch.dtype) -> None:
 
 
 def test_a_switched_off_adapter_adds_nothing() -> None:
-    model = peft_model(torch.float32)
+    model = adapted("llama", torch.float32)
     ids = torch.arange(3, 60)[None]
     with model.disable_adapter(), torch.no_grad():
         assert torch.equal(model(input_ids=ids).logits, without_ours(model)(input_ids=ids).logits)
@@ -163,7 +143,7 @@ def test_a_norm_that_computes_something_else_stays() -> None:
 
 
 def test_only_linear_layers_of_one_adapter_are_taken_over() -> None:
-    model = peft_model(torch.float32)
+    model = adapted("llama", torch.float32)
     model.add_adapter("second", model.peft_config["default"])
     model.base_model.set_adapter(["default", "second"])
     lora_product.install(model)

@@ -9,13 +9,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lora_contract.spec import LoraSpec
 from lora_trainer.evaluate import measure
 from lora_trainer.generate import answer
-from lora_trainer.model.adapter import attach
 from lora_trainer.model.batch import collate_padded, collate_padding_free
 from lora_trainer.model.forward import choose
-from support.tiny_models import CONFIGS, byte_tokenizer, ragged_rows, tiny
+from support.tiny_models import CONFIGS, adapted, byte_tokenizer, ragged_rows, tiny
 
 
 def reference_loss(model: Any, rows: list[Any]) -> torch.Tensor:
@@ -28,18 +26,6 @@ def reference_loss(model: Any, rows: list[Any]) -> torch.Tensor:
 
 def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-
-def adapted(family: str) -> Any:
-    base = tiny(family)
-    base.requires_grad_(False)
-    model = attach(base, LoraSpec(r=4, alpha=8, dropout=0)).model
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(std=0.05)
-    return model
 
 
 @pytest.mark.parametrize("family", CONFIGS)
