@@ -15,6 +15,7 @@ import yaml
 from lora_cluster import cluster, tools
 from lora_cluster.errors import ClusterError
 from lora_cluster.progress import say
+from lora_contract import names
 from lora_contract.status import LoRAFineTuneStatus
 from lora_demo import images, model, seaweedfs, show
 from lora_demo.kubernetes import Kubernetes
@@ -29,7 +30,6 @@ Manifest = dict[str, Any]
 CURRENT = "current"
 QUICKSTART = "quickstart.yaml"
 _DATA_KEY = "triage.jsonl"
-_GPU = "nvidia.com/gpu"
 _RUN_SECONDS = 1800
 _ADOPTION_SECONDS = 300
 
@@ -56,8 +56,8 @@ def up(name: str, registry: str = "") -> None:
     say(f"tenant: namespace {TENANT_NAMESPACE}, Pod Security restricted, Secret {seaweedfs.SECRET}")
     platform.add_tenant()
     quickstart = _manifest()
-    if not platform.kubernetes.offers(_GPU):
-        say(f"no node of this cluster offers {_GPU}: the demo trains on a CPU")
+    if not platform.kubernetes.offers(names.GPU_RESOURCE):
+        say(f"no node of this cluster offers {names.GPU_RESOURCE}: the demo trains on a CPU")
         quickstart["spec"]["compute"]["gpus"] = 0
     run = _train(platform, quickstart)
     with platform.storage.connected() as client:

@@ -17,6 +17,9 @@ SWEEP_PLURAL = "lorasweeps"
 SWEEP_SINGULAR = "lorasweep"
 SWEEP_SHORT_NAME = "lsw"
 
+#: Resource name that stands for "the GPUs of the platform" where a spec does not name another.
+GPU_RESOURCE = "nvidia.com/gpu"
+
 #: Longest name of a pod that others find by it.
 MAX_LABEL_LENGTH = 63
 #: Longest metadata.name: room for "-prepare-" and 8 characters of hash in a Job name of at most 63.

@@ -10,6 +10,8 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from lora_contract.names import GPU_RESOURCE
+
 #: A list written as text: items separated by commas.
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -56,9 +58,7 @@ class Settings(BaseSettings):
     default_s3_endpoint: str = Field("", description="S3 endpoint where a run names none; empty: that of AWS.")
     allowed_s3_endpoints: CommaSeparated = Field((), description="Endpoints that a run may name besides the default.")
     default_cache_claim: str = Field("", description="PersistentVolumeClaim of the model cache where a run names none.")
-    gpu_resource_name: str = Field(
-        "nvidia.com/gpu", description="Resource name of GPUs where a run leaves the default."
-    )
+    gpu_resource_name: str = Field(GPU_RESOURCE, description="Resource name of GPUs where a run leaves the default.")
     gpu_memory: MemorySize = Field(
         None, description="Memory of the largest GPU of the cluster, such as 80Gi; none: what the nodes' labels say."
     )

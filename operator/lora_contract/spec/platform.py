@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from lora_contract.base import Rule, SpecModel
+from lora_contract.names import GPU_RESOURCE
 from lora_contract.spec.fields import (
     DNS_LABEL,
     LABEL_KEY,
@@ -107,7 +108,7 @@ class ComputeSpec(SpecModel):
     nodes: int = documented(
         1, "Pods that train together, each with its own GPUs; they meet through a Service.", 1, ge=1, le=64
     )
-    resource_name: ExtendedResource = documented("nvidia.com/gpu", "Resource name of the GPUs.", "nvidia.com/gpu")
+    resource_name: ExtendedResource = documented(GPU_RESOURCE, "Resource name of the GPUs.", "nvidia.com/gpu")
     cpu: CpuQuantity = documented("4", "CPU request of the train pod, in cores.", "4")
     memory: MemoryQuantity = documented("16Gi", "Memory request and limit of the train pod.", "32Gi")
     node_selector: Annotated[dict[str, LabelText], Field(max_length=16)] = documented(

@@ -13,8 +13,6 @@ from lora_operator.settings import Settings
 
 _USER = 65532
 _TERMINATION_LOG = "/dev/termination-log"
-#: Resource name in the spec that stands for "the GPUs of the platform".
-_DEFAULT_GPU = "nvidia.com/gpu"
 #: Seconds between SIGTERM and SIGKILL: train saves and uploads a checkpoint in them.
 _GRACE_SECONDS = {names.STAGE_PREPARE: 10, names.STAGE_TRAIN: 120, names.STAGE_CHECK: 10}
 
@@ -149,7 +147,7 @@ def _train_resources(spec: LoRAFineTuneSpec, settings: Settings) -> Json:
 def gpu_resource(spec: LoRAFineTuneSpec, settings: Settings) -> str:
     """Resource name of the run's GPUs in this cluster."""
     named = spec.compute.resource_name
-    return settings.gpu_resource_name if named == _DEFAULT_GPU else named
+    return settings.gpu_resource_name if named == names.GPU_RESOURCE else named
 
 
 def _placement(spec: LoRAFineTuneSpec) -> Json:
