@@ -14,7 +14,7 @@ from lora_cluster.control_plane import ControlPlane
 from lora_cluster.errors import ClusterError
 from lora_cluster.images import read_archive
 from lora_cluster.kubectl import Kubectl
-from lora_cluster.layout import API_PORT, MAX_NODES, Layout, run_directory
+from lora_cluster.layout import API_PORT, MAX_NODES, Layout, NodeLayout, run_directory
 from lora_cluster.locks import exclusive
 from lora_cluster.processes import daemons
 from lora_cluster.progress import say
@@ -73,11 +73,36 @@ def load(name: str, archives: Iterable[Path]) -> None:
     """Import image archives into every node; an image that is there already is skipped."""
     current = _required(name)
     cluster = _layout(current)
+    _import([cluster.node(number) for number in range(1, current.nodes + 1)], archives)
+
+
+def preload(name: str, archives: Iterable[Path]) -> None:
+    """Import image archives into the store that the first node of a cluster will have; not where the cluster exists.
+
+    It needs none of our own programs, so it can be done while these are being built.
+    """
+    require_root()
+    packages.ensure()
+    with exclusive(state.LOCK):
+        if state.read(name) is not None:
+            return
+        current = State(name, state.free_slot(state.recorded()))
+        current.write()
+        first = _layout(current).node(1)
+        try:
+            containerd.start(first, node.daemon(first, "containerd"), namespace=None)
+            _import([first], archives)
+        finally:
+            clear(current)
+
+
+def _import(nodes: Iterable[NodeLayout], archives: Iterable[Path]) -> None:
+    nodes = list(nodes)
     for archive in [read_archive(path) for path in archives]:
-        for number in range(1, current.nodes + 1):
-            imported = containerd.import_archive(cluster.node(number), archive)
+        for target in nodes:
+            imported = containerd.import_archive(target, archive)
             what = "loaded" if imported else "already there"
-            say(f"{', '.join(archive.names)} on node{number}: {what}")
+            say(f"{', '.join(archive.names)} on {target.name}: {what}")
 
 
 def status(name: str) -> str:
@@ -180,7 +205,7 @@ def _extend(current: State, cluster: Layout, nodes: int) -> State:
 
 def _start_containerd(cluster: Layout, number: int) -> None:
     target = cluster.node(number)
-    containerd.start(target, node.daemon(target, "containerd"))
+    containerd.start(target, node.daemon(target, "containerd"), namespace=target.namespace)
     addons.ensure_tool_image(target, "pause", entrypoint="/pause")
     addons.ensure_tool_image(target, "coredns", entrypoint="/coredns")
 

@@ -12,18 +12,21 @@ _ARCHIVE_LABEL = "lora-operator.dev/archive"
 _START_SECONDS = 60
 
 
-def start(node: NodeLayout, daemon: Daemon) -> None:
-    """Start containerd, wait until it answers, and drop what it remembers of an earlier cluster's pods."""
+def start(node: NodeLayout, daemon: Daemon, *, namespace: Path | None) -> None:
+    """Start containerd, wait until it answers, and drop what it remembers of an earlier cluster's pods.
+
+    `namespace`: the network that its pods will be in; None for one that only takes images.
+    """
     node.directory.mkdir(parents=True, exist_ok=True)
     node.containerd_root.mkdir(parents=True, exist_ok=True)
     (node.directory / "containerd.toml").write_text(configuration(node))
-    _start(node, daemon)
+    _start(node, daemon, namespace)
     remembered = _ctr(node, "containers", "list", "--quiet").split()
     if remembered:
         for container in remembered:
             _ctr(node, "containers", "delete", container)
         stop([daemon])
-        _start(node, daemon)
+        _start(node, daemon, namespace)
 
 
 def has_image(node: NodeLayout, reference: str) -> bool:
@@ -75,8 +78,8 @@ temp = "{node.directory}/tmp"
 """
 
 
-def _start(node: NodeLayout, daemon: Daemon) -> None:
-    daemon.start(["containerd", f"--config={node.directory / 'containerd.toml'}"], namespace=node.namespace)
+def _start(node: NodeLayout, daemon: Daemon, namespace: Path | None) -> None:
+    daemon.start(["containerd", f"--config={node.directory / 'containerd.toml'}"], namespace=namespace)
     wait_until(
         f"containerd of {node.name}",
         lambda: node.containerd_socket.exists() and _answers(node),

@@ -103,6 +103,9 @@ def _platform(name: str, registry: str) -> Platform:
         programs = pool.submit(tools.build, tools.DEFAULT_TOOLS)
         built = images.ensure(seaweedfs.program())
         model.ensure()
+        if not programs.done():
+            say("images: loading them while the programs are being built")
+            cluster.preload(name, built.archives)
         programs.result()
     started = cluster.up(name, nodes=1, gpus=1)
     say("images: loading what the node has not got")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from lora_contract.layout import MANIFEST, RunLayout
+from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_contract.status import ArtifactStatus, MetricsStatus
-from lora_trainer.publish.manifest import Manifest
 from lora_trainer.publish.publisher import clean_up
-from lora_trainer.publish.reader import find_published
+from lora_trainer.publish.reader import is_whole, published_manifest
 from lora_trainer.store import Store
 
 log = logging.getLogger(__name__)
@@ -28,13 +27,12 @@ class Adopted:
 
 def adopt(store: Store, layout: RunLayout) -> Adopted | None:
     """The adapter of this identity, with what a publisher killed before its end left behind removed."""
-    artifact = find_published(store, layout)
-    if artifact is None:
+    found = published_manifest(store, layout)
+    if found is None or not is_whole(store, found):
         return None
-    log.info("run %s was published before: %s", layout.run_id, artifact.uri)
-    manifest = Manifest.model_validate_json(store.read(f"{artifact.uri}/{MANIFEST}"))
-    clean_up(store, layout, artifact)
-    return Adopted(artifact, manifest.metrics, manifest.gate_failed)
+    log.info("run %s was published before: %s", layout.run_id, found.prefix)
+    clean_up(store, layout, found.artifact)
+    return Adopted(found.artifact, found.manifest.metrics, found.manifest.gate_failed)
 
 
 def adopted_report(order: Order, found: Adopted) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -17,8 +18,34 @@ log = logging.getLogger(__name__)
 _BLOCK_BYTES = 1024 * 1024
 
 
+@dataclass(frozen=True)
+class StoredManifest:
+    """A valid manifest.json of a run as it lies below `prefix`; whether its files are whole is another question."""
+
+    prefix: str
+    manifest: Manifest
+    content: bytes
+
+    @property
+    def artifact(self) -> ArtifactStatus:
+        """What the status says of the adapter."""
+        return self.manifest.artifact(self.prefix, self.content)
+
+
 def find_published(store: Store, layout: RunLayout) -> ArtifactStatus | None:
     """The adapter of this identity, whoever published it; None when there is none, or it is no longer whole."""
+    found = published_manifest(store, layout)
+    return found.artifact if found is not None and is_whole(store, found) else None
+
+
+def read_artifact(store: Store, layout: RunLayout, prefix: str) -> ArtifactStatus | None:
+    """The adapter below `prefix`; None without a valid manifest of this run and every file as recorded."""
+    found = _manifest_below(store, layout, prefix)
+    return found.artifact if found is not None and is_whole(store, found) else None
+
+
+def published_manifest(store: Store, layout: RunLayout) -> StoredManifest | None:
+    """The manifest that the identity points to; None when there is none that can be trusted."""
     content = store.read_if_exists(layout.pointer)
     if content is None:
         return None
@@ -30,15 +57,22 @@ def find_published(store: Store, layout: RunLayout) -> ArtifactStatus | None:
     if not pointer.manifest.startswith(layout.output.rstrip("/") + "/"):
         log.warning("%s points outside %s; it is ignored", layout.pointer, layout.output)
         return None
-    artifact = read_artifact(store, layout, pointer.prefix)
-    if artifact is not None and artifact.manifest_digest != pointer.sha256:
+    found = _manifest_below(store, layout, pointer.prefix)
+    if found is not None and hashlib.sha256(found.content).hexdigest() != pointer.sha256:
         log.warning("the manifest in %s is not the published one; it is ignored", pointer.prefix)
         return None
-    return artifact
+    return found
 
 
-def read_artifact(store: Store, layout: RunLayout, prefix: str) -> ArtifactStatus | None:
-    """The adapter below `prefix`; None without a valid manifest of this run and every file as recorded."""
+def is_whole(store: Store, found: StoredManifest) -> bool:
+    """Whether every file of an adapter is what its manifest says."""
+    broken = _broken_files(store, found.prefix, found.manifest)
+    if broken:
+        log.warning("the adapter in %s is not whole any more (%s); it is ignored", found.prefix, ", ".join(broken))
+    return not broken
+
+
+def _manifest_below(store: Store, layout: RunLayout, prefix: str) -> StoredManifest | None:
     content = store.read_if_exists(f"{prefix}/{MANIFEST}")
     if content is None:
         return None
@@ -50,11 +84,7 @@ def read_artifact(store: Store, layout: RunLayout, prefix: str) -> ArtifactStatu
     if manifest.run_id != layout.run_id:
         log.warning("the manifest in %s is of another run; it is ignored", prefix)
         return None
-    broken = _broken_files(store, prefix, manifest)
-    if broken:
-        log.warning("the adapter in %s is not whole any more (%s); it is ignored", prefix, ", ".join(broken))
-        return None
-    return manifest.artifact(prefix, content)
+    return StoredManifest(prefix, manifest, content)
 
 
 def _broken_files(store: Store, prefix: str, manifest: Manifest) -> list[str]:

@@ -11,11 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainerCallback, TrainerState, set_seed
+from transformers import (
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from lora_contract.order import Order
-from lora_contract.spec import TrainingSpec
+from lora_contract.spec import LoRAFineTuneSpec, TrainingSpec
 from lora_trainer import checkpoints as stored
 from lora_trainer import stopping
 from lora_trainer.callbacks.best import BestAdapter
@@ -87,22 +94,14 @@ def build(
     Raises:
         TrainerError: 64 or 78, the model and the spec do not go together.
     """
-    spec, plan = order.spec, order.plan
-    assert plan is not None  # noqa: S101 - the stage made sure
+    spec = order.spec
     if not sys.stderr.isatty():
         disable_progress_bar()
     set_seed(spec.training.seed)
     hardware = detect(spec.compute.gpus, group.place)
     log.info("training on %s with %s", hardware.device, hardware.dtype)
     tokenizer = AutoTokenizer.from_pretrained(inputs.model.path, local_files_only=True, trust_remote_code=False)
-    base = load_base(inputs.model.path, spec.quantization, hardware)
-    watchdog.beat()
-    # The adapter's first values depend on the seed alone, not on what loading drew.
-    set_seed(spec.training.seed)
-    adapted = attach(base, spec.lora)
-    adapted.model.to(hardware.device)
-    if not hardware.is_cuda:
-        norms.install(adapted.model)
+    adapted = _adapted(spec, inputs, hardware, watchdog.beat)
     way, warnings = choose(
         adapted.model,
         [inputs.train[index] for index in range(min(3, len(inputs.train)))],
@@ -110,17 +109,7 @@ def build(
         autocast=hardware.autocast,
     )
     watchdog.beat()
-    length = min(spec.training.max_length, int(inputs.train.lengths.max()))
-    memory_plan = _memory_plan(spec.training, base.config.get_text_config(), length, hardware, group)
-    arguments = training_arguments(
-        spec.training,
-        total_steps=plan.total_steps,
-        memory=memory_plan,
-        hardware=hardware,
-        evaluate=inputs.validation is not None,
-        folder=folder / "trainer",
-        processes=group.size,
-    )
+    arguments = _arguments(order, inputs, folder / "trainer", adapted=adapted, hardware=hardware, group=group)
     best = BestAdapter(folder / "best", spec.training.early_stopping)
     progress = ReportProgress(
         chief.poster if chief else None,
@@ -145,6 +134,38 @@ def build(
         warnings.append("no CUDA device was found; trained on the CPU")
     warnings += out_of_memory.warning()
     return Session(trainer, adapted, tokenizer, way, hardware, best, progress, warnings, group)
+
+
+def _adapted(spec: LoRAFineTuneSpec, inputs: Inputs, hardware: Hardware, alive: Callable[[], None]) -> Adapted:
+    """The base model on its device, with a fresh adapter."""
+    base = load_base(inputs.model.path, spec.quantization, hardware)
+    alive()
+    # The adapter's first values depend on the seed alone, not on what loading drew.
+    set_seed(spec.training.seed)
+    adapted = attach(base, spec.lora)
+    adapted.model.to(hardware.device)
+    if not hardware.is_cuda:
+        norms.install(adapted.model)
+    return adapted
+
+
+def _arguments(
+    order: Order, inputs: Inputs, folder: Path, *, adapted: Adapted, hardware: Hardware, group: Group
+) -> TrainingArguments:
+    """How to train, with as many rows in a forward pass as the memory of every process allows."""
+    training, plan = order.spec.training, order.plan
+    assert plan is not None  # noqa: S101 - the stage made sure
+    longest = min(training.max_length, int(inputs.train.lengths.max()))
+    config = adapted.model.get_base_model().config.get_text_config()
+    return training_arguments(
+        training,
+        total_steps=plan.total_steps,
+        memory=_memory_plan(training, config, longest, hardware, group),
+        hardware=hardware,
+        evaluate=inputs.validation is not None,
+        folder=folder,
+        processes=group.size,
+    )
 
 
 def _memory_plan(training: TrainingSpec, config: Any, max_length: int, hardware: Hardware, group: Group) -> MemoryPlan:

@@ -13,6 +13,7 @@ from lora_contract.identity import spec_hash
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report, Timing
+from lora_contract.status import ArtifactStatus, MetricsStatus
 from lora_trainer import progress, stopping
 from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.checkpoints import Checkpoints
@@ -130,10 +131,7 @@ class _Training:
         result = finish.compare(ready, self._order, found, self._watchdog.beat)
         output = self._folder / "adapter"
         finish.save_adapter(ready, self._order, found.model.commit, output)
-        rank = self._order.spec.lora.r
-        forgot = result.forgetting.warnings() if result.forgetting else []
-        warnings = [*ready.warnings, *forgot, *finish.servability_warnings(output, rank)]
-        metrics = documents.metrics_of(ready, result)
+        metrics, warnings = documents.metrics_of(ready, result), self._warnings(ready, result, output)
         self._attempt.end("complete")
         account = documents.Account(
             self._order,
@@ -149,27 +147,7 @@ class _Training:
         finish.release(ready)
         finish.verify(output, found.model.path, self._order, way=ready.way, hardware=ready.hardware, probe=probe)
         self._watchdog.beat()
-        plan = self._order.plan
-        artifact = publish(
-            self._store,
-            self._layout,
-            self._order.name,
-            output,
-            Provenance(
-                run_id=self._layout.run_id,
-                spec_hash=spec_hash(self._order.spec),
-                base_model=self._order.spec.model.id,
-                model_commit=found.model.commit,
-                dataset_digest=(plan.dataset_digest if plan else None) or "",
-                required_max_lora_rank=rank,
-                metrics=metrics,
-                gate_failed=result.gate_failed,
-                warnings=warnings,
-                created_at=documents.now(),
-            ),
-            still_ours=self._claim.check,
-        )
-        log.info("published %s", artifact.uri)
+        artifact = self._publish(output, found, metrics, result.gate_failed, warnings)
         self._group.dismiss()
         return Report(
             stage="train",
@@ -181,6 +159,38 @@ class _Training:
             gate_failed=result.gate_failed,
             warnings=warnings,
         )
+
+    def _warnings(self, ready: session.Session, result: finish.Result, output: Path) -> list[str]:
+        """What did not stop the run but has to be known."""
+        forgot = result.forgetting.warnings() if result.forgetting else []
+        return [*ready.warnings, *forgot, *finish.servability_warnings(output, self._order.spec.lora.r)]
+
+    def _publish(
+        self,
+        output: Path,
+        found: inputs.Inputs,
+        metrics: MetricsStatus,
+        gate_failed: str | None,
+        warnings: list[str],
+    ) -> ArtifactStatus:
+        """Publish the adapter, while the claim is still held."""
+        spec, plan = self._order.spec, self._order.plan
+        provenance = Provenance(
+            run_id=self._layout.run_id,
+            spec_hash=spec_hash(spec),
+            base_model=spec.model.id,
+            model_commit=found.model.commit,
+            dataset_digest=(plan.dataset_digest if plan else None) or "",
+            required_max_lora_rank=spec.lora.r,
+            metrics=metrics,
+            gate_failed=gate_failed,
+            warnings=warnings,
+            created_at=documents.now(),
+        )
+        name, still_ours = self._order.name, self._claim.check
+        artifact = publish(self._store, self._layout, name, output, provenance, still_ours=still_ours)
+        log.info("published %s", artifact.uri)
+        return artifact
 
 
 def _process_seconds() -> float:
