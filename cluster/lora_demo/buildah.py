@@ -23,14 +23,25 @@ def exists(image: str) -> bool:
 
 
 def build(
-    image: str, *, dockerfile: Path, context: Path, target: str = "", arguments: Mapping[str, str] | None = None
+    image: str,
+    *,
+    dockerfile: Path,
+    context: Path,
+    target: str = "",
+    arguments: Mapping[str, str] | None = None,
+    volume: tuple[Path, str] | None = None,
 ) -> None:
-    """Build one target of a Dockerfile; steps that did not change come from the store."""
+    """Build one target of a Dockerfile; steps that did not change come from the store.
+
+    `volume`: a folder of this machine and where it is mounted; what steps write there is not part of the image, and
+    every step is done anew.
+    """
     options = [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
     options += [f"--target={target}"] if target else []
     options += [f"--volume={_CERTIFICATES}:{_CERTIFICATES}:ro"] if _CERTIFICATES.exists() else []
+    options += [f"--volume={volume[0]}:{volume[1]}"] if volume else []
     _run(
-        "bud", "--quiet", "--layers", "--isolation=chroot", "--network=host", *options,
+        "bud", "--quiet", f"--layers={'false' if volume else 'true'}", "--isolation=chroot", "--network=host", *options,
         f"--file={dockerfile}", f"--tag={image}", str(context),
     )  # fmt: skip
 
@@ -39,11 +50,6 @@ def inspect(image: str) -> dict[str, Any]:
     """Return the OCI configuration of an image: user, environment, entrypoint, layers."""
     configuration: dict[str, Any] = json.loads(_run("inspect", "--type=image", image))["OCIv1"]
     return configuration
-
-
-def image_id(image: str) -> str:
-    """Return the identity of an image: 64 hexadecimal digits."""
-    return _run("inspect", "--type=image", "--format={{.FromImageID}}", image).strip()
 
 
 def save(image: str, archive: Path) -> None:

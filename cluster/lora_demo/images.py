@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ _SUITE = "trixie"
 #: A Debian with Python stands in for the python base image of a registry.
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 _CODE = "opt/lora"
+_DEPENDENCIES = "opt/venv"
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,10 @@ def ensure(weed: Path) -> Images:
     """
     packages.ensure()
     base = _ensure_base()
-    operator = _dependencies("operator", "operator", base)
-    trainer = _dependencies("trainer", "trainer", base)
     return Images(
-        operator=_on_top("operator", "operator", base, operator),
-        # The trainer's dependencies lie on those of prepare: its archive holds the layers of both.
-        prepare=_on_top("trainer", "prepare", base, trainer),
-        trainer=_on_top("trainer", "trainer", base, trainer),
+        operator=_image("operator", "operator", base),
+        prepare=_image("trainer", "prepare", base),
+        trainer=_image("trainer", "trainer", base),
         seaweedfs=_seaweedfs(weed),
     )
 
@@ -76,6 +75,10 @@ def push(images: Images, registry: str) -> Images:
         buildah.push(stored, there)
         return Image(there, ())
 
+    base = _ensure_base()
+    for dockerfile, target in (("operator", "operator"), ("trainer", "prepare"), ("trainer", "trainer")):
+        say(f"image of the {target}, as a registry takes it")
+        _build(dockerfile, target, base)
     return Images(
         operator=pushed(images.operator, _name("operator", "latest")),
         prepare=pushed(images.prepare, _name("prepare", "latest")),
@@ -101,37 +104,73 @@ def _ensure_base() -> str:
     return image
 
 
-def _dependencies(dockerfile: str, target: str, base: str) -> Path:
-    """Return the archive of a dependency image, built and written when requirements or Dockerfile changed."""
-    say(f"image of the {target}: dependencies")
-    image = _build(dockerfile, f"{target}-dependencies", base)
-    archive = _folder() / f"{target}-dependencies-{buildah.image_id(image)[:12]}.tar"
-    if not archive.exists():
-        for old in _folder().glob(f"{target}-dependencies-*.tar"):
-            old.unlink()
-        buildah.prune()  # the dependencies before these take gigabytes
-        say(f"writing the dependencies of {target} (once)")
-        buildah.save(image, archive)
+def _image(dockerfile: str, target: str, base: str) -> Image:
+    """Return an image as archives: base, dependencies, and our own code, each one layer."""
+    below = _folder() / f"{base.rpartition('/')[2].replace(':', '-')}.tar"
+    if not below.exists():
+        buildah.save(base, below)
+    dependencies = _dependencies(dockerfile, target, base, archives.layers_of(below))
+    archive = _folder() / f"{target}.tar"
+    stage = _build(dockerfile, "code", base)
+    with buildah.mounted(stage) as root:
+        layers = archives.layers_of(dependencies)
+        code = archives.Folder(root / _CODE, _CODE)
+        name = _name(target, _hash(*layers, archives.digest(code)))
+        configuration = buildah.inspect(_small(dockerfile, target))
+        archives.write_on_top(archive, name=name, configuration=configuration, below=layers, folder=code)
+    return Image(name, (below, dependencies, archive))
+
+
+def _dependencies(dockerfile: str, target: str, base: str, below: archives.Layers) -> Path:
+    """Return the archive of an image with dependencies, made when base, requirements or Dockerfile changed."""
+    texts = [
+        path.read_text() for path in (_dockerfile(dockerfile), *sorted((REPOSITORY / "requirements").glob("*.txt")))
+    ]
+    archive = _folder() / f"{target}-dependencies-{_hash(base, *texts)}.tar"
+    if archive.exists():
+        return archive
+    say(f"image of the {target}: dependencies (once)")
+    _folder().mkdir(parents=True, exist_ok=True)
+    for old in _folder().glob(f"{target}-dependencies-*.tar"):
+        old.unlink()
+    buildah.prune()
+    with tempfile.TemporaryDirectory(prefix=f"{target}-", dir=_folder()) as folder:
+        Path(folder).chmod(0o755)  # mkdtemp keeps others out; a pod's user is one of them
+        # They are installed into a folder of this machine, so buildah has nothing of size to commit.
+        buildah.build(
+            _small(dockerfile, target),
+            dockerfile=_dockerfile(dockerfile),
+            context=REPOSITORY,
+            target=f"{target}-dependencies",
+            arguments={"BASE_IMAGE": base},
+            volume=(Path(folder), f"/{_DEPENDENCIES}"),
+        )
+        archives.write_on_top(
+            archive,
+            name=_name(f"{target}-dependencies", "latest"),
+            configuration=buildah.inspect(_small(dockerfile, target)),
+            below=below,
+            folder=archives.Folder(Path(folder), _DEPENDENCIES, with_times=True),
+        )
     return archive
 
 
-def _on_top(dockerfile: str, target: str, base: str, dependencies: Path) -> Image:
-    """Return an image with our own code on top of its dependencies."""
-    below = buildah.inspect(_build(dockerfile, f"{target}-dependencies", base))
-    with buildah.mounted(_build(dockerfile, target, base)) as root:
-        layer = archives.folder_layer(root, _CODE)
-    name = _name(target, _hash(*below["rootfs"]["diff_ids"], hashlib.sha256(layer).hexdigest()))
-    archive = _folder() / f"{target}.tar"
-    archives.write_on_top(archive, name=name, base=below, base_sizes=archives.layer_sizes(dependencies), layer=layer)
-    return Image(name, (dependencies, archive))
+def _small(dockerfile: str, target: str) -> str:
+    """The name of an image with the configuration of a target and without its dependencies."""
+    return _name(f"{dockerfile}-{target}-configuration", "latest")
 
 
 def _build(dockerfile: str, target: str, base: str) -> str:
     """Build a target of one of our Dockerfiles; takes about a second where nothing changed."""
-    image = _name(target, "latest")
-    path = REPOSITORY / f"Dockerfile.{dockerfile}"
-    buildah.build(image, dockerfile=path, context=REPOSITORY, target=target, arguments={"BASE_IMAGE": base})
+    image = _name(f"{dockerfile}-code" if target == "code" else target, "latest")
+    buildah.build(
+        image, dockerfile=_dockerfile(dockerfile), context=REPOSITORY, target=target, arguments={"BASE_IMAGE": base}
+    )
     return image
+
+
+def _dockerfile(name: str) -> Path:
+    return REPOSITORY / f"Dockerfile.{name}"
 
 
 def _seaweedfs(weed: Path) -> Image:

@@ -45,6 +45,11 @@ class Resource(Generic[SpecT, StatusT]):
         status: StatusT = _status(self.status_model, self.status_text)
         return status
 
+    @property
+    def seen(self) -> bool:
+        """Whether its status has been written."""
+        return bool(self.status.conditions)
+
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Read an object of the API. Never raises for what a user may have written into spec or status."""

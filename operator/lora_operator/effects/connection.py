@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import kopf
 from kubernetes.aio import config
@@ -27,7 +29,16 @@ async def load_configuration() -> Configuration:
     else:
         await config.load_kube_config(client_configuration=configuration, persist_config=False)
     configuration.connection_pool_maxsize = MAX_CONNECTIONS
+    # aiohttp would ask the environment and a netrc file at every request, in a thread that it starts for it.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = configuration.proxy or _proxy_of(configuration.host)
     return configuration
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY), if any."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 async def login(**_: object) -> kopf.ConnectionInfo:
@@ -43,5 +54,6 @@ async def login(**_: object) -> kopf.ConnectionInfo:
         token=token,
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
+        proxy_url=configuration.proxy,
         expiration=datetime.now(UTC) + _LOGIN_LIFETIME,
     )

@@ -17,6 +17,8 @@ from lora_operator.effects.work_queue import ExpectedError
 
 _MOST_WAITING = 5000
 _TELLERS = 2
+#: After each Event of a teller: in a burst, Events leave the API server to the work.
+_PAUSE_SECONDS = 0.1
 _MAX_NOTE = 1024
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class EventRecorder:
                 logger.info("Event %s of %s was not created: %s", manifest["reason"], namespace, error)
             else:
                 metrics.EVENTS.labels(result="created").inc()
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     def _manifest(self, about: Resource[Any, Any], event: Event) -> dict[str, Any]:
         return {

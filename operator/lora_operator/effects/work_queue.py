@@ -7,6 +7,7 @@ import heapq
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -43,11 +44,18 @@ class WorkQueue(Generic[KeyT]):
         self._process = process
         self._free = asyncio.Semaphore(workers)
         self._due: dict[KeyT, float] = {}
+        self._first: deque[KeyT] = deque()
         self._heap: list[tuple[float, int, KeyT]] = []
         self._sequence = 0
         self._active: dict[KeyT, asyncio.Task[None]] = {}
         self._failures: dict[KeyT, int] = {}
         self._changed = asyncio.Event()
+
+    def add_first(self, key: KeyT) -> None:
+        """Ask for a look at `key` before all that is due."""
+        self._due[key] = min(time.monotonic(), self._due.get(key, float("inf")))
+        self._first.append(key)
+        self._changed.set()
 
     def add(self, key: KeyT, delay: float = 0.0) -> None:
         """Ask for a look at `key` in `delay` seconds; of several requests the earliest counts."""
@@ -87,6 +95,10 @@ class WorkQueue(Generic[KeyT]):
         """The next key that is due. A key under way stays in `_due` and comes back when its look is done."""
         while True:
             self._changed.clear()
+            while self._first:
+                if (key := self._first.popleft()) in self._due and key not in self._active:
+                    del self._due[key]
+                    return key
             now = time.monotonic()
             while self._heap and self._heap[0][0] <= now:
                 due, _, key = heapq.heappop(self._heap)

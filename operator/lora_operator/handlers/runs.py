@@ -93,8 +93,15 @@ class Runs:
             self._queue.add(run)
 
     def _look(self, run: Key | None, kind: Kind, body: Mapping[str, Any]) -> None:
-        """Ask for a look at a run, and at what depends on an object in this state."""
-        for each in (*([run] if run is not None else ()), *self._cache.waiting_for(kind, body)):
+        """Ask for a look at a run, and at what depends on an object in this state.
+
+        A run that nobody has looked at goes first: work is started before progress of other work is told.
+        """
+        if run is not None and kind is Kind.FINETUNE and not (body.get("status") or {}).get("conditions"):
+            self._queue.add_first(run)
+        elif run is not None:
+            self._queue.add(run)
+        for each in self._cache.waiting_for(kind, body):
             self._queue.add(each)
         if (sweep := self._cache.sweep_of(kind, body)) is not None:
             self._sweeps.add(sweep)

@@ -12,8 +12,9 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import kopf
 
@@ -135,6 +136,7 @@ class KopfThread:
         self.last_heartbeat = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._deliver = deliver
+        self._undelivered: deque[tuple[Kind, Mapping[str, Any]]] = deque()
         self._settings = settings
         self._registry = self._handlers(kinds)
         self._stop = threading.Event()
@@ -191,10 +193,22 @@ class KopfThread:
 
     def _handler(self, kind: Kind) -> Callable[..., Any]:
         async def on_event(event: Mapping[str, Any], **_: Any) -> None:
-            if not self._stop.is_set():
-                self._call(self._deliver, kind, event)
+            self._undelivered.append((kind, event))
+            if len(self._undelivered) == 1:  # else the operator's loop is on its way already
+                self._call(self._deliver_all)
 
         return on_event
+
+    def _deliver_all(self) -> None:
+        """In the operator's loop: hand over all events so far; waking that loop for each would cost more."""
+        while self._undelivered:
+            kind, event = self._undelivered[0]
+            try:
+                if not self._stop.is_set():
+                    self._deliver(kind, event)
+            except Exception:
+                logger.exception("an event of %s could not be read", kind.plural)
+            self._undelivered.popleft()
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         try:
@@ -203,11 +217,27 @@ class KopfThread:
             return
 
 
+class _NoDiffs(kopf.DiffBaseStorage):  # type: ignore[misc]
+    """kopf copies every object to find out what changed in it, which nobody asks here."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
+        """Nothing to compare."""
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Nothing was stored."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing is stored."""
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """kopf writes nothing to any object and posts nothing; a dead watch is noticed within 70 s by its bookmarks."""
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NoDiffs()
     settings.process.ultimate_exiting_timeout = None
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10

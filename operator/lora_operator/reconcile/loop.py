@@ -69,6 +69,11 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
             if observed is None or observed.resource.deleting:
                 return None  # owner references collect the rest
             decision = self._decide(observed, datetime.now(UTC))
+            if decision.actions and not observed.resource.seen:
+                for action in decision.actions:
+                    if not await self._act(observed, action):
+                        break
+                return 0.0  # its status is written after the work of other new ones has been started
             if await self._apply(observed, decision) and not decision.actions:
                 return decision.requeue_after
         return _NEXT_LOOK_SECONDS

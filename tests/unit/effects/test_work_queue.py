@@ -28,3 +28,21 @@ async def test_it_ends_also_where_a_key_comes_in_the_same_moment(turns: int) -> 
 
     await asyncio.wait({running}, timeout=2)
     assert running.done()
+
+
+async def test_a_key_that_goes_first_overtakes_all_that_are_due_and_is_looked_at_once() -> None:
+    looks: list[str] = []
+
+    async def look(key: str) -> None:
+        looks.append(key)
+
+    queue: WorkQueue[str] = WorkQueue(look, workers=1)
+    for key in ("old", "older", "new"):
+        queue.add(key)
+    queue.add_first("new")
+    running = asyncio.create_task(queue.run())
+    for _ in range(50):  # turns of the loop, more than three looks and a fourth would need
+        await asyncio.sleep(0)
+    running.cancel()
+
+    assert looks == ["new", "old", "older"]
