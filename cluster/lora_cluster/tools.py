@@ -154,7 +154,7 @@ def build(names: Iterable[str]) -> None:
 def _build(tool: Tool) -> None:
     """Build in a directory beside the final one and rename it: an interrupted build leaves nothing half."""
     if shutil.which("go") is None:
-        raise ClusterError("the cluster is built from source: install Go 1.24 or newer and put `go` on the PATH")
+        raise ClusterError("the cluster is built from source: install Go 1.26 or newer and put `go` on the PATH")
     say(f"building {tool.name} {tool.version} (once; kept in {tool.directory.parent})")
     half = Path(tempfile.mkdtemp(prefix=f".{tool.name}-", dir=tool.directory.parent))
     try:
