@@ -41,8 +41,6 @@ from lora_operator.settings import Settings
 _TICK_SECONDS = 5.0
 _SWEEP_WORKERS = 4
 _EXIT_BAD_SETTINGS = 64
-#: How long kopf's loop may keep ours waiting; Python's own 5 ms is longer than most of what either does at a time.
-_SWITCH_SECONDS = 0.0005
 
 logger = logging.getLogger("lora_operator")
 
@@ -168,7 +166,6 @@ def main() -> int:
             print(f"{variable}: {item['msg']}", file=sys.stderr)
         return _EXIT_BAD_SETTINGS
     logs.configure(settings)
-    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         asyncio.run(operate(settings))
     except ConfigException as error:
