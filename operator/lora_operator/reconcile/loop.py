@@ -70,9 +70,7 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
                 return None  # owner references collect the rest
             decision = self._decide(observed, datetime.now(UTC))
             if decision.actions and not observed.resource.seen:
-                for action in decision.actions:
-                    if not await self._act(observed, action):
-                        break
+                await self._act_all(observed, decision)
                 return 0.0  # its status is written after the work of other new ones has been started
             if await self._apply(observed, decision) and not decision.actions:
                 return decision.requeue_after
@@ -80,13 +78,19 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
 
     async def _apply(self, observed: ObservedT, decision: Decision[StatusT, ActionT]) -> bool:
         """Actions, then status, then Events. False: something came in between; decide anew."""
-        for action in decision.actions:
-            if not await self._act(observed, action):
-                return False
+        if not await self._act_all(observed, decision):
+            return False
         if not await self._write_status(observed.resource, decision.status):
             return False
         for event in decision.events:
             self._events.record(observed.resource, event)
+        return True
+
+    async def _act_all(self, observed: ObservedT, decision: Decision[StatusT, ActionT]) -> bool:
+        """False: an action could not be done; those after it were not tried."""
+        for action in decision.actions:
+            if not await self._act(observed, action):
+                return False
         return True
 
     async def _write_status(self, resource: Resource[Any, StatusT], status: StatusT) -> bool:
