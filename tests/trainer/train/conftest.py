@@ -39,6 +39,16 @@ def sources(s3_server: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> t
     return model, f"s3://{bucket}/data.jsonl"
 
 
+@pytest.fixture(scope="session")
+def unlike_rows(s3_server: SeaweedFS, sources: tuple[str, str]) -> str:
+    """Address of rows that have nothing in common with the dataset: training makes the model worse at them."""
+    bucket = sources[1].removeprefix("s3://").partition("/")[0]
+    rows = [{"prompt": f"say {value}", "completion": "zwxk QVZ~ " * 6 + str(value)} for value in "abcdefgh"]
+    body = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    s3_server.client().put_object(Bucket=bucket, Key="unlike.jsonl", Body=body)
+    return f"s3://{bucket}/unlike.jsonl"
+
+
 @pytest.fixture
 def runs(s3_server: SeaweedFS, sources: tuple[str, str], tmp_path: Path) -> Runs:
     """Makes prepared runs."""

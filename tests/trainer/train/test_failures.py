@@ -109,16 +109,21 @@ def test_a_gpu_that_cuda_does_not_find_is_refused_in_words(runs: Runs) -> None:
     assert "compute.gpus: 0" in hint
 
 
-def test_early_stopping_publishes_the_best_adapter(runs: Runs) -> None:
-    # given a rate at which the loss soon rises, and a patience of one evaluation
-    run = runs(training__learningRate=0.5, training__maxSteps=60, training__earlyStopping={"patience": 2})
+def test_early_stopping_publishes_the_best_adapter(runs: Runs, unlike_rows: str) -> None:
+    # given validation rows at which the model gets worse with every step, and a patience of two evaluations
+    run = runs(
+        dataset__validationUri=unlike_rows,
+        training__learningRate=0.05,
+        training__maxSteps=60,
+        training__earlyStopping={"patience": 2},
+    )
     # when it is killed in between and goes on
     run.finish(killAt=7)
     ended = run.finish()
     # then it stopped early, and the best evaluation lies before the last one
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     evaluations = [(entry["eval_loss"], entry["step"]) for entry in run.metrics()[:-1] if "eval_loss" in entry]
-    assert evaluations[-1][1] < 60
+    assert evaluations[-1][1] < 60, evaluations
     assert ended.report is not None
     assert ended.report.metrics is not None
     assert ended.report.metrics.best_step == min(evaluations)[1]
