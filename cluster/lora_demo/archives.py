@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +19,10 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _BLOCK_BYTES = 1 << 20
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+
+#: The layers of an image, lowest first: size in bytes by digest.
+Layers = dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -51,17 +54,6 @@ class Folder:
         return entry
 
 
-@dataclass(frozen=True)
-class Layers:
-    """The layers of an image, lowest first: digest and size in bytes."""
-
-    sizes: dict[str, int]
-
-    def __iter__(self) -> Iterator[str]:
-        """Digests."""
-        return iter(self.sizes)
-
-
 def digest(folder: Folder) -> str:
     """The digest of the layer with a small folder."""
     measured = _Measured(io.BytesIO())
@@ -74,11 +66,16 @@ def layers_of(archive: Path) -> Layers:
     with tarfile.open(archive) as tar:
         members = {member.name: member for member in tar.getmembers()}
         if "index.json" in members:
-            digest = _read(tar, "index.json")["manifests"][0]["digest"]
-            manifest = _read(tar, _blob(digest))
-            return Layers({each["digest"]: each["size"] for each in manifest["layers"]})
+            return {each["digest"]: each["size"] for each in _manifest(tar)["layers"]}
         names = _read(tar, "manifest.json")[0]["Layers"]
-        return Layers({f"sha256:{name.removesuffix('.tar')}": members[name].size for name in names})
+        return {f"sha256:{name.removesuffix('.tar')}": members[name].size for name in names}
+
+
+def configuration_of(archive: Path) -> dict[str, Any]:
+    """The OCI configuration of the image of an oci-archive."""
+    with tarfile.open(archive) as tar:
+        configuration: dict[str, Any] = _read(tar, _blob(_manifest(tar)["config"]["digest"]))
+        return configuration
 
 
 def write_on_top(target: Path, *, name: str, configuration: dict[str, Any], below: Layers, folder: Folder) -> None:
@@ -96,7 +93,7 @@ def write_on_top(target: Path, *, name: str, configuration: dict[str, Any], belo
     with half.open("wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
         _add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
         digest, size = _add_layer(archive, file, folder)
-        layers = Layers({**below.sizes, digest: size})
+        layers = {**below, digest: size}
         described = _add_descriptions(archive, configuration, layers)
         described["annotations"] = {"io.containerd.image.name": name}
         _add(archive, "index.json", _json({"schemaVersion": 2, "manifests": [described]}))
@@ -112,7 +109,7 @@ def _add_descriptions(archive: tarfile.TarFile, configuration: dict[str, Any], l
             "schemaVersion": 2,
             "mediaType": _MANIFEST,
             "config": {"mediaType": _CONFIG, "digest": _digest(config), "size": len(config)},
-            "layers": [{"mediaType": _LAYER, "digest": each, "size": size} for each, size in layers.sizes.items()],
+            "layers": [{"mediaType": _LAYER, "digest": each, "size": size} for each, size in layers.items()],
         }
     )
     for blob in (config, manifest):
@@ -161,6 +158,11 @@ def _digest(content: bytes) -> str:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _manifest(tar: tarfile.TarFile) -> Any:
+    """The manifest of the only image of an oci-archive."""
+    return _read(tar, _blob(_read(tar, "index.json")["manifests"][0]["digest"]))
 
 
 def _read(tar: tarfile.TarFile, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,8 @@ def ensure(weed: Path) -> Images:
     """
     packages.ensure()
     base = _ensure_base()
+    for dockerfile in ("operator", "trainer"):
+        _build(_code_image(dockerfile), dockerfile, "code", base)
     return Images(
         operator=_image("operator", "operator", base),
         prepare=_image("trainer", "prepare", base),
@@ -78,7 +81,7 @@ def push(images: Images, registry: str) -> Images:
     base = _ensure_base()
     for dockerfile, target in (("operator", "operator"), ("trainer", "prepare"), ("trainer", "trainer")):
         say(f"image of the {target}, as a registry takes it")
-        _build(dockerfile, target, base)
+        _build(_name(target, "latest"), dockerfile, target, base)
     return Images(
         operator=pushed(images.operator, _name("operator", "latest")),
         prepare=pushed(images.prepare, _name("prepare", "latest")),
@@ -109,24 +112,27 @@ def _image(dockerfile: str, target: str, base: str) -> Image:
     below = _folder() / f"{base.rpartition('/')[2].replace(':', '-')}.tar"
     if not below.exists():
         buildah.save(base, below)
-    dependencies = _dependencies(dockerfile, target, base, archives.layers_of(below))
+    dependencies = _dependencies(dockerfile, target, base, below)
     archive = _folder() / f"{target}.tar"
-    stage = _build(dockerfile, "code", base)
-    with buildah.mounted(stage) as root:
+    with buildah.mounted(_code_image(dockerfile)) as root:
         layers = archives.layers_of(dependencies)
         code = archives.Folder(root / _CODE, _CODE)
         name = _name(target, _hash(*layers, archives.digest(code)))
-        configuration = buildah.inspect(_small(dockerfile, target))
+        configuration = archives.configuration_of(dependencies)
         archives.write_on_top(archive, name=name, configuration=configuration, below=layers, folder=code)
     return Image(name, (below, dependencies, archive))
 
 
-def _dependencies(dockerfile: str, target: str, base: str, below: archives.Layers) -> Path:
-    """Return the archive of an image with dependencies, made when base, requirements or Dockerfile changed."""
-    texts = [
-        path.read_text() for path in (_dockerfile(dockerfile), *sorted((REPOSITORY / "requirements").glob("*.txt")))
-    ]
-    archive = _folder() / f"{target}-dependencies-{_hash(base, *texts)}.tar"
+def _dependencies(dockerfile: str, target: str, base: str, below: Path) -> Path:
+    """Return the archive of an image with dependencies, made when base, requirements or Dockerfile changed.
+
+    Args:
+        below: the archive of the base.
+    """
+    text = _dockerfile(dockerfile).read_text()
+    requirements = sorted(set(re.findall(r"requirements/\w+\.txt", text)))
+    key = _hash(base, text, *((REPOSITORY / name).read_text() for name in requirements))
+    archive = _folder() / f"{target}-dependencies-{key}.tar"
     if archive.exists():
         return archive
     say(f"image of the {target}: dependencies (once)")
@@ -137,36 +143,33 @@ def _dependencies(dockerfile: str, target: str, base: str, below: archives.Layer
     with tempfile.TemporaryDirectory(prefix=f"{target}-", dir=_folder()) as folder:
         Path(folder).chmod(0o755)  # mkdtemp keeps others out; a pod's user is one of them
         # They are installed into a folder of this machine, so buildah has nothing of size to commit.
-        buildah.build(
-            _small(dockerfile, target),
-            dockerfile=_dockerfile(dockerfile),
-            context=REPOSITORY,
-            target=f"{target}-dependencies",
-            arguments={"BASE_IMAGE": base},
-            volume=(Path(folder), f"/{_DEPENDENCIES}"),
-        )
+        image = _name(f"{target}-without-dependencies", "latest")
+        volume = (Path(folder), f"/{_DEPENDENCIES}")
+        _build(image, dockerfile, f"{target}-dependencies", base, volume)
         archives.write_on_top(
             archive,
             name=_name(f"{target}-dependencies", "latest"),
-            configuration=buildah.inspect(_small(dockerfile, target)),
-            below=below,
+            configuration=buildah.inspect(image),
+            below=archives.layers_of(below),
             folder=archives.Folder(Path(folder), _DEPENDENCIES, with_times=True),
         )
     return archive
 
 
-def _small(dockerfile: str, target: str) -> str:
-    """The name of an image with the configuration of a target and without its dependencies."""
-    return _name(f"{dockerfile}-{target}-configuration", "latest")
+def _code_image(dockerfile: str) -> str:
+    return _name(f"{dockerfile}-code", "latest")
 
 
-def _build(dockerfile: str, target: str, base: str) -> str:
-    """Build a target of one of our Dockerfiles; takes about a second where nothing changed."""
-    image = _name(f"{dockerfile}-code" if target == "code" else target, "latest")
+def _build(image: str, dockerfile: str, target: str, base: str, volume: tuple[Path, str] | None = None) -> None:
+    """Build a target of one of our Dockerfiles; takes about a second where nothing changed. `volume`: as buildah's."""
     buildah.build(
-        image, dockerfile=_dockerfile(dockerfile), context=REPOSITORY, target=target, arguments={"BASE_IMAGE": base}
+        image,
+        dockerfile=_dockerfile(dockerfile),
+        context=REPOSITORY,
+        target=target,
+        arguments={"BASE_IMAGE": base},
+        volume=volume,
     )
-    return image
 
 
 def _dockerfile(name: str) -> Path:

@@ -89,6 +89,11 @@ class Cache:
         gone: list[Entry[Any]] = self._tables[kind].keep_only(listed, version, within)
         return [run for entry in gone if (run := self._forgotten(kind, entry)) is not None]
 
+    def is_new(self, key: Key) -> bool:
+        """Whether a run exists and its status has never been written."""
+        entry = self.finetunes.get(key)
+        return entry is not None and not entry.value.seen
+
     def observe(self, key: Key) -> Observed | None:
         """All that is known of a run; None where it does not exist."""
         entry = self.finetunes.get(key)

@@ -97,7 +97,7 @@ class Runs:
 
         A run that nobody has looked at goes first: work is started before progress of other work is told.
         """
-        if run is not None and kind is Kind.FINETUNE and not (body.get("status") or {}).get("conditions"):
+        if run is not None and kind is Kind.FINETUNE and self._cache.is_new(run):
             self._queue.add_first(run)
         elif run is not None:
             self._queue.add(run)

@@ -19,7 +19,7 @@ _CONFIGURATION: dict[str, Any] = {
     "config": {"User": "65532:65532", "Entrypoint": ["python", "-m", "lora_operator"]},
     "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "f" * 64]},
 }
-_BELOW = archives.Layers({"sha256:" + "a" * 64: 5_000_000_000})
+_BELOW = {"sha256:" + "a" * 64: 5_000_000_000}
 _PATH = "opt/lora"
 
 
@@ -65,7 +65,8 @@ def test_an_archive_names_all_layers_and_carries_only_the_top_one(tmp_path: Path
         config = json.loads(_blob(tar, manifest["config"]["digest"]))
         top = _blob(tar, manifest["layers"][1]["digest"])
     assert [each["digest"] for each in manifest["layers"]] == config["rootfs"]["diff_ids"]
-    assert archives.layers_of(target).sizes == {**_BELOW.sizes, f"sha256:{hashlib.sha256(top).hexdigest()}": len(top)}
+    assert archives.layers_of(target) == {**_BELOW, f"sha256:{hashlib.sha256(top).hexdigest()}": len(top)}
+    assert archives.configuration_of(target) == config
     assert "a" * 64 not in blobs
     assert len(blobs) == 3
     assert config["config"] == _CONFIGURATION["config"]
