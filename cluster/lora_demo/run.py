@@ -42,6 +42,16 @@ class Run:
         """Return its Jobs that train."""
         return [job for job in self.jobs() if job["metadata"]["labels"][names.LABEL_STAGE] == names.STAGE_TRAIN]
 
+    def forget_failed(self) -> bool:
+        """Delete it where it is there and failed; whether it did."""
+        if not self.kubernetes.succeeds("get", names.PLURAL, self.name, f"--namespace={self.namespace}"):
+            return False
+        status = self.status()
+        if not status.finished or is_complete(status):
+            return False
+        self.kubernetes.run("delete", names.PLURAL, self.name, f"--namespace={self.namespace}")
+        return True
+
     def wait_finished(
         self, seconds: float, *, watch: Callable[[LoRAFineTuneStatus], None] | None = None
     ) -> LoRAFineTuneStatus:

@@ -114,8 +114,10 @@ def _platform(name: str, registry: str) -> Platform:
 
 
 def _train(platform: Platform, quickstart: Manifest) -> Run:
-    say(f"kubectl apply -f examples/{QUICKSTART}")
     run = Run(platform.kubernetes, TENANT_NAMESPACE, quickstart["metadata"]["name"])
+    if run.forget_failed():
+        say(f"kubectl delete lft {run.name}: it failed in an earlier demo")
+    say(f"kubectl apply -f examples/{QUICKSTART}")
     _kubectl_apply(run, quickstart)
     told = ""
 

@@ -51,7 +51,7 @@ def _install(fault: dict[str, Any]) -> None:
     import torch  # noqa: PLC0415
 
     from lora_trainer.callbacks import watchdog  # noqa: PLC0415
-    from lora_trainer.train import finish, session  # noqa: PLC0415
+    from lora_trainer.train import reload, session  # noqa: PLC0415
 
     if "patience" in fault:
         watchdog.MINIMUM_SECONDS, watchdog._FACTOR = fault["patience"], 1.0
@@ -72,7 +72,7 @@ def _install(fault: dict[str, Any]) -> None:
 
     session.LoraTrainer = FaultyTrainer  # type: ignore[misc]
     if gate := fault.get("publishAfter"):
-        verify = finish.verify
+        verify = reload.verify
 
         def waits(*arguments: Any, **options: Any) -> None:
             verify(*arguments, **options)
@@ -80,7 +80,7 @@ def _install(fault: dict[str, Any]) -> None:
             while not Path(gate).exists():
                 time.sleep(0.02)
 
-        finish.verify = waits
+        reload.verify = waits
 
 
 def main() -> None:

@@ -18,6 +18,9 @@ KeyT = TypeVar("KeyT")
 
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 300.0
+#: While keys that go first come closer together than this, the others wait for them, but never longer than that.
+_RUSH_GAP_SECONDS = 0.05
+_RUSH_WAIT_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +40,8 @@ class WorkQueue(Generic[KeyT]):
     """Calls `process` for every key that was added, at the time it is due.
 
     `process` returns the seconds until the next look at that key, or None. Where it raises, the key is looked at
-    again after a growing wait.
+    again after a growing wait. In a rush of keys that go first the others wait, so that what happens to one of them
+    meanwhile is one look, not many.
     """
 
     def __init__(self, process: Callable[[KeyT], Awaitable[float | None]], *, workers: int) -> None:
@@ -45,6 +49,7 @@ class WorkQueue(Generic[KeyT]):
         self._free = asyncio.Semaphore(workers)
         self._due: dict[KeyT, float] = {}
         self._first: deque[KeyT] = deque()
+        self._rush_ends = 0.0
         self._heap: list[tuple[float, int, KeyT]] = []
         self._sequence = 0
         self._active: dict[KeyT, asyncio.Task[None]] = {}
@@ -98,15 +103,20 @@ class WorkQueue(Generic[KeyT]):
             while self._first:
                 if (key := self._first.popleft()) in self._due and key not in self._active:
                     del self._due[key]
+                    self._rush_ends = time.monotonic() + _RUSH_GAP_SECONDS
                     return key
             now = time.monotonic()
-            while self._heap and self._heap[0][0] <= now:
+            while self._heap and self._turn(self._heap[0][0]) <= now:
                 due, _, key = heapq.heappop(self._heap)
                 if self._due.get(key) == due and key not in self._active:
                     del self._due[key]
                     return key
-            pause = self._heap[0][0] - now if self._heap else None
+            pause = self._turn(self._heap[0][0]) - now if self._heap else None
             await is_set_within(self._changed, pause)
+
+    def _turn(self, due: float) -> float:
+        """When a key that does not go first gets its turn."""
+        return max(due, min(self._rush_ends, due + _RUSH_WAIT_SECONDS))
 
     def _done(self, key: KeyT) -> None:
         del self._active[key]

@@ -95,9 +95,10 @@ class Runs:
     def _look(self, run: Key | None, kind: Kind, body: Mapping[str, Any]) -> None:
         """Ask for a look at a run, and at what depends on an object in this state.
 
-        A run that nobody has looked at goes first: work is started before progress of other work is told.
+        Runs that nobody has looked at, and those whose Job has ended, go first: work is started and results are told
+        before the progress of other work.
         """
-        if run is not None and kind is Kind.FINETUNE and self._cache.is_new(run):
+        if run is not None and (self._is_new(run, kind) or self._has_ended(kind, body)):
             self._queue.add_first(run)
         elif run is not None:
             self._queue.add(run)
@@ -105,3 +106,12 @@ class Runs:
             self._queue.add(each)
         if (sweep := self._cache.sweep_of(kind, body)) is not None:
             self._sweeps.add(sweep)
+
+    def _is_new(self, run: Key, kind: Kind) -> bool:
+        return kind is Kind.FINETUNE and self._cache.is_new(run)
+
+    def _has_ended(self, kind: Kind, body: Mapping[str, Any]) -> bool:
+        if kind is not Kind.JOB:
+            return False
+        job = self._cache.jobs.get(Key(body["metadata"]["namespace"], body["metadata"]["name"]))
+        return job is not None and job.value.finished

@@ -33,16 +33,52 @@ async def test_it_ends_also_where_a_key_comes_in_the_same_moment(turns: int) -> 
 async def test_a_key_that_goes_first_overtakes_all_that_are_due_and_is_looked_at_once() -> None:
     looks: list[str] = []
 
+    over = asyncio.Event()
+
     async def look(key: str) -> None:
         looks.append(key)
+        if key == "last":
+            over.set()
 
     queue: WorkQueue[str] = WorkQueue(look, workers=1)
-    for key in ("old", "older", "new"):
+    for key in ("old", "older", "new", "last"):
         queue.add(key)
     queue.add_first("new")
     running = asyncio.create_task(queue.run())
-    for _ in range(50):  # turns of the loop, more than three looks and a fourth would need
-        await asyncio.sleep(0)
+    await asyncio.wait_for(over.wait(), timeout=5)
     running.cancel()
 
-    assert looks == ["new", "old", "older"]
+    assert looks == ["new", "old", "older", "last"]
+
+
+async def looks_in_a_rush(firsts: list[str]) -> list[str]:
+    """The order of looks where one key is due and others, that go first, come one after the other."""
+    looks: list[str] = []
+    coming = iter(firsts)
+    over = asyncio.Event()
+
+    async def look(key: str) -> None:
+        looks.append(key)
+        if key == "due":
+            over.set()
+        elif (following := next(coming, None)) is not None:
+            await asyncio.sleep(0.01)
+            queue.add_first(following)
+
+    queue: WorkQueue[str] = WorkQueue(look, workers=2)
+    queue.add("due")
+    queue.add_first(next(coming))
+    running = asyncio.create_task(queue.run())
+    await asyncio.wait_for(over.wait(), timeout=5)
+    running.cancel()
+    return looks
+
+
+async def test_in_a_rush_of_keys_that_go_first_the_others_wait() -> None:
+    assert await looks_in_a_rush(["a", "b", "c"]) == ["a", "b", "c", "due"]
+
+
+async def test_they_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lora_operator.effects.work_queue._RUSH_WAIT_SECONDS", 0.015)
+    looks = await looks_in_a_rush([f"new-{number}" for number in range(100)])
+    assert len(looks) < 50

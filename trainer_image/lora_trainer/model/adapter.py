@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from lora_contract.spec import LoraSpec
 from lora_contract.spec.training import ALL_LINEAR
 from lora_trainer.errors import bad_config
-from lora_trainer.model import lora_product
+from lora_trainer.model import lora_product, norms
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,7 @@ def attach(base: PreTrainedModel, lora: LoraSpec) -> Adapted:
             bias="none",
         ),
     )
-    if base.device.type == "cpu":  # on a GPU peft's own way stays until the other one is measured there
-        lora_product.install(model)
+    quicken(model)
     adapted = list(model.targeted_module_names)
     names = sorted({name.rpartition(".")[2] for name in adapted})
     # peft writes this list to adapter_config.json: servers need names, not "all-linear".
@@ -56,6 +55,16 @@ def attach(base: PreTrainedModel, lora: LoraSpec) -> Adapted:
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     log.info("adapter on %d layers (%s), %d trainable parameters", len(adapted), ", ".join(names), trainable)
     return Adapted(model, names if all_linear else sorted(lora.target_modules), len(adapted), trainable)
+
+
+def quicken(model: PeftModel) -> None:
+    """Let an adapted model compute with fewer passes over memory, on the CPU.
+
+    On a GPU the ways of peft and transformers stay until the others are measured there.
+    """
+    if model.device.type == "cpu":
+        lora_product.install(model)
+        norms.install(model)
 
 
 def _check_names(base: PreTrainedModel, lora: LoraSpec) -> None:

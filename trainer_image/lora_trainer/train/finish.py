@@ -1,4 +1,4 @@
-"""After the last step: the best adapter is measured, written, and proven to load."""
+"""After the last step: the best adapter is measured and written."""
 
 from __future__ import annotations
 
@@ -12,25 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from safetensors.torch import save_file
-from torch import Tensor
 
-from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from lora_contract.order import Order
 from lora_contract.spec import EvaluationSpec
 from lora_contract.spec.model import COMMIT
 from lora_trainer.answers import AnswerScores, gate_failure, score
 from lora_trainer.callbacks.best import adapter_tensors
-from lora_trainer.errors import TrainerError
-from lora_trainer.evaluate import Losses, measure, to_device
+from lora_trainer.evaluate import Losses, measure
 from lora_trainer.generate import answer
-from lora_trainer.model.batch import Row
-from lora_trainer.model.forward import ForwardPass
-from lora_trainer.model.hardware import Hardware
-from lora_trainer.model.load import load_base
-from lora_trainer.model.loss import head_logits
 from lora_trainer.report import Sample
 from lora_trainer.train.forgetting import Forgetting, measure_forgetting
 from lora_trainer.train.inputs import Inputs
@@ -38,10 +29,6 @@ from lora_trainer.train.rows import Rows
 from lora_trainer.train.session import Session
 
 log = logging.getLogger(__name__)
-
-#: Largest difference of the reloaded adapter's logits, relative to their size.
-_RELOAD_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
-
 
 @dataclass(frozen=True)
 class Result:
@@ -154,48 +141,6 @@ def servability_warnings(folder: Path, rank: int) -> list[str]:
     if rank not in (8, 16, 32, 64, 128, 256, 320, 512):
         problems.append(f"rank {rank} is not one that vLLM offers; serve it with the next larger --max-lora-rank")
     return [f"the adapter may not be servable everywhere: {problem}" for problem in problems]
-
-
-def logits_of(way: ForwardPass, model: torch.nn.Module, rows: list[Row]) -> Tensor:
-    """Logits at the targets of a few rows, on the CPU in float32."""
-    batch = to_device(way.collate(rows), next(model.parameters()).device)
-    with way.evaluating(model, batch):
-        hidden, _ = way.targets(model, batch)
-        return head_logits(hidden, *way.head(model)).float().cpu()
-
-
-def verify(folder: Path, model_path: Path, order: Order, *, way: ForwardPass, hardware: Hardware, probe: Probe) -> None:
-    """Load base and adapter anew, as a server would, and compare with the logits of training.
-
-    Raises:
-        TrainerError: 70, the written adapter does not answer like the trained one.
-    """
-    base = load_base(model_path, order.spec.quantization, hardware)
-    model = PeftModel.from_pretrained(base, str(folder)).to(hardware.device).eval()
-    way.install(model)
-    found = logits_of(way, model, probe.rows)
-    difference = float((found - probe.logits).norm() / probe.logits.norm().clamp_min(1e-9))
-    if not difference <= _RELOAD_TOLERANCE[hardware.dtype]:
-        raise TrainerError(
-            ExitCode.INTERNAL, f"the saved adapter does not answer like the trained one (difference {difference:.1e})"
-        )
-    log.info("the saved adapter was loaded again and answers like the trained one (difference %.1e)", difference)
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A few rows, and the trained model's logits at their targets."""
-
-    rows: list[Row]
-    logits: Tensor
-
-
-def probe(session: Session, inputs: Inputs) -> Probe:
-    """Answers of the trained model to compare the saved adapter with."""
-    rows = inputs.test or inputs.validation or inputs.train
-    chosen = [rows[index].cut(256) for index in range(min(2, len(rows)))]
-    session.adapted.model.eval()
-    return Probe(chosen, logits_of(session.way, session.adapted.model, chosen))
 
 
 def release(session: Session) -> None:

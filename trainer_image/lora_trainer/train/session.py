@@ -31,7 +31,7 @@ from lora_trainer.callbacks.report_progress import ReportProgress
 from lora_trainer.callbacks.stop import StopOnSignal
 from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.checkpoints import Checkpoints
-from lora_trainer.model import memory, norms
+from lora_trainer.model import memory
 from lora_trainer.model.adapter import Adapted, attach
 from lora_trainer.model.forward import ForwardPass, choose
 from lora_trainer.model.hardware import Hardware, detect, free_memory
@@ -144,8 +144,6 @@ def _adapted(spec: LoRAFineTuneSpec, inputs: Inputs, hardware: Hardware, alive: 
     set_seed(spec.training.seed)
     adapted = attach(base, spec.lora)
     adapted.model.to(hardware.device)
-    if not hardware.is_cuda:
-        norms.install(adapted.model)
     return adapted
 
 

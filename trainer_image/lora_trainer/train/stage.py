@@ -23,7 +23,7 @@ from lora_trainer.processes.group import Group, join
 from lora_trainer.publish import Provenance, adopt, adopted_report, find_published, publish
 from lora_trainer.store import Store, about
 from lora_trainer.termination import report_stall
-from lora_trainer.train import attempts, documents, finish, inputs, session
+from lora_trainer.train import attempts, documents, finish, inputs, reload, session
 from lora_trainer.train.attempts import AttemptLog
 from lora_trainer.train.follow import TRAINS, follow
 from lora_trainer.train.out_of_memory import SmallerMicroBatch
@@ -143,9 +143,9 @@ class _Training:
             warnings=warnings,
         )
         documents.write(output, account)
-        probe = finish.probe(ready, found)
+        probe, quantization = reload.probe(ready, found), self._order.spec.quantization
         finish.release(ready)
-        finish.verify(output, found.model.path, self._order, way=ready.way, hardware=ready.hardware, probe=probe)
+        reload.verify(output, found.model.path, quantization, way=ready.way, hardware=ready.hardware, probe=probe)
         self._watchdog.beat()
         artifact = self._publish(output, found, metrics, result.gate_failed, warnings)
         self._group.dismiss()

@@ -1,0 +1,98 @@
+"""Proof that what was written loads, and that it is the adapter that was trained.
+
+The reloaded model computes in the way of training, so equal weights give equal logits. Another way would only add the
+rounding of its own order of operations, which in bfloat16 and a deep model is as large as the effect of a weak adapter.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.spec import QuantizationSpec
+from lora_trainer.callbacks.best import adapter_tensors
+from lora_trainer.errors import TrainerError
+from lora_trainer.evaluate import to_device
+from lora_trainer.model.adapter import quicken
+from lora_trainer.model.batch import Row
+from lora_trainer.model.forward import ForwardPass
+from lora_trainer.model.hardware import Hardware
+from lora_trainer.model.load import load_base
+from lora_trainer.model.loss import head_logits
+from lora_trainer.train.inputs import Inputs
+from lora_trainer.train.session import Session
+
+log = logging.getLogger(__name__)
+
+#: Largest difference of the logits, relative to their size. On a CPU there is none.
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2, torch.float16: 1e-2}
+_ROWS = 2
+_LONGEST = 256
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The trained adapter's tensors, a few rows, and the trained model's logits at their targets."""
+
+    tensors: Mapping[str, Tensor]
+    rows: list[Row]
+    logits: Tensor
+
+
+def probe(session: Session, inputs: Inputs) -> Probe:
+    """What the saved adapter is compared with, of the trained model."""
+    rows = inputs.test or inputs.validation or inputs.train
+    chosen = [rows[index].cut(_LONGEST) for index in range(min(_ROWS, len(rows)))]
+    return probe_of(session.adapted.model, session.way, chosen)
+
+
+def probe_of(model: PeftModel, way: ForwardPass, rows: list[Row]) -> Probe:
+    """The same of any adapted model and rows."""
+    return Probe(adapter_tensors(model), rows, _logits(way, model.eval(), rows))
+
+
+def verify(
+    folder: Path, model_path: Path, quantization: QuantizationSpec, *, way: ForwardPass, hardware: Hardware, probe: Probe
+) -> None:
+    """Load base and adapter anew, as a server would, and compare tensors and logits with those of training.
+
+    Raises:
+        TrainerError: 70, the written adapter is not the trained one.
+    """
+    base = load_base(model_path, quantization, hardware)
+    model = PeftModel.from_pretrained(base, str(folder)).to(hardware.device).eval()
+    _compare_tensors(adapter_tensors(model), probe.tensors)
+    quicken(model)
+    way.install(model)
+    found = _logits(way, model, probe.rows)
+    difference = float((found - probe.logits).norm() / probe.logits.norm().clamp_min(1e-9))
+    if not difference <= _TOLERANCE[hardware.dtype]:
+        raise _wrong(f"its logits differ by {difference:.1e} of their size")
+    log.info("the saved adapter was loaded again and answers like the trained one (difference %.1e)", difference)
+
+
+def _compare_tensors(found: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> None:
+    if different := sorted(found.keys() ^ trained.keys()):
+        raise _wrong(f"{len(different)} tensors are in one of them only, {different[0]} for one")
+    for name, tensor in trained.items():
+        if not torch.equal(found[name].float(), tensor.float()):
+            raise _wrong(f"its tensor {name} has other values")
+
+
+def _wrong(how: str) -> TrainerError:
+    return TrainerError(ExitCode.INTERNAL, f"the saved adapter does not answer like the trained one: {how}")
+
+
+def _logits(way: ForwardPass, model: torch.nn.Module, rows: list[Row]) -> Tensor:
+    """Logits at the targets of a few rows, on the CPU in float32."""
+    batch = to_device(way.collate(rows), next(model.parameters()).device)
+    with way.evaluating(model, batch):
+        hidden, _ = way.targets(model, batch)
+        return head_logits(hidden, *way.head(model)).float().cpu()
