@@ -19,8 +19,8 @@ KeyT = TypeVar("KeyT")
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 300.0
 #: While keys that go first come closer together than this, the others wait for them, but never longer than that.
-_RUSH_GAP_SECONDS = 0.05
-_RUSH_WAIT_SECONDS = 5.0
+_RUSH_GAP_SECONDS = 0.25
+_RUSH_WAIT_SECONDS = 20.0
 
 logger = logging.getLogger(__name__)
 
