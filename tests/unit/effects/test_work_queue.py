@@ -45,7 +45,8 @@ async def test_a_key_that_goes_first_overtakes_all_that_are_due_and_is_looked_at
         queue.add(key)
     queue.add_first("new")
     running = asyncio.create_task(queue.run())
-    await asyncio.wait_for(over.wait(), timeout=5)
+    async with asyncio.timeout(5):
+        await over.wait()
     running.cancel()
 
     assert looks == ["new", "old", "older", "last"]
@@ -69,7 +70,8 @@ async def looks_in_a_rush(firsts: list[str]) -> list[str]:
     queue.add("due")
     queue.add_first(next(coming))
     running = asyncio.create_task(queue.run())
-    await asyncio.wait_for(over.wait(), timeout=5)
+    async with asyncio.timeout(5):
+        await over.wait()
     running.cancel()
     return looks
 

@@ -59,7 +59,13 @@ def probe_of(model: PeftModel, way: ForwardPass, rows: list[Row]) -> Probe:
 
 
 def verify(
-    folder: Path, model_path: Path, quantization: QuantizationSpec, *, way: ForwardPass, hardware: Hardware, probe: Probe
+    folder: Path,
+    model_path: Path,
+    quantization: QuantizationSpec,
+    *,
+    way: ForwardPass,
+    hardware: Hardware,
+    probe: Probe,
 ) -> None:
     """Load base and adapter anew, as a server would, and compare tensors and logits with those of training.
 
