@@ -30,6 +30,7 @@ from lora_trainer.train.session import Session
 
 log = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True)
 class Result:
     """What the final comparison found."""
