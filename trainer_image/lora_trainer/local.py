@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from lora_contract.report import Report
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer import manifests, stopping
 from lora_trainer.commands import carry_out, words
-from lora_trainer.errors import TrainerError, bad_config
+from lora_trainer.errors import TrainerError, bad_config, unsupported
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ def run_file(path: Path) -> int:
     """Carry out a LoRAFineTune and say where the adapter lies; the exit code is that of a pod."""
     try:
         name, spec = read(path)
+        check_gpu(spec)
         return _run(name, spec)
     except stopping.StopRequested:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
@@ -65,6 +67,21 @@ def _named_spec(path: Path, document: dict[str, Any]) -> tuple[str, LoRAFineTune
     if not isinstance(name, str) or not name:
         raise bad_config(f"{path}: metadata.name is missing")
     return name, spec
+
+
+def check_gpu(spec: LoRAFineTuneSpec, devices: Path = Path("/dev")) -> None:
+    """Refuse a run for a GPU where there is none, before its data is read; without loading torch.
+
+    Raises:
+        TrainerError: 78, there is no NVIDIA device, neither of Linux nor of Windows' Linux.
+    """
+    wanted, allowed = spec.compute.gpus, os.environ.get(names.ENV_ALLOW_CPU) == "1"
+    if wanted and not allowed and not [*devices.glob("nvidia[0-9]*"), *devices.glob("dxg")]:
+        raise unsupported(
+            f"the run wants {wanted} GPU and this machine has no NVIDIA device",
+            param="spec.compute.gpus",
+            hint="Set compute.gpus: 0 to train on the CPU.",
+        )
 
 
 def _run(name: str, spec: LoRAFineTuneSpec) -> int:

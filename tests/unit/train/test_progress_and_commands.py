@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.progress import ProgressReport
 from lora_contract.report import decode
+from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer import commands, local, progress
 from lora_trainer.errors import TrainerError
 from lora_trainer.progress import ProgressPoster
+from support.specs import changed
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -144,3 +147,30 @@ def test_the_local_command_says_when_a_file_holds_no_finetune(text: str, tmp_pat
         local.read(path)
     assert caught.value.exit_code is ExitCode.BAD_CONFIG
     assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("gpus", "devices", "allow_cpu", "refused"),
+    [
+        (1, [], "", True),
+        (1, ["nvidiactl"], "", True),
+        (1, ["nvidia0"], "", False),
+        (1, ["dxg"], "", False),
+        (1, [], "1", False),
+        (0, [], "", False),
+    ],
+)
+def test_the_local_command_refuses_a_run_for_a_gpu_that_is_not_there_before_it_reads_data(
+    gpus: int,
+    devices: list[str],
+    allow_cpu: str,
+    refused: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(names.ENV_ALLOW_CPU, allow_cpu)
+    for device in devices:
+        (tmp_path / device).touch()
+    spec = LoRAFineTuneSpec.model_validate(changed({"compute.gpus": gpus}))
+    with pytest.raises(TrainerError, match=r"no NVIDIA device") if refused else nullcontext():
+        local.check_gpu(spec, tmp_path)
