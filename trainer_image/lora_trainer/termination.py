@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import ENV_TERMINATION_LOG, Stage
 from lora_contract.order import Order
-from lora_contract.report import Report, ReportError, encode
+from lora_contract.report import Report, ReportError, Timing, encode
 from lora_trainer.errors import TrainerError
 
 log = logging.getLogger(__name__)
@@ -26,12 +27,22 @@ def write(report: Report) -> None:
         log.warning("the termination log %s cannot be written: %s", path, error.strerror)
 
 
+class _Measured:
+    timing: Callable[[], Timing] | None = None
+
+
+def measure_with(timing: Callable[[], Timing]) -> None:
+    """From now on a failure's report tells this, too: what the process did and used, however it ends."""
+    _Measured.timing = timing
+
+
 def failure(stage: Stage, order: Order | None, error: TrainerError) -> Report:
     """The report of a process that could not do its work."""
     return Report(
         stage=stage,
         run_id=None if order is None else order.run_id,
         error=ReportError(message=error.message, param=error.param, hint=error.hint),
+        timing=None if _Measured.timing is None else _Measured.timing(),
     )
 
 

@@ -64,12 +64,20 @@ def place(run: Run, job: Job) -> Place:
         return Place(evicted[0], shorten(f"{evicted[1]}{_AGAIN}{queue} again.", _MAX_MESSAGE))
     if waited < limits.SETTLE:
         return Place(Reason.QUEUED, _plain(queue), look_again=limits.SETTLE - waited)
+    if has_quota(run, job):
+        return Place(Reason.QUEUED, f"Quota in queue {queue} is reserved; waiting for its admission checks.")
     return Place(Reason.QUEUED, _pending(workload, _at(queue, _rounded(run.observed.queue_position))))
 
 
 def name_of(job: Job, workload: Workload | None) -> str:
     """The LocalQueue a Job waits in; Kueue can be set up to take in Jobs that name none."""
     return job.queue or (workload.queue_name if workload is not None else None) or ""
+
+
+def has_quota(run: Run, job: Job) -> bool:
+    """Whether Kueue has reserved quota for a Job."""
+    workload = run.observed.workload_of(job)
+    return workload is not None and _true(workload.condition("QuotaReserved")) is not None
 
 
 def status_of(run: Run, job: Job) -> QueueStatus:
@@ -146,19 +154,21 @@ def _evicted(workload: Workload) -> tuple[Reason, str] | None:
     if evicted.reason.startswith("Deactivated"):
         return None
     reason = Reason.PREEMPTED if evicted.reason == "Preempted" else Reason.EVICTED
-    return reason, evicted.message.strip() or f"Kueue took the quota back ({evicted.reason})."
+    return reason, _sentence(evicted.message.strip() or f"Kueue took the quota back ({evicted.reason})")
 
 
 def _pending(workload: Workload, queue: str) -> str:
     reserved = workload.condition("QuotaReserved")
     if reserved is None:
         return f"Waiting in queue {queue}, behind other runs or not yet looked at."
-    if reserved.true:
-        return f"Quota in queue {queue} is reserved; waiting for its admission checks."
     said = f"{reserved.reason}: {reserved.message}"
     advice = next((f" {text}" for words, text in _ADVICE if words in said), "")
-    message = reserved.message if not advice or reserved.message.endswith(".") else f"{reserved.message}."
+    message = _sentence(reserved.message) if advice else reserved.message
     return shorten(f"Waiting in queue {queue} ({reserved.reason}): {message}{advice}", _MAX_MESSAGE)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
 
 
 def _at(queue: str, position: int | None) -> str:

@@ -107,8 +107,12 @@ def test_sigterm_loses_no_step(
     # given a run that gets SIGTERM: between evaluations, where an evaluation is due, at the last step
     run = prepared_run(s3_server, tmp_path, *sources)
     ended = run.finish(termAt=step)
-    # then it ends as checkpointed, and its checkpoint is in S3
+    # then it ends as checkpointed and says how far it came, and its checkpoint is in S3
     assert ended.code == ExitCode.CHECKPOINTED, ended.log[-3000:]
+    assert ended.report is not None
+    assert ended.report.timing is not None
+    assert (ended.report.timing.from_step, ended.report.timing.last_step) == (0, step)
+    assert ended.report.timing.seconds_before_first_step > 0
     assert any(f"step-{step:08d}/manifest.json" in uri for uri in run.objects(run.layout.checkpoints))
     # when it goes on
     ended = run.finish()

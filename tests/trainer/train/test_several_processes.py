@@ -79,6 +79,9 @@ def test_sigterm_to_one_process_loses_no_step(rank: int, runs: Runs, alone: tupl
     ended = start(run, termAt=6, rank=rank).end()
     # then the pod ends as checkpointed, with the checkpoint of that step in S3
     assert ended.code == ExitCode.CHECKPOINTED, ended.log[-3000:]
+    assert ended.report is not None
+    assert ended.report.timing is not None
+    assert ended.report.timing.last_step == 6
     assert any("step-00000006/manifest.json" in uri for uri in run.objects(run.layout.checkpoints))
     # when it goes on
     ended = start(run).end()

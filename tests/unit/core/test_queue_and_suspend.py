@@ -103,7 +103,38 @@ def test_a_pod_that_ends_when_quota_is_given_again_was_preempted_all_the_same() 
     story.after(3).workload(workload_condition("QuotaReserved", "True", "QuotaReserved", "")).pod_ends("train", 75)
     story.decides()
     # then the attempt says who ended it
-    assert [(a.reason, a.message) for a in story.status.attempts] == [("Preempted", words)]
+    assert [(a.reason, a.message) for a in story.status.attempts] == [("Preempted", f"{words}.")]
+
+
+def stopped_by_kueue(*conditions: dict[str, Any]) -> Story:
+    """A run whose Job Kueue suspended and whose pod saves its checkpoint."""
+    story = training_in_a_queue().after(10)
+    story.job("train")["spec"]["suspend"] = True
+    return story.workload(*conditions).pod_is_stopped("train")
+
+
+def test_nothing_is_told_until_kueue_says_why_it_stopped_the_job() -> None:
+    # given a Job that is suspended while its Workload still has its quota
+    story = stopped_by_kueue(workload_condition("QuotaReserved", "True", "QuotaReserved", ""))
+    before = story.message
+    # when it is looked at
+    story.decides()
+    # then what was told stays, and it is looked at again soon
+    assert story.message == before
+    assert story.decisions[-1].events == ()
+    assert story.decisions[-1].requeue_after is not None
+
+
+def test_kueues_words_are_a_sentence_before_ours() -> None:
+    story = stopped_by_kueue(workload_condition("Evicted", "True", "Preempted", "Preempted for another")).decides()
+    assert story.message == "Saving a checkpoint. Preempted for another. Waiting in queue team-a again."
+
+
+def test_reserved_quota_has_no_place() -> None:
+    story = queued().workload(workload_condition("QuotaReserved", "True", "QuotaReserved", ""))
+    story.queue_position = 1
+    story.after(5).decides()
+    assert story.message == "Quota in queue team-a is reserved; waiting for its admission checks."
 
 
 def test_kueues_time_limit_fails_the_run() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.names import ENV_ALLOW_CPU, ENV_CPU_FLOAT32
+from lora_contract.names import ENV_ALLOW_CPU, ENV_CPU_FLOAT32, ENV_PROGRESS_CA, ENV_PROGRESS_TOKEN, ENV_PROGRESS_URL
 from lora_contract.spec import QuantizationSpec, TrainingSpec
 from lora_trainer.data.prepared import TEST_SCHEMA
 from lora_trainer.errors import TrainerError
@@ -202,6 +202,13 @@ def arguments_for(hardware: Hardware, *, checkpointing: bool = False) -> Any:
         evaluate=True,
         folder=Path("/tmp/unused"),
     )
+
+
+def test_the_callback_of_transformers_for_kubeflow_stays_out_of_our_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It answers to the same variables, and says 100 % at the end of a pod that was only stopped.
+    for name in (ENV_PROGRESS_URL, ENV_PROGRESS_TOKEN, ENV_PROGRESS_CA):
+        monkeypatch.setenv(name, "https://operator.example")
+    assert arguments_for(Hardware(torch.device("cpu"), torch.float32)).report_to == []
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from lora_contract.layout import RunLayout
 from lora_contract.names import ENV_GROUP_ADDRESS, ENV_ORDER, ENV_POD_INDEX, ENV_TERMINATION_LOG
 from lora_contract.order import Order
 from lora_contract.report import Report, decode
-from lora_trainer import stopping
+from lora_trainer import stopping, termination
 from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.processes.place import LostContact, Place, meeting_point, processes, processes_a_pod
 from lora_trainer.processes.verdict import WorkerEnd, verdict
@@ -99,6 +99,9 @@ def _train_once(order: Order, pod: int) -> Report:
         with stopping.deferred():
             ends = _Workers(order, pod, folder).wait()
         out_of_memory.raise_request(folder)
+        chief = next((end.report for end in ends if end.rank == 0 and end.report is not None), None)
+        if chief is not None and (timing := chief.timing) is not None:
+            termination.measure_with(lambda: timing)
         report = verdict(ends, processes(order.spec.compute))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -59,6 +59,8 @@ def training_arguments(
         report_to="none",
         log_level="warning",
     )
+    # transformers adds its callback for Kubeflow where it finds the variables that our own reports use.
+    arguments.report_to = []
     # transformers would use every GPU it sees in one process; ours has one, and others have their own processes.
     arguments._n_gpu = min(1, arguments.n_gpu)
     return arguments

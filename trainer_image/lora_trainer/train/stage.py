@@ -14,7 +14,7 @@ from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report, Timing
 from lora_contract.status import ArtifactStatus, MetricsStatus
-from lora_trainer import progress, stopping
+from lora_trainer import progress, stopping, termination
 from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.checkpoints import Checkpoints
 from lora_trainer.claims import Claim, await_turn, take_claim
@@ -22,7 +22,6 @@ from lora_trainer.errors import bad_config
 from lora_trainer.processes.group import Group, join
 from lora_trainer.publish import Provenance, adopt, adopted_report, find_published, publish
 from lora_trainer.store import Store, about
-from lora_trainer.termination import report_stall
 from lora_trainer.train import attempts, documents, finish, inputs, reload, session
 from lora_trainer.train.attempts import AttemptLog
 from lora_trainer.train.follow import TRAINS, follow
@@ -80,7 +79,7 @@ class _Training:
         self._folder = folder
         self._group = group
         self._poster = progress.from_environment()
-        self._watchdog = Watchdog(lambda seconds: report_stall(order, seconds))
+        self._watchdog = Watchdog(lambda seconds: termination.report_stall(order, seconds))
         self._checkpoints = Checkpoints(store, layout, claim, folder / "uploads")
         with about(_PARAM_OUTPUT):
             self._earlier = attempts.earlier(store, layout)
@@ -116,6 +115,7 @@ class _Training:
         from_step = session.resume(ready, checkpoint)
         lost = attempts.lost_steps(self._earlier, from_step)
         self._attempt.begin(from_step)
+        termination.measure_with(lambda: _timing(ready, lost))
         try:
             session.run(ready, self._order, checkpoint)
         finally:
