@@ -38,7 +38,7 @@ def show(name: str) -> None:
     say(f"kubectl apply -f examples/{QUEUES}: one GPU for {' and '.join(TEAMS)}")
     wait_until("Kueue to take the queues", lambda: _queues_applied(kubernetes), timeout=_WEBHOOK_SECONDS)
 
-    patient = _apply(kubernetes, TEAMS[0], "patient", priority="normal", steps=12)
+    patient = _apply(kubernetes, TEAMS[0], "patient", priority="normal", steps=24)
     _follow([patient], "trains", lambda status: status.progress is not None and status.progress.step >= 3)
     urgent = _apply(kubernetes, TEAMS[1], "urgent", priority="urgent", steps=4)
     _follow([patient, urgent], "is preempted", lambda status: status.phase == "Queued")

@@ -64,7 +64,7 @@ def place(run: Run, job: Job) -> Place:
         return Place(evicted[0], shorten(f"{evicted[1]}{_AGAIN}{queue} again.", _MAX_MESSAGE))
     if waited < limits.SETTLE:
         return Place(Reason.QUEUED, _plain(queue), look_again=limits.SETTLE - waited)
-    if has_quota(run, job):
+    if _reserved(workload) is not None:
         return Place(Reason.QUEUED, f"Quota in queue {queue} is reserved; waiting for its admission checks.")
     return Place(Reason.QUEUED, _pending(workload, _at(queue, _rounded(run.observed.queue_position))))
 
@@ -74,10 +74,14 @@ def name_of(job: Job, workload: Workload | None) -> str:
     return job.queue or (workload.queue_name if workload is not None else None) or ""
 
 
-def has_quota(run: Run, job: Job) -> bool:
-    """Whether Kueue has reserved quota for a Job."""
-    workload = run.observed.workload_of(job)
-    return workload is not None and _true(workload.condition("QuotaReserved")) is not None
+def is_between(run: Run, job: Job, *, stopping: bool) -> bool:
+    """Whether a suspended Job has quota for a moment only: about to start, or stopped before Kueue says why."""
+    reserved = _reserved(run.observed.workload_of(job))
+    return reserved is not None and (stopping or run.since(reserved.since) < limits.SETTLE)
+
+
+def _reserved(workload: Workload | None) -> ObjectCondition | None:
+    return _true(workload.condition("QuotaReserved")) if workload is not None else None
 
 
 def status_of(run: Run, job: Job) -> QueueStatus:

@@ -154,9 +154,10 @@ def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
 
 def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
     """Kueue holds the Job."""
-    if any(pod.deleting and not pod.finished for pod in pods):
-        if queue.has_quota(run, job):  # Kueue has not said yet why, or gave quota again in the meantime
-            return run.unchanged(look_again=limits.SETTLE)
+    unfinished = [pod for pod in pods if not pod.finished]
+    if queue.is_between(run, job, stopping=bool(unfinished)):
+        return run.unchanged(look_again=limits.SETTLE)
+    if any(pod.deleting for pod in unfinished):
         where = queue.place(run, job)
         return run.active(Phase.RUNNING, where.reason, f"{queue.SAVING}{where.message}")
     where = queue.place(run, job)

@@ -113,9 +113,14 @@ def stopped_by_kueue(*conditions: dict[str, Any]) -> Story:
     return story.workload(*conditions).pod_is_stopped("train")
 
 
-def test_nothing_is_told_until_kueue_says_why_it_stopped_the_job() -> None:
-    # given a Job that is suspended while its Workload still has its quota
-    story = stopped_by_kueue(workload_condition("QuotaReserved", "True", "QuotaReserved", ""))
+@pytest.mark.parametrize("deleting", [True, False])
+def test_nothing_is_told_until_kueue_says_why_it_stopped_the_job(deleting: bool) -> None:
+    # given a Job that is suspended while its Workload still has its quota, its pod marked for deletion or not yet
+    story = training_in_a_queue().after(10)
+    story.job("train")["spec"]["suspend"] = True
+    story.workload(workload_condition("QuotaReserved", "True", "QuotaReserved", ""))
+    if deleting:
+        story.pod_is_stopped("train")
     before = story.message
     # when it is looked at
     story.decides()
@@ -130,9 +135,21 @@ def test_kueues_words_are_a_sentence_before_ours() -> None:
     assert story.message == "Saving a checkpoint. Preempted for another. Waiting in queue team-a again."
 
 
+def quota_reserved(story: Story) -> dict[str, Any]:
+    return workload_condition("QuotaReserved", "True", "QuotaReserved", "") | {"lastTransitionTime": story.time}
+
+
+def test_nothing_is_told_between_quota_and_start() -> None:
+    story = queued().workload().after(5).decides()
+    before = story.message
+    story.workload(quota_reserved(story)).after(1).decides()
+    assert story.message == before
+    assert story.decisions[-1].requeue_after is not None
+
+
 def test_reserved_quota_has_no_place() -> None:
-    story = queued().workload(workload_condition("QuotaReserved", "True", "QuotaReserved", ""))
-    story.queue_position = 1
+    story = queued().after(1)
+    story.workload(quota_reserved(story)).queue_position = 1
     story.after(5).decides()
     assert story.message == "Quota in queue team-a is reserved; waiting for its admission checks."
 
