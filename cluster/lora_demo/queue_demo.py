@@ -116,7 +116,7 @@ _told: dict[str, str] = {}
 def _tell(run: Run, status: LoRAFineTuneStatus) -> None:
     """A line for every change of a run."""
     reason = next((c.message for c in status.conditions if c.type == "Ready"), "")
-    line = progress_line(status) if status.phase == "Running" else f"{status.phase}: {reason}"
+    line = f"{status.phase}: {reason}" if reason and status.phase != "Running" else progress_line(status)
     if _told.get(run.name) != line:
         say(f"  {run.namespace}/{run.name}  {line}")
         _told[run.name] = line
