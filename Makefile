@@ -15,6 +15,8 @@ define test_processes
 $(PYTEST) $(1) || { echo "once more, only what failed:"; $(PYTEST) $(1) --last-failed --last-failed-no-failures=none; }
 endef
 WORKERS ?= 2
+# Tests on an API server wait more than they compute.
+API_WORKERS ?= 3
 CLUSTER ?= demo
 
 .DEFAULT_GOAL := help
@@ -62,7 +64,7 @@ test-unit: venv ## pure logic and tiny models: no cluster, no S3, under a minute
 test-api: venv ## the chart with a real Helm; CRD and operator on a real API server
 	$(PY) -m lora_cluster build
 	$(PYTEST) tests/chart -n $(WORKERS)
-	$(call test_processes,tests/api -n $(WORKERS) --dist=loadfile)
+	$(call test_processes,tests/api -n $(API_WORKERS) --dist=loadfile)
 
 .PHONY: test-trainer
 test-trainer: venv ## prepare and train as processes, killed and resumed, against a real S3
