@@ -74,7 +74,7 @@ def _queues_applied(kubernetes: Kubernetes) -> bool:
 def _apply(kubernetes: Kubernetes, team: str, name: str, *, priority: str, steps: int) -> Run:
     """Apply the quickstart with another name, team and priority, and fewer steps; a run of an earlier demo goes."""
     run = Run(kubernetes, team, name)
-    kubernetes.run("delete", "lorafinetunes", name, f"--namespace={team}", "--ignore-not-found")
+    run.delete()
     say(f"{team} applies {name}: priority {priority}, {steps} steps")
     kubernetes.apply([_resource(team, name, priority=priority, steps=steps)])
     return run

@@ -42,6 +42,10 @@ class Run:
         """Return its Jobs that train."""
         return [job for job in self.jobs() if job["metadata"]["labels"][names.LABEL_STAGE] == names.STAGE_TRAIN]
 
+    def delete(self) -> None:
+        """Delete it, if it is there."""
+        self.kubernetes.run("delete", names.PLURAL, self.name, f"--namespace={self.namespace}", "--ignore-not-found")
+
     def forget_failed(self) -> bool:
         """Delete it where it is there and failed; whether it did."""
         if not self.kubernetes.succeeds("get", names.PLURAL, self.name, f"--namespace={self.namespace}"):
@@ -49,7 +53,7 @@ class Run:
         status = self.status()
         if not status.finished or is_complete(status):
             return False
-        self.kubernetes.run("delete", names.PLURAL, self.name, f"--namespace={self.namespace}")
+        self.delete()
         return True
 
     def wait_finished(

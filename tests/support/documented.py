@@ -22,12 +22,12 @@ def reading_commands() -> list[str]:
 
 def arguments(command: str, *, run: str, namespace: str) -> list[str]:
     """The words after `kubectl`, for a run of another name."""
-    words = [re.sub(rf"\b{_RUN}\b", run, word) for word in shlex.split(command, comments=True)[1:]]
+    words = [re.sub(rf"\b{_RUN}\b", run, word) for word in shlex.split(command)[1:]]
     return [*words, f"--namespace={namespace}"]
 
 
 def _commands(text: str) -> Iterator[str]:
     for found in _READS.findall(text):
-        command = " ".join(shlex.split(found, comments=True))
-        if f" {_RUN}" in command or f"/{_RUN}" in command:
-            yield found.partition(" #")[0].strip()
+        command = found.partition(" #")[0].strip()
+        if re.search(rf"[ /]{_RUN}\b", command):
+            yield command

@@ -153,7 +153,7 @@ def _given_up(workload: Workload) -> Place | None:
 def _evicted(workload: Workload) -> tuple[Reason, str] | None:
     """Quota was taken back and not given again. Its being switched off by us is no eviction to tell of."""
     evicted = _true(workload.condition("Evicted"))
-    if evicted is None or not workload.active or _true(workload.condition("QuotaReserved")):
+    if evicted is None or not workload.active or _reserved(workload):
         return None
     if evicted.reason.startswith("Deactivated"):
         return None

@@ -157,10 +157,9 @@ def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
     unfinished = [pod for pod in pods if not pod.finished]
     if queue.is_between(run, job, stopping=bool(unfinished)):
         return run.unchanged(look_again=limits.SETTLE)
-    if any(pod.deleting for pod in unfinished):
-        where = queue.place(run, job)
-        return run.active(Phase.RUNNING, where.reason, f"{queue.SAVING}{where.message}")
     where = queue.place(run, job)
+    if any(pod.deleting for pod in unfinished):
+        return run.active(Phase.RUNNING, where.reason, f"{queue.SAVING}{where.message}")
     if where.failed:
         return results.failure(run, End(where.reason, where.message))
     outcome = run.active(

@@ -107,18 +107,16 @@ def test_a_pod_that_ends_when_quota_is_given_again_was_preempted_all_the_same() 
 
 
 def stopped_by_kueue(*conditions: dict[str, Any]) -> Story:
-    """A run whose Job Kueue suspended and whose pod saves its checkpoint."""
+    """A run whose Job Kueue suspended while its pod trains."""
     story = training_in_a_queue().after(10)
     story.job("train")["spec"]["suspend"] = True
-    return story.workload(*conditions).pod_is_stopped("train")
+    return story.workload(*conditions)
 
 
 @pytest.mark.parametrize("deleting", [True, False])
 def test_nothing_is_told_until_kueue_says_why_it_stopped_the_job(deleting: bool) -> None:
     # given a Job that is suspended while its Workload still has its quota, its pod marked for deletion or not yet
-    story = training_in_a_queue().after(10)
-    story.job("train")["spec"]["suspend"] = True
-    story.workload(workload_condition("QuotaReserved", "True", "QuotaReserved", ""))
+    story = stopped_by_kueue(workload_condition("QuotaReserved", "True", "QuotaReserved", ""))
     if deleting:
         story.pod_is_stopped("train")
     before = story.message
@@ -131,7 +129,8 @@ def test_nothing_is_told_until_kueue_says_why_it_stopped_the_job(deleting: bool)
 
 
 def test_kueues_words_are_a_sentence_before_ours() -> None:
-    story = stopped_by_kueue(workload_condition("Evicted", "True", "Preempted", "Preempted for another")).decides()
+    story = stopped_by_kueue(workload_condition("Evicted", "True", "Preempted", "Preempted for another"))
+    story.pod_is_stopped("train").decides()
     assert story.message == "Saving a checkpoint. Preempted for another. Waiting in queue team-a again."
 
 

@@ -68,6 +68,14 @@ class ForwardPass:
             return nn.Identity(), None
         return inner.get_output_embeddings(), getattr(inner.config, "final_logit_softcapping", None)
 
+    def logits(self, model: nn.Module, rows: list[Any]) -> Tensor:
+        """Logits at the targets of a few rows, without gradients, in float32 [n, vocabulary]."""
+        device = next(model.parameters()).device
+        batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.collate(rows).items()}
+        with self.evaluating(model, batch):
+            hidden, _ = self.targets(model, batch)
+            return head_logits(hidden, *self.head(model))
+
     def install(self, model: nn.Module) -> None:
         """Make a freshly loaded model run this way."""
         if self.padding_free:
@@ -108,7 +116,7 @@ def choose(
     was_training = model.training
     model.eval()
     plain = ForwardPass(False, False, padding_attention, pad_token_id, autocast)
-    reference = _logits(plain, model, sample)
+    reference = plain.logits(model, sample)
     headed = ForwardPass(False, True, padding_attention, pad_token_id, autocast)
     way, reasons = plain, []
     if _agrees(headed, model, sample, reference) is None:
@@ -130,19 +138,10 @@ def choose(
     return way, reasons
 
 
-def _logits(way: ForwardPass, model: nn.Module, rows: list[Any]) -> Tensor:
-    """Logits at the targets, [n, vocabulary]."""
-    device = next(model.parameters()).device
-    batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in way.collate(rows).items()}
-    with way.evaluating(model, batch):
-        hidden, _ = way.targets(model, batch)
-        return head_logits(hidden, *way.head(model))
-
-
 def _agrees(way: ForwardPass, model: nn.Module, rows: list[Any], reference: Tensor) -> str | None:
     """None when this way gives the reference logits, else the reason why it cannot be used."""
     try:
-        logits = _logits(way, model, rows)
+        logits = way.logits(model, rows)
     except attention.NotExpressibleError as error:
         return str(error)
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:

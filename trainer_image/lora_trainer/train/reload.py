@@ -19,13 +19,11 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.spec import QuantizationSpec
 from lora_trainer.callbacks.best import adapter_tensors
 from lora_trainer.errors import TrainerError
-from lora_trainer.evaluate import to_device
 from lora_trainer.model.adapter import quicken
 from lora_trainer.model.batch import Row
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.model.hardware import Hardware
 from lora_trainer.model.load import load_base
-from lora_trainer.model.loss import head_logits
 from lora_trainer.train.inputs import Inputs
 from lora_trainer.train.session import Session
 
@@ -55,7 +53,7 @@ def probe(session: Session, inputs: Inputs) -> Probe:
 
 def probe_of(model: PeftModel, way: ForwardPass, rows: list[Row]) -> Probe:
     """The same of any adapted model and rows."""
-    return Probe(adapter_tensors(model), rows, _logits(way, model.eval(), rows))
+    return Probe(adapter_tensors(model), rows, way.logits(model.eval(), rows).cpu())
 
 
 def verify(
@@ -77,7 +75,7 @@ def verify(
     _compare_tensors(adapter_tensors(model), probe.tensors)
     quicken(model)
     way.install(model)
-    found = _logits(way, model, probe.rows)
+    found = way.logits(model, probe.rows).cpu()
     difference = float((found - probe.logits).norm() / probe.logits.norm().clamp_min(1e-9))
     if not difference <= _TOLERANCE[hardware.dtype]:
         raise _wrong(f"its logits differ by {difference:.1e} of their size")
@@ -94,11 +92,3 @@ def _compare_tensors(found: Mapping[str, Tensor], trained: Mapping[str, Tensor])
 
 def _wrong(how: str) -> TrainerError:
     return TrainerError(ExitCode.INTERNAL, f"the saved adapter does not answer like the trained one: {how}")
-
-
-def _logits(way: ForwardPass, model: torch.nn.Module, rows: list[Row]) -> Tensor:
-    """Logits at the targets of a few rows, on the CPU in float32."""
-    batch = to_device(way.collate(rows), next(model.parameters()).device)
-    with way.evaluating(model, batch):
-        hidden, _ = way.targets(model, batch)
-        return head_logits(hidden, *way.head(model)).float().cpu()
