@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from e2e.conftest import Finished
-from lora_cluster.commands import run as run_program
 from support import documented
 from support.e2e import NAMESPACE, Rig
 
@@ -21,4 +20,4 @@ def test_the_pages_show_commands() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_documented_command_says_something_about_a_finished_run(command: str, rig: Rig, finished: Finished) -> None:
     words = documented.arguments(command, run=finished.run.name, namespace=NAMESPACE)
-    assert run_program(rig.kubernetes.command(*words)).strip()
+    assert rig.kubernetes.run(*words).strip()
