@@ -6,6 +6,9 @@ pauseAt: 5       wait at step 5 until the file `pauseUntil` exists
 memoryFor: 2     CUDA out of memory while more than 2 rows are in a forward pass, from step `memoryAt` on
 lossAt: 5        the loss of step 5 is not a number
 crashAt: 5       an exception that nothing expects
+loadMemory: true CUDA out of memory while the model is loaded
+gpuBytes: n      CUDA gives this process at most n bytes
+float16: true    CUDA says that it has no bfloat16
 frozen: true     no gradient reaches the adapter
 hangAt: 5        step 5 never ends; the watchdog's patience is `patience` seconds
 publishAfter: p  the chief publishes only when the file `p` exists
@@ -53,6 +56,7 @@ def _install(fault: dict[str, Any]) -> None:
     from lora_trainer.callbacks import watchdog  # noqa: PLC0415
     from lora_trainer.train import reload, session  # noqa: PLC0415
 
+    _limit_device(fault)
     if "patience" in fault:
         watchdog.MINIMUM_SECONDS, watchdog._FACTOR = fault["patience"], 1.0
 
@@ -83,8 +87,25 @@ def _install(fault: dict[str, Any]) -> None:
         reload.verify = waits
 
 
+def _limit_device(fault: dict[str, Any]) -> None:
+    import torch  # noqa: PLC0415
+
+    from lora_trainer.train import session  # noqa: PLC0415
+
+    def too_large(*_arguments: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory (injected)")
+
+    if fault.get("loadMemory"):
+        session.load_base = too_large
+    if "gpuBytes" in fault:
+        torch.cuda.set_per_process_memory_fraction(fault["gpuBytes"] / torch.cuda.mem_get_info()[1])
+    if fault.get("float16"):
+        torch.cuda.is_bf16_supported = lambda *_arguments, **_options: False
+
+
 def main() -> None:
     """`lora_trainer.__main__.main`, with the fault installed when torch would be imported anyway."""
+    from lora_contract.names import STAGE_TRAIN  # noqa: PLC0415
     from lora_trainer import __main__, commands, environment  # noqa: PLC0415
     from lora_trainer.processes import launch  # noqa: PLC0415
     from lora_trainer.processes.place import place_of, processes  # noqa: PLC0415
@@ -97,7 +118,7 @@ def main() -> None:
         fault = json.loads(os.environ.get("FAULT") or "{}")
         place = place_of()
         launches = place.alone and processes(order.spec.compute) > 1
-        if not launches:
+        if order.stage == STAGE_TRAIN and not launches:
             _install(fault if place.rank == fault.pop("rank", 0) else {})
         return carry_out(order)
 

@@ -117,9 +117,12 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def save_tiny(folder: Path, family: str = "llama-tied", *, seed: int = 0) -> Path:
-    """A model directory as it would lie in S3: config, safetensors, tokenizer with chat template."""
-    model = tiny(family, seed)
+def save_tiny(folder: Path, family: str = "llama-tied", *, seed: int = 0, **changes: Any) -> Path:
+    """A model directory as it would lie in S3: config, safetensors, tokenizer with chat template.
+
+    `changes` are to the model's configuration.
+    """
+    model = tiny(family, seed, **changes)
     model.generation_config.eos_token_id = 2
     model.save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)

@@ -73,18 +73,36 @@ def run_stage(stage: Stage) -> int:
     except Exception as error:
         if isinstance(error, SmallerMicroBatch):
             return _smaller(error)
-        if type(error).__name__ == "AcceleratorError":  # torch's, which prepare never imports
-            log.exception("the GPU failed")
-            text = f"the GPU or its driver failed: {str(error).partition(chr(10))[0]}"
-            return _end(stage, order, TrainerError(ExitCode.GPU_FAILED, text))
-        if isinstance(error, LostContact) or (not place_of().alone and _contact_is_lost()):
-            log.warning("other processes of the run are gone: %s", str(error).partition(chr(10))[0])
+        if not _is_of_gpu(error) and (isinstance(error, LostContact) or (not place_of().alone and _contact_is_lost())):
+            log.warning("other processes of the run are gone: %s", _first_line(error))
             return LOST_CONTACT
-        log.exception("this is a defect of the trainer")
-        text = f"internal error: {type(error).__name__}; the pod's log has the details"
-        return _end(stage, order, TrainerError(ExitCode.INTERNAL, text))
+        return _end(stage, order, unexpected(error))
     termination.write(report)
     return ExitCode.DONE
+
+
+def unexpected(error: Exception) -> TrainerError:
+    """What an exception that nobody raised on purpose is to the user; its trace goes to the log."""
+    if _is_of_gpu(error):
+        log.error("the GPU failed", exc_info=error)
+        return TrainerError(ExitCode.GPU_FAILED, f"the GPU or its driver failed: {_first_line(error)}")
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, outside of training steps, which take fewer rows then
+        log.error("CUDA ran out of memory", exc_info=error)
+        return TrainerError(
+            ExitCode.CUDA_OUT_OF_MEMORY,
+            "CUDA ran out of memory while the model was loaded or measured",
+            hint="Use a GPU with more memory, or set quantization.type: nf4 and a smaller training.maxLength.",
+        )
+    log.error("this is a defect of the trainer", exc_info=error)
+    return TrainerError(ExitCode.INTERNAL, f"internal error: {type(error).__name__}; the log has the details")
+
+
+def _is_of_gpu(error: Exception) -> bool:
+    return type(error).__name__ == "AcceleratorError"  # torch's, which prepare never imports
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _contact_is_lost() -> bool:

@@ -18,8 +18,9 @@ from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer import manifests, stopping
-from lora_trainer.commands import carry_out, words
+from lora_trainer.commands import carry_out, unexpected, words
 from lora_trainer.errors import TrainerError, bad_config, unsupported
+from lora_trainer.train.out_of_memory import SmallerMicroBatch, start_again
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +34,12 @@ def run_file(path: Path) -> int:
     except stopping.StopRequested:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return ExitCode.CHECKPOINTED
-    except TrainerError as error:
-        print(f"error: {words(error)}", file=sys.stderr)
-        return error.exit_code
+    except SmallerMicroBatch as order:
+        start_again(order)
+    except Exception as error:
+        failure = error if isinstance(error, TrainerError) else unexpected(error)
+        print(f"error: {words(failure)}", file=sys.stderr)
+        return failure.exit_code
 
 
 def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:

@@ -108,4 +108,6 @@ class BestAdapter(TrainerCallback):
 
 def adapter_tensors(model: PeftModel) -> dict[str, Any]:
     """The adapter's tensors by the names that are published, on the CPU."""
-    return {name: value.detach().cpu().contiguous() for name, value in get_peft_model_state_dict(model).items()}
+    # Asked for embedding layers, which are never trained, peft would look the base model up on the Hub.
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return {name: value.detach().cpu().contiguous() for name, value in state.items()}

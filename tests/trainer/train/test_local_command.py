@@ -1,0 +1,47 @@
+"""`lora-trainer run`: one command from a YAML to an adapter, stopped and gone on with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lora_contract.exit_codes import ExitCode
+from support.local_runs import local_run
+from support.train_runs import STEPS
+
+
+@pytest.mark.slow
+def test_stopped_and_killed_the_same_command_goes_on(tmp_path: Path) -> None:
+    # given a run on this machine
+    run = local_run(tmp_path, gpus=0)
+    # when it is stopped after step 5, and killed after step 10, while the checkpoint of step 8 may be on its way
+    stopped, killed = run.run(termAt=5), run.run(killAt=10)
+    # then the first says how to go on, and the third command finishes
+    assert stopped.code == ExitCode.CHECKPOINTED
+    assert "the same command goes on" in stopped.output
+    assert killed.steps == [6, 7, 8, 9, 10]
+    finished = run.run()
+    assert finished.code == ExitCode.DONE, finished.output
+    assert finished.steps in (list(range(first, STEPS + 1)) for first in (6, 9))
+    assert f"adapter: file://{run.published}" in finished.output
+
+
+@pytest.mark.slow
+def test_out_of_memory_halves_the_rows_of_a_pass(tmp_path: Path) -> None:
+    run = local_run(tmp_path, gpus=0)
+    ended = run.run(memoryFor=2)
+    assert ended.code == ExitCode.DONE, ended.output
+    assert "rows in a forward pass: 4 &gt; 2" in run.report()
+
+
+def test_a_model_that_does_not_fit_ends_in_a_remedy(tmp_path: Path) -> None:
+    ended = local_run(tmp_path, gpus=0).run(loadMemory=True)
+    assert ended.code == ExitCode.CUDA_OUT_OF_MEMORY
+    assert "Use a GPU with more memory" in ended.output.splitlines()[-1]
+
+
+def test_a_defect_ends_in_words_and_a_code(tmp_path: Path) -> None:
+    ended = local_run(tmp_path, gpus=0).run(crashAt=2)
+    assert ended.code == ExitCode.INTERNAL
+    assert ended.output.splitlines()[-1] == "error: internal error: ZeroDivisionError; the log has the details"
