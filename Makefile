@@ -74,6 +74,10 @@ test-trainer: venv ## prepare and train as processes, killed and resumed, agains
 test-groups: venv ## several processes and pods of one run, stopped and killed in every way; not part of `test`
 	$(call test_processes,tests/trainer -n 1 -m groups)
 
+.PHONY: test-gpu
+test-gpu: venv ## arithmetic, memory and whole runs on the CUDA device of this machine; not part of `test`
+	$(PYTEST) tests/gpu -rA
+
 .PHONY: test-e2e
 test-e2e: venv ## the whole way on a real node with the real image
 	$(PY) -m lora_cluster build
@@ -119,6 +123,10 @@ bench: venv ## operator figures on a real API server, one JSON line each; see al
 .PHONY: bench-trainer
 bench-trainer: venv ## the trainer beside the well-known recipe and TRL, about 25 minutes on two idle cores
 	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer --page docs/trainer-speed.md
+
+.PHONY: bench-trainer-gpu
+bench-trainer-gpu: venv ## the same on this machine's CUDA device, a Llama of 8B parameters with random weights
+	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer --gpu --shape llama-8b --batch 32 --held-out 8
 
 .PHONY: bench-prepare
 bench-prepare: venv ## rows a second and peak memory of prepare with 100,000 and 1,000,000 rows

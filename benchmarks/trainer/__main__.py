@@ -32,20 +32,31 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, help="runs of each variant")
-    parser.add_argument("--steps", type=int, default=6, help="steps of 8 rows a run; the last is profiled")
+    parser.add_argument("--steps", type=int, default=6, help="steps a run; the last is profiled")
+    parser.add_argument("--batch", type=int, default=8, help="rows a step")
     parser.add_argument("--held-out", type=int, default=24, help="rows that the loss is measured on")
     parser.add_argument("--variants", nargs="+", default=[RECIPE, UNPACKED, PACKED, OURS], help="names, in their order")
+    parser.add_argument("--model", type=Path, help="a model directory instead of the demo's")
+    parser.add_argument("--shape", choices=["llama-1b", "llama-8b"], help="random weights of this shape instead")
+    parser.add_argument("--gpu", action="store_true", help="train on the CUDA device of this machine")
     parser.add_argument("--page", type=Path, default=None, help="write figures and chart into this page")
     arguments = parser.parse_args()
     environment.prepare_environment()
     from benchmarks.trainer import setting  # noqa: PLC0415 - after the environment
-    from lora_demo import model  # noqa: PLC0415
 
     found: dict[str, list[Figures]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         folder = Path(place)
-        made = setting.make(folder, model.ensure(), steps=arguments.steps, held_out=arguments.held_out)
-        run = {"rows": arguments.steps * setting.BATCH, **_plan(made.order.plan), **_machine()}
+        base = _model(arguments, folder)
+        made = setting.make(
+            folder,
+            base,
+            steps=arguments.steps,
+            batch=arguments.batch,
+            held_out=arguments.held_out,
+            gpus=int(arguments.gpu),
+        )
+        run = {"rows": arguments.steps * arguments.batch, **_plan(made.order.plan), **_machine(gpu=arguments.gpu)}
         _tell(run)
         for number in range(arguments.rounds):
             for name in arguments.variants:
@@ -61,6 +72,15 @@ def main() -> int:
             loads = [figures["load"] for runs in found.values() for figures in runs]
             page.write(arguments.page, _SHOWN, medians, ratios, {**run, "rounds": arguments.rounds, "loads": loads})
     return 0
+
+
+def _model(arguments: argparse.Namespace, folder: Path) -> Path:
+    """The base model of all variants."""
+    from benchmarks.trainer import random_model  # noqa: PLC0415 - after the environment
+    from lora_demo import model  # noqa: PLC0415
+
+    base: Path = arguments.model or model.ensure()
+    return random_model.write(folder / "model", arguments.shape, base) if arguments.shape else base
 
 
 def measure(name: str, folder: Path) -> Figures:
@@ -103,10 +123,15 @@ def _plan(plan: Any) -> Figures:
     return {"tokens": plan.tokens, "target_tokens": plan.target_tokens, "dataset": plan.dataset_digest[:12]}
 
 
-def _machine() -> Figures:
+def _machine(*, gpu: bool) -> Figures:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    return {"cpu": name, "cores": environment.cpu_count(), "python": sys.version.split()[0]}
+    found = {"cpu": name, "cores": environment.cpu_count(), "python": sys.version.split()[0]}
+    if gpu:
+        import torch  # noqa: PLC0415 - after the environment
+
+        found |= {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
+    return found
 
 
 def _tell(figures: Figures) -> None:

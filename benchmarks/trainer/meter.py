@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 from transformers import TrainerCallback
@@ -30,6 +31,12 @@ _PRODUCTS = frozenset(
         "aten::mkldnn_linear",
         "aten::mkldnn_matmul",
         "mkldnn::_linear_pointwise",
+        "aten::_flash_attention_forward",
+        "aten::_flash_attention_backward",
+        "aten::_efficient_attention_forward",
+        "aten::_efficient_attention_backward",
+        "aten::_cudnn_attention_forward",
+        "aten::_cudnn_attention_backward",
     }
 )
 
@@ -46,6 +53,8 @@ class Meter(TrainerCallback):
     peak_bytes: int = 0
     first_step_began: float = 0.0
     share_outside_products: float = 0.0
+    #: Share of the profiled step in which a GPU computed nothing; 0 without one.
+    share_idle: float = 0.0
     most_expensive: list[tuple[str, float]] = field(default_factory=list)
     _began: float = 0.0
     _profile: Any = None
@@ -64,21 +73,26 @@ class Meter(TrainerCallback):
         self.first_step_began = self.first_step_began or time.time()
         if state.global_step == state.max_steps - 1:
             self.peak_bytes = peak_memory()
-            self._profile = profile(activities=[ProfilerActivity.CPU])
+            kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu() else [])]
+            self._profile = profile(activities=kinds)
             self._profile.__enter__()
         self.tokens.append(0)
-        self._began = time.perf_counter()
+        self._began = now()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stop it."""
-        self.seconds.append(time.perf_counter() - self._began)
+        self.seconds.append(now() - self._began)
         if self._profile is not None and state.global_step == state.max_steps:
             self._profile.__exit__(None, None, None)
             self._read_profile()
 
     def _read_profile(self) -> None:
-        times = {event.key: event.self_cpu_time_total / 1e6 for event in self._profile.key_averages()}
+        unit = "self_device_time_total" if on_gpu() else "self_cpu_time_total"
+        # Kernels are counted where they were launched, so not again by themselves.
+        launched = [event for event in self._profile.key_averages() if event.device_type == DeviceType.CPU]
+        times = {event.key: getattr(event, unit) / 1e6 for event in launched}
         total = sum(times.values())
+        self.share_idle = max(0.0, 1 - total / self.seconds[-1]) if on_gpu() else 0.0
         self.share_outside_products = 1 - sum(times.get(name, 0.0) for name in _PRODUCTS) / total
         ranked = sorted(times.items(), key=lambda item: -item[1])[:25]
         self.most_expensive = [(name, round(seconds / total, 4)) for name, seconds in ranked]
@@ -92,14 +106,26 @@ class Meter(TrainerCallback):
         return max(tokens / seconds for tokens, seconds in zip(self.tokens[1:-1], self.seconds[1:-1], strict=True))
 
 
+def on_gpu() -> bool:
+    """Whether this process has used a CUDA device."""
+    return bool(torch.cuda.is_initialized())
+
+
+def now() -> float:
+    """A clock in seconds, read when the device has done all it was given."""
+    if on_gpu():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def peak_memory() -> int:
-    """Most bytes that this process had in memory so far."""
-    return _memory("VmHWM:")
+    """Most bytes so far: of the GPU's memory that tensors took, else of this process."""
+    return int(torch.cuda.max_memory_allocated()) if on_gpu() else _memory("VmHWM:")
 
 
-def resident_memory() -> int:
-    """Bytes that this process has in memory."""
-    return _memory("VmRSS:")
+def memory_before_model() -> int:
+    """Bytes that count for the peak and are there before a model is loaded: the libraries, in a CPU's memory."""
+    return 0 if torch.cuda.is_available() else _memory("VmRSS:")
 
 
 def _memory(key: str) -> int:
@@ -112,12 +138,13 @@ def _memory(key: str) -> int:
 def held_out_loss(model: Any, rows: Sequence[Row]) -> float:
     """Nats a target token: the model's own forward pass, one row at a time, cross entropy in float32."""
     model.eval()
+    device = next(model.parameters()).device
     total, targets = 0.0, 0
     with torch.no_grad():
         for row in rows:
-            ids = torch.tensor(row.input_ids, dtype=torch.long)
+            ids = torch.tensor(row.input_ids, dtype=torch.long, device=device)
             logits = model(input_ids=ids[None], use_cache=False).logits[0, :-1]
-            wanted = torch.tensor(row.targets[1:])
+            wanted = torch.tensor(row.targets[1:], device=device)
             labels = ids[1:][wanted]
             total += float(functional.cross_entropy(logits[wanted].float(), labels, reduction="sum"))
             targets += len(labels)

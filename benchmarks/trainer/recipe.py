@@ -13,7 +13,7 @@ from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_tr
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Trainer, TrainingArguments
 
 from benchmarks.trainer.meter import Meter
-from benchmarks.trainer.setting import BATCH, LEARNING_RATE, MAX_LENGTH, MODULES, Setting
+from benchmarks.trainer.setting import LEARNING_RATE, MAX_LENGTH, MODULES, Setting
 from lora_trainer.model.batch import Row
 
 _BATCH_PER_DEVICE = 4
@@ -28,7 +28,11 @@ def four_bit_base(setting: Setting) -> Any:
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
     return AutoModelForCausalLM.from_pretrained(
-        setting.model, dtype=torch.bfloat16, quantization_config=quantization, local_files_only=True
+        setting.model,
+        dtype=torch.bfloat16,
+        quantization_config=quantization,
+        local_files_only=True,
+        device_map={"": 0} if setting.on_gpu else None,
     )
 
 
@@ -52,9 +56,9 @@ def run(setting: Setting, rows: list[Row], meter: Meter) -> Any:
         model=model,
         args=TrainingArguments(
             output_dir=str(setting.folder / "recipe"),
-            max_steps=len(rows) // BATCH,
+            max_steps=len(rows) // setting.batch,
             per_device_train_batch_size=_BATCH_PER_DEVICE,
-            gradient_accumulation_steps=BATCH // _BATCH_PER_DEVICE,
+            gradient_accumulation_steps=setting.batch // _BATCH_PER_DEVICE,
             learning_rate=LEARNING_RATE,
             lr_scheduler_type="cosine",
             warmup_steps=0.03,
@@ -62,7 +66,7 @@ def run(setting: Setting, rows: list[Row], meter: Meter) -> Any:
             gradient_checkpointing=True,
             gradient_checkpointing_kwargs={"use_reentrant": False},
             bf16=True,
-            **common_arguments(),
+            **common_arguments(setting),
         ),
         train_dataset=[_padded(row, model.config.pad_token_id or 0) for row in rows],
         callbacks=[meter],
@@ -71,10 +75,10 @@ def run(setting: Setting, rows: list[Row], meter: Meter) -> Any:
     return model
 
 
-def common_arguments() -> dict[str, Any]:
-    """What the comparison itself needs: the CPU, the rows in one order, no files."""
+def common_arguments(setting: Setting) -> dict[str, Any]:
+    """What the comparison itself needs: one device, the rows in one order, no files."""
     return {
-        "use_cpu": True,
+        "use_cpu": not setting.on_gpu,
         "train_sampling_strategy": "sequential",
         "save_strategy": "no",
         "logging_steps": 1,

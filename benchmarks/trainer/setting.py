@@ -13,8 +13,6 @@ from lora_trainer import store
 from lora_trainer.data import prepared
 from lora_trainer.prepare.stage import prepare
 
-#: Rows a step, for every variant.
-BATCH = 8
 MAX_LENGTH = 512
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj"]
 LEARNING_RATE = 1e-3
@@ -27,6 +25,16 @@ class Setting:
 
     folder: Path
     order: Order
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether all variants train on a CUDA device."""
+        return self.order.spec.compute.gpus > 0
+
+    @property
+    def batch(self) -> int:
+        """Rows a step, for every variant."""
+        return self.order.spec.training.effective_batch_size
 
     @property
     def model(self) -> Path:
@@ -53,9 +61,9 @@ class Setting:
         return self.rows_file(prepared.TEST)
 
 
-def make(folder: Path, model: Path, *, steps: int, held_out: int) -> Setting:
-    """Write the rows and prepare them: each is trained on once, in `steps` steps."""
-    train, test = rows.write(folder, train=steps * BATCH, held_out=held_out)
+def make(folder: Path, model: Path, *, steps: int, batch: int, held_out: int, gpus: int = 0) -> Setting:
+    """Write the rows and prepare them: each is trained on once, in `steps` steps of `batch` rows."""
+    train, test = rows.write(folder, train=steps * batch, held_out=held_out)
     spec = LoRAFineTuneSpec.model_validate(
         {
             "model": {"id": "HuggingFaceTB/SmolLM2-135M-Instruct", "source": f"file://{model}"},
@@ -70,12 +78,12 @@ def make(folder: Path, model: Path, *, steps: int, held_out: int) -> Setting:
             "training": {
                 "maxSteps": steps,
                 "maxLength": MAX_LENGTH,
-                "effectiveBatchSize": BATCH,
+                "effectiveBatchSize": batch,
                 "learningRate": LEARNING_RATE,
             },
             "output": {"uri": f"file://{folder}/output"},
             "storage": {"secretName": "none"},
-            "compute": {"gpus": 0},
+            "compute": {"gpus": gpus},
         }
     )
     order = Order(

@@ -1,7 +1,8 @@
-"""TRL's SFTTrainer in the settings that run on a CPU."""
+"""TRL's SFTTrainer in its settings that need no further kernels."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from trl import SFTConfig, SFTTrainer
 
 from benchmarks.trainer.meter import Meter
 from benchmarks.trainer.recipe import common_arguments, four_bit_base, lora_config
-from benchmarks.trainer.setting import BATCH, LEARNING_RATE, MAX_LENGTH, Setting
+from benchmarks.trainer.setting import LEARNING_RATE, MAX_LENGTH, Setting
 from lora_trainer.model.batch import IGNORED, Row
 
 
@@ -19,39 +20,41 @@ from lora_trainer.model.batch import IGNORED, Row
 class Way:
     """One setting of SFTTrainer."""
 
-    #: Rows, or blocks of packed rows, a forward pass, and forward passes a step.
+    #: Rows, or blocks of packed rows, a forward pass at most.
     per_pass: int
-    passes: int
     options: dict[str, Any]
 
 
 #: Without gradient checkpointing, TRL's default, which only costs time here. The model is in bfloat16 in all of them;
 #: the option of that name adds autocast, TRL's default as well, which costs time too.
 WAYS = {
-    "trl-unpacked": Way(BATCH, 1, {"bf16": False}),
-    "trl-packed": Way(1, 0, {"bf16": False, "packing": True}),
-    "trl-unpacked-autocast": Way(BATCH, 1, {"bf16": True}),
-    "trl-packed-autocast": Way(1, 0, {"bf16": True, "packing": True}),
-    "trl-padding-free": Way(BATCH, 1, {"bf16": True, "padding_free": True, "max_length": None}),
-    "trl-grouped": Way(BATCH // 4, 4, {"bf16": True, "train_sampling_strategy": "batch_rebalance"}),
+    "trl-unpacked": Way(8, {"bf16": False}),
+    "trl-packed": Way(8, {"bf16": False, "packing": True}),
+    "trl-unpacked-autocast": Way(8, {"bf16": True}),
+    "trl-packed-autocast": Way(8, {"bf16": True, "packing": True}),
+    "trl-padding-free": Way(8, {"bf16": True, "padding_free": True, "max_length": None}),
+    "trl-grouped": Way(2, {"bf16": True, "train_sampling_strategy": "batch_rebalance"}),
 }
 
 
 def run(setting: Setting, rows: list[Row], meter: Meter, name: str) -> Any:
     """Train on all rows once; the trained model."""
     way = WAYS[name]
-    tokens = sum(len(row) for row in rows)
-    steps = len(rows) // BATCH
-    # A step of packed blocks holds about as many rows as a step of all others.
-    passes = way.passes or max(1, round(tokens / MAX_LENGTH / steps))
+    per_step, limit = setting.batch, way.per_pass
+    if way.options.get("packing"):
+        # A step of packed blocks holds about as many rows as a step of all others.
+        per_step = max(1, round(sum(len(row) for row in rows) / MAX_LENGTH / (len(rows) / setting.batch)))
+        # On a CPU more than one block a pass gains nothing.
+        limit = limit if setting.on_gpu else 1
+    passes = math.ceil(per_step / limit)
     model = four_bit_base(setting)
-    options = {"max_length": MAX_LENGTH, **common_arguments(), **way.options}
+    options = {"max_length": MAX_LENGTH, **common_arguments(setting), **way.options}
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
             output_dir=str(setting.folder / name),
             num_train_epochs=1,
-            per_device_train_batch_size=way.per_pass,
+            per_device_train_batch_size=round(per_step / passes),
             gradient_accumulation_steps=passes,
             learning_rate=LEARNING_RATE,
             lr_scheduler_type="cosine",

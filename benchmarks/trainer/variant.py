@@ -31,6 +31,7 @@ def main() -> None:
         "estimated_mib": None if estimate is None else round(estimate / 2**20),
         "held_out_loss": round(held_out_loss(model, [held_out[i] for i in range(len(held_out))]), 5),
         "share_outside_products": round(meter.share_outside_products, 4),
+        "share_idle": round(meter.share_idle, 4),
         "steps": steps,
         "tokens": tokens,
         "step_seconds": [round(seconds, 2) for seconds in meter.seconds],
@@ -48,9 +49,7 @@ def _train(name: str, setting: settings.Setting, meter: Meter) -> tuple[Any, int
         return ours.run(setting, meter)
     rows = Rows(setting.train_file)
     seed = setting.order.spec.training.seed
-    batches = EffectiveBatches(
-        len(rows), effective_batch_size=settings.BATCH, micro_batch_size=settings.BATCH, seed=seed
-    )
+    batches = EffectiveBatches(len(rows), effective_batch_size=setting.batch, micro_batch_size=setting.batch, seed=seed)
     # The order of the product, so that every step of every variant that does not pack sees the same rows.
     ordered = [rows[int(index)] for index in np.concatenate(list(batches))]
     if name == "recipe":

@@ -15,10 +15,6 @@ from lora_trainer.model.forward import ForwardPass
 from lora_trainer.model.loss import loss_sum_and_correct
 from lora_trainer.processes.group import Group
 
-#: Tokens of one evaluation batch.
-CPU_TOKENS = 4096
-CUDA_TOKENS = 16384
-
 
 @dataclass(frozen=True)
 class Losses:
@@ -67,7 +63,8 @@ def measure(
 ) -> Losses:
     """Loss and token accuracy over all target tokens of `rows`. `alive` is called before every batch.
 
-    The processes of a `group` share the rows, and each gets the same sums.
+    `tokens`: of one batch, where not those that the way says. The processes of a `group` share the rows, and each gets
+    the same sums.
     """
     if group is not None and not group.place.alone:
         rows = sorted(rows, key=len, reverse=True)[group.place.rank :: group.size]
@@ -75,8 +72,7 @@ def measure(
     was_training = model.training
     model.eval()
     total, targets, correct = 0.0, 0, 0
-    limit = tokens or (CUDA_TOKENS if device.type == "cuda" else CPU_TOKENS)
-    for together in batches_of(rows, limit):
+    for together in batches_of(rows, tokens or way.evaluation_tokens):
         alive()
         batch = to_device(way.collate(together), device)
         with way.evaluating(model, batch):

@@ -34,6 +34,8 @@ class ForwardPass:
     padding_attention: str
     pad_token_id: int
     autocast: torch.dtype | None
+    #: Tokens of one batch of an evaluation, padding included.
+    evaluation_tokens: int = 4096
 
     @property
     def collate(self) -> Collate:

@@ -46,8 +46,13 @@ class _AddAdapter(torch.autograd.Function):
 def install(model: nn.Module) -> None:
     """Let every adapted linear layer of a model with one adapter compute so. peft's own way stays for all others."""
     for layer in model.modules():
-        if isinstance(layer, LoraLayer) and isinstance(layer.base_layer, nn.Linear) and not layer.lora_variant:
+        if isinstance(layer, LoraLayer) and _is_fit(layer.base_layer) and not layer.lora_variant:
             layer.forward = partial(_forward, layer, layer.forward)
+
+
+def _is_fit(base: nn.Module) -> bool:
+    """Whether the layer's result may be added to in place; that of bitsandbytes' int8 is a view of something else."""
+    return isinstance(base, nn.Linear) and base.weight.dtype != torch.int8
 
 
 def _forward(layer: Any, original: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -79,8 +79,20 @@ class EffectiveBatches(Sampler[list[int]]):
         together = self.micro * self.place.size
         return full * (self.effective // together) + -(-rest // together)
 
+    def _order(self, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return np.random.default_rng((self.seed, epoch)).permutation(self.count)
+
+    def largest(self, lengths: np.ndarray[Any, Any], epochs: int) -> int:
+        """Most tokens that a micro batch of any process holds in the first `epochs`, rows being as long as `lengths`.
+
+        For batches that are not sorted.
+        """
+        positions, together = np.arange(self.count), self.micro * self.place.size
+        batch = positions // together * self.place.size + positions % together % self.place.size
+        return max(int(np.bincount(batch, weights=lengths[self._order(epoch)]).max()) for epoch in range(epochs))
+
     def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        order = self._order(self.epoch)
         for start in range(0, self.count, self.effective):
             chosen = order[start : start + self.effective].tolist()
             if self.lengths is not None:

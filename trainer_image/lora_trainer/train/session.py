@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import (
@@ -16,13 +16,12 @@ from transformers import (
     PreTrainedTokenizerBase,
     TrainerCallback,
     TrainerState,
-    TrainingArguments,
     set_seed,
 )
 from transformers.utils.logging import disable_progress_bar
 
 from lora_contract.order import Order
-from lora_contract.spec import LoRAFineTuneSpec, TrainingSpec
+from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer import checkpoints as stored
 from lora_trainer import stopping
 from lora_trainer.callbacks.best import BestAdapter
@@ -42,11 +41,13 @@ from lora_trainer.progress import ProgressPoster
 from lora_trainer.train import out_of_memory
 from lora_trainer.train.arguments import training_arguments
 from lora_trainer.train.inputs import Inputs
+from lora_trainer.train.rows import EffectiveBatches
 from lora_trainer.trainer import LoraTrainer
 
 log = logging.getLogger(__name__)
 
 _STATE = "trainer_state.json"
+_EPOCHS_LOOKED_AT = 8
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,18 @@ def build(
         autocast=hardware.autocast,
     )
     watchdog.beat()
-    arguments = _arguments(order, inputs, folder / "trainer", adapted=adapted, hardware=hardware, group=group)
+    plan = _memory_plan(order, inputs, adapted, way, hardware=hardware, group=group)
+    if hardware.is_cuda:
+        way = replace(way, evaluation_tokens=memory.evaluation_tokens(plan, int(inputs.train.lengths.max())))
+    arguments = training_arguments(
+        spec.training,
+        total_steps=_steps(order),
+        memory=plan,
+        hardware=hardware,
+        evaluate=inputs.validation is not None,
+        folder=folder / "trainer",
+        processes=group.size,
+    )
     best = BestAdapter(folder / "best", spec.training.early_stopping)
     progress = ReportProgress(
         chief.poster if chief else None,
@@ -147,33 +159,37 @@ def _adapted(spec: LoRAFineTuneSpec, inputs: Inputs, hardware: Hardware, alive: 
     return adapted
 
 
-def _arguments(
-    order: Order, inputs: Inputs, folder: Path, *, adapted: Adapted, hardware: Hardware, group: Group
-) -> TrainingArguments:
-    """How to train, with as many rows in a forward pass as the memory of every process allows."""
-    training, plan = order.spec.training, order.plan
-    assert plan is not None  # noqa: S101 - the stage made sure
-    longest = min(training.max_length, int(inputs.train.lengths.max()))
-    config = adapted.model.get_base_model().config.get_text_config()
-    return training_arguments(
-        training,
-        total_steps=plan.total_steps,
-        memory=_memory_plan(training, config, longest, hardware, group),
-        hardware=hardware,
-        evaluate=inputs.validation is not None,
-        folder=folder,
-        processes=group.size,
-    )
+def _steps(order: Order) -> int:
+    assert order.plan is not None  # noqa: S101 - the stage made sure
+    return order.plan.total_steps
 
 
-def _memory_plan(training: TrainingSpec, config: Any, max_length: int, hardware: Hardware, group: Group) -> MemoryPlan:
-    """Rows in a forward pass, the same in all processes."""
+def _memory_plan(
+    order: Order, inputs: Inputs, adapted: Adapted, way: ForwardPass, *, hardware: Hardware, group: Group
+) -> MemoryPlan:
+    """Rows in a forward pass, the same in all processes, as the memory of every one of them allows."""
+    training, lengths = order.spec.training, inputs.train.lengths
     share = training.effective_batch_size // group.size
     wanted = out_of_memory.wanted_micro_batch(training)
+    # Later epochs are shuffled like the first ones; should one hold a larger pass that does not fit, it is halved.
+    epochs = min(_EPOCHS_LOOKED_AT, math.ceil(_steps(order) * training.effective_batch_size / len(lengths)))
+
+    def pass_tokens(rows: int) -> int:
+        if not way.padding_free:
+            return rows * int(lengths.max())
+        batches = EffectiveBatches(
+            len(lengths),
+            effective_batch_size=training.effective_batch_size,
+            micro_batch_size=rows,
+            seed=training.seed,
+            place=group.place,
+        )
+        return batches.largest(lengths, epochs)
+
     plan = memory.plan_memory(
-        config,
+        adapted.model.get_base_model().config.get_text_config(),
         free_bytes=free_memory(hardware),
-        max_length=max_length,
+        pass_tokens=pass_tokens,
         effective_batch_size=share,
         wanted=None if wanted is None else memory.divisor_at_most(share, wanted),
         is_cuda=hardware.is_cuda,
