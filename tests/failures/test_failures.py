@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from lora_cluster import cgroups, node, processes, state
+from lora_cluster import node
 from lora_cluster.commands import wait_until
-from lora_cluster.layout import NodeLayout
 from lora_contract.reasons import Reason
 from lora_contract.status import LoRAFineTuneStatus
 from lora_demo.run import Run, is_complete
+from support.nodes import answers, kill_node, node_of
 from support.tiny_cluster import (
     STEP_SECONDS,
     TOLD_SECONDS,
@@ -191,14 +190,14 @@ def test_a_job_and_a_pod_deleted_by_hand_come_back(place: TinyCluster) -> None:
 
 def test_a_lost_node_is_told_and_the_run_goes_on_elsewhere(place: TinyCluster) -> None:
     # Given a run on the second node
-    node.set_gpus(_node(place, 1), 0)
+    node.set_gpus(node_of(place, 1), 0)
     run = place.create("on-a-lost-node", {"training.maxSteps": 20000, "training.saveSteps": 200})
     wait_status(run, "step 400", at_step(400), TRAINED_SECONDS)
     assert train_attempts(run.status())[0].node == "node2"
     # When the kubelet, containerd and every process of its pods are gone
-    _kill(_node(place, 2))
-    node.set_gpus(_node(place, 1), 1)
-    wait_until("the cluster notices", lambda: not _answers(place, "node2"), timeout=STEP_SECONDS)
+    kill_node(node_of(place, 2))
+    node.set_gpus(node_of(place, 1), 1)
+    wait_until("the cluster notices", lambda: not answers(place, "node2"), timeout=STEP_SECONDS)
     status = told_within(run, Reason.NODE_LOST, time.monotonic())
     assert "node2" in ready(status)[1]
     # Then another node takes over: a minute's toleration, the grace period, and what the operator adds
@@ -217,26 +216,6 @@ def _evict(place: TinyCluster, pod: str) -> None:
     }
     path = f"/api/v1/namespaces/{place.namespace}/pods/{pod}/eviction"
     place.kubernetes.run("create", f"--raw={path}", "--filename=-", stdin=json.dumps(body))
-
-
-def _node(place: TinyCluster, number: int) -> NodeLayout:
-    found = state.read(place.name)
-    assert found is not None
-    assert found.layout is not None
-    return found.layout.node(number)
-
-
-def _kill(dying: NodeLayout) -> None:
-    for program in ("kubelet", "containerd"):
-        pid = node.daemon(dying, program).pid()
-        assert pid is not None
-        processes.send(pid, signal.SIGKILL)
-    processes.kill_all(cgroups.process_ids(dying))
-
-
-def _answers(place: TinyCluster, name: str) -> bool:
-    conditions = place.kubernetes.get("node", name)["status"]["conditions"]
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _refusing_policy(namespace: str) -> list[dict[str, Any]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lora_cluster import cgroups, processes, state
+from lora_cluster import cluster, node
+from lora_cluster.commands import wait_until
 from lora_contract import names
 from lora_contract.reasons import Reason
 from lora_demo.run import is_complete
-from support.tiny_cluster import TRAINED_SECONDS, TinyCluster, at_step, train_attempts, wait_status
+from support.nodes import answers, kill_node, kill_pods, node_of
+from support.tiny_cluster import STEP_SECONDS, TRAINED_SECONDS, TinyCluster, at_step, train_attempts, wait_status
 
 TWO_NODES: dict[str, Any] = {"compute.nodes": 2}
 
@@ -36,10 +38,7 @@ def test_a_killed_pod_costs_one_retry_and_the_group_goes_on(place: TinyCluster) 
     run = place.create("one-killed", TWO_NODES | {"training.maxSteps": 600, "training.saveSteps": 100, "retries": 1})
     wait_status(run, "step 200", at_step(200), TRAINED_SECONDS)
     # when every process of the pods on the second node is killed
-    found = state.read(place.name)
-    assert found is not None
-    assert found.layout is not None
-    processes.kill_all(cgroups.process_ids(found.layout.node(2)))
+    kill_pods(node_of(place, 2))
     # then that is told, the Job replaces the pod there, and the run ends well within its one retry
     status = wait_status(run, "the end of a pod", lambda status: any(a.end_time for a in train_attempts(status)))
     ended = next(attempt for attempt in train_attempts(status) if attempt.end_time)
@@ -49,3 +48,31 @@ def test_a_killed_pod_costs_one_retry_and_the_group_goes_on(place: TinyCluster) 
     assert status.progress is not None
     assert status.progress.step == 600
     place.delete(run)
+
+
+def test_a_lost_node_is_replaced_by_another_and_the_group_goes_on(place: TinyCluster) -> None:
+    # given a run on two of three nodes, the third of which has no GPU yet
+    cluster.up(place.name, nodes=3, gpus=1)
+    cluster.load(place.name, place.platform.images.archives)
+    node.set_gpus(node_of(place, 3), 0)
+    steps = {"training.maxSteps": 1200, "training.saveSteps": 100, "retries": 0}
+    run = place.create("on-a-lost-node", TWO_NODES | steps)
+    wait_status(run, "step 200", at_step(200), TRAINED_SECONDS)
+    # when the second node is gone without a word, and the third gets a GPU
+    kill_node(node_of(place, 2))
+    wait_until("the cluster notices", lambda: not answers(place, "node2"), timeout=STEP_SECONDS)
+    node.set_gpus(node_of(place, 3), 1)
+    # then it is told, and the group goes on there from its checkpoint, at the cost of no retry
+    wait_status(
+        run,
+        "that the node is lost",
+        lambda status: any(attempt.reason == Reason.NODE_LOST for attempt in train_attempts(status)),
+        STEP_SECONDS,
+    )
+    status = run.wait_finished(TRAINED_SECONDS + 480)
+    assert is_complete(status), status.error
+    assert status.progress is not None
+    assert status.progress.step == 1200
+    used = {pod["spec"]["nodeName"] for pod in place.of_run("pods", run) if pod["status"]["phase"] == "Succeeded"}
+    assert used == {"node1", "node3"}
+    # The pod on the dead node stays an object until that node is removed; the run goes with the cluster.

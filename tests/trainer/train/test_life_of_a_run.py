@@ -90,14 +90,19 @@ def test_killed_again_and_again_it_gives_the_same_adapter(
 
 
 @pytest.mark.slow
-def test_killed_at_every_step_it_gives_the_same_adapter(
-    s3_server: SeaweedFS, sources: tuple[str, str], tmp_path: Path, undisturbed: tuple[TrainRun, Ended]
+def test_killed_at_every_step_of_thirty_it_gives_the_same_adapter(
+    s3_server: SeaweedFS, sources: tuple[str, str], tmp_path: Path
 ) -> None:
-    run = prepared_run(s3_server, tmp_path, *sources)
-    for step in range(1, STEPS + 1):
+    # given a run of thirty steps that nothing disturbs, and one that is killed at each of them
+    undisturbed, run = (
+        prepared_run(s3_server, tmp_path / name, *sources, training__maxSteps=30) for name in ("undisturbed", "killed")
+    )
+    assert undisturbed.finish().code == ExitCode.DONE
+    for step in range(1, 31):
         assert run.finish(killAt=step).code == -signal.SIGKILL
+    # when it is started once more, then the result is the same
     assert run.finish().code == ExitCode.DONE
-    assert_like(run, undisturbed[0])
+    assert_like(run, undisturbed)
 
 
 @pytest.mark.parametrize("step", [5, 6, 12])

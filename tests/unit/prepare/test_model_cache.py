@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,6 +53,17 @@ def test_a_model_without_cache_is_whole_for_training_and_small_for_preparing(tmp
     assert small.commit == whole.commit
     assert not (small.path / "model.safetensors").exists()
     assert (whole.path / "model.safetensors").read_bytes() == (tmp_path / "model" / "model.safetensors").read_bytes()
+
+
+def test_a_model_on_this_machine_is_used_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a disk without room for a copy
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=0))
+    # when the model is staged for training without a cache, and what was staged is removed
+    weights = _staged(place(tmp_path), stage="train").path / "model.safetensors"
+    # then its weights are those of the source, which outlive the staged folder
+    assert weights.resolve() == tmp_path / "model" / "model.safetensors"
+    shutil.rmtree(weights.parent)
+    assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "no record"])

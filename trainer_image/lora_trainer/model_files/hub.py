@@ -38,6 +38,8 @@ _TRANSIENT = (HTTPError, OSError)
 class HubSource:
     """One revision of a repository. The token comes from the environment (HF_TOKEN)."""
 
+    takes_room = True
+
     def __init__(self, model: str, revision: str | None, budget_seconds: float) -> None:
         """`revision` None takes what the Hub serves now; `budget_seconds` is how long the Hub may be away."""
         self._model = model

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from lora_contract import uri as addresses
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_trainer.errors import TrainerError
@@ -27,6 +28,9 @@ class ModelFile:
 
 class ModelSource(Protocol):
     """Files of one revision of one model."""
+
+    #: Whether fetched files take room on this machine's disk.
+    takes_room: bool
 
     def files(self) -> tuple[ModelFile, ...]:
         """The files at the top of the model's folder."""
@@ -49,6 +53,8 @@ class ModelSource(Protocol):
 
 class StoreSource:
     """A model below a prefix of the store."""
+
+    takes_room = True
 
     def __init__(self, store: Store, prefix: str, revision: str | None) -> None:
         """`revision` is the commit that the user states for the files, if any."""
@@ -97,3 +103,15 @@ class StoreSource:
         """See `ModelSource.tensors`."""
         with self._store.open(f"{self._prefix}/{name}") as stream:
             return read_header(stream, name, self._prefix)
+
+
+class LocalSource(StoreSource):
+    """A model on this machine: its files are used where they lie."""
+
+    takes_room = False
+
+    def fetch(self, name: str, folder: Path) -> None:
+        """See `ModelSource.fetch`; a link instead of a copy."""
+        link = folder / PurePosixPath(name).name
+        link.unlink(missing_ok=True)
+        link.symlink_to(addresses.parse(f"{self._prefix}/{name}").key)

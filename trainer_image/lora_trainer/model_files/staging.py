@@ -17,7 +17,7 @@ from lora_trainer.model_files import contents
 from lora_trainer.model_files.blame import about
 from lora_trainer.model_files.cache import ModelCache, StagedModel, record
 from lora_trainer.model_files.contents import Tensor
-from lora_trainer.model_files.source import PARAM_SOURCE, ModelFile, ModelSource, StoreSource
+from lora_trainer.model_files.source import PARAM_SOURCE, LocalSource, ModelFile, ModelSource, StoreSource
 from lora_trainer.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,8 @@ def open_source(order: Order, store: Store) -> ModelSource:
     model = order.spec.model
     if model.source is not None:
         with about(PARAM_SOURCE, order):
-            return StoreSource(store, model.source, model.revision)
+            stays = model.source.startswith("file://") and order.cache is None
+            return (LocalSource if stays else StoreSource)(store, model.source, model.revision)
     from lora_trainer.model_files.hub import HubSource  # noqa: PLC0415 - its imports take half a second
 
     planned = order.plan.model_commit if order.plan else None
@@ -116,9 +117,10 @@ class _Staging:
         needed = sum(self._files[name].size for name in weights)
         if cache is not None:
             cache.make_room(needed)
-        _check_room(into, needed, self._model)
+        if self._source.takes_room:
+            _check_room(into, needed, self._model)
         for name in weights:
-            log.info("downloading %s (%d MiB)", name, self._files[name].size >> 20)
+            log.info("fetching %s (%d MiB)", name, self._files[name].size >> 20)
             self._source.fetch(name, into)
         digests = self._small_digests(into)
         for name in weights:
