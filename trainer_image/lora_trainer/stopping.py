@@ -20,6 +20,7 @@ class StopRequested(BaseException):
 class _State:
     requested = False
     deferred = False
+    raised = False
 
 
 def install() -> None:
@@ -29,8 +30,10 @@ def install() -> None:
 
 
 def _handle(_number: int, _frame: FrameType | None) -> None:
+    """Stop the process once: a second signal must not interrupt what the first one made it do, its last words too."""
     _State.requested = True
-    if not _State.deferred:
+    if not _State.deferred and not _State.raised:
+        _State.raised = True
         raise StopRequested
 
 
@@ -61,4 +64,5 @@ def check() -> None:
         StopRequested: the process was asked to stop.
     """
     if _State.requested:
+        _State.raised = True
         raise StopRequested
