@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from lora_contract.names import ENV_ALLOW_CPU
+
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -19,6 +21,11 @@ def cpu_count() -> int:
     except (OSError, ValueError):
         pass
     return max(1, available)
+
+
+def cpu_is_allowed() -> bool:
+    """Whether a run for a GPU may train on the CPU where there is none."""
+    return os.environ.get(ENV_ALLOW_CPU) == "1"
 
 
 def prepare_environment() -> None:

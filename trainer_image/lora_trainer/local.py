@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from lora_contract.report import Report
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer import manifests, stopping
 from lora_trainer.commands import carry_out, unexpected, words
+from lora_trainer.environment import cpu_is_allowed
 from lora_trainer.errors import TrainerError, bad_config, unsupported
 from lora_trainer.train.out_of_memory import SmallerMicroBatch, start_again
 
@@ -79,8 +79,8 @@ def check_gpu(spec: LoRAFineTuneSpec, devices: Path = Path("/dev")) -> None:
     Raises:
         TrainerError: 78, there is no NVIDIA device, neither of Linux nor of Windows' Linux.
     """
-    wanted, allowed = spec.compute.gpus, os.environ.get(names.ENV_ALLOW_CPU) == "1"
-    if wanted and not allowed and not [*devices.glob("nvidia[0-9]*"), *devices.glob("dxg")]:
+    wanted = spec.compute.gpus
+    if wanted and not cpu_is_allowed() and not [*devices.glob("nvidia[0-9]*"), *devices.glob("dxg")]:
         raise unsupported(
             f"the run wants {wanted} GPU and this machine has no NVIDIA device",
             param="spec.compute.gpus",

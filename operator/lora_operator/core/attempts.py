@@ -35,6 +35,10 @@ _NOT_COUNTED = (
 )
 
 
+#: Ends after which the run goes on on another node.
+_MOVES = (Reason.NODE_LOST, Reason.GPU_FAILED)
+
+
 def learn_attempts(run: Run) -> Run:
     """The run with what its pods did."""
     for stage in ("prepare", "train"):
@@ -56,8 +60,13 @@ def counted_failures(status: LoRAFineTuneStatus) -> int:
 
 def nodes_to_avoid(status: LoRAFineTuneStatus) -> tuple[str, ...]:
     """Nodes that failed under a pod of this run."""
-    failed = (Reason.NODE_LOST, Reason.GPU_FAILED)
-    return tuple(sorted({a.node for a in status.attempts if a.node and a.reason in failed}))
+    return tuple(sorted({a.node for a in status.attempts if a.node and a.reason in _MOVES}))
+
+
+def moved(status: LoRAFineTuneStatus) -> AttemptStatus | None:
+    """The attempt for whose end the Job is made anew, if the newest ended so."""
+    newest = status.attempts[-1] if status.attempts else None
+    return newest if newest is not None and newest.reason in _MOVES else None
 
 
 def circumstances(run: Run, stage: Stage) -> Circumstances:
@@ -67,6 +76,7 @@ def circumstances(run: Run, stage: Stage) -> Circumstances:
         suspended=spec is not None and spec.suspend,
         preempted=queue.preempted(run.workload(stage), run.before),
         job_gone=job is None or job.deleting,
+        moved=cause.message if (cause := moved(run.status)) is not None else None,
     )
 
 
@@ -76,7 +86,7 @@ def _learn_stage(run: Run, stage: Stage) -> Run:
         known = _attempt_of(run.status, pod.name)
         if known is not None and known.end_time is not None:
             continue
-        if awaits_its_job(run, pod, job) or not _is_attempt(pod, stage, known) or _forgotten(run, pod):
+        if awaits_its_job(run, pod, job) or not _is_attempt(run, pod, stage, known) or _forgotten(run, pod):
             continue
         attempt = _attempt(run, stage, pod)
         if attempt.end_time is None and known is not None:
@@ -87,15 +97,17 @@ def _learn_stage(run: Run, stage: Stage) -> Run:
     return run
 
 
-def _is_attempt(pod: Pod, stage: Stage, known: AttemptStatus | None) -> bool:
+def _is_attempt(run: Run, pod: Pod, stage: Stage, known: AttemptStatus | None) -> bool:
     """Train pods count once they started; prepare pods only when they failed: less to write, nothing lost.
 
-    Of a run on several nodes the first pod stands for all; another one is told of when it failed by itself.
+    Of a run on several nodes the first pod stands for all; another one is told of when it failed by itself, or was lost
+    with its node.
     """
     if stage == "prepare":
         return pod.exit_code not in (None, exit_codes.ExitCode.DONE) or pod.phase == "Failed"
     if not pod.speaks:
-        return pod.exit_code not in (None, *_NO_FAILURES) or (pod.exit_code is None and pod.phase == "Failed")
+        failed = pod.exit_code not in _NO_FAILURES if pod.exit_code is not None else pod.phase == "Failed"
+        return failed or abandoned(pod, run.now)
     return pod.started is not None or known is not None or pod.phase == "Failed"
 
 

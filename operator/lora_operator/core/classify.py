@@ -26,11 +26,14 @@ _DISRUPTIONS = {
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What went on around a pod: the run was suspended, Kueue took its quota (its words), the Job is gone."""
+    """What went on around a pod: the run was suspended, Kueue took its quota (its words), the Job is gone, and it was
+    made anew because of another of its pods (the words about that one).
+    """
 
     suspended: bool = False
     preempted: str | None = None
     job_gone: bool = False
+    moved: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,8 @@ def _by_circumstances(around: Circumstances) -> End | None:
         return End(Reason.SUSPENDED, "The run was suspended.")
     if around.preempted is not None:
         return End(Reason.PREEMPTED, _short(around.preempted))
+    if around.job_gone and around.moved is not None:
+        return End(Reason.EVICTED, _short(f"The pod was stopped to move the run: {around.moved}"))
     if around.job_gone:
         return End(Reason.JOB_DELETED, "The Job was deleted while it ran.")
     return None

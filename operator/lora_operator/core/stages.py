@@ -8,7 +8,7 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, Phase
 from lora_operator.core import fit, group, identical, limits, queue, results, trouble
-from lora_operator.core.attempts import awaits_its_job, counted_failures, nodes_to_avoid
+from lora_operator.core.attempts import awaits_its_job, counted_failures, moved, nodes_to_avoid
 from lora_operator.core.classify import End, abandoned
 from lora_operator.core.decision import CreateJob, DeleteJob, Event, SetWorkloadActive, SuspendJob
 from lora_operator.core.job_manifest import job_manifest
@@ -75,7 +75,7 @@ def _start(run: Run, stage: Stage) -> Outcome:
         avoid_nodes=nodes_to_avoid(run.status),
     )
     events: tuple[Event, ...] = ()
-    if _existed(run, stage) and not _moved(run):
+    if _existed(run, stage) and moved(run.status) is None:
         text = f"The {stage} Job was deleted; it is created again and goes on from the last checkpoint."
         events = (Event("Warning", Reason.JOB_DELETED, text),)
     phase, reason, text = _WAITING[stage]
@@ -91,11 +91,6 @@ def _existed(run: Run, stage: Stage) -> bool:
     if stage == "prepare":
         return run.before.phase == Phase.PREPARING
     return run.before.phase in (Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
-
-
-def _moved(run: Run) -> bool:
-    """Whether the last pod ended in a way for which the Job itself is made anew."""
-    return bool(run.status.attempts) and run.status.attempts[-1].reason in (Reason.NODE_LOST, Reason.GPU_FAILED)
 
 
 def _moves(run: Run, stage: Stage, job: Job) -> Outcome | None:
@@ -123,8 +118,8 @@ def _working(run: Run, stage: Stage, job: Job) -> Outcome:
         return run.unchanged(look_again=limits.RETRY)
     if without_service := group.meeting(run, job):
         return without_service
-    if moved := _moves(run, stage, job):
-        return moved
+    if elsewhere := _moves(run, stage, job):
+        return elsewhere
     if resumed := _resumed(run, stage, job):
         return resumed
     if job.suspended:

@@ -7,8 +7,11 @@ from typing import Any
 from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.report import Report
+from lora_operator.core import limits
+from lora_operator.core.attempts import counted_failures
 from lora_operator.core.decision import CreateService, DeleteJob
 from lora_operator.core.resource import CreateError
+from lora_operator.core.run import format_time
 from support.builders import Story, given_finetune
 from support.pod_reports import PREPARED, TRAINED, failed_report
 
@@ -187,6 +190,30 @@ def test_a_dead_node_under_any_pod_moves_the_run() -> None:
     story.pod_ends("train", ExitCode.GPU_FAILED, failed_report("ECC error"), pod(story, 1)).decides()
     assert DeleteJob(story.decisions[0].actions[0].name) not in story.decisions[-1].actions  # type: ignore[union-attr]
     assert any(isinstance(action, DeleteJob) for action in story.decisions[-1].actions)
+
+
+def test_a_node_lost_under_the_second_pod_is_told_avoided_and_counts_as_no_retry() -> None:
+    # given a run whose second pod is on a node that died, and that the cluster gave up
+    story = given_running({"retries": 0}).after(50)
+    first, second = pod(story, 0), pod(story, 1)
+    lost = story.pods[second]
+    lost["status"]["conditions"] = [
+        {"type": "ContainersReady", "status": "True"},
+        {"type": "Ready", "status": "False"},
+    ]
+    lost["metadata"]["deletionTimestamp"] = format_time(story.now)
+    story.decides()
+    assert story.condition("Reconciling") == ("True", "NodeLost")
+    # when its time is over, then the Job is made anew elsewhere
+    story.after(limits.NODE_GRACE).decides()
+    assert any(isinstance(action, DeleteJob) for action in story.decisions[-1].actions)
+    story.decides()
+    assert "affinity" in story.job("train")["spec"]["template"]["spec"]
+    # and the lost pod is told of; it is no failure that counts, nor is the pod that was stopped for it
+    assert {a.pod: a.reason for a in story.status.attempts}[second] == "NodeLost"
+    assert first in {a.pod for a in story.status.attempts}
+    assert counted_failures(story.status) == 0
+    assert "JobDeleted" not in story.events
 
 
 def test_attempts_that_made_room_do_not_come_back() -> None:

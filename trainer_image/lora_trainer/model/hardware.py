@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from lora_contract.names import ENV_ALLOW_CPU, ENV_CPU_FLOAT32
+from lora_contract.names import ENV_CPU_FLOAT32
+from lora_trainer.environment import cpu_is_allowed
 from lora_trainer.errors import unsupported
 from lora_trainer.processes.place import Place
 
@@ -45,7 +46,7 @@ def detect(gpus: int, place: Place | None = None) -> Hardware:
     if gpus == 0:
         return _cpu(place)
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not found and os.environ.get(ENV_ALLOW_CPU) == "1":
+    if not found and cpu_is_allowed():
         return _cpu(place)
     if found < place.local_size:
         raise unsupported(

@@ -41,6 +41,8 @@ COMMAND = [sys.executable, "-m", "lora_trainer", "train"]
 _AFTER_FAILURE = 20.0
 _AFTER_STOP = 600.0
 _POLL_SECONDS = 0.05
+#: How often a pod of several forms the group, besides once for each retry: ends that count against none come on top.
+_MEETINGS = 3
 _PR_SET_PDEATHSIG = 1
 #: Loaded before there is a child, in which as little as possible should happen.
 _LIBC = ctypes.CDLL(None)
@@ -50,14 +52,15 @@ def train(order: Order, store: Store) -> Report:
     """Train in several processes; what the chief reported, and nothing of interest in a pod without it.
 
     A pod whose peers are gone forms the group anew, for the Job replaces them: so the end of one pod costs one retry,
-    however many there are. As often as the Job would, and then the pod itself counts as failed.
+    however many there are, and the loss of a node none. Oftener than the Job would replace one; then the pod itself
+    counts as failed.
 
     Raises:
         TrainerError, StopRequested, SmallerMicroBatch: as `lora_trainer.train.stage.train`.
     """
     pod = _pod_index(order)
     layout = RunLayout(order.spec.output.uri, order.run_id or "")
-    for _ in range(1 + (order.spec.retries if order.spec.compute.nodes > 1 else 0)):
+    for _ in range(_MEETINGS + order.spec.retries if order.spec.compute.nodes > 1 else 1):
         stopping.check()
         # The other pods may have ended well: then nobody would come to meet this one.
         with about("spec.output.uri"):
