@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     TrainerCallback,
     TrainerState,
+    TrainingArguments,
     set_seed,
 )
 from transformers.utils.logging import disable_progress_bar
@@ -103,25 +105,8 @@ def build(
     log.info("training on %s with %s", hardware.device, hardware.dtype)
     tokenizer = AutoTokenizer.from_pretrained(inputs.model.path, local_files_only=True, trust_remote_code=False)
     adapted = _adapted(spec, inputs, hardware, watchdog.beat)
-    way, warnings = choose(
-        adapted.model,
-        [inputs.train[index] for index in range(min(3, len(inputs.train)))],
-        pad_token_id=tokenizer.pad_token_id or 0,
-        autocast=hardware.autocast,
-    )
+    way, plan, warnings = _how_to_run(order, inputs, adapted, tokenizer, hardware=hardware, group=group)
     watchdog.beat()
-    plan = _memory_plan(order, inputs, adapted, way, hardware=hardware, group=group)
-    if hardware.is_cuda:
-        way = replace(way, evaluation_tokens=memory.evaluation_tokens(plan, int(inputs.train.lengths.max())))
-    arguments = training_arguments(
-        spec.training,
-        total_steps=_steps(order),
-        memory=plan,
-        hardware=hardware,
-        evaluate=inputs.validation is not None,
-        folder=folder / "trainer",
-        processes=group.size,
-    )
     best = BestAdapter(folder / "best", spec.training.early_stopping)
     progress = ReportProgress(
         chief.poster if chief else None,
@@ -133,7 +118,7 @@ def build(
     saving: list[TrainerCallback] = [SaveToStore(chief.checkpoints, best)] if chief else []
     trainer = LoraTrainer(
         model=adapted.model,
-        args=arguments,
+        args=_arguments(order, inputs, plan, hardware, folder=folder / "trainer", processes=group.size),
         way=way,
         train_rows=inputs.train,
         validation_rows=inputs.validation,
@@ -159,6 +144,42 @@ def _adapted(spec: LoRAFineTuneSpec, inputs: Inputs, hardware: Hardware, alive: 
     return adapted
 
 
+def _how_to_run(
+    order: Order,
+    inputs: Inputs,
+    adapted: Adapted,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    hardware: Hardware,
+    group: Group,
+) -> tuple[ForwardPass, MemoryPlan, list[str]]:
+    """The way of a forward pass, how much one takes, and warnings: found out with a few rows of the data."""
+    way, warnings = choose(
+        adapted.model,
+        [inputs.train[index] for index in range(min(3, len(inputs.train)))],
+        pad_token_id=tokenizer.pad_token_id or 0,
+        autocast=hardware.autocast,
+    )
+    plan = _memory_plan(order, inputs, adapted, way, hardware=hardware, group=group)
+    if hardware.is_cuda:
+        way = replace(way, evaluation_tokens=memory.evaluation_tokens(plan, int(inputs.train.lengths.max())))
+    return way, plan, warnings
+
+
+def _arguments(
+    order: Order, inputs: Inputs, plan: MemoryPlan, hardware: Hardware, *, folder: Path, processes: int
+) -> TrainingArguments:
+    return training_arguments(
+        order.spec.training,
+        total_steps=_steps(order),
+        memory=plan,
+        hardware=hardware,
+        evaluate=inputs.validation is not None,
+        folder=folder,
+        processes=processes,
+    )
+
+
 def _steps(order: Order) -> int:
     assert order.plan is not None  # noqa: S101 - the stage made sure
     return order.plan.total_steps
@@ -174,6 +195,7 @@ def _memory_plan(
     # Later epochs are shuffled like the first ones; should one hold a larger pass that does not fit, it is halved.
     epochs = min(_EPOCHS_LOOKED_AT, math.ceil(_steps(order) * training.effective_batch_size / len(lengths)))
 
+    @cache
     def pass_tokens(rows: int) -> int:
         if not way.padding_free:
             return rows * int(lengths.max())
