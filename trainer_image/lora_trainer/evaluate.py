@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lora_trainer.model.batch import Row
+from lora_trainer.model.batch import Row, to_device
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.model.loss import loss_sum_and_correct
 from lora_trainer.processes.group import Group
@@ -45,11 +43,6 @@ def batches_of(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
         batch.append(row)
     if batch:
         yield batch
-
-
-def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """The batch with its tensors on a device."""
-    return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
 
 
 def measure(

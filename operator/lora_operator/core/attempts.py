@@ -34,7 +34,6 @@ _NOT_COUNTED = (
     Reason.JOB_DELETED,
 )
 
-
 #: Ends after which the run goes on on another node.
 _MOVES = (Reason.NODE_LOST, Reason.GPU_FAILED)
 

@@ -44,6 +44,11 @@ Batch = dict[str, Any]
 Collate = Callable[[Sequence[Row]], Batch]
 
 
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its tensors on a device."""
+    return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
+
+
 def _labels(row: Row) -> np.ndarray[Any, np.dtype[np.int64]]:
     labels = np.where(row.targets, row.input_ids, IGNORED).astype(np.int64)
     labels[:1] = IGNORED

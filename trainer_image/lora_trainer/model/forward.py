@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_trainer.model import attention
-from lora_trainer.model.batch import IGNORED, Collate, collate_padded, collate_padding_free
+from lora_trainer.model.batch import IGNORED, Collate, collate_padded, collate_padding_free, to_device
 from lora_trainer.model.loss import head_logits, loss_sum
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,7 @@ class ForwardPass:
 
     def logits(self, model: nn.Module, rows: list[Any]) -> Tensor:
         """Logits at the targets of a few rows, without gradients, in float32 [n, vocabulary]."""
-        device = next(model.parameters()).device
-        batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.collate(rows).items()}
+        batch = to_device(self.collate(rows), next(model.parameters()).device)
         with self.evaluating(model, batch):
             hidden, _ = self.targets(model, batch)
             return head_logits(hidden, *self.head(model))
