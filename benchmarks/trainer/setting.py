@@ -86,13 +86,18 @@ def make(folder: Path, model: Path, *, steps: int, batch: int, held_out: int, gp
             "compute": {"gpus": gpus},
         }
     )
+    ready = prepared_order(spec, folder)
+    (folder / _ORDER).write_text(ready.model_dump_json(by_alias=True))
+    return Setting(folder, ready)
+
+
+def prepared_order(spec: LoRAFineTuneSpec, folder: Path) -> Order:
+    """Prepare a run with files below `folder`; the order to train it."""
     order = Order(
         stage="prepare", namespace="bench", name="bench", uid="bench", spec=spec, scratch=str(folder / "scratch")
     )
     report = prepare(order, store.from_environment(5))
-    ready = order.model_copy(update={"stage": "train", "run_id": report.run_id, "plan": report.plan})
-    (folder / _ORDER).write_text(ready.model_dump_json(by_alias=True))
-    return Setting(folder, ready)
+    return order.model_copy(update={"stage": "train", "run_id": report.run_id, "plan": report.plan})
 
 
 def load(folder: Path) -> Setting:

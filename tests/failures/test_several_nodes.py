@@ -7,9 +7,8 @@ from typing import Any
 
 from lora_cluster import cluster, node
 from lora_cluster.commands import wait_until
-from lora_contract import names
 from lora_contract.reasons import Reason
-from lora_demo.run import Run, is_complete
+from lora_demo.run import is_complete
 from support.nodes import answers, kill_node, kill_pods, node_of
 from support.tiny_cluster import (
     STEP_SECONDS,
@@ -25,11 +24,6 @@ from support.tiny_cluster import (
 TWO_NODES: dict[str, Any] = {"compute.nodes": 2}
 
 
-def train_pods(place: TinyCluster, run: Run) -> list[dict[str, Any]]:
-    pods = place.of_run("pods", run)
-    return [pod for pod in pods if pod["metadata"]["labels"][names.LABEL_STAGE] == names.STAGE_TRAIN]
-
-
 def test_two_pods_on_two_nodes_train_one_adapter(place: TinyCluster) -> None:
     # given a run on two nodes
     run = place.create("on-two-nodes", TWO_NODES)
@@ -42,7 +36,7 @@ def test_two_pods_on_two_nodes_train_one_adapter(place: TinyCluster) -> None:
     assert status.usage is not None
     assert status.usage.gpu_seconds == 2 * status.usage.train_seconds
     # and its pods were on both nodes, and the Service between them goes with the run
-    assert {pod["spec"]["nodeName"] for pod in train_pods(place, run)} == {"node1", "node2"}
+    assert {pod["spec"]["nodeName"] for pod in place.train_pods(run)} == {"node1", "node2"}
     assert len(place.of_run("services", run)) == 1
     place.delete(run)
 
@@ -89,6 +83,6 @@ def test_a_lost_node_is_replaced_by_another_and_the_group_goes_on(place: TinyClu
     assert reasons[-1] == Reason.SUCCEEDED
     # and a pod that was on a good node is none that failed
     assert set(reasons) <= {Reason.NODE_LOST, Reason.EVICTED, Reason.SUCCEEDED}
-    finished = [pod for pod in train_pods(place, run) if pod["status"]["phase"] == "Succeeded"]
+    finished = [pod for pod in place.train_pods(run) if pod["status"]["phase"] == "Succeeded"]
     assert {pod["spec"]["nodeName"] for pod in finished} == {"node1", "node3"}
     # The pod on the dead node stays an object until that node is removed; the run goes with the cluster.

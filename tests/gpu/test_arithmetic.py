@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from lora_contract.spec import LoraSpec, QuantizationSpec
+from lora_contract.spec import QuantizationSpec
 from lora_trainer.model import attention
-from lora_trainer.model.adapter import attach
-from lora_trainer.model.batch import collate_padded
+from lora_trainer.model.batch import to_device
 from lora_trainer.model.forward import choose
 from lora_trainer.model.hardware import Hardware
 from lora_trainer.model.load import load_base, round_to_four_bit
-from support.tiny_models import CONFIGS, ragged_rows, save_tiny, tiny, without_ours
+from support.padded_reference import gradients, reference_loss
+from support.tiny_models import CONFIGS, ragged_rows, save_tiny, tiny, with_adapter, without_ours
 
 CUDA = torch.device("cuda", 0)
 BFLOAT16 = torch.bfloat16
@@ -28,47 +27,21 @@ SHAPE: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "head_dim
 SOFT_CAP = "gemma2-softcap-window"
 
 
-def adapted(base: Any) -> Any:
-    """The base with an adapter that already changes its answers."""
-    base.requires_grad_(False)
-    torch.manual_seed(0)
-    model = attach(base, LoraSpec(r=4, alpha=8, dropout=0)).model
-    generator = torch.Generator(CUDA).manual_seed(1)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(std=0.05, generator=generator)
-    return model
-
-
-def reference(model: Any, rows: list[Any]) -> Tensor:
-    """The model's own padded forward pass and torch's cross entropy over all logits."""
-    batch = {name: value.to(CUDA) for name, value in collate_padded(rows, 0).items()}
-    labels = batch.pop("labels")
-    logits = model(**batch).logits[:, :-1].float()
-    return functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels[:, 1:].reshape(-1), reduction="sum")
-
-
-def gradients(model: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: p.grad.float().clone() for name, p in model.named_parameters() if p.grad is not None}
-
-
 def loss_and_gradients(model: Any, rows: list[Any], autocast: torch.dtype | None) -> tuple[float, dict[str, Tensor]]:
     """In the product's way, which must be one without padding."""
     model.zero_grad()
     way, warnings = choose(model, rows, pad_token_id=0, autocast=autocast)
     assert way.padding_free, warnings
-    batch = {name: value.to(CUDA) if isinstance(value, Tensor) else value for name, value in way.collate(rows).items()}
-    loss = way.loss_sum(model, batch)
+    loss = way.loss_sum(model, to_device(way.collate(rows), CUDA))
     loss.backward()
     return float(loss), gradients(model)
 
 
 @pytest.mark.parametrize("family", CONFIGS)
-def test_float32_equals_the_padded_reference(family: str) -> None:
-    model, rows = adapted(tiny(family, **SHAPE).to(CUDA)), ragged_rows()
+def test_float32_equals_the_padded_reference_loss(family: str) -> None:
+    model, rows = with_adapter(tiny(family, **SHAPE).to(CUDA)), ragged_rows()
     plain = without_ours(model)
-    loss = reference(plain, rows)
+    loss = reference_loss(plain, rows)
     loss.backward()
     expected, wanted = float(loss), gradients(plain)
     found, slopes = loss_and_gradients(model, rows, None)
@@ -86,14 +59,14 @@ def test_short_formats_are_as_close_to_float32_as_the_models_own_way(
     # given float32's gradients of a model whose weights are rounded to the short format
     rows = ragged_rows()
     short = tiny(family, **SHAPE).to(CUDA, dtype)
-    exact = without_ours(adapted(copy.deepcopy(short).float()))
-    reference(exact, rows).backward()
+    exact = without_ours(with_adapter(copy.deepcopy(short).float()))
+    reference_loss(exact, rows).backward()
     wanted = gradients(exact)
-    model = adapted(short)
+    model = with_adapter(short)
     plain = without_ours(model)
     # when the short format computes them in the model's own way, and in ours
     with torch.autocast("cuda", dtype):
-        reference(plain, rows).backward()
+        reference_loss(plain, rows).backward()
     own = gradients(plain)
     calls: list[int] = []
     varlen = attention._varlen
@@ -114,14 +87,14 @@ def distance(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
 def test_four_bit_layers_compute_with_the_values_of_their_codes(kind: str, tmp_path: Path) -> None:
     # given a model in four bits, and one that holds the values of these codes, in the same format and in float32
     folder, quantization, rows = save_tiny(tmp_path, **SHAPE), QuantizationSpec(type=kind), ragged_rows()
-    four_bit = adapted(load_base(folder, quantization, HARDWARE))
+    four_bit = with_adapter(load_base(folder, quantization, HARDWARE))
     base = load_base(folder, QuantizationSpec(type="none"), HARDWARE)
     round_to_four_bit(base, quantization)
-    exact = without_ours(adapted(copy.deepcopy(base).float()))
+    exact = without_ours(with_adapter(copy.deepcopy(base).float()))
     # when all go through the same rows
-    reference(exact, rows).backward()
+    reference_loss(exact, rows).backward()
     wanted = gradients(exact)
-    _, own = loss_and_gradients(adapted(base), rows, torch.bfloat16)
+    _, own = loss_and_gradients(with_adapter(base), rows, torch.bfloat16)
     _, found = loss_and_gradients(four_bit, rows, torch.bfloat16)
     # then four bits are about as close to float32 as bfloat16 is
     assert distance(found, wanted) <= 1.5 * distance(own, wanted)
@@ -130,7 +103,7 @@ def test_four_bit_layers_compute_with_the_values_of_their_codes(kind: str, tmp_p
 def test_an_int8_base_trains(tmp_path: Path) -> None:
     folder, rows = save_tiny(tmp_path, **SHAPE), ragged_rows()
     int8, full = (load_base(folder, QuantizationSpec(type=kind), HARDWARE) for kind in ("int8", "none"))
-    loss, slopes = loss_and_gradients(adapted(int8), rows, BFLOAT16)
-    plain, _ = loss_and_gradients(adapted(full), rows, BFLOAT16)
+    loss, slopes = loss_and_gradients(with_adapter(int8), rows, BFLOAT16)
+    plain, _ = loss_and_gradients(with_adapter(full), rows, BFLOAT16)
     assert loss == pytest.approx(plain, rel=0.15)
     assert all(slope.isfinite().all() and slope.any() for slope in slopes.values())

@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.trainer import ours, random_model
+from benchmarks.trainer import ours, random_model, setting
 
 from lora_contract.order import Order
 from lora_contract.spec import LoRAFineTuneSpec
-from lora_trainer import store
 from lora_trainer.model import memory
 from lora_trainer.model.memory import MemoryPlan
-from lora_trainer.prepare.stage import prepare
 from lora_trainer.train import session
 from support.tiny_models import byte_tokenizer
 
@@ -47,9 +45,7 @@ def prepared(folder: Path, model: Path, *, row_tokens: int, quantization: str) -
             "storage": {"secretName": "none"},
         }
     )
-    order = Order(stage="prepare", namespace="gpu", name="gpu", uid="gpu", spec=spec, scratch=str(folder / "scratch"))
-    report = prepare(order, store.from_environment(5))
-    return order.model_copy(update={"stage": "train", "run_id": report.run_id, "plan": report.plan})
+    return setting.prepared_order(spec, folder)
 
 
 def peak_of(order: Order, folder: Path) -> tuple[int, bool, int]:

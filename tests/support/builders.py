@@ -31,6 +31,9 @@ from support.pod_reports import PREPARED
 from support.specs import changed
 from support.story import BaseStory, resource, settings
 
+#: Conditions of a pod whose node stopped answering.
+UNREACHABLE = [{"type": "ContainersReady", "status": "True"}, {"type": "Ready", "status": "False"}]
+
 
 def given_finetune(changes: dict[str, Any] | None = None, **platform: Any) -> Story:
     """A resource that the operator has not seen yet; `changes` to the least spec, settings of the platform."""

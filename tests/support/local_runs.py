@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ import yaml
 
 from lora_contract import names
 from lora_contract.layout import ADAPTER_WEIGHTS, METRICS, REPORT
-from support.specs import changed
+from support.python_path import python_path
 from support.tiny_models import save_tiny
-from support.train_runs import SPEC
+from support.train_runs import number_rows, spec_of
 
 NAME = "tiny"
 
@@ -43,13 +42,10 @@ class LocalRun:
 
     def run(self, *, seconds: float = 300, **fault: Any) -> Ended:
         """Run the command once; `fault` breaks it (see `support.faulty_trainer`)."""
-        paths = os.pathsep.join(entry for entry in sys.path if entry)
-        environment = {
-            **os.environ, "PYTHONPATH": paths, "FAULT": json.dumps(fault), names.ENV_CPU_FLOAT32: "1",
-        }  # fmt: skip
+        variables = {"PYTHONPATH": python_path(), "FAULT": json.dumps(fault), names.ENV_CPU_FLOAT32: "1"}
         done = subprocess.run(
             [sys.executable, "-m", "support.faulty_trainer", "run", str(self.folder / "finetune.yaml")],
-            env=environment,
+            env={**os.environ, **variables},
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -77,23 +73,16 @@ def local_run(folder: Path, *, gpus: int, shape: dict[str, Any] | None = None, *
     """Write model, data and YAML; `shape` changes the model's configuration, `changes` the spec: `training__seed=1`."""
     folder.mkdir(parents=True, exist_ok=True)
     save_tiny(folder / "model", **(shape or {}))
-    numbers = random.Random(0)
-    rows = [
-        {"prompt": f"say {value}", "completion": json.dumps({"last": value % 7})}
-        for value in numbers.sample(range(10**6), 120)
-    ]
-    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    document = changed(
-        SPEC
-        | {
+    (folder / "data.jsonl").write_text(number_rows(120))
+    spec = spec_of(
+        {
             "model.source": f"file://{folder}/model",
             "dataset.uri": f"file://{folder}/data.jsonl",
             "output.uri": f"file://{folder}/out",
             "compute.gpus": gpus,
-        }
-        | {key.replace("__", "."): value for key, value in changes.items()}
+        },
+        changes,
     )
-    document["model"] = {key: value for key, value in document["model"].items() if value is not None}
-    manifest = {"apiVersion": f"{names.GROUP}/{names.VERSION}", "kind": names.KIND, "metadata": {"name": NAME}}
-    (folder / "finetune.yaml").write_text(yaml.safe_dump({**manifest, "spec": document}))
+    manifest = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": NAME}, "spec": spec}
+    (folder / "finetune.yaml").write_text(yaml.safe_dump(manifest))
     return LocalRun(folder)

@@ -98,14 +98,14 @@ class TinyCluster:
         found = self.kubernetes.get(kinds, f"--namespace={self.namespace}", selector)["items"]
         return sorted(found, key=lambda each: each["metadata"]["creationTimestamp"])
 
+    def train_pods(self, run: Run) -> list[dict[str, Any]]:
+        """The train pods of a run, oldest first."""
+        pods = self.of_run("pods", run)
+        return [pod for pod in pods if pod["metadata"]["labels"][names.LABEL_STAGE] == names.STAGE_TRAIN]
+
     def train_pod(self, run: Run) -> str:
         """Name of the newest train pod."""
-        pods = [
-            pod["metadata"]["name"]
-            for pod in self.of_run("pods", run)
-            if pod["metadata"]["labels"][names.LABEL_STAGE] == names.STAGE_TRAIN
-        ]
-        return str(pods[-1])
+        return str(self.train_pods(run)[-1]["metadata"]["name"])
 
     def set_suspend(self, run: Run, suspend: bool) -> None:
         """Write spec.suspend."""

@@ -59,8 +59,13 @@ def tiny(family: str, seed: int = 0, **changes: Any) -> PreTrainedModel:
 
 def adapted(family: str, dtype: torch.dtype = torch.float32) -> Any:
     """A tiny model with an adapter that already changes its answers."""
-    base = tiny(family).to(dtype)
+    return with_adapter(tiny(family).to(dtype))
+
+
+def with_adapter(base: PreTrainedModel) -> Any:
+    """A base model, on any device, with an adapter that already changes its answers; the same for the same shape."""
     base.requires_grad_(False)
+    torch.manual_seed(0)
     model = attach(base, LoraSpec(r=4, alpha=8, dropout=0)).model
     torch.manual_seed(1)
     with torch.no_grad():

@@ -11,6 +11,7 @@ import copy
 import json
 import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from lora_contract.order import Order
 from lora_contract.report import Report, decode
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer.store.s3 import S3Store
+from support.python_path import python_path
 from support.seaweedfs import SeaweedFS
 from support.specs import changed
 
@@ -139,11 +141,10 @@ class TrainRun:
         return Attempt(process, log, message)
 
     def _command(self, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-        paths = os.pathsep.join(entry for entry in sys.path if entry)
         with log.open("wb") as sink:
             return subprocess.Popen(
                 [sys.executable, "-m", "support.faulty_trainer", "train"],
-                env={**os.environ, **environment, "PYTHONPATH": paths},
+                env={**os.environ, **environment, "PYTHONPATH": python_path()},
                 stdout=sink,
                 stderr=sink,
             )
@@ -166,6 +167,21 @@ class TrainRun:
         return [info.uri for info in self.store.list(below or self.order.spec.output.uri.rstrip("/"))]
 
 
+def spec_of(addresses: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The spec of a short run at addresses by path; `changes` like `training__maxSteps`: 5."""
+    paths = {key.replace("__", "."): value for key, value in changes.items()}
+    document = changed(copy.deepcopy(SPEC) | addresses | paths)
+    document["model"] = {key: value for key, value in document["model"].items() if value is not None}
+    return document
+
+
+def number_rows(count: int) -> str:
+    """A dataset as JSON lines: numbers, and an answer that follows from each."""
+    numbers = random.Random(0).sample(range(10**6), count)
+    rows = ({"prompt": f"say {value}", "completion": json.dumps({"last": value % 7})} for value in numbers)
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
 def _child(environment: dict[str, str], log: str) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
@@ -182,14 +198,8 @@ def prepared_run(server: SeaweedFS, folder: Path, model: str, dataset: str, **ch
     from lora_trainer.prepare.stage import prepare  # noqa: PLC0415 - slow to import
 
     bucket = server.bucket()
-    paths = {key.replace("__", "."): value for key, value in changes.items()}
-    document = changed(
-        copy.deepcopy(SPEC)
-        | {"model.source": model, "dataset.uri": dataset, "output.uri": f"s3://{bucket}/out"}
-        | paths
-    )
-    document["model"] = {key: value for key, value in document["model"].items() if value is not None}
-    spec = LoRAFineTuneSpec.model_validate(document)
+    addresses = {"model.source": model, "dataset.uri": dataset, "output.uri": f"s3://{bucket}/out"}
+    spec = LoRAFineTuneSpec.model_validate(spec_of(addresses, changes))
     order = Order(stage="prepare", namespace="test", name="tiny", uid="uid-1", spec=spec, scratch=str(folder))
     report = prepare(order, S3Store(20, make_client=server.client))
     update = {"stage": "train", "run_id": report.run_id, "plan": report.plan}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.seaweedfs import SeaweedFS, s3_server
-from support.train_runs import TrainRun, prepared_run, upload_folder
+from support.train_runs import TrainRun, number_rows, prepared_run, upload_folder
 
 __all__ = ["s3_server"]
 
@@ -29,13 +28,7 @@ def sources(s3_server: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> t
 
     bucket = s3_server.bucket()
     model = upload_folder(s3_server, save_tiny(tmp_path_factory.mktemp("model")), bucket, "model")
-    numbers = random.Random(0)
-    rows = [
-        {"prompt": f"say {value}", "completion": json.dumps({"last": value % 7})}
-        for value in numbers.sample(range(10**6), 90)
-    ]
-    body = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    s3_server.client().put_object(Bucket=bucket, Key="data.jsonl", Body=body)
+    s3_server.client().put_object(Bucket=bucket, Key="data.jsonl", Body=number_rows(90).encode())
     return model, f"s3://{bucket}/data.jsonl"
 
 

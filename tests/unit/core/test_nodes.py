@@ -8,10 +8,8 @@ from typing import Any
 from lora_contract.exit_codes import ExitCode
 from lora_operator.core.decision import DeleteJob
 from lora_operator.core.run import format_time
-from support.builders import Story, given_training
+from support.builders import UNREACHABLE, Story, given_training
 from support.pod_reports import TRAINED, failed_report
-
-UNREACHABLE = [{"type": "ContainersReady", "status": "True"}, {"type": "Ready", "status": "False"}]
 
 
 def node_dies(story: Story) -> Story:

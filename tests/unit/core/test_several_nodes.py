@@ -12,7 +12,7 @@ from lora_operator.core.attempts import counted_failures
 from lora_operator.core.decision import CreateService, DeleteJob
 from lora_operator.core.resource import CreateError
 from lora_operator.core.run import format_time
-from support.builders import Story, given_finetune
+from support.builders import UNREACHABLE, Story, given_finetune
 from support.pod_reports import PREPARED, TRAINED, failed_report
 
 #: What a pod reports that did its share and does not speak for the run.
@@ -197,10 +197,7 @@ def test_a_node_lost_under_the_second_pod_is_told_avoided_and_counts_as_no_retry
     story = given_running({"retries": 0}).after(50)
     first, second = pod(story, 0), pod(story, 1)
     lost = story.pods[second]
-    lost["status"]["conditions"] = [
-        {"type": "ContainersReady", "status": "True"},
-        {"type": "Ready", "status": "False"},
-    ]
+    lost["status"]["conditions"] = UNREACHABLE
     lost["metadata"]["deletionTimestamp"] = format_time(story.now)
     story.decides()
     assert story.condition("Reconciling") == ("True", "NodeLost")

@@ -7,25 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn import functional
 
 from lora_trainer.evaluate import measure
 from lora_trainer.generate import answer
-from lora_trainer.model.batch import collate_padded, collate_padding_free
+from lora_trainer.model.batch import collate_padding_free
 from lora_trainer.model.forward import choose
+from support.padded_reference import gradients, reference_loss
 from support.tiny_models import CONFIGS, adapted, byte_tokenizer, ragged_rows, tiny
-
-
-def reference_loss(model: Any, rows: list[Any]) -> torch.Tensor:
-    """The model's own padded forward and torch's cross entropy over all logits."""
-    batch = collate_padded(rows, 0)
-    labels = batch.pop("labels")
-    logits = model(**batch).logits[:, :-1]
-    return functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels[:, 1:].reshape(-1), reduction="sum")
-
-
-def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.parametrize("family", CONFIGS)

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+from support.python_path import python_path
+
 _SCRIPT = """
 import json, sys
 from lora_trainer import quick_imports
@@ -18,10 +20,9 @@ print(json.dumps({"modules": sorted(sys.modules), "compiles": torch.compile.__mo
 
 
 def test_the_train_stage_is_imported_without_torchs_compiler() -> None:
-    paths = os.pathsep.join(entry for entry in sys.path if entry)
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT],
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
         check=True,
