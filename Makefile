@@ -74,6 +74,11 @@ test-trainer: venv ## prepare and train as processes, killed and resumed, agains
 test-groups: venv ## several processes and pods of one run, stopped and killed in every way; not part of `test`
 	$(call test_processes,tests/trainer -n 1 -m groups)
 
+.PHONY: test-attacks
+test-attacks: venv ## hostile tenants, models, datasets and words, each ends within bounds; not part of `test`
+	$(PY) -m lora_cluster build
+	$(call test_processes,tests/attacks -n $(API_WORKERS) --dist=loadfile)
+
 .PHONY: test-gpu
 test-gpu: venv ## arithmetic, memory and whole runs on the CUDA device of this machine; not part of `test`
 	$(PYTEST) tests/gpu -rA
