@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     LOSS_NOT_FINITE = 81
     STALLED = 82
     GPU_FAILED = 83
+    STORAGE_FULL = 84
 
 
 #: The user must change something: never retried, no GPU is taken again.

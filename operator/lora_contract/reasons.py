@@ -43,6 +43,7 @@ class Reason(StrEnum):
     LOSS_NOT_FINITE = "LossNotFinite"
     STALLED = "TrainingStalled"
     GPU_FAILED = "GpuFailed"
+    STORAGE_FULL = "StorageFull"
     INSUFFICIENT_GPU_MEMORY = "InsufficientGPUMemory"
     QUALITY_GATE_FAILED = "QualityGateFailed"
     # what the cluster says
@@ -79,4 +80,5 @@ REASON_OF_EXIT_CODE = {
     ExitCode.LOSS_NOT_FINITE: Reason.LOSS_NOT_FINITE,
     ExitCode.STALLED: Reason.STALLED,
     ExitCode.GPU_FAILED: Reason.GPU_FAILED,
+    ExitCode.STORAGE_FULL: Reason.STORAGE_FULL,
 }

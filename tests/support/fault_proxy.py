@@ -33,12 +33,24 @@ class Action(Enum):
     """500 InternalError instead of an answer."""
     EXPIRED_TOKEN = auto()
     """400 ExpiredToken instead of an answer."""
+    UNKNOWN_KEY = auto()
+    """403 InvalidAccessKeyId instead of an answer."""
+    ACCESS_DENIED = auto()
+    """403 AccessDenied instead of an answer."""
+    CLOCK_SKEWED = auto()
+    """403 RequestTimeTooSkewed instead of an answer."""
+    QUOTA_EXCEEDED = auto()
+    """403 QuotaExceeded instead of an answer."""
 
 
 _REFUSALS = {
     Action.SLOW_DOWN: (503, "SlowDown"),
     Action.INTERNAL_ERROR: (500, "InternalError"),
     Action.EXPIRED_TOKEN: (400, "ExpiredToken"),
+    Action.UNKNOWN_KEY: (403, "InvalidAccessKeyId"),
+    Action.ACCESS_DENIED: (403, "AccessDenied"),
+    Action.CLOCK_SKEWED: (403, "RequestTimeTooSkewed"),
+    Action.QUOTA_EXCEEDED: (403, "QuotaExceeded"),
 }
 
 

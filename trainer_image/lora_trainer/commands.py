@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.names import ENV_ORDER, STAGE_CHECK, STAGE_PREPARE, Stage
+from lora_contract.names import ENV_ORDER, STAGE_CHECK, STAGE_PREPARE, STAGE_TRAIN, Stage
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_trainer import environment, progress, quick_imports, stopping, termination
@@ -134,7 +134,18 @@ def carry_out(order: Order) -> Report:
     """Do one stage."""
     from lora_trainer import store  # noqa: PLC0415 - boto3, after the handler and the environment
 
-    objects = store.from_environment(order.unavailable_budget_seconds)
+    spec = order.spec
+    addresses = (
+        spec.output.uri,
+        spec.model.source,
+        spec.dataset.uri,
+        spec.dataset.validation_uri,
+        spec.dataset.test_uri,
+    )
+    history = store.AccessHistory(
+        [address for address in addresses if address is not None], proven_by_prepare=order.stage == STAGE_TRAIN
+    )
+    objects = store.from_environment(order.unavailable_budget_seconds, history)
     if order.stage == STAGE_CHECK:
         from lora_trainer.prepare.check import check  # noqa: PLC0415 - never imports torch
 

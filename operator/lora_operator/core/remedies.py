@@ -15,6 +15,7 @@ REMEDIES = {
     Reason.SERVICE_ACCOUNT_MISSING: f"Create the ServiceAccount named in storage.serviceAccountName, {_AGAIN}",
     Reason.ADMISSION_DENIED: f"Ask the platform team which policy refuses the pod, {_AGAIN}",
     Reason.UNAVAILABLE: f"Check that S3 and the Hub can be reached from the namespace, {_AGAIN}",
+    Reason.STORAGE_FULL: f"Free space in the output's bucket or raise its quota, {_AGAIN}",
     Reason.INTERNAL_ERROR: f"Read the pod's log; if it looks like a defect, report it, {_AGAIN}",
     Reason.RETRIES_EXHAUSTED: f"Remove the cause of the last failure, {_AGAIN}",
     Reason.DEADLINE_EXCEEDED: f"Raise scheduling.maxExecutionSeconds or train fewer steps, {_AGAIN}",

@@ -122,3 +122,28 @@ def test_a_model_or_revision_that_is_not_there_names_its_field(
     assert refusal.exit_code is ExitCode.INPUT_MISSING
     assert refusal.param == param
     assert words in refusal.message
+
+
+def test_a_token_that_is_exchanged_after_prepare_ends_the_train_pod_so_that_a_new_one_reads_the_secret(
+    hub: Hub, tmp_path: Path
+) -> None:
+    run = _run(tmp_path)
+    order = run.order.model_copy(update={"stage": "train", "plan": run.prepare().plan})
+    hub.gated[MODEL] = "hf_new"
+
+    with pytest.raises(TrainerError, match="is gated, for 2 s, though it worked before") as raised:
+        model_files.stage(order, stores.from_environment(2), tmp_path / "whole")
+
+    assert raised.value.exit_code is ExitCode.UNAVAILABLE
+    assert raised.value.param == "spec.model.tokenSecretName"
+
+
+def test_a_token_that_no_request_can_carry_is_not_waited_for(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_sécret")
+
+    refusal = _refusal(_run(tmp_path))
+
+    assert refusal.exit_code is ExitCode.ACCESS_DENIED
+    assert refusal.message == "HF_TOKEN holds a character that is no ASCII"

@@ -228,3 +228,61 @@ def test_expired_credentials_are_read_again(rig: Rig) -> None:
     S3Store(20, make_client=make_client).write(rig.uri("x"), b"x")
 
     assert len(made) == 2
+
+
+REFUSALS = [Action.UNKNOWN_KEY, Action.ACCESS_DENIED, Action.CLOCK_SKEWED, Action.EXPIRED_TOKEN]
+
+
+@pytest.mark.parametrize("action", REFUSALS, ids=lambda a: a.name)
+def test_a_refusal_in_mid_run_is_outlived(action: Action, rig: Rig, big_file: Path) -> None:
+    store = rig.behind_proxy()
+    store.write(rig.uri("x"), b"first")
+    store.delete(rig.uri("never-was-there"))
+    rig.proxy.plan = Plan(action, count=3)
+
+    store.write(rig.uri("x"), b"second")
+    rig.proxy.plan = Plan(action, first=2, count=2)
+    store.upload(big_file, rig.uri("big"))
+    rig.proxy.plan = Plan(action, count=2)
+    store.delete(rig.uri("x"))
+
+    assert [info.uri for info in rig.store.list(rig.uri("").rstrip("/"))] == [rig.uri("big")]
+
+
+@pytest.mark.parametrize("action", REFUSALS, ids=lambda a: a.name)
+def test_a_refusal_that_stays_ends_for_a_new_pod_if_it_worked_before_and_for_good_if_not(
+    action: Action, rig: Rig
+) -> None:
+    store = rig.behind_proxy(budget_seconds=1)
+    rig.proxy.plan = Plan(action, count=None)
+    never_worked = refusal(lambda: store.write(rig.uri("x"), b"first"))
+    rig.proxy.plan = None
+    store.write(rig.uri("x"), b"first")
+    rig.proxy.plan = Plan(action, count=None)
+
+    worked_before = refusal(lambda: store.write(rig.uri("x"), b"second"))
+
+    assert never_worked.exit_code is ExitCode.ACCESS_DENIED
+    assert worked_before.exit_code is ExitCode.UNAVAILABLE
+
+
+def test_a_full_bucket_is_called_full(rig: Rig) -> None:
+    rig.proxy.plan = Plan(Action.QUOTA_EXCEEDED, count=None)
+
+    error = refusal(lambda: rig.behind_proxy().write(rig.uri("x"), b"x"))
+
+    assert error.exit_code is ExitCode.STORAGE_FULL
+    assert "full (QuotaExceeded)" in error.message
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"])
+def test_a_line_end_in_the_secret_is_told_at_once(name: str, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = rig.server.environment()
+    environment[name] += "\n"
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+
+    error = refusal(lambda: from_environment(600).write(rig.uri("x"), b"x"))
+
+    assert error.exit_code is ExitCode.ACCESS_DENIED
+    assert f"{name} ends in a line end" in error.message

@@ -106,7 +106,14 @@ def test_an_exit_code_is_of_one_kind() -> None:
     assert not set(USER_ERRORS) & set(NOT_COUNTED)
     assert ExitCode.DONE not in (*USER_ERRORS, *NOT_COUNTED)
     retried = set(ExitCode) - set(USER_ERRORS) - set(NOT_COUNTED) - {ExitCode.DONE}
-    assert retried == {ExitCode.UNAVAILABLE, ExitCode.INTERNAL, ExitCode.STALLED, ExitCode.GPU_FAILED}
+    retryable = {
+        ExitCode.UNAVAILABLE,
+        ExitCode.INTERNAL,
+        ExitCode.STALLED,
+        ExitCode.GPU_FAILED,
+        ExitCode.STORAGE_FULL,
+    }
+    assert retried == retryable
 
 
 def test_exit_codes_are_not_those_of_signals_or_the_shell() -> None:

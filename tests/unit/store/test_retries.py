@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -18,46 +15,10 @@ from botocore.exceptions import (
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
 from lora_trainer.store.errors import code_of
-from lora_trainer.store.retry import EXPIRED_SECONDS, Retries
+from lora_trainer.store.retry import FRESH_CREDENTIALS_SECONDS
+from support.failing_calls import Time, always, answer, failing
 
 URI = "s3://bucket/key"
-
-
-def answer(code: str, status: int) -> ClientError:
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")  # type: ignore[typeddict-item]
-
-
-@dataclass
-class Time:
-    """A clock that moves only when somebody sleeps."""
-
-    now: float = 1000.0
-    waits: list[float] = field(default_factory=list)
-
-    def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.now += seconds
-
-    def retries(self, budget: float, *, renew: Callable[[], None] = lambda: None) -> Retries:
-        return Retries(budget, renew, sleep=self.sleep, clock=lambda: self.now, draw=lambda low, high: high)
-
-
-def failing(*errors: Exception) -> Callable[[], str]:
-    left: Iterator[Exception] = iter(errors)
-
-    def action() -> str:
-        for error in left:
-            raise error
-        return "done"
-
-    return action
-
-
-def always(error: Exception) -> Callable[[], str]:
-    def action() -> str:
-        raise error
-
-    return action
 
 
 @pytest.mark.parametrize(
@@ -140,7 +101,7 @@ def test_expired_credentials_are_renewed_and_not_waited_for_as_long_as_a_server(
 
     assert raised.value.exit_code is ExitCode.ACCESS_DENIED
     assert len(renewals) == len(time.waits) + 1
-    assert sum(time.waits) == pytest.approx(EXPIRED_SECONDS)
+    assert sum(time.waits) == pytest.approx(FRESH_CREDENTIALS_SECONDS)
 
 
 def test_errors_the_caller_handles_go_through() -> None:

@@ -23,9 +23,11 @@ from huggingface_hub.errors import (
 )
 
 from lora_contract.exit_codes import ExitCode
+from lora_contract.names import HUB_TOKEN_KEY
 from lora_trainer.errors import TrainerError, unsupported
 from lora_trainer.model_files.contents import Tensor
 from lora_trainer.model_files.source import ModelFile
+from lora_trainer.store.settings import odd_characters
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,11 +42,17 @@ class HubSource:
 
     takes_room = True
 
-    def __init__(self, model: str, revision: str | None, budget_seconds: float) -> None:
-        """`revision` None takes what the Hub serves now; `budget_seconds` is how long the Hub may be away."""
+    def __init__(self, model: str, revision: str | None, budget_seconds: float, *, worked_before: bool = False) -> None:
+        """`revision` None takes what the Hub serves now; `budget_seconds` is how long the Hub may be away.
+
+        `worked_before`: an earlier pod of the run read this model. As with S3, access that was granted before and is
+        refused now is waited for, and then left to a new pod, which reads the token anew.
+        """
+        _check_token(os.environ.get(HUB_TOKEN_KEY, ""))
         self._model = model
         self._revision = revision
         self._budget = budget_seconds
+        self._worked_before = worked_before
         self._api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
 
     @cached_property
@@ -93,17 +101,20 @@ class HubSource:
         wait = _FIRST_WAIT
         while True:
             try:
-                return action()
+                result = action()
             except _TRANSIENT as error:
                 permanent = self._permanent(error)
-                if permanent is not None:
+                if permanent is not None and not self._worked_before:
                     raise permanent from error
                 left = deadline - time.monotonic()
                 if left <= 0 or isinstance(error, OfflineModeIsEnabled):
-                    raise self._away(error) from error
+                    raise self._away(error, permanent) from error
                 log.warning("the Hub does not answer (%s); trying again", type(error).__name__)
                 time.sleep(min(left, random.uniform(0, wait)))  # noqa: S311 - jitter, not a secret
                 wait = min(_LONGEST_WAIT, wait * 2)
+            else:
+                self._worked_before = True
+                return result
 
     def _permanent(self, error: Exception) -> TrainerError | None:
         """The words for an answer that will not change by asking again."""
@@ -129,11 +140,30 @@ class HubSource:
     def _missing(self, message: str, param: str) -> TrainerError:
         return TrainerError(ExitCode.INPUT_MISSING, message, param=param, hint="check the name and the revision")
 
-    def _away(self, error: Exception) -> TrainerError:
+    def _away(self, error: Exception, refusal: TrainerError | None) -> TrainerError:
+        if refusal is not None:
+            return TrainerError(
+                ExitCode.UNAVAILABLE,
+                f"{refusal.message}, for {self._budget:.0f} s, though it worked before",
+                param=refusal.param,
+                hint=f"{refusal.hint}; a new pod tries again with what the Secret holds then",
+            )
         cause = "offline mode is on" if isinstance(error, OfflineModeIsEnabled) else type(error).__name__
         return TrainerError(
             ExitCode.UNAVAILABLE,
             f"the Hub did not serve {self._model} for {self._budget:.0f} s ({cause})",
             param="spec.model.id",
             hint="set spec.model.source to a copy in S3 where the cluster cannot reach the Hub",
+        )
+
+
+def _check_token(token: str) -> None:
+    """Refuse a token that no request can carry; line ends and spaces around it the Hub's client takes away itself."""
+    problem = odd_characters(token.replace("\r", "").replace("\n", "").strip())
+    if problem is not None:
+        raise TrainerError(
+            ExitCode.ACCESS_DENIED,
+            f"{HUB_TOKEN_KEY} {problem}",
+            param="spec.model.tokenSecretName",
+            hint="write the token into the Secret anew",
         )

@@ -37,7 +37,12 @@ def open_source(order: Order, store: Store) -> ModelSource:
     from lora_trainer.model_files.hub import HubSource  # noqa: PLC0415 - its imports take half a second
 
     planned = order.plan.model_commit if order.plan else None
-    return HubSource(model.id, model.revision or planned, order.unavailable_budget_seconds)
+    return HubSource(
+        model.id,
+        model.revision or planned,
+        order.unavailable_budget_seconds,
+        worked_before=order.stage == STAGE_TRAIN,
+    )
 
 
 def stage(order: Order, store: Store, into: Path, check: Callable[[Path], None] | None = None) -> StagedModel:

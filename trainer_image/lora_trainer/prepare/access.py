@@ -12,7 +12,7 @@ PARAM_OUTPUT = "spec.output.uri"
 
 
 def check_output(order: Order, store: Store) -> None:
-    """Write and delete a small object below the output, so that missing rights end the run before a GPU is asked for.
+    """Use every right that the run needs at the output, so that a missing one ends it before a GPU is asked for.
 
     Raises:
         TrainerError: the output cannot be written.
@@ -20,4 +20,6 @@ def check_output(order: Order, store: Store) -> None:
     folder = f"{order.spec.output.uri.rstrip('/')}/_work/probe-{uuid.uuid4().hex}"
     with about(PARAM_OUTPUT, order):
         store.write(f"{folder}/probe", b"may this run write here?\n", content_type="text/plain")
+        for probe in store.list(folder):
+            store.read(probe.uri)
         store.delete(folder)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
+from lora_trainer.store.access_history import AccessHistory
 from lora_trainer.store.file import FileStore
 from lora_trainer.store.protocol import ObjectInfo, Store
 from lora_trainer.store.s3 import S3Store
@@ -16,13 +17,14 @@ from lora_trainer.store.s3 import S3Store
 class StoreByScheme:
     """`s3://` goes to S3, `file://` to this machine. Each method is that of `Store`."""
 
-    def __init__(self, unavailable_budget_seconds: float) -> None:
+    def __init__(self, unavailable_budget_seconds: float, history: AccessHistory) -> None:
         self._budget = unavailable_budget_seconds
+        self._history = history
         self._files = FileStore()
 
     @cached_property
     def _s3(self) -> S3Store:
-        return S3Store(self._budget)
+        return S3Store(self._budget, history=self._history)
 
     def _for(self, uri: str) -> Store:
         return self._files if uri.startswith("file://") else self._s3

@@ -50,16 +50,24 @@ _TRANSIENT_CODES = frozenset(
 _EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _CREDENTIAL_CODES = frozenset(
     {
-        "AccessDenied",
         "AccountProblem",
         "AllAccessDisabled",
-        "Forbidden",
         "InvalidAccessKeyId",
         "InvalidSecurity",
         "InvalidToken",
         "NotSignedUp",
+        "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
-        "UnauthorizedAccess",
+    }
+)
+_DENIED_CODES = frozenset({"AccessDenied", "Forbidden", "UnauthorizedAccess"})
+_FULL_CODES = frozenset(
+    {
+        "EntityTooLarge",  # no request of ours is near a limit on one object: Swift's answer to a full container
+        "InsufficientStorage",
+        "QuotaExceeded",
+        "XMinioAdminBucketQuotaExceeded",
+        "XMinioStorageFull",
     }
 )
 _OTHER_REGION_CODES = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301"})
@@ -81,12 +89,19 @@ _SECRET_HINT = (
 )
 
 
-class Kind(Enum):
-    """What to do about a failed call."""
+class ErrorClass(Enum):
+    """What a failed call is about, which decides what to do."""
 
     TRANSIENT = auto()
-    EXPIRED = auto()
+    """The store is away, busy or in trouble."""
+    CREDENTIALS = auto()
+    """The store does not accept who asks, or is not the one that was meant: key, token, clock, certificate."""
+    DENIED = auto()
+    """The store knows who asks, and does not allow this."""
+    FULL = auto()
+    """There is no room left: the disk or a quota."""
     PERMANENT = auto()
+    """The same will be answered again."""
 
 
 @contextmanager
@@ -141,18 +156,37 @@ def unwrap(error: BaseException) -> BaseException:
     return error
 
 
-def classify(error: BaseException) -> Kind:
-    """Whether a call that failed so is worth repeating."""
+def is_expired(error: BaseException) -> bool:
+    """Whether temporary credentials are past their time; new ones may be written at any moment."""
+    return code_of(error) in _EXPIRED_CODES
+
+
+def proves_access(error: BaseException) -> bool:
+    """Whether an error answers a request that was allowed: there is no such object, or another one than expected."""
+    return is_taken(error) or (is_missing(error) and code_of(error) != "NoSuchBucket")
+
+
+def classify(error: BaseException) -> ErrorClass:
+    """What a call that failed so is about."""
     code, status = code_of(error), status_of(error)
-    if code in _EXPIRED_CODES:
-        return Kind.EXPIRED
-    if _is_untrusted(error):
-        return Kind.PERMANENT
+    if code in _FULL_CODES or status == 507:
+        return ErrorClass.FULL
+    if code in _CREDENTIAL_CODES or code in _EXPIRED_CODES or _is_untrusted(error):
+        return ErrorClass.CREDENTIALS
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return ErrorClass.CREDENTIALS
     if code in _TRANSIENT_CODES or status in (408, 429) or (status is not None and status >= 500 and status != 501):
-        return Kind.TRANSIENT
-    if isinstance(error, _TRANSIENT_TYPES):
-        return Kind.TRANSIENT
-    return Kind.PERMANENT
+        return ErrorClass.TRANSIENT
+    if isinstance(error, _TRANSIENT_TYPES) and not _is_malformed(error):
+        return ErrorClass.TRANSIENT
+    if code in _DENIED_CODES or status in (401, 403):
+        return ErrorClass.DENIED
+    return ErrorClass.PERMANENT
+
+
+def _is_malformed(error: BaseException) -> bool:
+    """Whether the request could not even be written, for instance a header with a line end in it."""
+    return isinstance(error, HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError)
 
 
 def translate(error: BaseException, uri: str) -> TrainerError:
@@ -185,13 +219,15 @@ def translate(error: BaseException, uri: str) -> TrainerError:
 
 def _refused(error: BaseException, uri: str) -> TrainerError | None:
     code, status = code_of(error), status_of(error)
+    if classify(error) is ErrorClass.FULL:
+        return storage_full(uri, code)
     if isinstance(error, NoCredentialsError):
         return denied(f"there are no credentials for {uri}", hint="set spec.storage.secretName or serviceAccountName")
     if isinstance(error, PartialCredentialsError):
         return denied(f"the credentials for {uri} are incomplete")
     if code == "RequestTimeTooSkewed":
         return denied(f"S3 refuses {uri}: the clock of this node is wrong", hint="set the node's clock (NTP)")
-    if code in _CREDENTIAL_CODES or code in _EXPIRED_CODES or status in (401, 403):
+    if code in _CREDENTIAL_CODES or code in _EXPIRED_CODES or code in _DENIED_CODES or status in (401, 403):
         return denied(f"S3 denies access to {uri} ({code})")
     return None
 
@@ -207,6 +243,24 @@ def missing(uri: str, *, bucket: bool = False) -> TrainerError:
 def denied(message: str, *, hint: str = _SECRET_HINT) -> TrainerError:
     """The store knows us and says no, or does not know us."""
     return TrainerError(ExitCode.ACCESS_DENIED, message, hint=hint)
+
+
+def storage_full(uri: str, code: str) -> TrainerError:
+    """There is no room for what is to be written."""
+    return TrainerError(
+        ExitCode.STORAGE_FULL,
+        f"the storage behind {uri} is full ({code})",
+        hint="free space there or raise its quota; the run goes on from its last checkpoint",
+    )
+
+
+def refused_for_now(refusal: TrainerError, seconds: float) -> TrainerError:
+    """The store refused for so long what it allowed before: a new pod, which reads the Secret anew, tries again."""
+    return TrainerError(
+        ExitCode.UNAVAILABLE,
+        f"{refusal.message}, for {seconds:.0f} s, though it worked before",
+        hint=f"{refusal.hint}; a new pod tries again with what the Secret holds then" if refusal.hint else None,
+    )
 
 
 def unavailable(uri: str, cause: str, seconds: float) -> TrainerError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from typing import BinaryIO
 from lora_contract import uri as addresses
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
-from lora_trainer.store.errors import missing
+from lora_trainer.store.errors import missing, storage_full
 from lora_trainer.store.protocol import ObjectInfo
 
 _PARTIAL = ".partial-"
@@ -142,4 +143,6 @@ def _in_words(uri: str) -> Iterator[None]:
             ExitCode.ACCESS_DENIED, f"no permission for {uri}", hint="check the owner and mode of the file"
         ) from error
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise storage_full(uri, errno.errorcode[error.errno]) from error
         raise TrainerError(ExitCode.INTERNAL, f"cannot read or write {uri}: {error.strerror or error}") from error

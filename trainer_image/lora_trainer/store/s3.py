@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
-from lora_contract.names import ENV_S3_ENDPOINT
 from lora_trainer.digests import sha256_of
 from lora_trainer.store import errors
+from lora_trainer.store.access_history import AccessHistory, Right
+from lora_trainer.store.errors import ErrorClass
 from lora_trainer.store.protocol import ObjectInfo
 from lora_trainer.store.retry import Retries
+from lora_trainer.store.settings import client_settings
 from lora_trainer.store.stream import ResumingStream
 from lora_trainer.store.upload import Uploader, checksum_of
 
@@ -32,7 +35,6 @@ T = TypeVar("T")
 _MIB = 1024 * 1024
 _DELETE_BATCH = 1000  # the most that one DeleteObjects takes
 _READ_BUFFER = 1 * _MIB
-DEFAULT_REGION = "us-east-1"
 
 
 def client_from_environment(environment: Mapping[str, str] = os.environ) -> S3Client:
@@ -40,19 +42,21 @@ def client_from_environment(environment: Mapping[str, str] = os.environ) -> S3Cl
 
     One try a call: waiting is `Retries`' work, which alone knows the budget. With an endpoint set, buckets are
     addressed by path, as servers other than AWS expect.
+
+    Raises:
+        TrainerError: a setting can never work.
     """
-    endpoint = environment.get(ENV_S3_ENDPOINT) or environment.get("AWS_ENDPOINT_URL")
-    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
+    settings = client_settings(environment)
     config = Config(
         connect_timeout=5,
         read_timeout=30,
         max_pool_connections=16,
         retries={"total_max_attempts": 1, "mode": "standard"},
-        s3={"addressing_style": "path" if endpoint else "auto"},
+        s3={"addressing_style": "path" if settings.endpoint else "auto"},
         tcp_keepalive=True,
     )
     session = boto3.Session()
-    return session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+    return session.client("s3", endpoint_url=settings.endpoint, region_name=settings.region, config=config)
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -74,19 +78,22 @@ class S3Store:
         *,
         make_client: Callable[[], S3Client] = client_from_environment,
         part_bytes: int = 16 * _MIB,
+        history: AccessHistory | None = None,
     ) -> None:
         """`part_bytes`: files larger than this go up in parts of this size (S3 wants at least 5 MiB)."""
         self._make_client = make_client
         self._client = make_client()
         self._transfer = TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes)
-        self._retries = Retries(unavailable_budget_seconds, renew_credentials=self._renew)
+        self._retries = Retries(
+            unavailable_budget_seconds, renew_credentials=self._renew, history=history or AccessHistory()
+        )
         self._uploader = Uploader(lambda: self._client, self._retries, part_bytes)
 
     def _renew(self) -> None:
         self._client = self._make_client()
 
-    def _call(self, action: Callable[[], T], uri: str) -> T:
-        return self._retries.call(action, uri)
+    def _call(self, action: Callable[[], T], uri: str, right: Right = Right.READ) -> T:
+        return self._retries.call(action, uri, right=right)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See `Store.list`. Each page of 1,000 is asked for when it is needed."""
@@ -98,6 +105,7 @@ class S3Store:
                     Bucket=bucket, Prefix=f"{key}/" if key else "", **token
                 ),
                 prefix,
+                Right.LIST,
             )
             for item in page.get("Contents", []):
                 yield ObjectInfo(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"])
@@ -150,7 +158,7 @@ class S3Store:
 
     def write(self, uri: str, content: bytes, *, content_type: str = "application/octet-stream") -> None:
         """See `Store.write`."""
-        self._call(lambda: self._put(uri, content, content_type), uri)
+        self._call(lambda: self._put(uri, content, content_type), uri, Right.WRITE)
 
     def create(self, uri: str, content: bytes, *, content_type: str = "application/octet-stream") -> bool:
         """See `Store.create`."""
@@ -176,7 +184,7 @@ class S3Store:
             self._put(uri, content, content_type, **guard)
 
         try:
-            self._retries.call(put, uri, handled=errors.is_taken)
+            self._retries.call(put, uri, right=Right.WRITE, handled=errors.is_taken)
         except errors.CLIENT_ERRORS:
             return tries > 1 and self.read_if_exists(uri) == content
         return True
@@ -213,10 +221,15 @@ class S3Store:
         if not keys:
             return
         request: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
-        answer = self._call(lambda: self._client.delete_objects(Bucket=bucket, Delete=request), uri)
-        for failed in answer.get("Errors", []):
-            if failed.get("Code") not in ("NoSuchKey", None):
-                raise errors.denied(f"S3 does not delete s3://{bucket}/{failed.get('Key')} ({failed.get('Code')})")
+
+        def remove() -> None:
+            answer = self._client.delete_objects(Bucket=bucket, Delete=request)
+            for failed in answer.get("Errors", []):
+                if failed.get("Code") not in ("NoSuchKey", None):
+                    # An error of one key comes inside a good answer; it is judged like any other.
+                    raise ClientError({"Error": {"Code": failed["Code"]}}, "DeleteObjects")
+
+        self._call(remove, uri, Right.DELETE)
 
     def abort_uploads(self, prefix: str) -> None:
         """Abort unfinished multipart uploads at and below a prefix: their parts cost money and show nowhere.
@@ -228,7 +241,8 @@ class S3Store:
             page = self._retries.call(
                 lambda: self._client.list_multipart_uploads(Bucket=bucket, Prefix=key),
                 prefix,
-                handled=lambda error: errors.classify(error) is errors.Kind.PERMANENT,
+                right=Right.LIST,
+                handled=lambda error: errors.classify(error) is not ErrorClass.TRANSIENT,
             )
         except errors.CLIENT_ERRORS as error:
             log.warning("cannot look for unfinished uploads below %s (%s)", prefix, errors.code_of(error))
@@ -243,7 +257,8 @@ class S3Store:
             self._retries.call(
                 lambda: self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id),
                 uri,
-                handled=lambda error: errors.code_of(error) == "NoSuchUpload",
+                right=Right.DELETE,
+                handled=lambda error: errors.classify(error) is not ErrorClass.TRANSIENT,
             )
         except errors.CLIENT_ERRORS:
             return

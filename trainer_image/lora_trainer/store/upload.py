@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_trainer.store import errors
+from lora_trainer.store.access_history import Right
 from lora_trainer.store.retry import Retries
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Uploader:
                 Bucket=bucket, Key=key, ChecksumAlgorithm="SHA256", Metadata={SHA256: sha256}
             ),
             uri,
+            right=Right.WRITE,
         )["UploadId"]
         target: dict[str, Any] = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
         won = False
@@ -78,7 +80,7 @@ class Uploader:
                 "Body": body,
                 "ChecksumSHA256": checksum_of(body),
             }
-            answer: Any = self._retries.call(lambda: self._client().upload_part(**options), uri)
+            answer: Any = self._retries.call(lambda: self._client().upload_part(**options), uri, right=Right.WRITE)
             kept = {name: answer[name] for name in ("ETag", "ChecksumSHA256") if name in answer}
             return {"PartNumber": number, **kept}
 
@@ -97,7 +99,9 @@ class Uploader:
             action()
 
         try:
-            self._retries.call(counted, uri, handled=lambda e: errors.is_taken(e) or errors.is_aborted(e))
+            self._retries.call(
+                counted, uri, right=Right.WRITE, handled=lambda e: errors.is_taken(e) or errors.is_aborted(e)
+            )
         except errors.CLIENT_ERRORS as error:
             if tries > 1 and self.sha256_of(bucket, key) == sha256:
                 return True
