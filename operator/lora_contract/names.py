@@ -33,6 +33,8 @@ LABEL_FINETUNE = f"{GROUP}/finetune"
 LABEL_FINETUNE_UID = f"{GROUP}/finetune-uid"
 LABEL_STAGE = f"{GROUP}/stage"
 LABEL_SWEEP = f"{GROUP}/sweep"
+#: The NetworkPolicy for all run pods of a namespace.
+RUNS_POLICY = "lora-operator-runs"
 ANNOTATION_SPEC_HASH = f"{GROUP}/spec-hash"
 ANNOTATION_RUN_ID = f"{GROUP}/run-id"
 #: Carries the certificate authority of the progress endpoint into the pod through the downward API.

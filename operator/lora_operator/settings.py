@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -57,6 +58,14 @@ class Settings(BaseSettings):
     image_pull_secrets: CommaSeparated = Field((), description="Names of pull Secrets in the namespaces of the runs.")
     default_s3_endpoint: str = Field("", description="S3 endpoint where a run names none; empty: that of AWS.")
     allowed_s3_endpoints: CommaSeparated = Field((), description="Endpoints that a run may name besides the default.")
+    allow_node_identity: bool = Field(
+        False, description="Runs without Secret and ServiceAccount may use the cloud identity of their node."
+    )
+    network_policies: bool = Field(True, description="Make the NetworkPolicies of run pods.")
+    metadata_addresses: CommaSeparated = Field(
+        ("169.254.169.254/32", "fd00:ec2::254/128"),
+        description="Address blocks of the cloud's metadata service, which run pods may not reach.",
+    )
     default_cache_claim: str = Field("", description="PersistentVolumeClaim of the model cache where a run names none.")
     gpu_resource_name: str = Field(GPU_RESOURCE, description="Resource name of GPUs where a run leaves the default.")
     gpu_memory: MemorySize = Field(
@@ -92,11 +101,23 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What the log shows.")
 
     @field_validator(
-        "image_pull_secrets", "allowed_s3_endpoints", "propagated_labels", "watch_namespaces", mode="before"
+        "image_pull_secrets",
+        "allowed_s3_endpoints",
+        "metadata_addresses",
+        "propagated_labels",
+        "watch_namespaces",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("metadata_addresses")
+    @classmethod
+    def _check_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            ipaddress.ip_network(address)
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -25,6 +25,8 @@ ALLOWED = (
     ("update", "lora-operator.dev", "lorafinetunes/finalizers"),
     ("get list watch create patch delete", "batch", "jobs"),
     ("list watch", "", "pods"),
+    ("get create", "", "services"),
+    ("get list create", "networking.k8s.io", "networkpolicies"),
     ("list", "", "events"),
     ("create", "events.k8s.io", "events"),
     ("get list watch patch", "kueue.x-k8s.io", "workloads"),
@@ -33,6 +35,8 @@ ALLOWED = (
 FORBIDDEN = (
     ("get list watch create update patch delete", "", "secrets"),
     ("create update patch delete", "", "pods"),
+    ("list watch update patch delete", "", "services"),
+    ("watch update patch delete", "networking.k8s.io", "networkpolicies"),
     ("create", "", "pods/exec"),
     ("get", "", "pods/log"),
     ("create", "", "serviceaccounts/token"),

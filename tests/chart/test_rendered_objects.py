@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 from prometheus_client import REGISTRY
 
+from lora_contract import names
 from lora_contract.crd import custom_resource_definition
 from lora_contract.crd.resources import RESOURCES
 from lora_contract.version import __version__
@@ -64,7 +65,7 @@ def role_suffix(role: Document) -> str:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_no_role_has_a_wildcard_or_touches_secrets(profile: str) -> None:
     for role in of_kind(objects(profile), "ClusterRole") + of_kind(objects(profile), "Role"):
-        assert len(role["rules"]) <= 13
+        assert len(role["rules"]) <= 15
         for rule in role["rules"]:
             words = rule["apiGroups"] + rule["resources"] + rule["verbs"]
             assert not [word for word in words if "*" in word]
@@ -132,6 +133,8 @@ def test_lists_and_maps_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> N
     settings = Settings()  # type: ignore[call-arg]
     assert settings.image_pull_secrets == ("pull", "other")
     assert settings.allowed_s3_endpoints == ("https://s3.example.org", "http://minio:9000")
+    assert settings.allow_node_identity is True
+    assert settings.metadata_addresses == ("100.100.100.200/32",)
     assert settings.pod_annotations == {"sidecar.istio.io/inject": "false"}
     assert settings.prepare_image == f"lora-prepare:{__version__}"
 
@@ -175,6 +178,45 @@ def test_nodes_are_listed_only_where_their_labels_count(profile: str, reads: boo
     rights = [rule["verbs"] for role in roles for rule in role["rules"] if "nodes" in rule["resources"]]
     assert rights == ([["list"]] if reads else [])
     assert environment(profile)["LORA_OPERATOR_READ_GPU_NODES"] == str(reads).lower()
+
+
+def ingress(profile: str) -> dict[str, list[Document]]:
+    """Who may reach each port of the operator."""
+    rules = only(objects(profile), "NetworkPolicy")["spec"]["ingress"]
+    return {rule["ports"][0]["port"]: rule["from"] for rule in rules}
+
+
+@pytest.mark.parametrize("profile", ["default", "production"])
+def test_metrics_are_closed_to_tenants_and_the_progress_port_to_all_but_run_pods(profile: str) -> None:
+    policy = only(objects(profile), "NetworkPolicy")["spec"]
+    labels = only(objects(profile), "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    # only the pod of `helm test` in the release's namespace; probes come from the node, which is never shut out
+    (tester,) = ingress(profile)["http"]
+    assert set(tester) == {"podSelector"}
+    assert tester["podSelector"]["matchLabels"].items() <= only(objects(profile), "Pod")["metadata"]["labels"].items()
+    (run_pods,) = ingress(profile)["progress"]
+    ours = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+    assert run_pods == {"namespaceSelector": {}, "podSelector": {"matchLabels": ours}}
+
+
+def test_monitoring_may_read_the_metrics_where_it_is_named() -> None:
+    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert ingress("monitored")["http"][1:] == [monitoring]
+
+
+def test_without_network_policies_there_is_none_and_no_right_to_make_one() -> None:
+    profile = "without network policies"
+    assert not of_kind(objects(profile), "NetworkPolicy")
+    assert environment(profile)["LORA_OPERATOR_NETWORK_POLICIES"] == "false"
+    roles = of_kind(objects(profile), "ClusterRole")
+    assert not any("networkpolicies" in rule["resources"] for role in roles for rule in role["rules"])
+
+
+def test_the_operator_replaces_no_network_policy_but_its_own() -> None:
+    (cluster,) = [role for role in of_kind(objects("default"), "ClusterRole") if not role_suffix(role)]
+    rules = [rule for rule in cluster["rules"] if "networkpolicies" in rule["resources"] and "update" in rule["verbs"]]
+    assert [rule["resourceNames"] for rule in rules] == [[names.RUNS_POLICY]]
 
 
 def test_editors_cannot_write_the_status() -> None:

@@ -63,6 +63,8 @@ def test_the_schema_knows_no_value_that_the_chart_does_not() -> None:
         ("--set=replicas=2", "replicas above 1 need leaderElection.enabled: true"),
         ("--set=progress.tls.source=secret", "progress.tls.secretName is needed"),
         ("--set=serviceAccount.create=false", "serviceAccount.name is needed"),
+        ("--set=metrics.serviceMonitor.enabled=true", "need networkPolicy.metricsFrom: say which pods"),
+        ("--set=networkPolicy.runs.metadataAddresses={169.254.169.254}", "does not match pattern"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(argument: str, says: str) -> None:

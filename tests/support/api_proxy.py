@@ -17,13 +17,14 @@ from yarl import URL
 from lora_cluster.control_plane import ControlPlane
 
 _SESSION = web.AppKey("session", aiohttp.ClientSession)
-_NOT_COUNTED = ("/events", "/leases", "/tokenreviews")
+_NOT_COUNTED = ("/events", "/leases", "/tokenreviews", "/networkpolicies")
 _HOP_HEADERS = ("connection", "keep-alive", "transfer-encoding", "content-encoding", "content-length")
 
 
 @dataclass
 class ApiProxy:
-    """A running proxy. `writes` are the changes that the operator asked for, Events, Leases and TokenReviews apart.
+    """A running proxy. `writes` are the changes that the operator asked for, Events, Leases and TokenReviews
+    apart, and the NetworkPolicies, of which there is one a namespace.
 
     `strike(n, when, how)` calls `how` at the n-th write, before the API server sees it, or after it did it and
     before the operator hears of it.

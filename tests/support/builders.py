@@ -16,9 +16,11 @@ from lora_contract.status import LoRAFineTuneStatus
 from lora_operator.core.decide import decide
 from lora_operator.core.decision import (
     Action,
+    CreateGroupPolicy,
     CreateJob,
     CreateService,
     DeleteJob,
+    IsolatePods,
     ReadGpuMemory,
     ReadWarnings,
     RunDecision,
@@ -55,6 +57,8 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
     warnings: Warnings | None = None
     kueue_installed: bool = False
     services: frozenset[str] = frozenset()
+    #: The NetworkPolicy of the namespace was made before, for another run.
+    isolated: bool = True
     queue_position: int | None = None
     #: Other runs with the same identity.
     twins: tuple[Twin, ...] = ()
@@ -76,6 +80,7 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             warnings=self.warnings,
             kueue_installed=self.kueue_installed,
             services=self.services,
+            isolated=self.isolated,
             queue_position=self.queue_position,
             twins=self.twins,
             gpu_memory=self.gpu_memory,
@@ -96,6 +101,11 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
         elif isinstance(action, CreateService):
             self.writes += 1
             self.services |= {action.job_uid}
+        elif isinstance(action, CreateGroupPolicy):
+            self.writes += 1
+        elif isinstance(action, IsolatePods):
+            self.writes += 1
+            self.isolated = True
         elif isinstance(action, DeleteJob):
             self.job_is_deleted(action.name)
         elif isinstance(action, SuspendJob):

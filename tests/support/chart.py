@@ -21,6 +21,7 @@ Document = dict[str, Any]
 PROFILES: dict[str, list[str]] = {
     "default": [],
     "production": [f"--values={PRODUCTION}"],
+    "without network policies": ["--set=networkPolicy.enabled=false", "--set=networkPolicy.runs.enabled=false"],
     "namespaced": ["--set=watchNamespaces={team-a,team-b}"],
     "without progress": ["--set=progress.enabled=false"],
     "cert-manager": ["--set=progress.tls.source=certManager"],
@@ -31,6 +32,7 @@ PROFILES: dict[str, list[str]] = {
         "--set=metrics.serviceMonitor.enabled=true",
         "--set=metrics.podMonitor.enabled=true",
         "--set=metrics.prometheusRule.enabled=true",
+        "--set=networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=monitoring",
         "--set=metrics.prometheusRule.runbookUrl=https://example.org/alerts",
     ],
     "everything set": [
@@ -53,6 +55,8 @@ PROFILES: dict[str, list[str]] = {
         "--set=trainer.imagePullSecrets={pull,other}",
         "--set-string=trainer.podAnnotations.sidecar\\.istio\\.io/inject=false",
         "--set=storage.defaultEndpoint=http://seaweedfs.storage.svc:8333",
+        "--set=storage.allowNodeIdentity=true",
+        "--set=networkPolicy.runs.metadataAddresses={100.100.100.200/32}",
         "--set=storage.allowedEndpoints={https://s3.example.org,http://minio:9000}",
     ],
 }  # fmt: skip

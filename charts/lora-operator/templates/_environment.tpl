@@ -37,6 +37,12 @@
   value: {{ .Values.storage.defaultEndpoint | quote }}
 - name: LORA_OPERATOR_ALLOWED_S3_ENDPOINTS
   value: {{ join "," .Values.storage.allowedEndpoints | quote }}
+- name: LORA_OPERATOR_ALLOW_NODE_IDENTITY
+  value: {{ .Values.storage.allowNodeIdentity | quote }}
+- name: LORA_OPERATOR_NETWORK_POLICIES
+  value: {{ .Values.networkPolicy.runs.enabled | quote }}
+- name: LORA_OPERATOR_METADATA_ADDRESSES
+  value: {{ join "," .Values.networkPolicy.runs.metadataAddresses | quote }}
 - name: LORA_OPERATOR_DEFAULT_CACHE_CLAIM
   value: {{ .Values.cache.defaultClaim | quote }}
 - name: LORA_OPERATOR_WATCH_NAMESPACES

@@ -18,6 +18,11 @@ app.kubernetes.io/name: {{ include "lora-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- define "lora-operator.testLabels" -}}
+app.kubernetes.io/name: {{ include "lora-operator.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "lora-operator.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "lora-operator.selectorLabels" . }}

@@ -24,6 +24,17 @@
 - apiGroups: [""]
   resources: [services]
   verbs: [get, create]
+# What may reach the pods of runs and what they may reach: one for all run pods of a namespace, which is listed to see
+# that it is still there and replaced where the platform's settings changed, and one for each Job of several pods.
+{{- if .Values.networkPolicy.runs.enabled }}
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, create]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  resourceNames: [lora-operator-runs]
+  verbs: [update]
+{{- end }}
 # Why a Job could not make its pods stands in Events alone.
 - apiGroups: [""]
   resources: [events]

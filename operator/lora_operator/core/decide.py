@@ -9,6 +9,7 @@ from lora_operator.core.attempts import learn_attempts
 from lora_operator.core.checks import finished, learn_pause, refused, stale_jobs, suspended
 from lora_operator.core.conclude import conclude
 from lora_operator.core.decision import RunDecision
+from lora_operator.core.network import isolated
 from lora_operator.core.observed import Observed
 from lora_operator.core.progress import learn_progress
 from lora_operator.core.results import adopted, learn_prepared
@@ -23,7 +24,7 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> RunDecision
         return RunDecision(observed.finetune.status)  # ownerReferences clean up
     run = begin(observed, settings, now)
     if latched := finished(run):
-        return conclude(run, latched)
+        return conclude(run, isolated(run, latched))
     if refusal := refused(run):
         return conclude(run, refusal)
 
@@ -31,7 +32,8 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> RunDecision
     run, progress_wait = learn_progress(learn_pause(run))
     outcome = adopted(run) or suspended(run) or preparing(run) or training(run)
 
-    decision = conclude(run, replace(outcome, actions=(*stale_jobs(run), *outcome.actions)))
+    outcome = isolated(run, replace(outcome, actions=(*stale_jobs(run), *outcome.actions)))
+    decision = conclude(run, outcome)
     return replace(decision, requeue_after=soonest(decision.requeue_after, progress_wait))
 
 

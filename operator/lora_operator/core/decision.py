@@ -35,6 +35,20 @@ class CreateService(Create):
 
 
 @dataclass(frozen=True)
+class CreateGroupPolicy(Create):
+    """Create the NetworkPolicy of a Job on several nodes; the Job owns it."""
+
+    job_uid: str
+
+
+class IsolatePods(Create):
+    """Create the NetworkPolicy for all run pods of the namespace; replace one of that name that says something else.
+
+    `Observed.isolated` of the next decision, of whatever run of the namespace, says that it was done.
+    """
+
+
+@dataclass(frozen=True)
 class DeleteJob:
     """Delete the Job and its pods (propagationPolicy Background). That it is gone already counts as done."""
 
@@ -72,7 +86,17 @@ class ReadGpuMemory:
     selector: str
 
 
-Action = CreateJob | CreateService | DeleteJob | SuspendJob | SetWorkloadActive | ReadWarnings | ReadGpuMemory
+Action = (
+    CreateJob
+    | CreateService
+    | CreateGroupPolicy
+    | IsolatePods
+    | DeleteJob
+    | SuspendJob
+    | SetWorkloadActive
+    | ReadWarnings
+    | ReadGpuMemory
+)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.status import Phase
 from lora_operator.core import limits, trouble
-from lora_operator.core.decision import CreateService
+from lora_operator.core.decision import Action, CreateGroupPolicy, CreateService
 from lora_operator.core.job_manifest import service_manifest
+from lora_operator.core.network import group_policy
 from lora_operator.core.observed import Job
 from lora_operator.core.pod import Pod
 from lora_operator.core.run import Outcome, Run, Stage
@@ -39,13 +40,16 @@ def _progress(pod: Pod) -> int:
 
 
 def meeting(run: Run, job: Job) -> Outcome | None:
-    """Create the Service of a Job on several nodes; None: there is one, or none is needed."""
+    """Create the Service and NetworkPolicy of a Job on several nodes; None: they are there, or not needed."""
     if run.spec.compute.nodes == 1 or job.stage != names.STAGE_TRAIN or job.uid in run.observed.services:
         return None
-    error, name = run.observed.create_error, names.service_name(job.name)
-    if error is not None and error.name == name and run.since(error.time) < limits.RETRY:
+    name = names.service_name(job.name)  # of both
+    if (error := run.refused_lately(name)) is not None:
         found = trouble.create_trouble(error)
-        text = f"Service {name}, through which the pods meet, was refused: {found.message}"
+        text = f"{name}, the Service or NetworkPolicy through which the pods meet, was refused: {found.message}"
         return run.active(Phase.QUEUED, found.reason, text, look_again=limits.RETRY - run.since(error.time))
-    create = CreateService(service_manifest(run.finetune, run.settings, job), job.uid)
-    return replace(run.unchanged(), actions=(create,))
+    creates: tuple[Action, ...] = (CreateService(service_manifest(run.finetune, run.settings, job), job.uid),)
+    if run.settings.network_policies:
+        # First: that the Service was made says that both are there.
+        creates = (CreateGroupPolicy(group_policy(run.finetune.namespace, job), job.uid), *creates)
+    return replace(run.unchanged(), actions=creates)

@@ -61,9 +61,8 @@ def _job_name(run: Run, token: str) -> str:
 
 
 def _start(run: Run, spec: LoRAFineTuneSpec, name: str) -> Check:
-    error = run.observed.create_error
-    if error is not None and error.name == name and (waited := run.since(error.time)) < limits.RETRY:
-        return Check(run, name, look_again=limits.RETRY - waited)
+    if error := run.refused_lately(name) or run.refused_lately(names.RUNS_POLICY):
+        return Check(run, name, look_again=limits.RETRY - run.since(error.time))
     manifest = job_manifest(
         run.finetune,
         spec,

@@ -85,9 +85,7 @@ def service_manifest(finetune: FineTune, settings: Settings, job: Job) -> dict[s
             "name": names.service_name(job.name),
             "namespace": finetune.namespace,
             "labels": _labels(finetune, settings, job.stage),
-            "ownerReferences": [
-                {"apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": job.uid, "controller": True}
-            ],
+            "ownerReferences": [owner_job(job)],
         },
         "spec": {
             "clusterIP": "None",
@@ -96,6 +94,11 @@ def service_manifest(finetune: FineTune, settings: Settings, job: Job) -> dict[s
             "ports": [{"name": "group", "port": names.GROUP_PORT}],
         },
     }
+
+
+def owner_job(job: Job) -> dict[str, Any]:
+    """The owner reference of what goes with a Job."""
+    return {"apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": job.uid, "controller": True}
 
 
 def _labels(finetune: FineTune, settings: Settings, stage: str) -> dict[str, str]:

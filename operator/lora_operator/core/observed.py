@@ -220,6 +220,8 @@ class Observed:
     create_error: CreateError | None = None
     warnings: Warnings | None = None
     kueue_installed: bool = False
+    #: The NetworkPolicy for all run pods of the namespace is there and up to date.
+    isolated: bool = False
     #: UIDs of the Jobs whose Service this process created or found.
     services: frozenset[str] = frozenset()
     #: Place of the train Job in its LocalQueue, 1 is next; None: not known.

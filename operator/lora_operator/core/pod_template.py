@@ -95,6 +95,10 @@ def _environment(order: Order, settings: Settings, job: str) -> list[Json]:
         values[names.ENV_ALLOW_CPU] = "1"
     if order.stage == names.STAGE_TRAIN and order.spec.compute.nodes > 1:
         values[names.ENV_GROUP_ADDRESS] = names.group_address(job)
+    if order.spec.storage.secret_name or not settings.allow_node_identity:
+        # boto3 then never asks the cloud's metadata service for the credentials of the node. Those of a ServiceAccount
+        # (IRSA, EKS Pod Identity) come another way.
+        values["AWS_EC2_METADATA_DISABLED"] = "true"
     if endpoint := order.spec.storage.endpoint or settings.default_s3_endpoint:
         values[names.ENV_S3_ENDPOINT] = endpoint
     if settings.progress_url:
@@ -114,8 +118,6 @@ def _secret_environment(spec: LoRAFineTuneSpec) -> list[Json]:
         for key in names.STORAGE_SECRET_KEYS:
             optional = key not in names.STORAGE_SECRET_REQUIRED_KEYS
             variables.append(_from_secret(key, secret, key, optional=optional))
-        # Credentials are given, so the pod never asks the cloud's metadata service for those of its node.
-        variables.append({"name": "AWS_EC2_METADATA_DISABLED", "value": "true"})
     if spec.model.token_secret_name:
         variables.append(_from_secret(names.HUB_TOKEN_KEY, spec.model.token_secret_name, names.HUB_TOKEN_KEY))
     return variables

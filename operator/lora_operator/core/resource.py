@@ -88,8 +88,8 @@ class Observation(Protocol):
 class CreateError:
     """The API server refused to create what a resource needs (its name, HTTP code, the message).
 
-    A run's Job or its Service: HTTP 4xx, but neither 429 nor our own object's 409. A sweep's run: also where the name
-    is taken. The caller forgets it once a create succeeds.
+    A run's Job, its Service or a NetworkPolicy: HTTP 4xx, but neither 429 nor our own object's 409. A sweep's run:
+    also where the name is taken. The caller forgets it once a create succeeds.
     """
 
     name: str

@@ -11,9 +11,11 @@ from lora_contract import identity, names
 from lora_contract.reasons import Reason
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, Phase, QueueStatus
+from lora_operator.core import limits
 from lora_operator.core.decision import Action, Event
 from lora_operator.core.observed import FineTune, Job, Observed, Workload
 from lora_operator.core.pod import Pod
+from lora_operator.core.resource import CreateError
 from lora_operator.settings import Settings
 
 _UNDER_WAY = (Phase.PENDING, Phase.PREPARING, Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
@@ -115,6 +117,13 @@ class Run:
     def since(self, moment: datetime | None) -> float:
         """Seconds from a moment to now; 0 where there is none."""
         return 0.0 if moment is None else (self.now - moment).total_seconds()
+
+    def refused_lately(self, name: str) -> CreateError | None:
+        """The API server's refusal of an object of this name, where it is too early to try again."""
+        error = self.observed.create_error
+        if error is None or error.name != name or self.since(error.time) >= limits.RETRY:
+            return None
+        return error
 
     @property
     def was_suspended(self) -> bool:

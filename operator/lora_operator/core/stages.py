@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, Phase
@@ -52,13 +53,11 @@ def training(run: Run) -> Outcome:
 
 def _start(run: Run, stage: Stage) -> Outcome:
     """Create the Job of a stage; anew where somebody deleted it."""
-    error = run.observed.create_error
-    if error is not None and error.name == run.job_names[stage]:
-        waited = run.since(error.time)
-        if waited < limits.RETRY:
-            found = trouble.create_trouble(error)
-            text = f"The {stage} Job was refused: {found.message}"
-            return run.active(Phase.PENDING, found.reason, text, look_again=limits.RETRY - waited)
+    if error := run.refused_lately(run.job_names[stage]) or run.refused_lately(names.RUNS_POLICY):
+        found = trouble.create_trouble(error)
+        what = "NetworkPolicy of the namespace" if error.name == names.RUNS_POLICY else f"{stage} Job"
+        text = f"The {what} was refused: {found.message}"
+        return run.active(Phase.PENDING, found.reason, text, look_again=limits.RETRY - run.since(error.time))
     deleted = sum(1 for attempt in run.status.attempts if attempt.reason == Reason.JOB_DELETED)
     if deleted >= limits.JOB_DELETIONS:
         return results.failure(run, End(Reason.JOB_DELETED, f"The Job was deleted {deleted} times while it ran."))

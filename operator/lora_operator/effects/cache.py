@@ -46,6 +46,8 @@ class Cache:
             Kind.WORKLOAD: self.workloads,
             Kind.SWEEP: self.sweeps,
         }
+        #: Namespaces in which the NetworkPolicy for all run pods is up to date.
+        self.isolated: frozenset[str] = frozenset()
         #: By label selector; only what was read a moment ago.
         self.gpu_memory: dict[str, GpuMemory] = {}
         #: By uid: the identity of a run whose train Job is being created, until its status says it.
@@ -111,6 +113,7 @@ class Cache:
             create_error=memory.create_error,
             warnings=memory.warnings,
             kueue_installed=self.kueue_installed,
+            isolated=key.namespace in self.isolated,
             services=memory.services,
             queue_position=self._position_of(key.namespace, jobs),
             twins=tuple(self._twins(entry, pods)),

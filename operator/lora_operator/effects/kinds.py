@@ -7,15 +7,15 @@ from enum import Enum
 from lora_contract import names
 from lora_operator.core.observed import KUEUE_JOB_UID_LABEL
 
-_OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 
 
 class Kind(Enum):
     """A kind: group, version, plural, and the label selector that the API server filters by."""
 
     FINETUNE = (names.GROUP, names.VERSION, names.PLURAL, "")
-    JOB = ("batch", "v1", "jobs", _OURS)
-    POD = ("", "v1", "pods", _OURS)
+    JOB = ("batch", "v1", "jobs", OURS)
+    POD = ("", "v1", "pods", OURS)
     #: Kueue makes them for every queued Job of the cluster and says in a label for which.
     WORKLOAD = ("kueue.x-k8s.io", "v1beta2", "workloads", KUEUE_JOB_UID_LABEL)
     #: Listed after the runs: a sweep that is looked at before its trials are known would create them again.
@@ -41,6 +41,12 @@ class Kind(Enum):
 def services_path(namespace: str) -> str:
     """Path of the Services of a namespace: they are created, never watched."""
     return f"/api/v1/namespaces/{namespace}/services"
+
+
+def network_policies_path(namespace: str | None) -> str:
+    """Path of the NetworkPolicies of a namespace, or of all: those of ours are listed now and then, never watched."""
+    where = f"namespaces/{namespace}/" if namespace else ""
+    return f"/apis/networking.k8s.io/v1/{where}networkpolicies"
 
 
 #: Without these the operator does not start; the others may come and go.

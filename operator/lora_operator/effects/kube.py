@@ -11,7 +11,7 @@ from lora_operator.core.observed import WarningEvent
 from lora_operator.core.pod import parse_time
 from lora_operator.effects import metrics
 from lora_operator.effects.api import JSON, MERGE_PATCH, METADATA_ONLY, Api, ApiError
-from lora_operator.effects.kinds import Kind, services_path
+from lora_operator.effects.kinds import OURS, Kind, network_policies_path, services_path
 from lora_operator.effects.table import Key
 from lora_operator.effects.work_queue import ExpectedError
 
@@ -101,6 +101,46 @@ class Kube:
             NotOursError, ApiError: as `create`.
         """
         await self._create_once(services_path(namespace), manifest, owner_uid)
+
+    async def create_group_policy(self, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str) -> None:
+        """Create the NetworkPolicy of a Job, or find that it was created before.
+
+        Raises:
+            NotOursError, ApiError: as `create`.
+        """
+        await self._create_once(network_policies_path(namespace), manifest, owner_uid)
+
+    async def apply_runs_policy(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Create the NetworkPolicy for all run pods of a namespace, or replace what stands under its name.
+
+        Raises:
+            ApiError: the API server refuses it.
+        """
+        collection = network_policies_path(namespace)
+        try:
+            await self._write("POST", collection, manifest)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            await self._write("PUT", f"{collection}/{names.RUNS_POLICY}", manifest)
+
+    async def isolated_namespaces(self, namespace: str | None, spec: Mapping[str, Any]) -> frozenset[str]:
+        """The namespaces whose NetworkPolicy for all run pods says just this.
+
+        None of them where the operator may not list them: making one then says so on the run.
+        """
+        found: set[str] = set()
+        try:
+            async for page in self._pages(network_policies_path(namespace), OURS):
+                for item in page.items:
+                    metadata = item["metadata"]
+                    if metadata["name"] == names.RUNS_POLICY and item.get("spec") == spec:
+                        found.add(metadata["namespace"])
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            logger.warning("the NetworkPolicies cannot be listed: %s", error.message)
+        return frozenset(found)
 
     async def delete_job(self, namespace: str, name: str, *, uid: str) -> None:
         """Delete a Job and, in the background, its pods. That it is gone already, or is another one, is fine."""

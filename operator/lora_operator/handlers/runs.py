@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from lora_operator.core.network import runs_policy
 from lora_operator.effects.cache import Cache
 from lora_operator.effects.kinds import Kind
 from lora_operator.effects.kube import Kube
@@ -73,6 +74,7 @@ class Runs:
                 continue
             for namespace in self._settings.watch_namespaces or (None,):
                 await self._list(kind, namespace)
+        await self._list_policies()
         self._cache.forget_old_pods()
         for entry in self._cache.finetunes.entries():
             self._queue.add(entry.key)
@@ -91,6 +93,17 @@ class Runs:
                 self.changed(kind, body)
         for run in self._cache.keep_only(kind, listed, version, namespace):
             self._queue.add(run)
+
+    async def _list_policies(self) -> None:
+        """Find out where the NetworkPolicy for all run pods has to be made, or made anew."""
+        if not self._settings.network_policies:
+            return
+        wanted = runs_policy("", self._settings)["spec"]
+        found = [
+            await self._kube.isolated_namespaces(namespace, wanted)
+            for namespace in self._settings.watch_namespaces or (None,)
+        ]
+        self._cache.isolated = frozenset().union(*found)
 
     def _look(self, run: Key | None, kind: Kind, body: Mapping[str, Any]) -> None:
         """Ask for a look at a run, and at what depends on an object in this state.

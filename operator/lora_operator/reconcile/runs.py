@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,9 +14,11 @@ from lora_operator.core import limits
 from lora_operator.core.decide import decide
 from lora_operator.core.decision import (
     Action,
+    CreateGroupPolicy,
     CreateJob,
     CreateService,
     DeleteJob,
+    IsolatePods,
     ReadGpuMemory,
     ReadWarnings,
     RunDecision,
@@ -34,6 +39,11 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
 
     kind = Kind.FINETUNE
 
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        #: By namespace: of many new runs that are looked at side by side, one makes the policy.
+        self._isolating: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
     def _observe(self, key: Key) -> Observed | None:
         return self._cache.observe(key)
 
@@ -51,6 +61,11 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
                 return await self._create_job(observed.finetune, action)
             case CreateService():
                 return await self._create_service(observed, action)
+            case CreateGroupPolicy(manifest, job_uid):
+                create = self._kube.create_group_policy(namespace, manifest, owner_uid=job_uid)
+                return await self._created(observed.finetune, action.name, create)
+            case IsolatePods():
+                return await self._isolate(observed.finetune, action)
             case DeleteJob(name):
                 await self._delete_job(observed, name)
             case SuspendJob(name, suspend):
@@ -83,16 +98,32 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
 
     async def _create_service(self, observed: Observed, action: CreateService) -> bool:
         run = observed.finetune
+        create = self._kube.create_service(run.namespace, action.manifest, owner_uid=action.job_uid)
+        if not await self._created(run, action.name, create):
+            return False
+        self._cache.memory(run.uid).services |= {action.job_uid}
+        return True
+
+    async def _isolate(self, run: FineTune, action: IsolatePods) -> bool:
+        namespace = run.namespace
+        async with self._isolating[namespace]:
+            if namespace in self._cache.isolated:
+                return True
+            if not await self._created(run, action.name, self._kube.apply_runs_policy(namespace, action.manifest)):
+                return False
+            self._cache.isolated |= {namespace}
+            return True
+
+    async def _created(self, run: FineTune, name: str, create: Awaitable[None]) -> bool:
+        """Create what is not watched. False: it was refused, which the next decision knows."""
         try:
-            await self._kube.create_service(run.namespace, action.manifest, owner_uid=action.job_uid)
+            await create
         except ApiError as error:
             if error.transient:
                 raise
-            self._refused(run, CreateError(action.name, error.status, error.message, datetime.now(UTC)))
+            self._refused(run, CreateError(name, error.status, error.message, datetime.now(UTC)))
             return False
-        memory = self._cache.memory(run.uid)
-        memory.create_error = None
-        memory.services |= {action.job_uid}
+        self._cache.memory(run.uid).create_error = None
         return True
 
     async def _delete_job(self, observed: Observed, name: str) -> None:

@@ -95,6 +95,28 @@ def test_credentials_are_named_never_held(job: dict[str, Any]) -> None:
     assert sources[0]["serviceAccountToken"]["audience"] == names.PROGRESS_AUDIENCE
 
 
+@pytest.mark.parametrize(
+    "storage",
+    [{}, {"storage.secretName": "s3-credentials"}, {"storage.serviceAccountName": "trainer"}],
+    ids=["neither", "Secret", "ServiceAccount"],
+)
+def test_no_pod_borrows_the_identity_of_its_node(storage: dict[str, Any]) -> None:
+    for job in jobs(storage):
+        assert environment(job)["AWS_EC2_METADATA_DISABLED"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("storage", "disabled"),
+    [({}, None), ({"storage.serviceAccountName": "trainer"}, None), ({"storage.secretName": "s3-credentials"}, "true")],
+    ids=["neither", "ServiceAccount", "Secret"],
+)
+def test_a_platform_may_lend_the_identity_of_its_nodes_to_runs_without_keys(
+    storage: dict[str, Any], disabled: str | None
+) -> None:
+    for job in jobs(storage, allow_node_identity=True):
+        assert environment(job).get("AWS_EC2_METADATA_DISABLED") == disabled
+
+
 def test_the_order_is_whole_and_the_train_order_carries_the_plan() -> None:
     prepare, train = (Order.model_validate_json(environment(job)[names.ENV_ORDER]) for job in jobs(EVERYTHING))
 

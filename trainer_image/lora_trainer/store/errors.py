@@ -222,7 +222,8 @@ def _refused(error: BaseException, uri: str) -> TrainerError | None:
     if classify(error) is ErrorClass.FULL:
         return storage_full(uri, code)
     if isinstance(error, NoCredentialsError):
-        return denied(f"there are no credentials for {uri}", hint="set spec.storage.secretName or serviceAccountName")
+        hint = "set spec.storage.secretName, or spec.storage.serviceAccountName to an account with a cloud identity"
+        return denied(f"there are no credentials for {uri}", hint=hint)
     if isinstance(error, PartialCredentialsError):
         return denied(f"the credentials for {uri} are incomplete")
     if code == "RequestTimeTooSkewed":
