@@ -12,7 +12,6 @@ import time
 import uuid
 from contextlib import suppress
 
-from aiohttp import web
 from kubernetes.aio.config import ConfigException
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
@@ -23,6 +22,7 @@ from lora_operator.effects.api import Api
 from lora_operator.effects.cache import Cache
 from lora_operator.effects.connection import load_configuration
 from lora_operator.effects.event_recorder import EventRecorder
+from lora_operator.effects.http_server import ConnectionLimits, HttpServer
 from lora_operator.effects.kube import Kube
 from lora_operator.effects.lease import Leadership
 from lora_operator.effects.queue_positions import QueuePositions
@@ -41,6 +41,9 @@ from lora_operator.settings import Settings
 _TICK_SECONDS = 5.0
 _SWEEP_WORKERS = 4
 _EXIT_BAD_SETTINGS = 64
+#: A report takes one connection for some milliseconds; one that stays costs about 70 KiB.
+_PROGRESS_LIMITS = ConnectionLimits(in_all=256, per_address=64)
+_HEALTH_LIMITS = ConnectionLimits(in_all=64, per_address=16)
 
 logger = logging.getLogger("lora_operator")
 
@@ -75,14 +78,19 @@ class Operator:
     async def run(self) -> None:
         """Serve and work until cancelled."""
         health = Health(heartbeats=self._heartbeats, synced=lambda: self.runs.synced, measure=self.queue.measure)
-        servers = [await _serve(health.application(), "", self._settings.health_port)]
+        servers = [
+            await HttpServer.start(
+                health.application(), host="", port=self._settings.health_port, limits=_HEALTH_LIMITS
+            )
+        ]
         if self._settings.progress_url:
             servers.append(
-                await _serve(
+                await HttpServer.start(
                     self.progress.application(),
-                    self._settings.progress_host,
-                    self._settings.progress_port,
-                    self.certificate,
+                    host=self._settings.progress_host,
+                    port=self._settings.progress_port,
+                    limits=_PROGRESS_LIMITS,
+                    context=self.certificate.context,
                 )
             )
         try:
@@ -91,7 +99,7 @@ class Operator:
                     group.create_task(part)
         finally:
             for server in servers:
-                await server.cleanup()
+                await server.close()
 
     async def _lead(self) -> None:
         """Act. First everything is listed anew: the leader before may have written what no watch has told yet."""
@@ -123,16 +131,6 @@ class Operator:
 def identity() -> str:
     """Who this process is among its replicas: the pod, which keeps the Lease when its container is restarted."""
     return os.environ.get("POD_NAME") or f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
-
-
-async def _serve(
-    application: web.Application, host: str, port: int, certificate: Certificate | None = None
-) -> web.AppRunner:
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    context = certificate.context if certificate is not None else None
-    await web.TCPSite(runner, host or None, port, ssl_context=context).start()
-    return runner
 
 
 async def operate(settings: Settings) -> None:

@@ -23,6 +23,7 @@ from lora_operator.effects.work_queue import ExpectedError, WorkQueue
 from lora_operator.settings import Settings
 
 _READ_SECONDS = 10.0
+_REVIEW_SECONDS = 10.0
 _RATE_A_SECOND = 1.0
 _BURST = 5
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -71,11 +72,12 @@ class ProgressEndpoint:
 
     async def _authenticate(self, request: web.Request) -> PodIdentity:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        if scheme.lower() != "bearer" or not token.strip() or not token.isascii():
             raise _refused(web.HTTPUnauthorized, "send the pod's projected token as a bearer token")
         try:
-            pod = await self._reviews.pod_of(token.strip())
-        except ExpectedError:
+            async with asyncio.timeout(_REVIEW_SECONDS):
+                pod = await self._reviews.pod_of(token.strip())
+        except (ExpectedError, TimeoutError):
             raise _refused(
                 web.HTTPServiceUnavailable, "the API server cannot be asked about the token now", retry_after=5
             ) from None
