@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final, Literal
 
 GROUP = "lora-operator.dev"
@@ -45,6 +46,7 @@ STAGE_TRAIN: Final = "train"
 #: Compares the data of a finished run with what it was trained on.
 STAGE_CHECK: Final = "check"
 Stage = Literal["prepare", "train", "check"]
+STAGES: Final = (STAGE_PREPARE, STAGE_TRAIN, STAGE_CHECK)
 #: Name of the one container of every pod of ours; its termination message is the pod's report.
 CONTAINER = "trainer"
 
@@ -92,6 +94,12 @@ def job_name(name: str, stage: str, *, uid: str, spec_hash: str, run_token: str)
     """The deterministic name of a stage's Job: the same object, spec and run token give the same Job."""
     digest = hashlib.sha256("\n".join((uid, spec_hash, run_token)).encode()).hexdigest()
     return f"{name}-{stage}-{digest[:8]}"
+
+
+def is_job_name(job: str, name: str, stage: str) -> bool:
+    """Whether `job_name` may have made this name for a stage of the object, from whatever spec and run token."""
+    base, _, digest = job.rpartition("-")
+    return base == f"{name}-{stage}" and re.fullmatch("[0-9a-f]{8}", digest) is not None
 
 
 def service_name(job: str) -> str:

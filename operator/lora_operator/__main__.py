@@ -57,7 +57,7 @@ class Operator:
             api, namespace=settings.lease_namespace, name=settings.lease_name, identity=identity()
         )
         kube = Kube(api, self.leadership.held)
-        cache = Cache()
+        cache = Cache(settings.default_s3_endpoint)
         self.events = EventRecorder(kube, self.leadership.identity)
         reconciler = RunReconciler(cache=cache, kube=kube, events=self.events, settings=settings)
         self.queue: WorkQueue[Key] = WorkQueue(reconciler.reconcile, workers=settings.workers)

@@ -27,7 +27,7 @@ from lora_operator.core.decision import (
     SetWorkloadActive,
     SuspendJob,
 )
-from lora_operator.core.observed import FineTune, GpuMemory, Job, Observed, Progress, Twin, Warnings, Workload
+from lora_operator.core.observed import FineTune, GpuMemory, IdenticalRun, Job, Observed, Progress, Warnings, Workload
 from lora_operator.core.pod import Pod
 from support.pod_reports import PREPARED
 from support.specs import changed
@@ -61,7 +61,7 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
     isolated: bool = True
     queue_position: int | None = None
     #: Other runs with the same identity.
-    twins: tuple[Twin, ...] = ()
+    identical: tuple[IdenticalRun, ...] = ()
     #: Labels of the nodes of the cluster.
     nodes: tuple[dict[str, str], ...] = ()
     gpu_memory: dict[str, GpuMemory] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             services=self.services,
             isolated=self.isolated,
             queue_position=self.queue_position,
-            twins=self.twins,
+            identical=self.identical,
             gpu_memory=self.gpu_memory,
         )
 
@@ -225,10 +225,11 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
 
     def workload(self, *conditions: dict[str, Any], active: bool = True) -> Self:
         """Kueue has, or changes, the Workload of the train Job."""
-        uid = self.job("train")["metadata"]["uid"]
+        job = self.job("train")["metadata"]
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job["name"], "uid": job["uid"], "controller": True}
         self.kueue_installed = True
         self.workloads["job-triage"] = {
-            "metadata": {"name": "job-triage", "labels": {"kueue.x-k8s.io/job-uid": uid}},
+            "metadata": {"name": "job-triage", "namespace": job["namespace"], "ownerReferences": [owner]},
             "spec": {"active": active, "queueName": "team-a"},
             "status": {"conditions": list(conditions)},
         }

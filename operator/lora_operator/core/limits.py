@@ -24,6 +24,8 @@ PROGRESS_INTERVAL = 5.0
 #: What was read of the nodes' GPUs serves the runs that ask within this.
 GPU_MEMORY_FRESH = 10.0
 #: Between two looks of a run that waits for an identical one; changes of that one lead to a look at once.
-TWIN_INTERVAL = 60.0
+IDENTICAL_INTERVAL = 60.0
+#: A run waits no longer for identical ones, all its waits together: then prepare asks S3, and it trains itself.
+IDENTICAL_WAIT = 24 * 3600.0
 #: Times a started train Job may be deleted by somebody before the run fails.
 JOB_DELETIONS = 3

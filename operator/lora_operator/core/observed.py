@@ -11,6 +11,7 @@ from lora_contract import names
 from lora_contract.progress import TrainerStatus
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import LoRAFineTuneStatus
+from lora_operator.core.owner import controller_of, is_managed
 from lora_operator.core.pod import Pod, parse_time
 from lora_operator.core.resource import CreateError, Resource
 
@@ -55,6 +56,10 @@ class FineTune(Resource[LoRAFineTuneSpec, LoRAFineTuneStatus]):
     spec_model = LoRAFineTuneSpec
     status_model = LoRAFineTuneStatus
 
+    def made(self, job: Job) -> bool:
+        """Whether a Job that this run controls is one that the operator makes, or made for an earlier spec of it."""
+        return job.stage in names.STAGES and names.is_job_name(job.name, self.name, job.stage)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -62,7 +67,7 @@ class Job:
 
     name: str
     uid: str
-    owner_uid: str | None
+    #: What the label of a Job of ours says; empty for any other Job.
     stage: str
     created: datetime
     started: datetime | None
@@ -79,11 +84,11 @@ class Job:
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Read an object of the API."""
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+        labels = metadata.get("labels") or {}
         return cls(
             name=metadata["name"],
             uid=metadata["uid"],
-            owner_uid=_controller_uid(metadata),
-            stage=str((metadata.get("labels") or {}).get(names.LABEL_STAGE, "")),
+            stage=str(labels.get(names.LABEL_STAGE, "")) if is_managed(labels) else "",
             created=parse_time(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
             started=parse_time(status.get("startTime")),
             completed=parse_time(status.get("completionTime")),
@@ -91,13 +96,17 @@ class Job:
             deleting=bool(metadata.get("deletionTimestamp")),
             active=int(status.get("active") or 0),
             failed=int(status.get("failed") or 0),
-            queue=(metadata.get("labels") or {}).get(KUEUE_QUEUE_LABEL),
+            queue=labels.get(KUEUE_QUEUE_LABEL),
             conditions=_conditions(status),
         )
 
     def condition(self, kind: str) -> ObjectCondition | None:
         """The condition of a type, where it holds."""
         return next((c for c in self.conditions if c.type == kind and c.true), None)
+
+    def made(self, pod: Pod) -> bool:
+        """Whether a pod that this Job controls is one that the Job controller made for it, and counts itself."""
+        return pod.job_uid == self.uid and pod.job_name == self.name
 
     @property
     def complete(self) -> bool:
@@ -115,16 +124,12 @@ class Job:
         return self.complete or self.failure is not None
 
 
-def _controller_uid(metadata: Mapping[str, Any]) -> str | None:
-    owners = metadata.get("ownerReferences") or ()
-    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), None)
-
-
 @dataclass(frozen=True)
 class Workload:
     """A Kueue Workload, the place of a Job in a queue."""
 
     name: str
+    #: The Job that controls it. Kueue's label says the same, but is a label like any other.
     job_uid: str | None
     active: bool
     conditions: tuple[ObjectCondition, ...]
@@ -134,9 +139,10 @@ class Workload:
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Read an object of the API."""
         metadata, spec = body["metadata"], body.get("spec") or {}
+        job = controller_of(metadata)
         return cls(
             name=metadata["name"],
-            job_uid=(metadata.get("labels") or {}).get(KUEUE_JOB_UID_LABEL) or _controller_uid(metadata),
+            job_uid=job.uid if job is not None else None,
             active=spec.get("active") is not False,
             conditions=_conditions(body.get("status") or {}),
             queue_name=spec.get("queueName"),
@@ -181,18 +187,26 @@ class GpuMemory:
     largest_bytes: int | None
 
 
-@dataclass(frozen=True)
-class Twin:
-    """Another run with the same identity, prepared, under way and not suspended."""
+class Identity(NamedTuple):
+    """What makes runs identical: they train the same adapter, and publish it in the same place.
 
-    run_id: str
+    Only runs of one namespace are compared: what makes an identity is the word of their own pods.
+    """
+
     namespace: str
+    run_id: str
+    output: str
+    endpoint: str
+
+
+@dataclass(frozen=True)
+class IdenticalRun:
+    """What runs with the same identity need to know of one that is prepared, under way and not suspended."""
+
+    identity: Identity
     name: str
     uid: str
     created: datetime
-    #: Where its adapter goes: two outputs share nothing.
-    output: str
-    endpoint: str | None
     #: LocalQueue of its train Job.
     queue: str | None
     #: Its train Job exists, or is being created; without one it waits for its turn.
@@ -201,6 +215,11 @@ class Twin:
     running: bool
     #: Its train Job is refused by the API server.
     refused: bool
+
+    @property
+    def place(self) -> tuple[Identity, str | None]:
+        """Among whom it waits."""
+        return self.identity, self.queue
 
 
 @dataclass(frozen=True)
@@ -226,7 +245,8 @@ class Observed:
     services: frozenset[str] = frozenset()
     #: Place of the train Job in its LocalQueue, 1 is next; None: not known.
     queue_position: int | None = None
-    twins: tuple[Twin, ...] = ()
+    #: Of the other runs with its identity those that may go before it.
+    identical: tuple[IdenticalRun, ...] = ()
     #: By label selector.
     gpu_memory: Mapping[str, GpuMemory] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ from lora_contract import names, report
 from lora_contract.report import Report
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+_JOB_UID_LABEL = "batch.kubernetes.io/controller-uid"
 _INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 
 
@@ -32,7 +33,9 @@ class Pod:
 
     name: str
     uid: str
+    #: The Job that counts it as its own: the Job controller selects pods by these labels.
     job_name: str
+    job_uid: str
     #: Which of the Job's pods it is; the one of index 0 speaks for the run.
     index: int
     node: str | None
@@ -73,6 +76,7 @@ class Pod:
             name=metadata["name"],
             uid=metadata["uid"],
             job_name=str(labels.get(JOB_NAME_LABEL, "")),
+            job_uid=str(labels.get(_JOB_UID_LABEL, "")),
             index=int(index) if index.isdecimal() else 0,
             node=(body.get("spec") or {}).get("nodeName"),
             phase=str(status.get("phase") or "Pending"),

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from lora_operator.core.identical import identical_run_trains, twin_of
-from lora_operator.core.observed import FineTune, GpuMemory, Job, Observed, Progress, Twin, Warnings, Workload
+from lora_contract import names
+from lora_operator.core.identical import identical_run, identity_of
+from lora_operator.core.observed import (
+    FineTune,
+    GpuMemory,
+    IdenticalRun,
+    Job,
+    Observed,
+    Progress,
+    Warnings,
+    Workload,
+)
+from lora_operator.core.owner import Owner, controller_of
 from lora_operator.core.pod import Pod
-from lora_operator.core.resource import CreateError
+from lora_operator.core.resource import CreateError, Resource
 from lora_operator.core.sweep.observed import ObservedSweep, Sweep
+from lora_operator.effects.identical_index import IdenticalIndex
 from lora_operator.effects.kinds import REQUIRED, Kind
-from lora_operator.effects.table import Entry, Key, Table, controller
+from lora_operator.effects.table import Entry, Key, Table
+
+T = TypeVar("T")
 
 #: How long the last state of a pod that is gone is remembered.
 GONE_POD_SECONDS = 600.0
@@ -30,10 +44,13 @@ class Memory:
 
 
 class Cache:
-    """Tables of all kinds, joined by owner references into what `decide` wants to know of one run."""
+    """Tables of all kinds, joined by owner references into what `decide` wants to know of one run.
 
-    def __init__(self) -> None:
-        self.finetunes: Table[FineTune] = Table(FineTune.from_dict, index=lambda run: run.status.run_id)
+    `default_endpoint`: the S3 endpoint of runs that name none.
+    """
+
+    def __init__(self, default_endpoint: str = "") -> None:
+        self.finetunes: Table[FineTune] = Table(FineTune.from_dict)
         self.jobs: Table[Job] = Table(Job.from_dict)
         self.pods: Table[Pod] = Table(Pod.from_dict)
         self.workloads: Table[Workload] = Table(Workload.from_dict)
@@ -50,11 +67,13 @@ class Cache:
         self.isolated: frozenset[str] = frozenset()
         #: By label selector; only what was read a moment ago.
         self.gpu_memory: dict[str, GpuMemory] = {}
+        self.identical = IdenticalIndex()
+        self._default_endpoint = default_endpoint
         #: By uid: the identity of a run whose train Job is being created, until its status says it.
-        self.starting: dict[str, str] = {}
+        self._starting: dict[str, str] = {}
         self._memories: dict[str, Memory] = {}
         self._positions: dict[Key, dict[str, int]] = {}
-        self._gone_pods: dict[str, list[tuple[float, Pod]]] = {}
+        self._gone_pods: dict[Owner, list[tuple[float, Pod]]] = {}
 
     @property
     def kueue_installed(self) -> bool:
@@ -67,12 +86,14 @@ class Cache:
         for kind in frozenset(Kind) - kinds:
             self._tables[kind].clear()
 
-    def put(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
-        """Keep an object; the run that should be looked at because of it, if any."""
-        entry = self._tables[kind].put(body)
-        if entry is not None and kind is Kind.FINETUNE and entry.value.status.run_id:
-            self.starting.pop(entry.uid, None)
-        return None if entry is None else self._run_of(kind, entry)
+    def put(self, kind: Kind, body: Mapping[str, Any], *, list_turn: int | None = None) -> Key | None:
+        """Keep an object; the run that should be looked at because of it, if any. `list_turn`: see `Table.put`."""
+        entry = self._tables[kind].put(body, list_turn=list_turn)
+        if entry is None:
+            return None
+        if kind is Kind.FINETUNE and entry.value.status.run_id:
+            self._starting.pop(entry.uid, None)
+        return self._noted(kind, entry)
 
     def remove(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
         """Forget an object, given in its last state; the run that should be looked at."""
@@ -86,9 +107,15 @@ class Cache:
         if (entry := self._tables[kind].remove(key, uid)) is not None:
             self._forgotten(kind, entry)
 
-    def keep_only(self, kind: Kind, listed: set[Key], version: int, within: str | None) -> list[Key]:
-        """Forget what a complete list as of `version` does not hold; the runs that should be looked at."""
-        gone: list[Entry[Any]] = self._tables[kind].keep_only(listed, version, within)
+    def turn(self, kind: Kind) -> int:
+        """The turn at which a list is asked for, to be given to `put` and `keep_only`."""
+        return self._tables[kind].turn
+
+    def keep_only(self, kind: Kind, listed: set[Key], *, list_turn: int, version: int, within: str | None) -> list[Key]:
+        """Forget what a complete list does not hold (`Table.keep_only`); the runs that should be looked at."""
+        gone: list[Entry[Any]] = self._tables[kind].keep_only(
+            listed, list_turn=list_turn, version=version, within=within
+        )
         return [run for entry in gone if (run := self._forgotten(kind, entry)) is not None]
 
     def is_new(self, key: Key) -> bool:
@@ -101,14 +128,14 @@ class Cache:
         entry = self.finetunes.get(key)
         if entry is None:
             return None
-        jobs = self.jobs.owned_by(entry.uid)
+        jobs = self.jobs_of(entry)
         pods = tuple(pod for job in jobs for pod in self._pods_of(job))
         memory = self.memory(entry.uid)
         return Observed(
             finetune=entry.value,
             jobs=tuple(job.value for job in jobs),
             pods=pods,
-            workloads=tuple(workload.value for job in jobs for workload in self.workloads.owned_by(job.uid)),
+            workloads=tuple(workload.value for job in jobs for workload in self._workloads_of(job)),
             progress=memory.progress,
             create_error=memory.create_error,
             warnings=memory.warnings,
@@ -116,28 +143,63 @@ class Cache:
             isolated=key.namespace in self.isolated,
             services=memory.services,
             queue_position=self._position_of(key.namespace, jobs),
-            twins=tuple(self._twins(entry, pods)),
+            identical=tuple(self._identical_to(entry.value, jobs)),
             gpu_memory=self.gpu_memory,
         )
 
-    def _twins(self, entry: Entry[FineTune], pods: Iterable[Pod]) -> Iterator[Twin]:
-        """The other runs with an identity that this one has, or by its pods' word is about to have."""
-        said = {pod.report.run_id for pod in pods if pod.report is not None}
-        for run_id in filter(None, {entry.value.status.run_id} | said):
-            starting = (self.finetunes.by_uid(uid) for uid, its in self.starting.items() if its == run_id)
-            found = {other.uid: other for other in (*self.finetunes.indexed(run_id), *starting) if other is not None}
-            for other in found.values():
-                jobs = self.jobs.owned_by(other.uid)
-                twin = twin_of(
-                    run_id,
-                    other.value,
-                    [job.value for job in jobs],
-                    [workload.value for job in jobs for workload in self.workloads.owned_by(job.uid)],
-                    starting=other.uid in self.starting,
-                    refused=self.memory(other.uid).create_error is not None,
-                )
-                if other.uid != entry.uid and twin is not None:
-                    yield twin
+    def jobs_of(self, run: Entry[FineTune]) -> list[Entry[Job]]:
+        """The Jobs that the operator made for a run."""
+        owned = self.jobs.owned_by(Kind.FINETUNE.owner(run.key.namespace, run.uid))
+        return [job for job in owned if run.value.made(job.value)]
+
+    def job_of(self, pod: Entry[Pod]) -> Entry[Job] | None:
+        """The Job that made a pod."""
+        job = self._owner_in(self.jobs, Kind.JOB, pod.owner)
+        return job if job is not None and job.value.made(pod.value) else None
+
+    def starts(self, run: FineTune, run_id: str) -> None:
+        """Note that the train Job of a run is being created, before its status says with which identity."""
+        self._starting[run.uid] = run_id
+        self._note(run.namespace, run.uid)
+
+    def does_not_start(self, run: FineTune) -> None:
+        """Note that the train Job could not be created."""
+        self._starting.pop(run.uid, None)
+        self._note(run.namespace, run.uid)
+
+    def set_create_error(self, resource: Resource[Any, Any], error: CreateError | None) -> None:
+        """Remember what the API server refused to create for a run or sweep; None: it refuses nothing any more."""
+        self.memory(resource.uid).create_error = error
+        self._note(resource.namespace, resource.uid)
+
+    def _identical_to(self, run: FineTune, jobs: list[Entry[Job]]) -> Iterator[IdenticalRun]:
+        """The runs that may go before this one, with the identity that it has, or by its prepare pod has soon."""
+        if run.spec is None:
+            return
+        done = [job for job in jobs if job.value.complete and job.value.stage == names.STAGE_PREPARE]
+        reports = (pod.report for job in done for pod in self._pods_of(job))
+        run_ids = {run.status.run_id, *(report.run_id for report in reports if report is not None)}
+        for run_id in run_ids - {None}:
+            identity = identity_of(run.namespace, run.spec, str(run_id), self._default_endpoint)
+            yield from self.identical.ahead_of(identity, run.uid, run.spec.scheduling.queue_name)
+
+    def _note(self, namespace: str, uid: str) -> None:
+        """Tell the index how far a run is."""
+        entry = self.finetunes.by_uid(namespace, uid)
+        if entry is None:
+            self.identical.update(uid, None)
+            return
+        jobs = self.jobs_of(entry)
+        found = identical_run(
+            entry.value,
+            entry.value.status.run_id or self._starting.get(uid),
+            [job.value for job in jobs],
+            [workload.value for job in jobs for workload in self._workloads_of(job)],
+            default_endpoint=self._default_endpoint,
+            starting=uid in self._starting,
+            refused=self.memory(uid).create_error is not None,
+        )
+        self.identical.update(uid, found)
 
     def set_positions(self, local_queue: Key, positions: dict[str, int]) -> bool:
         """Keep the places of the Workloads in a LocalQueue, by name; whether any is new."""
@@ -152,7 +214,7 @@ class Cache:
 
     def _position_of(self, namespace: str, jobs: list[Entry[Job]]) -> int | None:
         for job in jobs:
-            for workload in self.workloads.owned_by(job.uid):
+            for workload in self._workloads_of(job):
                 queue = Key(namespace, workload.value.queue_name or "")
                 if (found := self._positions.get(queue, {}).get(workload.value.name)) is not None:
                     return found
@@ -163,7 +225,8 @@ class Cache:
         entry = self.sweeps.get(key)
         if entry is None:
             return None
-        runs = tuple(run.value for run in self.finetunes.owned_by(entry.uid))
+        owned = self.finetunes.owned_by(Kind.SWEEP.owner(key.namespace, entry.uid))
+        runs = tuple(run.value for run in owned if entry.value.made(run.value))
         return ObservedSweep(entry.value, runs, self.memory(entry.uid).create_error)
 
     def sweep_of(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
@@ -173,14 +236,9 @@ class Cache:
         """
         if kind is Kind.SWEEP:
             return Key(body["metadata"]["namespace"], body["metadata"]["name"])
-        sweep = self.sweeps.by_uid(controller(body["metadata"])) if kind is Kind.FINETUNE else None
+        owner = controller_of(body["metadata"]) if kind is Kind.FINETUNE else None
+        sweep = self._owner_in(self.sweeps, Kind.SWEEP, owner)
         return None if sweep is None else sweep.key
-
-    def waiting_for(self, kind: Kind, body: Mapping[str, Any]) -> list[Key]:
-        """The runs that wait for an identical one, given that one: asked also of what `put` knew already."""
-        run_id = (body.get("status") or {}).get("runId") if kind is Kind.FINETUNE else None
-        identical = self.finetunes.indexed(str(run_id)) if run_id else []
-        return [other.key for other in identical if identical_run_trains(other.value.status)]
 
     def memory(self, uid: str) -> Memory:
         """What is remembered of the run or sweep with this uid."""
@@ -189,17 +247,27 @@ class Cache:
     def forget_old_pods(self) -> None:
         """Drop the pods that have been gone for long."""
         oldest = time.monotonic() - GONE_POD_SECONDS
-        for job_uid, pods in list(self._gone_pods.items()):
+        for job, pods in list(self._gone_pods.items()):
             recent = [item for item in pods if item[0] > oldest]
             if recent:
-                self._gone_pods[job_uid] = recent
+                self._gone_pods[job] = recent
             else:
-                del self._gone_pods[job_uid]
+                del self._gone_pods[job]
 
     def _pods_of(self, job: Entry[Job]) -> list[Pod]:
-        return [entry.value for entry in self.pods.owned_by(job.uid)] + [
-            pod for _, pod in self._gone_pods.get(job.uid, ())
-        ]
+        owner = Kind.JOB.owner(job.key.namespace, job.uid)
+        present = [entry.value for entry in self.pods.owned_by(owner)]
+        gone = [pod for _, pod in self._gone_pods.get(owner, ())]
+        return [pod for pod in (*present, *gone) if job.value.made(pod)]
+
+    def _workloads_of(self, job: Entry[Job]) -> list[Entry[Workload]]:
+        return self.workloads.owned_by(Kind.JOB.owner(job.key.namespace, job.uid))
+
+    def _owner_in(self, table: Table[T], kind: Kind, owner: Owner | None) -> Entry[T] | None:
+        """The entry of the object that an owner names, where it is of this kind."""
+        if owner is None or owner != kind.owner(owner.namespace, owner.uid):
+            return None
+        return table.by_uid(owner.namespace, owner.uid)
 
     def _run_of(self, kind: Kind, entry: Entry[Any]) -> Key | None:
         if kind is Kind.FINETUNE:
@@ -208,16 +276,25 @@ class Cache:
             return None
         owner = entry.owner
         if kind in (Kind.POD, Kind.WORKLOAD):
-            job = self.jobs.by_uid(owner)
-            owner = job.owner if job is not None else ""
-        run = self.finetunes.by_uid(owner)
+            job = self._owner_in(self.jobs, Kind.JOB, owner)
+            owner = job.owner if job is not None else None
+        run = self._owner_in(self.finetunes, Kind.FINETUNE, owner)
         return None if run is None else run.key
+
+    def _noted(self, kind: Kind, entry: Entry[Any]) -> Key | None:
+        """The run that an object belongs to, after the index was told what its change means."""
+        run = self._run_of(kind, entry)
+        if kind is Kind.FINETUNE:
+            self._note(entry.key.namespace, entry.uid)
+        elif run is not None and kind is not Kind.POD and (known := self.finetunes.get(run)) is not None:
+            self._note(run.namespace, known.uid)
+        return run
 
     def _forgotten(self, kind: Kind, entry: Entry[Any]) -> Key | None:
         if kind in (Kind.FINETUNE, Kind.SWEEP):
             self._memories.pop(entry.uid, None)
-            self.starting.pop(entry.uid, None)
-        if kind is Kind.POD:
+            self._starting.pop(entry.uid, None)
+        if kind is Kind.POD and entry.owner is not None:
             gone = replace(entry.value, gone=True)
             self._gone_pods.setdefault(entry.owner, []).append((time.monotonic(), gone))
-        return self._run_of(kind, entry)
+        return self._noted(kind, entry)

@@ -6,25 +6,27 @@ from enum import Enum
 
 from lora_contract import names
 from lora_operator.core.observed import KUEUE_JOB_UID_LABEL
+from lora_operator.core.owner import Owner
 
 OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 
 
 class Kind(Enum):
-    """A kind: group, version, plural, and the label selector that the API server filters by."""
+    """A kind: group, version, plural, its name in manifests, and the label selector that the API server filters by."""
 
-    FINETUNE = (names.GROUP, names.VERSION, names.PLURAL, "")
-    JOB = ("batch", "v1", "jobs", OURS)
-    POD = ("", "v1", "pods", OURS)
+    FINETUNE = (names.GROUP, names.VERSION, names.PLURAL, names.KIND, "")
+    JOB = ("batch", "v1", "jobs", "Job", OURS)
+    POD = ("", "v1", "pods", "Pod", OURS)
     #: Kueue makes them for every queued Job of the cluster and says in a label for which.
-    WORKLOAD = ("kueue.x-k8s.io", "v1beta2", "workloads", KUEUE_JOB_UID_LABEL)
+    WORKLOAD = ("kueue.x-k8s.io", "v1beta2", "workloads", "Workload", KUEUE_JOB_UID_LABEL)
     #: Listed after the runs: a sweep that is looked at before its trials are known would create them again.
-    SWEEP = (names.GROUP, names.VERSION, names.SWEEP_PLURAL, "")
+    SWEEP = (names.GROUP, names.VERSION, names.SWEEP_PLURAL, names.SWEEP_KIND, "")
 
-    def __init__(self, group: str, version: str, plural: str, selector: str) -> None:
+    def __init__(self, group: str, version: str, plural: str, singular: str, selector: str) -> None:
         self.group = group
         self.version = version
         self.plural = plural
+        self.singular = singular
         self.selector = selector
 
     @property
@@ -36,6 +38,10 @@ class Kind(Enum):
         """Path of one object, of the objects of a namespace, or of all."""
         parts = [self.root, *(["namespaces", namespace] if namespace else []), self.plural, *([name] if name else [])]
         return "/".join(parts)
+
+    def owner(self, namespace: str, uid: str) -> Owner:
+        """How an object of this kind is named as the controller of others."""
+        return Owner(namespace, self.group, self.singular, uid)
 
 
 def services_path(namespace: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from lora_contract import names
 from lora_operator.core.observed import WarningEvent
+from lora_operator.core.owner import controller_of
 from lora_operator.core.pod import parse_time
 from lora_operator.effects import metrics
 from lora_operator.effects.api import JSON, MERGE_PATCH, METADATA_ONLY, Api, ApiError
@@ -21,6 +22,7 @@ _PAGE = 500
 _MAX_WARNINGS = 50
 _VISIBILITY = "/apis/visibility.kueue.x-k8s.io/v1beta2"
 _MAX_PENDING = 1000
+_MADE_BY_US = (names.LABEL_MANAGED_BY, names.LABEL_STAGE, names.LABEL_SWEEP)
 
 
 class NotLeaderError(ExpectedError):
@@ -79,36 +81,35 @@ class Kube:
         """One object; None where it does not exist."""
         return await self._get(kind.path(key.namespace, key.name))
 
-    async def create(
-        self, kind: Kind, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str
-    ) -> dict[str, Any]:
+    async def create(self, kind: Kind, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object, or find the one that was created before; the object.
 
         Raises:
-            NotOursError: there is one of this name that `owner_uid` does not control, or it is on its way out.
+            NotOursError: there is one of this name that is not what a `create` of the same controller made, or it is
+                on its way out.
             ApiError: the API server refuses it.
         """
-        body, new = await self._create_once(kind.path(namespace), manifest, owner_uid)
+        body, new = await self._create_once(kind.path(namespace), manifest)
         if new and kind is Kind.JOB:
             stage = (manifest["metadata"].get("labels") or {}).get(names.LABEL_STAGE, "")
             metrics.JOBS_CREATED.labels(stage=stage).inc()
         return body
 
-    async def create_service(self, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str) -> None:
+    async def create_service(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Create the Service of a Job, or find that it was created before.
 
         Raises:
             NotOursError, ApiError: as `create`.
         """
-        await self._create_once(services_path(namespace), manifest, owner_uid)
+        await self._create_once(services_path(namespace), manifest)
 
-    async def create_group_policy(self, namespace: str, manifest: Mapping[str, Any], *, owner_uid: str) -> None:
+    async def create_group_policy(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Create the NetworkPolicy of a Job, or find that it was created before.
 
         Raises:
             NotOursError, ApiError: as `create`.
         """
-        await self._create_once(network_policies_path(namespace), manifest, owner_uid)
+        await self._create_once(network_policies_path(namespace), manifest)
 
     async def apply_runs_policy(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Create the NetworkPolicy for all run pods of a namespace, or replace what stands under its name.
@@ -213,9 +214,7 @@ class Kube:
         """Create a Kubernetes Event."""
         await self._write("POST", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", event)
 
-    async def _create_once(
-        self, collection: str, manifest: Mapping[str, Any], owner_uid: str
-    ) -> tuple[dict[str, Any], bool]:
+    async def _create_once(self, collection: str, manifest: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """Create an object, or find the one that was created before, and whether it is new."""
         try:
             return await self._write("POST", collection, manifest), True
@@ -224,9 +223,11 @@ class Kube:
                 raise
         metadata = manifest["metadata"]
         found = await self._get(f"{collection}/{metadata['name']}")
-        if found is None or not _usable(found, owner_uid):
+        if found is None or not _is_made_from(found["metadata"], metadata):
             what = f"{manifest['kind']} {Key(metadata['namespace'], metadata['name'])}"
-            raise NotOursError(f"{what} exists and is controlled by another object or none, or is being deleted")
+            raise NotOursError(
+                f"{what} exists and is controlled by another object or none, has other labels, or is being deleted"
+            )
         return found, False
 
     async def _get(self, path: str) -> dict[str, Any] | None:
@@ -245,12 +246,11 @@ class Kube:
         return await self._api.request(method, path, body=body, content_type=content_type)
 
 
-def _usable(body: Mapping[str, Any], owner_uid: str) -> bool:
-    metadata = body["metadata"]
-    owners = metadata.get("ownerReferences") or ()
-    return not metadata.get("deletionTimestamp") and any(
-        owner.get("controller") and owner.get("uid") == owner_uid for owner in owners
-    )
+def _is_made_from(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether an object, by its metadata, is one that we created: controlled and labelled as wanted."""
+    labels = found.get("labels") or {}
+    ours = all(labels.get(key) == value for key, value in wanted["labels"].items() if key in _MADE_BY_US)
+    return ours and not found.get("deletionTimestamp") and controller_of(found) == controller_of(wanted)
 
 
 def _last_seen(event: Mapping[str, Any]) -> str:

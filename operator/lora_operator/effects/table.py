@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from lora_operator.core.owner import Owner, controller_of
+
 T = TypeVar("T")
 
 
@@ -22,34 +24,37 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[T]):
-    """What is kept of an object. `owner`: uid of its controller; `index`: the property that its table groups by."""
+    """What is kept of an object. `owner`: its controller; `seen`: the turn at which its table took it."""
 
     key: Key
     uid: str
     version: int
-    owner: str
-    index: str | None
+    seen: int
+    owner: Owner | None
     value: T
 
 
 class Table(Generic[T]):
-    """Entries by key, by uid, by the uid of their controller, and by one more property if `index` is given.
+    """Entries by key, by uid within their namespace, and by their controller.
 
     Answers to our own writes are put in at once, so a decision never rests on a state from before them. A watch
     that lags behind cannot undo that: resource versions are compared as numbers, which the Kubernetes API allows
-    for objects of one kind (KEP-5504).
+    for objects of one kind (KEP-5504). A complete list can: the API server reads it after it was asked for, so what
+    it says of an object that was known before is true now, also where its version is lower, or a removed object is
+    back. Then etcd was restored to an earlier moment.
+
+    `turn` counts what was taken and removed. A list is compared with what was known at the turn it was asked for.
     """
 
-    def __init__(
-        self, read: Callable[[Mapping[str, Any]], T], index: Callable[[T], str | None] = lambda _: None
-    ) -> None:
+    def __init__(self, read: Callable[[Mapping[str, Any]], T]) -> None:
         self._read = read
-        self._index = index
         self._entries: dict[Key, Entry[T]] = {}
-        self._by_uid: dict[str, Entry[T]] = {}
-        self._by_owner: dict[str, dict[Key, Entry[T]]] = {}
-        self._by_index: dict[str, dict[Key, Entry[T]]] = {}
+        self._by_uid: dict[tuple[str, str], Entry[T]] = {}
+        self._by_owner: dict[Owner, dict[Key, Entry[T]]] = {}
+        #: By uid: the turn at which an object was removed. The watch may tell of it once more.
         self._removed: dict[str, int] = {}
+        self._last_list = 0
+        self.turn = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -58,58 +63,70 @@ class Table(Generic[T]):
         """The entry of a key."""
         return self._entries.get(key)
 
-    def by_uid(self, uid: str) -> Entry[T] | None:
-        """The entry with a uid."""
-        return self._by_uid.get(uid)
+    def by_uid(self, namespace: str, uid: str) -> Entry[T] | None:
+        """The entry of a namespace with a uid."""
+        return self._by_uid.get((namespace, uid))
 
     def entries(self) -> Iterable[Entry[T]]:
         """All entries."""
         return self._entries.values()
 
-    def owned_by(self, uid: str) -> list[Entry[T]]:
-        """The entries whose controller has this uid."""
-        return list(self._by_owner.get(uid, {}).values())
+    def owned_by(self, owner: Owner) -> list[Entry[T]]:
+        """The entries that an object controls."""
+        return list(self._by_owner.get(owner, {}).values())
 
-    def indexed(self, value: str) -> list[Entry[T]]:
-        """The entries whose index has this value."""
-        return list(self._by_index.get(value, {}).values())
+    def put(self, body: Mapping[str, Any], *, list_turn: int | None = None) -> Entry[T] | None:
+        """Keep an object; None where nothing newer was said than is known.
 
-    def put(self, body: Mapping[str, Any]) -> Entry[T] | None:
-        """Keep an object; None where nothing newer was said than is known."""
+        `list_turn`: it comes from a list that was asked for at this turn.
+        """
         metadata = body["metadata"]
-        key = Key(metadata["namespace"], metadata["name"])
+        key, uid = Key(metadata["namespace"], metadata["name"]), metadata["uid"]
         version = int(metadata["resourceVersion"])
-        known = self._entries.get(key)
-        if metadata["uid"] in self._removed or (known is not None and known.version >= version):
+        listed_after = -1 if list_turn is None else list_turn
+        removed = self._removed.get(uid)
+        if removed is not None and removed > listed_after:
             return None
+        known = self._entries.get(key)
+        if known is not None and (known.version == version or (known.version > version and known.seen > listed_after)):
+            return None
+        self._removed.pop(uid, None)
         if known is not None:
             self._drop(known)
-        value = self._read(body)
-        entry = Entry(key, metadata["uid"], version, controller(metadata), self._index(value), value)
-        self._entries[key] = self._by_uid[entry.uid] = entry
-        for table, name in self._groups(entry):
-            table.setdefault(name, {})[key] = entry
+        self.turn += 1
+        entry = Entry(key, uid, version, self.turn, controller_of(metadata), self._read(body))
+        self._entries[key] = self._by_uid[key.namespace, uid] = entry
+        if entry.owner is not None:
+            self._by_owner.setdefault(entry.owner, {})[key] = entry
         return entry
 
     def remove(self, key: Key, uid: str) -> Entry[T] | None:
         """Forget the object with this uid, also if the watch tells of it once more; None if it was not known."""
+        self.turn += 1
+        self._removed[uid] = self.turn
         known = self._entries.get(key)
-        self._removed[uid] = known.version if known is not None else 0
         if known is None or known.uid != uid:
             return None
         self._drop(known)
         return known
 
-    def keep_only(self, listed: set[Key], version: int, within: str | None) -> list[Entry[T]]:
-        """Forget what a complete list as of `version` (of one namespace, or of all) does not hold; what was dropped."""
+    def keep_only(self, listed: set[Key], *, list_turn: int, version: int, within: str | None) -> list[Entry[T]]:
+        """Forget what a complete list (of one namespace, or of all) does not hold; what was dropped.
+
+        The list was asked for at `list_turn` and is as of `version`; what was seen since and is newer stays.
+        """
         gone = [
             entry
             for entry in self._entries.values()
-            if entry.key not in listed and entry.version <= version and within in (None, entry.key.namespace)
+            if entry.key not in listed
+            and (entry.seen <= list_turn or entry.version <= version)
+            and within in (None, entry.key.namespace)
         ]
+        # A watch that lags behind may still tell of what was removed shortly before this list, not before the last.
+        self._removed = {uid: turn for uid, turn in self._removed.items() if turn > self._last_list}
+        self._last_list = list_turn
         for entry in gone:
-            self._drop(entry)
-        self._removed = {uid: seen for uid, seen in self._removed.items() if seen > version}
+            self.remove(entry.key, entry.uid)
         return gone
 
     def clear(self) -> None:
@@ -117,24 +134,12 @@ class Table(Generic[T]):
         self._entries.clear()
         self._by_uid.clear()
         self._by_owner.clear()
-        self._by_index.clear()
 
     def _drop(self, entry: Entry[T]) -> None:
         del self._entries[entry.key]
-        del self._by_uid[entry.uid]
-        for table, name in self._groups(entry):
-            siblings = table[name]
+        del self._by_uid[entry.key.namespace, entry.uid]
+        if entry.owner is not None:
+            siblings = self._by_owner[entry.owner]
             del siblings[entry.key]
             if not siblings:
-                del table[name]
-
-    def _groups(self, entry: Entry[T]) -> list[tuple[dict[str, dict[Key, Entry[T]]], str]]:
-        """The groups that an entry belongs to."""
-        groups = ((self._by_owner, entry.owner), (self._by_index, entry.index))
-        return [(table, name) for table, name in groups if name]
-
-
-def controller(metadata: Mapping[str, Any]) -> str:
-    """The uid of the object that controls another, given the metadata of the latter; empty where none does."""
-    owners = metadata.get("ownerReferences") or ()
-    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
+                del self._by_owner[entry.owner]

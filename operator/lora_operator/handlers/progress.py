@@ -94,11 +94,11 @@ class ProgressEndpoint:
         if run is None:
             raise _refused(web.HTTPNotFound, f"there is no {names.KIND} {key} in the namespace of the pod")
         found = self._cache.pods.get(Key(pod.namespace, pod.name))
-        job = self._cache.jobs.by_uid(found.owner) if found is not None and found.uid == pod.uid else None
-        if found is None or job is None or job.owner != run.uid or job.value.stage != names.STAGE_TRAIN:
+        job = self._cache.job_of(found) if found is not None and found.uid == pod.uid else None
+        jobs = [other for other in self._cache.jobs_of(run) if other.value.stage == names.STAGE_TRAIN]
+        if found is None or job is None or job not in jobs:
             raise _refused(web.HTTPForbidden, f"pod {pod.name} does not train for {names.KIND} {key}")
-        jobs = [other.value for other in self._cache.jobs.owned_by(run.uid) if other.value.stage == names.STAGE_TRAIN]
-        if found.value.finished or any(other.created > job.value.created for other in jobs):
+        if found.value.finished or any(other.value.created > job.value.created for other in jobs):
             raise _refused(web.HTTPForbidden, f"pod {pod.name} belongs to an earlier attempt of {key}")
         return run.uid
 

@@ -32,6 +32,7 @@ class Runs:
         self._queue = queue
         self._sweeps = sweeps
         self._settings = settings
+        cache.identical.look = queue.add
         self._sweep_now = asyncio.Event()
         self.synced = False
 
@@ -83,6 +84,7 @@ class Runs:
         self.synced = True
 
     async def _list(self, kind: Kind, namespace: str | None) -> None:
+        turn = self._cache.turn(kind)
         listed: set[Key] = set()
         version = 0
         async for page in self._kube.pages(kind, namespace):
@@ -90,8 +92,8 @@ class Runs:
             for body in page.items:
                 metadata = body["metadata"]
                 listed.add(Key(metadata["namespace"], metadata["name"]))
-                self.changed(kind, body)
-        for run in self._cache.keep_only(kind, listed, version, namespace):
+                self._look(self._cache.put(kind, body, list_turn=turn), kind, body)
+        for run in self._cache.keep_only(kind, listed, list_turn=turn, version=version, within=namespace):
             self._queue.add(run)
 
     async def _list_policies(self) -> None:
@@ -115,8 +117,6 @@ class Runs:
             self._queue.add_first(run)
         elif run is not None:
             self._queue.add(run)
-        for each in self._cache.waiting_for(kind, body):
-            self._queue.add(each)
         if (sweep := self._cache.sweep_of(kind, body)) is not None:
             self._sweeps.add(sweep)
 

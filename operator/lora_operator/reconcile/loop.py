@@ -126,18 +126,18 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
             NotOursError: the name is taken.
         """
         try:
-            body = await self._kube.create(kind, owner.namespace, action.manifest, owner_uid=owner.uid)
+            body = await self._kube.create(kind, owner.namespace, action.manifest)
         except ApiError as error:
             if error.transient:
                 raise
             self._refused(owner, CreateError(action.name, error.status, error.message, datetime.now(UTC)))
             return False
-        self._cache.memory(owner.uid).create_error = None
+        self._cache.set_create_error(owner, None)
         self._cache.put(kind, body)
         return True
 
     def _refused(self, owner: Resource[Any, Any], error: CreateError) -> None:
-        self._cache.memory(owner.uid).create_error = error
+        self._cache.set_create_error(owner, error)
         logger.warning("%s/%s: %s was refused: %s", owner.namespace, owner.name, error.name, error.message)
 
     async def _patch_spec(self, kind: Kind, key: Key, spec: dict[str, bool]) -> bool:

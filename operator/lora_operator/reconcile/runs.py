@@ -51,7 +51,7 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
         decision = decide(observed, self._settings, now)
         if decision.status.run_id and any(_trains(action) for action in decision.actions):
             # Nothing is awaited between observing and this, so of two identical runs one sees the other.
-            self._cache.starting[observed.finetune.uid] = decision.status.run_id
+            self._cache.starts(observed.finetune, decision.status.run_id)
         return decision
 
     async def _act(self, observed: Observed, action: Action) -> bool:
@@ -61,8 +61,8 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
                 return await self._create_job(observed.finetune, action)
             case CreateService():
                 return await self._create_service(observed, action)
-            case CreateGroupPolicy(manifest, job_uid):
-                create = self._kube.create_group_policy(namespace, manifest, owner_uid=job_uid)
+            case CreateGroupPolicy():
+                create = self._kube.create_group_policy(namespace, action.manifest)
                 return await self._created(observed.finetune, action.name, create)
             case IsolatePods():
                 return await self._isolate(observed.finetune, action)
@@ -93,12 +93,12 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
             created = await self._create(Kind.JOB, finetune, action)
         finally:
             if not created:
-                self._cache.starting.pop(finetune.uid, None)
+                self._cache.does_not_start(finetune)
         return created
 
     async def _create_service(self, observed: Observed, action: CreateService) -> bool:
         run = observed.finetune
-        create = self._kube.create_service(run.namespace, action.manifest, owner_uid=action.job_uid)
+        create = self._kube.create_service(run.namespace, action.manifest)
         if not await self._created(run, action.name, create):
             return False
         self._cache.memory(run.uid).services |= {action.job_uid}
@@ -123,7 +123,7 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
                 raise
             self._refused(run, CreateError(name, error.status, error.message, datetime.now(UTC)))
             return False
-        self._cache.memory(run.uid).create_error = None
+        self._cache.set_create_error(run, None)
         return True
 
     async def _delete_job(self, observed: Observed, name: str) -> None:

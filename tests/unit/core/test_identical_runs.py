@@ -8,49 +8,48 @@ from typing import Any
 import pytest
 
 from lora_contract.exit_codes import ExitCode
-from lora_operator.core.identical import twin_of
-from lora_operator.core.observed import Twin
+from lora_operator.core.identical import identical_run
+from lora_operator.core.observed import IdenticalRun, Identity
 from support.builders import Story, given_finetune, given_training
 from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED, failed_report
 from support.specs import BASE
 from support.story import START
 
 WAITS = ("True", "IdenticalRunTraining")
+DEFAULT_ENDPOINT = "http://s3.example:8333"
+SAME = Identity("team-a", RUN_ID, BASE["output"]["uri"], DEFAULT_ENDPOINT)
 
 
-def twin(**changes: Any) -> Twin:
+def another(**changes: Any) -> IdenticalRun:
     """A run of the same namespace, older by a minute, that trains."""
     fields: dict[str, Any] = {
-        "run_id": RUN_ID,
-        "namespace": "team-a",
+        "identity": SAME,
         "name": "first",
         "uid": "0",
         "created": START - timedelta(minutes=1),
-        "output": BASE["output"]["uri"],
-        "endpoint": None,
         "queue": None,
         "started": True,
         "running": True,
         "refused": False,
     }
-    return Twin(**(fields | changes))
+    return IdenticalRun(**(fields | changes))
 
 
-def prepared(*twins: Twin) -> Story:
+def prepared(*others: IdenticalRun) -> Story:
     """A run whose prepare has just ended, and the others that have its identity."""
     story = given_finetune().decides().after(2).stage_succeeds("prepare", PREPARED)
-    story.twins = twins
+    story.identical = others
     return story.decides()
 
 
 def waiting() -> Story:
-    story = prepared(twin())
+    story = prepared(another())
     assert story.condition("Reconciling") == WAITS
     return story.after(100)
 
 
 def test_the_second_waits_without_a_job_and_names_the_first() -> None:
-    story = prepared(twin())
+    story = prepared(another())
 
     assert story.condition("Reconciling") == WAITS
     assert story.status.phase == "Queued"
@@ -60,7 +59,7 @@ def test_the_second_waits_without_a_job_and_names_the_first() -> None:
 
 
 def test_one_that_waits_in_the_same_queue_is_not_said_to_train() -> None:
-    assert "Run first is to train the same adapter" in prepared(twin(running=False)).message
+    assert "Run first is to train the same adapter" in prepared(another(running=False)).message
 
 
 def test_waiting_writes_nothing_again() -> None:
@@ -70,37 +69,32 @@ def test_waiting_writes_nothing_again() -> None:
     assert story.decides().after(10).decides().writes == writes
 
 
-def test_a_run_of_another_namespace_is_not_named() -> None:
-    story = prepared(twin(namespace="team-b", name="secret"))
-
-    assert story.condition("Reconciling") == WAITS
-    assert "Another run of this cluster" in story.message
-    assert "secret" not in story.message
-    assert "team-b" not in story.message
+def test_it_says_until_when_it_waits() -> None:
+    assert "until 2026-01-03T03:04:07Z at the latest" in prepared(another()).message
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        twin(run_id="b" * 32),
-        twin(output="s3://adapters/team-b/"),
-        twin(endpoint="https://s3.example.org"),
-        twin(namespace="team-b", running=False),
-        twin(queue="stopped", running=False),
-        twin(started=False, refused=True),
-        twin(started=False, created=START + timedelta(minutes=1)),
+        another(identity=SAME._replace(run_id="b" * 32)),
+        another(identity=SAME._replace(output="s3://adapters/team-b/")),
+        another(identity=SAME._replace(endpoint="https://s3.example.org")),
+        another(identity=SAME._replace(namespace="team-b")),
+        another(queue="stopped", running=False),
+        another(started=False, refused=True),
+        another(started=False, created=START + timedelta(minutes=1)),
     ],
     ids=[
         "another identity",
         "another output",
         "another server",
-        "another team's queue",
+        "another namespace, whatever it says of itself",
         "another queue",
         "refused",
         "younger",
     ],
 )
-def test_it_waits_for_no_other(other: Twin) -> None:
+def test_it_waits_for_no_other(other: IdenticalRun) -> None:
     assert prepared(other).stages == ["prepare", "train"]
 
 
@@ -114,20 +108,20 @@ def test_it_waits_for_no_other(other: Twin) -> None:
     ],
 )
 def test_of_two_that_have_not_started_the_older_goes_first(created: Any, uid: str, waits: bool) -> None:
-    story = prepared(twin(started=False, running=False, created=created, uid=uid))
+    story = prepared(another(started=False, running=False, created=created, uid=uid))
 
     assert ("train" not in story.stages) is waits
 
 
 def test_one_that_started_goes_first_though_it_is_younger() -> None:
-    story = prepared(twin(created=START + timedelta(minutes=1)))
+    story = prepared(another(created=START + timedelta(minutes=1)))
 
     assert story.condition("Reconciling") == WAITS
 
 
 def test_the_adapter_of_the_first_is_adopted_without_a_train_job() -> None:
     story = waiting()
-    story.twins = ()
+    story.identical = ()
     story.decides().decides()
     assert story.condition("Reconciling") == ("True", "Preparing")
     assert "JobDeleted" not in story.events
@@ -144,7 +138,7 @@ def test_the_adapter_of_the_first_is_adopted_without_a_train_job() -> None:
 
 def test_where_the_first_failed_the_second_trains() -> None:
     story = waiting()
-    story.twins = ()
+    story.identical = ()
     story.decides().decides()
 
     story.after(5).pod_ends("prepare", 0, PREPARED, "again").job_ends("prepare").decides()
@@ -155,12 +149,38 @@ def test_where_the_first_failed_the_second_trains() -> None:
 
 def test_what_the_first_prepare_said_is_not_taken_for_the_word_of_the_second() -> None:
     story = waiting()
-    story.twins = ()
+    story.identical = ()
     story.decides().decides()
 
     story.after(5).job_ends("prepare").decides()
 
     assert story.stages == ["prepare"], "the new pod's word has not been seen yet"
+
+
+def test_it_does_not_wait_for_ever_but_lets_s3_decide() -> None:
+    story = waiting()
+
+    story.after(24 * 3600 - 101).decides()
+    assert story.condition("Reconciling") == WAITS
+    assert story.decisions[-1].requeue_after == 1
+    story.after(1).decides().decides()
+    assert story.condition("Reconciling") == ("True", "Preparing")
+
+    story.after(5).pod_ends("prepare", 0, PREPARED, "again").job_ends("prepare").decides()
+    assert story.stages == ["prepare", "train"], "S3 knows of nobody who trains"
+
+
+def test_waits_for_one_after_another_have_one_limit() -> None:
+    story = waiting().after(20 * 3600)
+    story.identical = ()
+    story.decides().decides()
+    story.identical = (another(name="next", uid="1"),)
+    story.after(5).pod_ends("prepare", 0, PREPARED, "again").job_ends("prepare").decides()
+    assert story.condition("Reconciling") == WAITS
+
+    story.after(4 * 3600).decides().decides()
+
+    assert story.condition("Reconciling") == ("True", "Preparing")
 
 
 def test_a_run_that_waits_can_be_suspended() -> None:
@@ -169,11 +189,16 @@ def test_a_run_that_waits_can_be_suspended() -> None:
     assert story.condition("Suspended") == ("True", "Suspended")
 
 
-def seen(story: Story, **more: bool) -> Twin | None:
+def seen(story: Story, **more: bool) -> IdenticalRun | None:
     """A run as the others see it."""
     known = story.observed()
-    return twin_of(
-        RUN_ID, known.finetune, known.jobs, known.workloads, **({"starting": False, "refused": False} | more)
+    return identical_run(
+        known.finetune,
+        RUN_ID,
+        known.jobs,
+        known.workloads,
+        default_endpoint=DEFAULT_ENDPOINT,
+        **({"starting": False, "refused": False} | more),
     )
 
 
@@ -186,13 +211,13 @@ def paused(changes: dict[str, Any] | None = None) -> Story:
 
 def test_a_run_that_comes_back_from_a_pause_waits_for_one_that_trains_now() -> None:
     story = paused()
-    story.twins = (twin(),)
+    story.identical = (another(),)
 
     story.user_sets({"suspend": False}).decides()
 
     assert story.condition("Reconciling") == WAITS
     assert story.job("train")["spec"]["suspend"] is True
-    story.twins = ()
+    story.identical = ()
     story.after(60).decides().decides()
     assert story.stages == ["prepare"]
     assert story.condition("Reconciling") == ("True", "Preparing")
@@ -211,7 +236,7 @@ def test_a_run_whose_workload_is_off_waits_as_well() -> None:
     story.kueue_admits().pod_runs("train").decides().user_sets({"suspend": True}).decides()
     story.job("train")["spec"]["suspend"] = True
     story.after(5).pod_ends("train", ExitCode.CHECKPOINTED).pod_is_gone("train").decides()
-    story.twins = (twin(queue="team-a"),)
+    story.identical = (another(queue="team-a"),)
 
     story.after(60).user_sets({"suspend": False}).decides().decides()
 
@@ -230,8 +255,8 @@ def test_two_that_come_back_from_a_pause_do_not_wait_for_each_other() -> None:
 
 
 def test_a_run_is_seen_as_far_as_it_is() -> None:
-    prepared_only = seen(prepared(twin()))
-    created = seen(prepared(twin()), starting=True)
+    prepared_only = seen(prepared(another()))
+    created = seen(prepared(another()), starting=True)
     queued = seen(prepared())
     training = seen(given_training())
 

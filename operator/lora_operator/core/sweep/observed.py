@@ -9,6 +9,7 @@ from typing import Any, Self
 from lora_contract import names
 from lora_contract.sweep import LoRASweepSpec, LoRASweepStatus, Trial, trials_of
 from lora_operator.core.observed import FineTune
+from lora_operator.core.owner import is_managed
 from lora_operator.core.resource import CreateError, Resource
 
 
@@ -21,6 +22,11 @@ class Sweep(Resource[LoRASweepSpec, LoRASweepStatus]):
     status_model = LoRASweepStatus
 
     trials: tuple[Trial, ...] = ()
+
+    def made(self, run: FineTune) -> bool:
+        """Whether a run that this sweep controls is one of its trials, as the operator makes them."""
+        labelled = is_managed(run.labels) and run.labels.get(names.LABEL_SWEEP) == self.name
+        return labelled and any(trial.name == run.name for trial in self.trials)
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
