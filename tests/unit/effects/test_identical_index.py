@@ -182,17 +182,20 @@ def calls(function: Callable[[], object]) -> int:
     return count
 
 
-def test_a_copy_costs_the_same_among_two_thousand_as_among_twenty() -> None:
-    few, many = (
-        [
-            calls(lambda: cache.put(Kind.FINETUNE, versioned(prepared(3)))),
-            calls(lambda: cache.observe(Key("team-a", "copy-3"))),
-            calls(lambda: cache.put(Kind.FINETUNE, versioned(first.body))),
-        ]
-        for cache, first in (copies(20), copies(2000))
-    )
+def costs(number: int) -> list[int]:
+    """What it takes, among so many copies, to hear of one, to look at it, and to hear of the run that trains."""
+    cache, first = copies(number)
+    return [
+        calls(lambda: cache.put(Kind.FINETUNE, versioned(prepared(3)))),
+        calls(lambda: cache.observe(Key("team-a", "copy-3"))),
+        calls(lambda: cache.put(Kind.FINETUNE, versioned(first.body))),
+    ]
 
-    assert [after <= 2 * before for before, after in zip(few, many, strict=True)] == [True] * 3, (few, many)
+
+def test_a_copy_costs_the_same_among_two_thousand_as_among_twenty() -> None:
+    few, many = costs(20), costs(2000)
+
+    assert all(after <= 2 * before for before, after in zip(few, many, strict=True)), (few, many)
 
 
 def test_of_two_thousand_copies_each_sees_the_one_that_trains() -> None:
