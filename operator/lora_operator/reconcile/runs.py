@@ -90,11 +90,24 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
     async def _create_job(self, finetune: FineTune, action: CreateJob) -> bool:
         created = False
         try:
-            created = await self._create(Kind.JOB, finetune, action)
+            created = await self._is_current(finetune) and await self._create(Kind.JOB, finetune, action)
         finally:
             if not created:
                 self._cache.does_not_start(finetune)
         return created
+
+    async def _is_current(self, run: FineTune) -> bool:
+        """Whether a run is still as it is known. False: it was read again; decide anew.
+
+        Its Job may be missing because the run itself was deleted, and the news of that comes later, or never where
+        the operator was started in between. A new run is not asked about: what it lacks was never there.
+        """
+        if not run.seen:
+            return True
+        key = Key(run.namespace, run.name)
+        await self._read_again(key, run.uid)
+        entry = self._cache.finetunes.get(key)
+        return entry is not None and (entry.uid, entry.value.resource_version) == (run.uid, run.resource_version)
 
     async def _create_service(self, observed: Observed, action: CreateService) -> bool:
         run = observed.finetune
