@@ -74,6 +74,12 @@ test-trainer: venv ## prepare and train as processes, killed and resumed, agains
 test-groups: venv ## several processes and pods of one run, stopped and killed in every way; not part of `test`
 	$(call test_processes,tests/trainer -n 1 -m groups)
 
+.PHONY: test-chaos
+test-chaos: venv ## the operator killed at each of its writes, an API server that is away or lies; not part of `test`
+	$(PY) -m lora_cluster build
+	rm -f build/chaos.json
+	$(PYTEST) tests/chaos -n 0; status=$$?; PYTHONPATH=tests $(PY) -m support.chaos.page && exit $$status
+
 .PHONY: test-attacks
 test-attacks: venv ## hostile tenants, models, datasets and words, each ends within bounds; not part of `test`
 	$(PY) -m lora_cluster build

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,14 +28,19 @@ class ApiProxy:
     apart, and the NetworkPolicies, of which there is one a namespace.
 
     `strike(n, when, how)` calls `how` at the n-th write, before the API server sees it, or after it did it and
-    before the operator hears of it.
+    before the operator hears of it. `created` are the paths and names of what the API server created for the operator.
+    `disturb` may answer a request instead of the API server; `abort` cuts the connection. Watches last
+    `watch_seconds`, if set.
     """
 
     target: str
-    authority: str
     url: str = ""
     writes: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
     struck: threading.Event = field(default_factory=threading.Event)
+    disturb: Callable[[web.Request], web.Response | None] = lambda request: None
+    watch_seconds: float | None = None
+    _open: list[web.Request] = field(default_factory=list)
     _holds: Callable[[str, str], bool] = lambda path, body: False
     _let_go: threading.Event = field(default_factory=threading.Event)
     _at: int = 0
@@ -63,12 +69,22 @@ class ApiProxy:
         self.struck.clear()
         self._at = 0
 
+    def cut(self) -> None:
+        """Cut every connection on which an answer is under way."""
+        for request in list(self._open):
+            abort(request)
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Pass one request on, or not."""
+        if (instead := self.disturb(request)) is not None:
+            return instead
+        self._open.append(request)
         try:
             return await self._pass_on(request)
         except (ConnectionError, aiohttp.ClientError):  # one side is gone, as is to be expected here
             return web.Response(status=502)
+        finally:
+            self._open.remove(request)
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         counted = request.method != "GET" and not request.path.endswith(_NOT_COUNTED)
@@ -83,48 +99,82 @@ class ApiProxy:
         if counted and self._holds(request.path, (body or b"").decode()):
             await asyncio.to_thread(self._let_go.wait)
         async with request.app[_SESSION].request(request.method, url, headers=headers, data=body) as answer:
+            if request.method == "POST" and answer.status == 201:
+                self.created.append(f"{request.path}/{json.loads(await answer.read())['metadata']['name']}")
             if mine:
                 await answer.read()
                 return self._fall(request)
-            kept = {key: value for key, value in answer.headers.items() if key.lower() not in _HOP_HEADERS}
-            response = web.StreamResponse(status=answer.status, headers=kept)
-            await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
+            return await self._answer(request, answer)
+
+    async def _answer(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+        kept = {key: value for key, value in answer.headers.items() if key.lower() not in _HOP_HEADERS}
+        response = web.StreamResponse(status=answer.status, headers=kept)
+        await response.prepare(request)
+        watches = "watch" in request.query
+        try:
+            async with asyncio.timeout(self.watch_seconds if watches else None):
+                async for chunk in answer.content.iter_any() if watches else _whole(answer):
+                    await response.write(chunk)
+        except TimeoutError:
+            abort(request)
             return response
+        await response.write_eof()
+        return response
 
     def _fall(self, request: web.Request) -> web.StreamResponse:
         self._how()
         self.struck.set()
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()
+        return abort(request)
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    yield await answer.read()
+
+
+def abort(request: web.Request) -> web.Response:
+    """Cut the connection of a request instead of an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+@asynccontextmanager
+async def upstream(authority: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """Connections to an API server whose certificate an authority (a file) signed; several proxies may share them."""
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=authority), limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
+        yield session
+
+
+@asynccontextmanager
+async def serving(proxy: ApiProxy, session: aiohttp.ClientSession) -> AsyncIterator[None]:
+    """Serve a proxy on a free loopback port while the context is open."""
+    application = web.Application(client_max_size=2**24)
+    application[_SESSION] = session
+    application.router.add_route("*", "/{path:.*}", proxy.handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    proxy.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield
+    finally:
+        await runner.cleanup()
 
 
 @contextmanager
 def api_proxy(plane: ControlPlane) -> Iterator[ApiProxy]:
     """A proxy on a free loopback port, served from a thread while the context is open."""
-    proxy = ApiProxy(plane.url, str(plane.directory / "pki" / "ca.crt"))
+    proxy = ApiProxy(plane.url)
     started = threading.Event()
     ends: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def serve() -> None:
         stop = asyncio.Event()
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=proxy.authority), limit=0)
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            application = web.Application(client_max_size=2**24)
-            application[_SESSION] = session
-            application.router.add_route("*", "/{path:.*}", proxy.handle)
-            runner = web.AppRunner(application, shutdown_timeout=0.1)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            proxy.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with upstream(str(plane.directory / "pki" / "ca.crt")) as session, serving(proxy, session):
             ends.append((asyncio.get_running_loop(), stop))
             started.set()
             await stop.wait()
-            await runner.cleanup()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()

@@ -17,20 +17,25 @@ from lora_cluster.control_plane import ControlPlane
 from lora_cluster.kubectl import Kubectl
 from lora_contract import names
 
-_CRDS = Path(__file__).resolve().parents[2] / "crds"
-CRD = _CRDS / f"{names.PLURAL}.{names.GROUP}.yaml"
-SWEEP_CRD = _CRDS / f"{names.SWEEP_PLURAL}.{names.GROUP}.yaml"
+CRDS = Path(__file__).resolve().parents[2] / "crds"
+CRD = CRDS / f"{names.PLURAL}.{names.GROUP}.yaml"
+SWEEP_CRD = CRDS / f"{names.SWEEP_PLURAL}.{names.GROUP}.yaml"
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[ControlPlane]:
-    """etcd, API server and controller manager on loopback, with our CRDs served."""
+def running(directory: Path, *, definitions: Path = CRDS) -> Iterator[ControlPlane]:
+    """etcd, API server and controller manager on loopback, with our CRDs (or those of another version) served."""
     with api_server.running(directory) as plane:
-        for definition in (CRD, SWEEP_CRD):
-            Kubectl(plane.kubeconfig).apply_text(definition.read_text(encoding="utf-8"))
+        define(plane, definitions)
         resources = client.CustomObjectsApi(connect(plane))
         eventually("the resources are served", lambda: served(resources))
         yield plane
+
+
+def define(plane: ControlPlane, definitions: Path) -> None:
+    """Apply the CRDs of a folder."""
+    for definition in (CRD, SWEEP_CRD):
+        Kubectl(plane.kubeconfig).apply_text((definitions / definition.name).read_text(encoding="utf-8"))
 
 
 def served(resources: client.CustomObjectsApi) -> bool:

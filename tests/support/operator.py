@@ -61,7 +61,7 @@ def redirect(kubeconfig: Path, server: str, path: Path) -> Path:
 
 
 #: Variables that the operator's pod does not have; getpass finds the user's name in some of them.
-_NOT_IN_A_POD = ("LORA_OPERATOR_", "LOGNAME", "USER", "LNAME", "USERNAME")
+NOT_IN_A_POD = ("LORA_OPERATOR_", "LOGNAME", "USER", "LNAME", "USERNAME")
 
 
 def free_port() -> int:
@@ -80,6 +80,8 @@ class Operator:
     log: Path
     settings: dict[str, str] = field(default_factory=dict)
     health_port: int = field(default_factory=free_port)
+    #: Folder with the packages of another version of the operator.
+    packages: Path | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -97,11 +99,14 @@ class Operator:
         """Start the process and do not wait for it."""
         settings = {"TRAINER_IMAGE": TRAINER_IMAGE, "LOG_FORMAT": "text", "HEALTH_PORT": str(self.health_port)}
         variables = {f"LORA_OPERATOR_{key}": value for key, value in (settings | self.settings).items()}
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_IN_A_POD)}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_IN_A_POD)}
+        variables["KUBECONFIG"] = str(self.kubeconfig)
+        if self.packages is not None:
+            variables["PYTHONPATH"] = str(self.packages)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", str(Path(__file__).with_name("nameless_operator.py"))],
-                env=inherited | variables | {"KUBECONFIG": str(self.kubeconfig)},
+                env=inherited | variables,
                 stdout=log,
                 stderr=log,
             )

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from kubernetes import client
 
 from lora_cluster.control_plane import ControlPlane
@@ -17,6 +16,7 @@ from lora_contract import names
 from lora_contract.status import ConditionType
 from support import api_server, operator
 from support.api_server import eventually, make_namespace
+from support.kueue_crd import WORKLOAD_CRD
 from support.operator import Operator, StartOperator
 from support.pods import prepared, trained
 from support.runs import Runs
@@ -134,7 +134,7 @@ def test_kueue_may_be_installed_later(
 ) -> None:
     running = start_operator()
     extensions = client.ApiextensionsV1Api(api)
-    extensions.create_custom_resource_definition(yaml.safe_load(WORKLOAD_CRD))
+    extensions.create_custom_resource_definition(WORKLOAD_CRD)
     try:
         eventually("the watches start anew", lambda: running.metric("lora_operator_watch_starts_total") == 2)
         runs.apply("triage", scheduling__queueName="team-a")
@@ -176,22 +176,3 @@ def workload_of(job: client.V1Job) -> dict[str, object]:
         },
         "spec": {"active": True, "queueName": "team-a"},
     }
-
-
-#: Of Kueue's Workload only what the operator reads and writes.
-WORKLOAD_CRD = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: workloads.kueue.x-k8s.io}
-spec:
-  group: kueue.x-k8s.io
-  names: {kind: Workload, plural: workloads, singular: workload}
-  scope: Namespaced
-  versions:
-    - name: v1beta2
-      served: true
-      storage: true
-      subresources: {status: {}}
-      schema:
-        openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
-"""
