@@ -5,6 +5,7 @@
 <output>/_work/<runId>/prepared/    tokenised rows and plan
 <output>/_work/<runId>/checkpoints/<claim>/step-<N>/   each with its own manifest, written last
 <output>/_work/<runId>/claims/<n>   who may write: the highest number wins
+<output>/_work/<runId>/groups/<id>  key of a group of processes on several nodes
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ class RunLayout:
     def checkpoints(self) -> str:
         """Prefix of the checkpoints of all claims."""
         return f"{self.work}/checkpoints"
+
+    def group_key(self, key_id: str) -> str:
+        """Object with the secret that the processes of one group share."""
+        return f"{self.work}/groups/{key_id}"
 
     def claim(self, number: int) -> str:
         """Object of one claim."""

@@ -66,9 +66,9 @@ class Pods:
 
     def __init__(self, run: TrainRun) -> None:
         self.run = run
-        self._address = f"127.0.0.1:{free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
 
     def start(self, index: int, **fault: Any) -> Attempt:
         """Start the pod of an index, or the one that replaces it."""
-        variables = {ENV_POD_INDEX: str(index), ENV_GROUP_ADDRESS: self._address, "GLOO_SOCKET_IFNAME": "lo"}
+        variables = {ENV_POD_INDEX: str(index), ENV_GROUP_ADDRESS: self.address, "GLOO_SOCKET_IFNAME": "lo"}
         return self.run.start(real=True, variables=variables, **fault)

@@ -1,7 +1,7 @@
 """Checkpoints of a run in the store: files first, manifest last, read back only when every digest agrees.
 
-A checkpoint holds pickles (optimiser, scheduler, random states), so it is loaded only from the run's own prefix and
-only when each file is byte for byte what the manifest recorded.
+A checkpoint is used only from the run's own prefix, only when each file is byte for byte what the manifest recorded,
+and only when it holds what a checkpoint should hold (`lora_trainer.train.checkpoint_files`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,10 @@ from lora_trainer.store import OUTPUT_FIELD, Store, about
 log = logging.getLogger(__name__)
 
 KEEP_NEWEST = 2
+
+
+class BrokenCheckpoint(Exception):  # noqa: N818 - an older one is taken in its place
+    """A checkpoint that must not be loaded, and why."""
 
 
 class CheckpointManifest(StatusModel):
@@ -130,51 +134,53 @@ class Checkpoints:
                 self._store.delete(stored.uri)
 
 
-def latest(store: Store, layout: RunLayout, into: Path) -> Checkpoint | None:
+def latest(store: Store, layout: RunLayout, into: Path, check: Callable[[Path], None]) -> Checkpoint | None:
     """Download the newest complete checkpoint of any claim to `into`; None when there is none.
 
-    One whose manifest or files are broken is passed over with a warning, and the one before it is taken.
+    One whose manifest or files are broken is passed over with a warning, and the one before it is taken. `check` raises
+    `BrokenCheckpoint` for a downloaded folder that must not be used.
     """
     for stored in _newest_first(store, layout):
         if not stored.complete:
             continue
         shutil.rmtree(into, ignore_errors=True)
         try:
-            return Checkpoint(into, _download(store, layout, stored, into))
-        except _Broken as broken:
+            manifest = _download(store, layout, stored, into)
+            check(into)
+            return Checkpoint(into, manifest)
+        except BrokenCheckpoint as broken:
             log.warning("the checkpoint %s is not usable (%s); looking for an older one", stored.uri, broken)
     shutil.rmtree(into, ignore_errors=True)
     return None
-
-
-class _Broken(Exception):  # noqa: N818 - internal, never shown as an error
-    """A checkpoint that must not be loaded, and why."""
 
 
 def _download(store: Store, layout: RunLayout, stored: _Stored, into: Path) -> CheckpointManifest:
     try:
         manifest = CheckpointManifest.model_validate_json(store.read(f"{stored.uri}/{MANIFEST}"))
     except ValidationError as error:
-        raise _Broken(f"its manifest is not valid: {error.error_count()} errors") from error
+        raise BrokenCheckpoint(f"its manifest is not valid: {error.error_count()} errors") from error
     if (manifest.run_id, manifest.claim, manifest.step) != (layout.run_id, stored.claim, stored.step):
-        raise _Broken("its manifest is of another checkpoint")
+        raise BrokenCheckpoint("its manifest is of another checkpoint")
     for name, recorded in manifest.files.items():
         if not is_plain_name(name):
-            raise _Broken(f"it names the file {name!r}")
+            raise BrokenCheckpoint(f"it names the file {name!r}")
         _download_file(store, f"{stored.uri}/{name}", into / name, recorded)
     return manifest
 
 
 def _download_file(store: Store, uri: str, path: Path, recorded: FileDigest) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    found = store.info(uri)
+    if found is not None and found.size != recorded.size:
+        raise BrokenCheckpoint(f"{uri} is not what was saved")
     try:
         store.download(uri, path)
     except TrainerError as error:
         if error.exit_code is ExitCode.INPUT_MISSING:
-            raise _Broken(str(error)) from error
+            raise BrokenCheckpoint(str(error)) from error
         raise
     if digest_of(path) != recorded:
-        raise _Broken(f"{uri} is not what was saved")
+        raise BrokenCheckpoint(f"{uri} is not what was saved")
 
 
 def _newest_first(store: Store, layout: RunLayout) -> Iterator[_Stored]:

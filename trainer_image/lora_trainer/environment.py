@@ -29,11 +29,14 @@ def cpu_is_allowed() -> bool:
 
 
 def prepare_environment() -> None:
-    """Threads to fit the container; no network, no telemetry; allocator that does not fragment.
+    """Threads to fit the container; no network, no telemetry; allocator that does not fragment; no pickles.
 
     Idle OpenMP threads sleep: spinning ones use up the CPU quota of a container that the working ones need.
-    A value that is already set stays.
+    A value that is already set stays, except where it would let `torch.load` run code from a file.
     """
+    # Libraries read checkpoints with torch.load: whatever they ask for, only tensors and plain values are loaded.
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     threads = str(cpu_count())
     defaults = {
         "OMP_NUM_THREADS": threads,

@@ -45,7 +45,7 @@ def save(checkpoints: Checkpoints, step: int, tmp_path: Path, *, best_step: int 
 
 
 def step_found(rig: Rig, layout: RunLayout, into: Path) -> int | None:
-    found = latest(rig.store, layout, into)
+    found = latest(rig.store, layout, into, lambda folder: None)
     if found is None:
         return None
     contents = {path.relative_to(into).as_posix(): path.read_bytes() for path in into.rglob("*") if path.is_file()}

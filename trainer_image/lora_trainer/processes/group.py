@@ -2,39 +2,36 @@
 
 Waiting for another process (for files, for a claim, for the end) goes through the store and is polled, so SIGTERM is
 heard at once and nothing times out. Collectives are for what all processes do at the same time, step by step.
+
+What processes send each other are numbers and JSON of bounded size, never pickles: an unpickled object runs code.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+from pydantic import TypeAdapter, ValidationError
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
-from lora_trainer.processes.place import LostContact, Place, place_of
+from lora_trainer.processes.place import LostContact, Place
 
 log = logging.getLogger(__name__)
 
-#: Longer than the patience of `callbacks.watchdog`, which also shows the stacks.
-_COLLECTIVE_TIMEOUT = timedelta(hours=1)
-#: Seconds in which all processes of the run must have come to the meeting point.
-_MEETING_SECONDS = 1800.0
+_T = TypeVar("_T")
+
 _POLL_SECONDS = 0.1
-_CONNECT_SECONDS = 5.0
-_RETRY_SECONDS = 1.0
 #: How long a process waits for others at the end, where nothing depends on it any more.
 _PARTING_SECONDS = 15.0
 _PUBLISHED = "published"
-_HINT = "Look at the other pods of the run, and let pods of the namespace reach each other."
+#: Most bytes of one word, and of what one process adds to a gathering.
+_MAX_BYTES = 1 << 20
 #: Seconds within which a process learns whether the others are there.
 _PROBE_SECONDS = 5.0
 
@@ -43,7 +40,7 @@ class Group:
     """Tells and asks the other processes. With one process every method answers at once."""
 
     def __init__(self, place: Place | None = None, store: dist.Store | None = None) -> None:
-        """`join` makes a group of several."""
+        """`meeting.join` makes a group of several."""
         self.place = place or Place()
         self._store = store
 
@@ -74,30 +71,43 @@ class Group:
         return int(value)
 
     def gathered(self, content: bytes) -> list[bytes] | None:
-        """What every process has, by rank; for the chief alone."""
-        everything: list[Any] | None = [None] * self.size if self.place.is_chief else None
-        dist.gather_object(content, everything, dst=0)
-        return everything
+        """What every process has, by rank, at most 1 MiB each; for the first process alone.
 
-    def from_chief(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` returns in the chief, for every process; JSON."""
-        return self._from(name, make, speaks=self.place.is_chief)
+        Raises:
+            ValueError: a process says that it has more.
+        """
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+        dist.all_gather(sizes, torch.tensor([len(content)]))
+        lengths = [int(size) for size in sizes]
+        if not all(0 <= length <= _MAX_BYTES for length in lengths):
+            raise ValueError(f"the processes want to gather {lengths} bytes; {_MAX_BYTES} each are allowed")
+        mine = torch.zeros(max(lengths), dtype=torch.uint8)
+        mine[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        blocks = [torch.empty_like(mine) for _ in lengths] if self.place.is_chief else None
+        dist.gather(mine, blocks, dst=0)
+        if blocks is None:
+            return None
+        return [block[:length].numpy().tobytes() for block, length in zip(blocks, lengths, strict=True)]
 
-    def from_leader(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` returns in the first process of the pod, for each of its processes; JSON."""
-        return self._from(f"{name}/{self.place.pod}", make, speaks=self.place.leads_pod)
+    def from_chief(self, name: str, kind: Any, make: Callable[[], _T]) -> _T:
+        """What `make` returns in the chief, for every process: JSON of the type `kind`."""
+        return self._from(name, kind, make, speaks=self.place.is_chief)
 
-    def _from(self, name: str, make: Callable[[], Any], *, speaks: bool) -> Any:
+    def from_leader(self, name: str, kind: Any, make: Callable[[], _T]) -> _T:
+        """What `make` returns in the first process of the pod, for each of its processes: JSON of the type `kind`."""
+        return self._from(f"{name}/{self.place.pod}", kind, make, speaks=self.place.leads_pod)
+
+    def _from(self, name: str, kind: Any, make: Callable[[], _T], *, speaks: bool) -> _T:
         value = make() if speaks else None
         if self._store is None:
-            return value
+            return cast("_T", value)  # alone, a process always speaks
         try:
             if speaks:
-                self._store.set(name, json.dumps(value))
-                return value
+                self._store.set(name, encoded(value))
+                return cast("_T", value)
             while not self._store.check([name]):
                 time.sleep(_POLL_SECONDS)
-            return json.loads(self._store.get(name))
+            return cast("_T", decoded(name, kind, self._store.get(name)))
         except dist.DistError as error:
             raise LostContact from error
 
@@ -106,7 +116,7 @@ class Group:
         waiting = [f"gone/{pod}" for pod in range(1, self.size // self.place.local_size)]
         if self._store is None or not waiting:
             return
-        self.from_chief(_PUBLISHED, lambda: True)
+        self.from_chief(_PUBLISHED, bool, lambda: True)
         self._await(waiting)
 
     def await_dismissal(self) -> None:
@@ -118,7 +128,7 @@ class Group:
             LostContact: the chief is gone.
         """
         if self.place.pod and self.place.leads_pod and self._store is not None:
-            self.from_chief(_PUBLISHED, lambda: None)
+            self.from_chief(_PUBLISHED, bool, lambda: True)
             self._store.set(f"gone/{self.place.pod}", "1")
 
     def leave(self) -> None:
@@ -141,42 +151,35 @@ class Group:
             log.info("other processes have ended")
 
 
-def join() -> Group:
-    """Meet the other processes of the run; alone, without a launcher.
+def encoded(value: object) -> str:
+    """A word as it lies in the store.
 
     Raises:
-        TrainerError: 69, they did not come.
-        LostContact: they came and went again.
+        ValueError: it is too long.
     """
-    place = place_of()
-    if place.alone or place.folder is None:
-        return Group()
-    deadline = time.monotonic() + _MEETING_SECONDS
-    if place.address is None:
-        # All in one pod: no need to guess a network interface.
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        store: dist.Store = dist.FileStore(str(place.folder / "store"), place.size)
-    else:
-        store = _store_at(*place.address, place, deadline)
+    text = json.dumps(value)
+    if len(text) > _MAX_BYTES:
+        raise ValueError(f"a word of {len(text)} bytes is too long for the other processes; {_MAX_BYTES} are allowed")
+    return text
+
+
+def decoded(name: str, kind: Any, content: bytes) -> Any:
+    """A word from the store as a value of the type `kind`.
+
+    Raises:
+        TrainerError: 69, it is none: somebody else wrote it.
+    """
     try:
-        _meet(store, place, deadline)
-    except dist.DistError as error:
-        raise LostContact from error
-    cuda = torch.cuda.is_available()
-    if cuda:
-        torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
-    try:
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if cuda else "gloo",
-            store=dist.PrefixStore("collectives", store),
-            rank=place.rank,
-            world_size=place.size,
-            timeout=_COLLECTIVE_TIMEOUT,
-        )
-    except RuntimeError as error:
-        raise LostContact from error
-    log.info("process %d of %d", place.rank, place.size)
-    return Group(place, dist.PrefixStore("words", store))
+        if len(content) > _MAX_BYTES:
+            raise ValueError(f"it has {len(content)} bytes")
+        return TypeAdapter(kind).validate_json(content, strict=True)
+    except (ValueError, ValidationError) as error:
+        log.warning("the word %s cannot be used: %s", name, error)
+        raise TrainerError(
+            ExitCode.UNAVAILABLE,
+            f"the processes of the run cannot understand each other: the word {name!r} is not one of theirs",
+            hint="Something else writes to the run's store; let only the pods of the run reach each other.",
+        ) from None
 
 
 def contact_is_lost() -> bool:
@@ -194,47 +197,3 @@ def contact_is_lost() -> bool:
     except RuntimeError:
         return True
     return False
-
-
-def _store_at(host: str, port: int, place: Place, deadline: float) -> dist.Store:
-    """The store that the chief keeps for processes of several pods.
-
-    Its name and its pod may come late, so it is tried until then, where SIGTERM is heard.
-
-    Raises:
-        TrainerError: 69, it did not come.
-    """
-    if place.is_chief:
-        return dist.TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
-    while True:
-        try:
-            socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
-            return dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=_CONNECT_SECONDS))
-        except (OSError, dist.DistError) as error:
-            if time.monotonic() > deadline:
-                raise TrainerError(
-                    ExitCode.UNAVAILABLE,
-                    f"the first pod of the run cannot be reached at {host}:{port}: {error}",
-                    hint=_HINT,
-                ) from None
-        time.sleep(_RETRY_SECONDS)
-
-
-def _meet(store: dist.Store, place: Place, deadline: float) -> None:
-    """Wait for all where SIGTERM is heard, before `init_process_group` waits where it is not."""
-    if store.add(f"here/{place.rank}", 1) > 1:
-        # Another process had this place, so this is the group of a chief that goes on to its end without us.
-        log.info("waiting for the end of the present group")
-        while True:
-            store.check(["never"])  # fails when the chief ends
-            time.sleep(_POLL_SECONDS)
-    everybody = [f"here/{rank}" for rank in range(place.size)]
-    while not store.check(everybody):
-        if time.monotonic() > deadline:
-            missing = [rank for rank in range(place.size) if not store.check([f"here/{rank}"])]
-            raise TrainerError(
-                ExitCode.UNAVAILABLE,
-                f"processes {missing} of {place.size} did not come within {_MEETING_SECONDS:.0f} s",
-                hint=_HINT,
-            )
-        time.sleep(_POLL_SECONDS)

@@ -24,7 +24,7 @@ def follow(order: Order, store: Store, layout: RunLayout, folder: Path, group: G
         TrainerError, StopRequested, SmallerMicroBatch: as `lora_trainer.train.stage.train`.
     """
     silent = Report(stage="train", run_id=order.run_id)
-    if not group.from_chief(TRAINS, lambda: None):
+    if not group.from_chief(TRAINS, bool, lambda: True):
         return silent
     shared = group.place.folder or folder
     checkpoint = inputs.checkpoint(store, layout, shared, group)

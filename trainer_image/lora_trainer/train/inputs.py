@@ -20,6 +20,7 @@ from lora_trainer.evaluation_budget import chosen
 from lora_trainer.model_files import StagedModel
 from lora_trainer.processes.group import Group
 from lora_trainer.store import Store, about
+from lora_trainer.train import checkpoint_files
 from lora_trainer.train.rows import Rows
 
 
@@ -44,11 +45,11 @@ def checkpoint(store: Store, layout: RunLayout, folder: Path, group: Group) -> C
 
     def bring() -> str | None:
         with about("spec.output.uri"):
-            found = stored.latest(store, layout, into)
+            found = stored.latest(store, layout, into, checkpoint_files.check)
         return None if found is None else found.manifest.model_dump_json(by_alias=True)
 
-    mine = group.from_leader("checkpoint", bring)
-    if mine != group.from_chief("checkpoint", lambda: mine):
+    mine = group.from_leader("checkpoint", str | None, bring)
+    if mine != group.from_chief("checkpoint", str | None, lambda: mine):
         raise TrainerError(ExitCode.UNAVAILABLE, "the pods of the run do not see the same newest checkpoint")
     return None if mine is None else Checkpoint(into, CheckpointManifest.model_validate_json(mine))
 
@@ -71,7 +72,7 @@ def fetch(order: Order, store: Store, layout: RunLayout, folder: Path, group: Gr
                     store.download(uri, rows / name)
         return [str(staged.path), staged.commit]
 
-    path, commit = group.from_leader("inputs", bring)
+    path, commit = group.from_leader("inputs", list[str], bring)
     train = _rows(rows / prepared.TRAIN)
     if train is None:
         raise TrainerError(

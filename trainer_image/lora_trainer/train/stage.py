@@ -19,12 +19,14 @@ from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.checkpoints import Checkpoints
 from lora_trainer.claims import Claim, await_turn, take_claim
 from lora_trainer.errors import bad_config
-from lora_trainer.processes.group import Group, join
+from lora_trainer.processes.group import Group
+from lora_trainer.processes.meeting import join
 from lora_trainer.publish import Provenance, adopt, adopted_report, find_published, publish
 from lora_trainer.store import Store, about
 from lora_trainer.train import attempts, documents, finish, inputs, reload, session
 from lora_trainer.train.attempts import AttemptLog
 from lora_trainer.train.follow import TRAINS, follow
+from lora_trainer.train.group_keys import StoredKeys
 from lora_trainer.train.out_of_memory import SmallerMicroBatch
 
 log = logging.getLogger(__name__)
@@ -42,8 +44,8 @@ def train(order: Order, store: Store) -> Report:
     """
     if order.run_id is None or order.plan is None:
         raise bad_config("the order has no runId or no plan", hint="Run the prepare stage first.")
-    group = join()
     layout = RunLayout(order.spec.output.uri, order.run_id or "")
+    group = join(StoredKeys(store, layout))
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="train-", dir=order.scratch))
     try:
@@ -59,10 +61,10 @@ def _lead(order: Order, store: Store, layout: RunLayout, folder: Path, group: Gr
     with about(_PARAM_OUTPUT):
         await_turn(store, layout, order.uid, lambda: find_published(store, layout))
         if found := adopt(store, layout):
-            group.from_chief(TRAINS, lambda: False)
+            group.from_chief(TRAINS, bool, lambda: False)
             return adopted_report(order, found)
         claim = take_claim(store, layout, order.uid)
-    group.from_chief(TRAINS, lambda: True)
+    group.from_chief(TRAINS, bool, lambda: True)
     with claim.kept_alive():
         return _Training(order, store, claim, folder, group).run()
 
