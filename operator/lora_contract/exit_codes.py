@@ -22,6 +22,8 @@ class ExitCode(IntEnum):
     STALLED = 82
     GPU_FAILED = 83
     STORAGE_FULL = 84
+    NOTHING_LEARNED = 85
+    VERIFICATION_FAILED = 86
 
 
 #: The user must change something: never retried, no GPU is taken again.
@@ -33,7 +35,11 @@ USER_ERRORS = (
     ExitCode.UNSUPPORTED,
     ExitCode.CUDA_OUT_OF_MEMORY,
     ExitCode.LOSS_NOT_FINITE,
+    ExitCode.NOTHING_LEARNED,
 )
+
+#: Would end the same way again: the Job fails at once.
+FINAL = (*USER_ERRORS, ExitCode.VERIFICATION_FAILED)
 
 #: Stopped on request after a checkpoint: starts again and counts against nothing.
 NOT_COUNTED = (ExitCode.CHECKPOINTED,)

@@ -8,8 +8,9 @@ from typing import Any
 
 from lora_contract.spec import LoRAFineTuneSpec
 
-#: Bumped only when the same spec would give another adapter. An upgrade of operator or image re-trains nothing.
-RECIPE_VERSION = 1
+#: Bumped only when the same spec would give another adapter; then what is applied anew trains anew. An upgrade of
+#: operator or image alone re-trains nothing, whatever the version. 2: the warm-up begins above a learning rate of 0.
+RECIPE_VERSION = 2
 
 #: Parts of the spec that decide what the adapter is, and the fields of them that do not: addresses (content
 #: digests stand for them), caches, and what only changes how the same result is reached.
@@ -56,9 +57,14 @@ def _whole_numbers(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def spec_hash(spec: LoRAFineTuneSpec) -> str:
+def spec_hash(spec: LoRAFineTuneSpec, *, recipe: int = RECIPE_VERSION) -> str:
     """Identity of the recipe: 64 hexadecimal digits."""
-    return digest({"recipe": RECIPE_VERSION, "spec": training_relevant(spec)})
+    return digest({"recipe": recipe, "spec": training_relevant(spec)})
+
+
+def is_hash_of(found: str, spec: LoRAFineTuneSpec) -> bool:
+    """Whether a hash is that of a spec, in this release or an earlier one."""
+    return any(found == spec_hash(spec, recipe=version) for version in range(RECIPE_VERSION, 0, -1))
 
 
 def run_id(*, spec_hash: str, model_commit: str, dataset_digest: str, run_token: str) -> str:

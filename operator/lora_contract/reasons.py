@@ -45,6 +45,8 @@ class Reason(StrEnum):
     GPU_FAILED = "GpuFailed"
     STORAGE_FULL = "StorageFull"
     INSUFFICIENT_GPU_MEMORY = "InsufficientGPUMemory"
+    NOTHING_LEARNED = "NothingLearned"
+    VERIFICATION_FAILED = "VerificationFailed"
     QUALITY_GATE_FAILED = "QualityGateFailed"
     # what the cluster says
     OOM_KILLED = "OOMKilled"
@@ -80,5 +82,7 @@ REASON_OF_EXIT_CODE = {
     ExitCode.LOSS_NOT_FINITE: Reason.LOSS_NOT_FINITE,
     ExitCode.STALLED: Reason.STALLED,
     ExitCode.GPU_FAILED: Reason.GPU_FAILED,
+    ExitCode.NOTHING_LEARNED: Reason.NOTHING_LEARNED,
+    ExitCode.VERIFICATION_FAILED: Reason.VERIFICATION_FAILED,
     ExitCode.STORAGE_FULL: Reason.STORAGE_FULL,
 }

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from lora_contract.exit_codes import ExitCode
@@ -21,6 +22,7 @@ from lora_trainer.model.data_parallel import data_parallel
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.processes.group import Group
 from lora_trainer.train.rows import EffectiveBatches, EpochLoader, Rows, with_silent_row
+from lora_trainer.train.schedule import Schedule, scheduler
 
 #: With float16 the loss scale starts too high on purpose; this many skipped steps in a row are no longer the start.
 _SKIPPED_STEPS_ALLOWED = 20
@@ -41,6 +43,7 @@ class LoraTrainer(Trainer):
         train_rows: Rows,
         validation_rows: Rows | None,
         effective_batch_size: int,
+        schedule: Schedule,
         callbacks: list[TrainerCallback],
         alive: Callable[[], None],
         group: Group,
@@ -51,6 +54,7 @@ class LoraTrainer(Trainer):
         self.tokens_trained = 0
         self._alive = alive
         self._group = group
+        self._schedule = schedule
         self._skipped = 0
         super().__init__(
             model=model,
@@ -81,6 +85,18 @@ class LoraTrainer(Trainer):
             # A loader draws from its generator; the global one would make a resumed run differ.
             generator=torch.Generator().manual_seed(self.args.seed),
         )
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
+        """Our schedule, whose first step learns."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler: LambdaLR | None = scheduler(
+                optimizer or self.optimizer,
+                schedule=self._schedule,
+                warmup_steps=self.args.warmup_steps,
+                total_steps=num_training_steps,
+            )
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | None:
         """Target tokens of the effective batch, over all processes."""

@@ -162,7 +162,7 @@ def _failure_rules() -> list[dict[str, Any]]:
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         _on_exit_codes("Ignore", exit_codes.NOT_COUNTED),
-        _on_exit_codes("FailJob", exit_codes.USER_ERRORS),
+        _on_exit_codes("FailJob", exit_codes.FINAL),
     ]
 
 

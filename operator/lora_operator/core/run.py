@@ -157,7 +157,7 @@ def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
     status, superseded = before, False
     if (spec := finetune.spec) is not None:
         wanted = before.spec_hash
-        if wanted is None or spec.update_policy == "Rerun":
+        if wanted is None or (spec.update_policy == "Rerun" and not identity.is_hash_of(wanted, spec)):
             wanted = identity.spec_hash(spec)
         first = before.spec_hash is None
         superseded = not first and (wanted, spec.run_token) != (before.spec_hash, before.run_token or "")

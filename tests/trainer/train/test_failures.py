@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from safetensors.torch import load
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import MANIFEST
@@ -39,6 +40,24 @@ def test_an_adapter_that_gets_no_gradient_ends_the_run_at_the_first_step(runs: R
     assert "no gradient" in message
     assert param == "spec.lora.targetModules"
     assert "step 2 done" not in ended.log
+
+
+def test_a_run_of_one_step_learns_something(runs: Runs) -> None:
+    run = runs(training__maxSteps=1)
+    ended = run.finish()
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert any(tensor.any() for name, tensor in load(run.adapter()).items() if "lora_B" in name)
+
+
+def test_a_run_that_learns_nothing_is_not_published(runs: Runs) -> None:
+    # given a learning rate at which no weight changes an answer
+    run = runs(training__learningRate=1e-30)
+    message, param, hint = error_of(run.finish(), ExitCode.NOTHING_LEARNED)
+    # then the run says so and what to do, and there is no adapter
+    assert "nothing was learned" in message
+    assert param == "spec.training.learningRate"
+    assert "Raise training.learningRate" in hint
+    assert run.objects(run.layout.published(run.order.name)) == []
 
 
 def test_cuda_out_of_memory_halves_the_micro_batch_and_gives_the_same_result(runs: Runs) -> None:

@@ -23,6 +23,7 @@ from lora_trainer.model.memory import MemoryPlan
 from lora_trainer.processes.group import Group
 from lora_trainer.train.arguments import training_arguments
 from lora_trainer.train.rows import EffectiveBatches, Rows
+from lora_trainer.train.schedule import scheduler
 from lora_trainer.trainer import LoraTrainer
 from support.tiny_models import byte_tokenizer, ragged_rows, tiny, without_ours
 
@@ -74,6 +75,7 @@ def ours(model: Any, rows: Rows, folder: Path) -> list[float]:
         train_rows=rows,
         validation_rows=None,
         effective_batch_size=BATCH,
+        schedule=TRAINING.schedule,
         callbacks=[],
         alive=lambda: None,
         group=Group(),
@@ -94,8 +96,6 @@ def trl(model: Any, rows: Rows, folder: Path) -> list[float]:
         per_device_train_batch_size=MICRO,
         gradient_accumulation_steps=BATCH // MICRO,
         learning_rate=TRAINING.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=3,
         weight_decay=TRAINING.weight_decay,
         max_grad_norm=TRAINING.max_grad_norm,
         train_sampling_strategy="sequential",
@@ -109,6 +109,9 @@ def trl(model: Any, rows: Rows, folder: Path) -> list[float]:
         disable_tqdm=True,
     )
     trainer = SFTTrainer(model, arguments, train_dataset=Dataset.from_list(data), processing_class=byte_tokenizer())
+    # TRL's own warm-up begins with a step at rate 0.
+    trainer.create_optimizer()
+    trainer.lr_scheduler = scheduler(trainer.optimizer, schedule="cosine", warmup_steps=3, total_steps=STEPS)
     return losses(trainer)
 
 

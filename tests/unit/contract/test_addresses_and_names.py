@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_contract import names, uri
-from lora_contract.exit_codes import NOT_COUNTED, USER_ERRORS, ExitCode
+from lora_contract.exit_codes import FINAL, NOT_COUNTED, ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.reasons import REASON_OF_EXIT_CODE
 
@@ -103,9 +103,9 @@ def test_every_exit_code_but_success_has_a_reason() -> None:
 
 
 def test_an_exit_code_is_of_one_kind() -> None:
-    assert not set(USER_ERRORS) & set(NOT_COUNTED)
-    assert ExitCode.DONE not in (*USER_ERRORS, *NOT_COUNTED)
-    retried = set(ExitCode) - set(USER_ERRORS) - set(NOT_COUNTED) - {ExitCode.DONE}
+    assert not set(FINAL) & set(NOT_COUNTED)
+    assert ExitCode.DONE not in (*FINAL, *NOT_COUNTED)
+    retried = set(ExitCode) - set(FINAL) - set(NOT_COUNTED) - {ExitCode.DONE}
     retryable = {
         ExitCode.UNAVAILABLE,
         ExitCode.INTERNAL,

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_contract.identity import RECIPE_VERSION, canonical_json, digest, run_id, spec_hash, training_relevant
+from lora_contract.identity import (
+    RECIPE_VERSION,
+    canonical_json,
+    digest,
+    is_hash_of,
+    run_id,
+    spec_hash,
+    training_relevant,
+)
 from lora_contract.spec import LoRAFineTuneSpec
 from support.specs import BASE, GOOD_SPECS, REMOVED, changed
 
@@ -97,10 +105,19 @@ def test_the_hash_survives_the_way_through_the_order() -> None:
     assert spec_hash(LoRAFineTuneSpec.model_validate_json(json.dumps(spec.dump()))) == spec_hash(spec)
 
 
-def test_this_release_gives_the_hash_of_the_first() -> None:
-    """A change of this value re-trains every run of every user: bump RECIPE_VERSION on purpose or do not do it."""
-    assert RECIPE_VERSION == 1
-    assert hash_of(BASE) == "4912836b91389030b9c7dbb56c7a41bc8e5a5f7f5952d9745436deceb7ce513a"
+def test_this_release_gives_the_hash_of_its_recipe() -> None:
+    """A change of this value trains anew what is applied anew: bump RECIPE_VERSION on purpose or do not do it."""
+    assert RECIPE_VERSION == 2
+    assert hash_of(BASE) == "2956fbd8267f8f6d83563a050ff44c1a0387e70f03d76f7d6f2034add9941285"
+
+
+def test_the_hashes_of_earlier_releases_are_known() -> None:
+    spec = LoRAFineTuneSpec.model_validate(BASE)
+    first = "4912836b91389030b9c7dbb56c7a41bc8e5a5f7f5952d9745436deceb7ce513a"
+    assert spec_hash(spec, recipe=1) == first
+    assert is_hash_of(first, spec)
+    assert is_hash_of(spec_hash(spec), spec)
+    assert not is_hash_of(first, LoRAFineTuneSpec.model_validate(changed({"lora.r": 8})))
 
 
 def test_this_release_has_the_defaults_of_the_first() -> None:

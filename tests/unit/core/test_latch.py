@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from lora_contract.identity import spec_hash
+from lora_contract.spec import LoRAFineTuneSpec
 from support.builders import Story, given_training
 from support.pod_reports import ARTIFACT, TRAINED, failed_report
 
@@ -94,6 +96,19 @@ def test_a_changed_recipe_with_rerun_runs_again_also_in_mid_run() -> None:
     assert story.stages == ["prepare"]
     assert story.job("prepare")["metadata"]["annotations"]["lora-operator.dev/spec-hash"] == story.status.spec_hash
     assert story.decides().decisions[-1].actions == ()
+    assert story.events.count("RunSuperseded") == 1
+
+
+def test_an_upgrade_with_another_recipe_runs_nothing_again_under_rerun() -> None:
+    # given a run that an earlier release finished
+    story = finished_run({"updatePolicy": "Rerun"})
+    spec = LoRAFineTuneSpec.model_validate(story.body["spec"])
+    story.body["status"]["specHash"] = spec_hash(spec, recipe=1)
+    # when this one looks at it, and only then the recipe changes
+    story.decides()
+    assert story.condition("Complete")[0] == "True"
+    assert "RunSuperseded" not in story.events
+    story.user_sets({"lora.r": 8}).decides()
     assert story.events.count("RunSuperseded") == 1
 
 

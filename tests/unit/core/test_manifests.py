@@ -156,7 +156,7 @@ def test_disruptions_and_checkpoints_count_nothing_and_user_errors_end_the_job()
         first, second, third = job["spec"]["podFailurePolicy"]["rules"]
         assert first["onPodConditions"][0]["type"] == "DisruptionTarget"
         assert (second["action"], second["onExitCodes"]["values"]) == ("Ignore", [75])
-        assert (third["action"], third["onExitCodes"]["values"]) == ("FailJob", [64, 65, 66, 77, 78, 80, 81])
+        assert (third["action"], third["onExitCodes"]["values"]) == ("FailJob", [64, 65, 66, 77, 78, 80, 81, 85, 86])
 
 
 def test_the_users_labels_stay_with_the_user_except_those_the_platform_lists() -> None:

@@ -1,4 +1,4 @@
-"""The order of rows, the micro batch, the history, the schedule."""
+"""The order of rows, the micro batch, the history."""
 
 from __future__ import annotations
 
@@ -177,31 +177,6 @@ def test_out_of_memory_halves_and_stays_a_divisor() -> None:
 def test_out_of_memory_divides_the_share_of_a_process() -> None:
     training = TrainingSpec(max_steps=1, effective_batch_size=20)
     assert out_of_memory.halved(5, training, processes=4).size == 1
-
-
-@pytest.mark.parametrize(
-    ("schedule", "middle", "end"), [("cosine", 0.5, 0.0), ("linear", 0.5, 0.0), ("constant", 1.0, 1.0)]
-)
-def test_the_learning_rate_warms_up_and_follows_its_schedule(schedule: Any, middle: float, end: float) -> None:
-    from transformers import get_scheduler  # noqa: PLC0415
-
-    training = TrainingSpec(max_steps=220, schedule=schedule, warmup_ratio=0.09, learning_rate=1e-3)
-    arguments = training_arguments(
-        training, total_steps=220, memory=MemoryPlan(4, False), hardware=CPU, evaluate=False, folder=Path("/tmp/unused")
-    )
-    assert arguments.warmup_steps == 20
-    assert arguments.gradient_accumulation_steps == 8
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
-    scheduler = get_scheduler(arguments.lr_scheduler_type, optimizer, num_warmup_steps=20, num_training_steps=220)
-    rates = []
-    for _ in range(221):
-        rates.append(scheduler.get_last_lr()[0])
-        optimizer.step()
-        scheduler.step()
-    assert rates[10] == pytest.approx(5e-4)
-    assert rates[20] == pytest.approx(1e-3)
-    assert rates[120] == pytest.approx(middle * 1e-3, abs=1e-6)
-    assert rates[220] == pytest.approx(end * 1e-3, abs=1e-6)
 
 
 def test_the_history_has_one_entry_a_step_and_the_last_figures_count() -> None:

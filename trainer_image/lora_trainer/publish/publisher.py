@@ -75,10 +75,12 @@ def checked_files(folder: Path) -> dict[str, FileDigest]:
     files = digests_below(folder)
     for name in files:
         if "/" in name or name == MANIFEST or Path(name).suffix not in _ALLOWED:
-            raise TrainerError(ExitCode.INTERNAL, f"{name} must not be published: only flat files without code")
+            raise TrainerError(
+                ExitCode.VERIFICATION_FAILED, f"{name} must not be published: only flat files without code"
+            )
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         if name not in files:
-            raise TrainerError(ExitCode.INTERNAL, f"the adapter has no {name}")
+            raise TrainerError(ExitCode.VERIFICATION_FAILED, f"the adapter has no {name}")
     return files
 
 

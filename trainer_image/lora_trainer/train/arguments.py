@@ -33,7 +33,6 @@ def training_arguments(
         per_device_train_batch_size=memory.micro_batch_size,
         gradient_accumulation_steps=training.effective_batch_size // (memory.micro_batch_size * processes),
         learning_rate=training.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if training.schedule == "constant" else training.schedule,
         warmup_steps=math.ceil(training.warmup_ratio * total_steps),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,

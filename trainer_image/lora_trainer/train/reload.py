@@ -46,9 +46,13 @@ class Probe:
 
 def probe(session: Session, inputs: Inputs) -> Probe:
     """What the saved adapter is compared with, of the trained model."""
+    return probe_of(session.adapted.model, session.way, probe_rows(inputs))
+
+
+def probe_rows(inputs: Inputs) -> list[Row]:
+    """The rows on which models are compared: held out where there are such."""
     rows = inputs.test or inputs.validation or inputs.train
-    chosen = [rows[index].cut(_LONGEST) for index in range(min(_ROWS, len(rows)))]
-    return probe_of(session.adapted.model, session.way, chosen)
+    return [rows[index].cut(_LONGEST) for index in range(min(_ROWS, len(rows)))]
 
 
 def probe_of(model: PeftModel, way: ForwardPass, rows: list[Row]) -> Probe:
@@ -68,7 +72,7 @@ def verify(
     """Load base and adapter anew, as a server would, and compare tensors and logits with those of training.
 
     Raises:
-        TrainerError: 70, the written adapter is not the trained one.
+        TrainerError: 86, the written adapter is not the trained one.
     """
     base = load_base(model_path, quantization, hardware)
     model = PeftModel.from_pretrained(base, str(folder)).to(hardware.device).eval()
@@ -91,4 +95,4 @@ def _compare_tensors(found: Mapping[str, Tensor], trained: Mapping[str, Tensor])
 
 
 def _wrong(how: str) -> TrainerError:
-    return TrainerError(ExitCode.INTERNAL, f"the saved adapter does not answer like the trained one: {how}")
+    return TrainerError(ExitCode.VERIFICATION_FAILED, f"the saved adapter does not answer like the trained one: {how}")

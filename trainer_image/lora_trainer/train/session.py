@@ -123,6 +123,7 @@ def build(
         train_rows=inputs.train,
         validation_rows=inputs.validation,
         effective_batch_size=spec.training.effective_batch_size,
+        schedule=spec.training.schedule,
         callbacks=[watchdog, best, progress, *saving, StopOnSignal(best, group)],
         alive=watchdog.beat,
         group=group,

@@ -23,7 +23,7 @@ from lora_trainer.processes.group import Group
 from lora_trainer.processes.meeting import join
 from lora_trainer.publish import Provenance, adopt, adopted_report, find_published, publish
 from lora_trainer.store import Store, about
-from lora_trainer.train import attempts, documents, finish, inputs, reload, session
+from lora_trainer.train import attempts, documents, finish, inputs, learned, reload, session
 from lora_trainer.train.attempts import AttemptLog
 from lora_trainer.train.follow import TRAINS, follow
 from lora_trainer.train.group_keys import StoredKeys
@@ -130,6 +130,7 @@ class _Training:
     def _finish(self, ready: session.Session, found: inputs.Inputs, lost: int) -> Report:
         ready.progress.publishing(ready.trainer.state)
         finish.take_best(ready)
+        self._check_learned(ready, found)
         result = finish.compare(ready, self._order, found, self._watchdog.beat)
         output = self._folder / "adapter"
         finish.save_adapter(ready, self._order, found.model.commit, output)
@@ -161,6 +162,12 @@ class _Training:
             gate_failed=result.gate_failed,
             warnings=warnings,
         )
+
+    def _check_learned(self, ready: session.Session, found: inputs.Inputs) -> None:
+        """Before anything is measured: an adapter that changes nothing is not published."""
+        training, steps = self._order.spec.training, ready.trainer.state.global_step
+        learned.check(ready.adapted.model, ready.way, reload.probe_rows(found), training=training, steps=steps)
+        self._watchdog.beat()
 
     def _warnings(self, ready: session.Session, result: finish.Result, output: Path) -> list[str]:
         """What did not stop the run but has to be known."""

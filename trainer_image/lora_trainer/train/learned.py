@@ -1,0 +1,46 @@
+"""Proof that training changed the model: an adapter that answers like its base is a mistake, not a result."""
+
+from __future__ import annotations
+
+import torch
+from peft import PeftModel
+
+from lora_contract.exit_codes import ExitCode
+from lora_contract.spec import TrainingSpec
+from lora_trainer.callbacks.best import adapter_tensors
+from lora_trainer.errors import TrainerError
+from lora_trainer.model.batch import Row
+from lora_trainer.model.forward import ForwardPass
+from lora_trainer.trainer import not_finite
+
+
+def check(model: PeftModel, way: ForwardPass, rows: list[Row], *, training: TrainingSpec, steps: int) -> None:
+    """Compare the trained adapter with the one it started as, whose B matrices are zero.
+
+    `rows`: the rows on which base and adapter are compared; `steps`: optimiser steps done.
+
+    Raises:
+        TrainerError: 81, the adapter holds values that are not finite; 85, it is what it started as, or changes not
+            one logit of the rows.
+    """
+    tensors = adapter_tensors(model)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise not_finite("adapter", steps)
+    if not any(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name):
+        raise _nothing_learned("its B matrices are zero, as they were before the first step", training, steps)
+    with torch.no_grad():
+        adapted = way.logits(model.eval(), rows)
+        with model.disable_adapter():
+            base = way.logits(model, rows)
+    if base.numel() and torch.equal(adapted, base):
+        raise _nothing_learned("its changes are too small to change any answer", training, steps)
+
+
+def _nothing_learned(how: str, training: TrainingSpec, steps: int) -> TrainerError:
+    return TrainerError(
+        ExitCode.NOTHING_LEARNED,
+        f"nothing was learned: after {steps} step{'s' if steps != 1 else ''} the adapter answers exactly like the base"
+        f" model; {how}",
+        param="spec.training.learningRate",
+        hint=f"Raise training.learningRate (it is {training.learning_rate:g}; 0.0002 is usual), or train more steps.",
+    )
