@@ -20,7 +20,7 @@ from lora_operator.core.pod import Pod, parse_time
 from lora_operator.core.run import Run, Stage, format_time
 
 #: The Job ends with the pod, so both are written at once.
-_ENDS_THE_JOB = (exit_codes.ExitCode.DONE, *exit_codes.USER_ERRORS)
+_ENDS_THE_JOB = (exit_codes.ExitCode.DONE, *exit_codes.FINAL)
 
 _NO_FAILURES = (exit_codes.ExitCode.DONE, *exit_codes.NOT_COUNTED)
 
@@ -55,6 +55,20 @@ def awaits_its_job(run: Run, pod: Pod, job: Job | None) -> bool:
 def counted_failures(status: LoRAFineTuneStatus) -> int:
     """Train pods that ended in a way that counts against spec.retries."""
     return sum(1 for a in status.attempts if a.stage == "train" and a.end_time and a.reason not in _NOT_COUNTED)
+
+
+def internal_errors(status: LoRAFineTuneStatus) -> tuple[AttemptStatus, ...]:
+    """Attempts of one pod index that ended with exit code 70, oldest first; of the index that has most of them.
+
+    Pods that train together may all meet one defect: that is one time.
+    """
+    by_index: dict[str, list[AttemptStatus]] = {}
+    for attempt in status.attempts:
+        if attempt.stage == "train" and attempt.exit_code == exit_codes.ExitCode.INTERNAL:
+            index = (attempt.pod or "").removeprefix(f"{attempt.job}-").partition("-")[0]
+            by_index.setdefault(index if index.isdecimal() else "0", []).append(attempt)
+    most = sorted(by_index.values(), key=len)[-1:]
+    return tuple(most[0]) if most else ()
 
 
 def nodes_to_avoid(status: LoRAFineTuneStatus) -> tuple[str, ...]:

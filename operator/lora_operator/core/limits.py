@@ -27,5 +27,7 @@ GPU_MEMORY_FRESH = 10.0
 IDENTICAL_INTERVAL = 60.0
 #: A run waits no longer for identical ones, all its waits together: then prepare asks S3, and it trains itself.
 IDENTICAL_WAIT = 24 * 3600.0
+#: Train pods that may end with exit code 70 before the run fails: a defect that is met twice is met again.
+INTERNAL_ERRORS = 2
 #: Times a started train Job may be deleted by somebody before the run fails.
 JOB_DELETIONS = 3

@@ -17,6 +17,7 @@ REMEDIES = {
     Reason.UNAVAILABLE: f"Check that S3 and the Hub can be reached from the namespace, {_AGAIN}",
     Reason.STORAGE_FULL: f"Free space in the output's bucket or raise its quota, {_AGAIN}",
     Reason.INTERNAL_ERROR: f"Read the pod's log; if it looks like a defect, report it, {_AGAIN}",
+    Reason.VERIFICATION_FAILED: "Read the pod's log and report a defect; nothing was published.",
     Reason.RETRIES_EXHAUSTED: f"Remove the cause of the last failure, {_AGAIN}",
     Reason.DEADLINE_EXCEEDED: f"Raise scheduling.maxExecutionSeconds or train fewer steps, {_AGAIN}",
     Reason.REPORT_MISSING: "Delete the LoRAFineTune and apply it again: what was published is found and kept.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from lora_contract.exit_codes import NOT_COUNTED, USER_ERRORS
+from lora_contract.exit_codes import FINAL, NOT_COUNTED
 from lora_contract.reasons import Reason
 from lora_contract.report import Report, shorten
 from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase
@@ -129,7 +129,7 @@ def _last_end(run: Run, stage: Stage) -> End | None:
     Of several pods that ended together it is the one whose error ended the Job; the others were only stopped.
     """
     failed = [p for p in reversed(run.pods(stage)) if p.exit_code not in (None, 0) or p.phase == "Failed"]
-    ended_the_job = [pod for pod in failed if pod.exit_code in USER_ERRORS]
+    ended_the_job = [pod for pod in failed if pod.exit_code in FINAL]
     by_itself = [pod for pod in failed if pod.exit_code not in NOT_COUNTED and not pod.deleting]
     for pod in (*ended_the_job, *by_itself, *failed):
         return end_of(pod, circumstances(run, stage))

@@ -9,12 +9,12 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, Phase
 from lora_operator.core import fit, group, identical, limits, queue, results, trouble
-from lora_operator.core.attempts import awaits_its_job, counted_failures, moved, nodes_to_avoid
+from lora_operator.core.attempts import awaits_its_job, counted_failures, internal_errors, moved, nodes_to_avoid
 from lora_operator.core.classify import End, abandoned
 from lora_operator.core.decision import CreateJob, DeleteJob, Event, SetWorkloadActive, SuspendJob
 from lora_operator.core.job_manifest import job_manifest
 from lora_operator.core.observed import Job
-from lora_operator.core.pod import Pod
+from lora_operator.core.pod import Pod, parse_time
 from lora_operator.core.progress import publishing
 from lora_operator.core.run import Outcome, Run, Stage
 from lora_operator.core.trouble import Trouble
@@ -92,6 +92,22 @@ def _existed(run: Run, stage: Stage) -> bool:
     return run.before.phase in (Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
 
 
+def _failed(run: Run, stage: Stage, job: Job) -> Outcome | None:
+    """Fail a run whose Job failed, or whose train pod met an internal error for the second time.
+
+    The latter whatever retries are left: no failure policy of a Job can count the ends with one exit code. The Job goes
+    with the failed run.
+    """
+    if job.failure is not None:
+        return results.job_failed(run, stage, job)
+    ends = internal_errors(run.status)
+    if stage != "train" or len(ends) < limits.INTERNAL_ERRORS:
+        return None
+    last = ends[-1]
+    text = f"The train pod ended {len(ends)} times with an internal error; the last time: {last.message}"
+    return results.failure(run, End(Reason.INTERNAL_ERROR, text, last.exit_code), ended=parse_time(last.end_time))
+
+
 def _moves(run: Run, stage: Stage, job: Job) -> Outcome | None:
     """Make the Job anew, away from a node that failed: the template of one that exists cannot change.
 
@@ -111,8 +127,8 @@ def _moves(run: Run, stage: Stage, job: Job) -> Outcome | None:
 
 
 def _working(run: Run, stage: Stage, job: Job) -> Outcome:
-    if job.failure is not None:
-        return results.job_failed(run, stage, job)
+    if failed := _failed(run, stage, job):
+        return failed
     if job.deleting:
         return run.unchanged(look_again=limits.RETRY)
     if without_service := group.meeting(run, job):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lora_contract.exit_codes import USER_ERRORS, ExitCode
+from lora_contract.exit_codes import FINAL, ExitCode
 from lora_contract.progress import METRIC_FROM_STEP
 from lora_contract.reasons import REASON_OF_EXIT_CODE
 from lora_contract.report import Timing
@@ -25,7 +25,7 @@ def attempt_reasons(story: Story) -> list[str | None]:
 # ---- what the pod says by its exit code
 
 
-@pytest.mark.parametrize("code", USER_ERRORS)
+@pytest.mark.parametrize("code", FINAL)
 @pytest.mark.parametrize("stage", ["prepare", "train"])
 def test_a_user_error_ends_the_run_with_the_pods_words(stage: str, code: ExitCode) -> None:
     story = preparing() if stage == "prepare" else given_training()
@@ -70,6 +70,29 @@ def test_retries_run_out_with_the_last_words() -> None:
     assert story.condition("Failed") == ("True", "RetriesExhausted")
     assert "4 times" in story.message
     assert "boom" in story.message
+
+
+def test_an_internal_error_is_retried_once_whatever_retries_are_left() -> None:
+    # given a run with three retries whose pod met a defect
+    story = given_training().pod_ends("train", ExitCode.INTERNAL, failed_report("boom 1")).decides()
+    assert story.condition("Failed")[0] == "False"
+    # when another pod meets it
+    story.after(20).pod_runs("train", "second").decides()
+    story.pod_ends("train", ExitCode.INTERNAL, failed_report("boom 2"), "second").decides()
+    # then the run fails with the last words, and its Job goes
+    assert story.condition("Failed") == ("True", "InternalError")
+    assert "2 times" in story.message
+    assert "boom 2" in story.message
+    story.decides()
+    assert "train" not in story.stages
+
+
+def test_other_failures_between_two_internal_errors_do_not_hide_the_second() -> None:
+    story = given_training().pod_ends("train", ExitCode.INTERNAL, failed_report("boom")).decides()
+    for name, code in (("second", ExitCode.UNAVAILABLE), ("third", ExitCode.INTERNAL)):
+        story.after(20).pod_runs("train", name).decides()
+        story.pod_ends("train", code, failed_report(name), name).decides()
+    assert story.condition("Failed") == ("True", "InternalError")
 
 
 def test_without_retries_the_reason_is_that_of_the_pod() -> None:

@@ -226,3 +226,18 @@ def test_attempts_that_made_room_do_not_come_back() -> None:
     story.decides().decides()
     assert [attempt.pod for attempt in story.status.attempts] == shown
     assert story.writes == writes
+
+
+def test_one_defect_in_all_pods_at_once_is_one_time() -> None:
+    # given a run on two nodes whose pods both meet a defect
+    story = given_running()
+    for suffix in ("abcde", "fghij"):
+        assert story.condition("Failed")[0] == "False"
+        for index in (0, 1):
+            story.pod_runs("train", pod(story, index, suffix)).decides()
+        for index in (0, 1):
+            report = failed_report("boom") if index == 0 else SILENT
+            story.pod_ends("train", ExitCode.INTERNAL, report, pod(story, index, suffix)).decides()
+        story.after(20)
+    # then the run fails when both meet it again
+    assert story.condition("Failed") == ("True", "InternalError")
