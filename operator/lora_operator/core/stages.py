@@ -111,7 +111,8 @@ def _failed(run: Run, stage: Stage, job: Job) -> Outcome | None:
 def _moves(run: Run, stage: Stage, job: Job) -> Outcome | None:
     """Make the Job anew, away from a node that failed: the template of one that exists cannot change.
 
-    A pod on a dead node keeps its Job from making another for ever; without its Job it holds nothing up.
+    A pod on a dead node keeps its Job from making another for ever; without its Job it holds nothing up. The cause is
+    told first: with the Job goes the pod that shows it.
     """
     pods = [pod for pod in run.present_pods(stage) if pod.created >= job.created and not pod.gone]
     may_retry = counted_failures(run.status) <= run.spec.retries
@@ -123,6 +124,8 @@ def _moves(run: Run, stage: Stage, job: Job) -> Outcome | None:
         return None
     phase, reason, _ = _WAITING[stage]
     text = f"{why}; the run goes on from its last checkpoint, on another node if one has room."
+    if run.status.attempts != run.before.attempts:
+        return run.active(phase, reason, text, look_again=0)
     return run.active(phase, reason, text, actions=(DeleteJob(job.name),))
 
 

@@ -34,6 +34,7 @@ class Runs:
         self._settings = settings
         cache.identical.look = queue.add
         self._sweep_now = asyncio.Event()
+        self._kinds_known = asyncio.Event()
         self.synced = False
 
     def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
@@ -47,6 +48,7 @@ class Runs:
     def served(self, kinds: frozenset[Kind]) -> None:
         """Which kinds the API server serves from now on."""
         self._cache.serve(kinds)
+        self._kinds_known.set()
 
     def restarted(self) -> None:
         """The watches start anew."""
@@ -67,9 +69,12 @@ class Runs:
     async def sweep(self) -> None:
         """List all objects, forget those that are gone, and ask for a look at every run and sweep.
 
+        Waits until it is known which kinds there are: a queued Job without its Workload would be misread.
+
         Raises:
             ExpectedError: the API server could not answer; the cache is as good as before.
         """
+        await self._kinds_known.wait()
         for kind in Kind:
             if kind not in self._cache.served:
                 continue

@@ -27,6 +27,8 @@ from lora_operator.effects.work_queue import ExpectedError
 from lora_operator.settings import Settings
 
 _ASK_AGAIN_SECONDS = 10.0
+#: Before the first answer nothing else can begin.
+_FIRST_ANSWER_SECONDS = 2.0
 _RESTART_SECONDS = 1.0
 #: kopf gives an API server that is away about a minute; a life shorter than this is a defect of ours or of the image.
 _SHORT_LIFE_SECONDS = 10.0
@@ -82,7 +84,7 @@ class Watches:
         while True:
             kinds = await self._served()
             if kinds is None:
-                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+                await asyncio.sleep(_FIRST_ANSWER_SECONDS if cause == "start" else _ASK_AGAIN_SECONDS)
                 continue
             metrics.WATCH_STARTS.labels(cause=cause).inc()
             self._receiver.served(kinds)

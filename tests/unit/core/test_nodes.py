@@ -66,8 +66,9 @@ def test_a_pod_that_the_cluster_gave_up_is_replaced_on_another_node() -> None:
     assert again is not None
 
     story.after(again).decides()
-    assert DeleteJob(name) in story.decisions[-1].actions
     assert [a.reason for a in story.status.attempts] == ["NodeLost"]
+    story.decides()
+    assert DeleteJob(name) in story.decisions[-1].actions
 
     story.decides()
     assert story.job("train")["metadata"]["name"] == name
@@ -95,12 +96,29 @@ def test_a_failed_gpu_is_left_for_another_node_and_counts_as_a_retry() -> None:
     story = trains_alone({"retries": 2})
     assert affinity(story) == {}
 
-    story.pod_ends("train", ExitCode.GPU_FAILED, failed_report("uncorrectable ECC error")).decides()
+    story.pod_ends("train", ExitCode.GPU_FAILED, failed_report("uncorrectable ECC error")).decides().decides()
     assert [a.reason for a in story.status.attempts] == ["GpuFailed"]
     story.decides()
 
     assert "node-1" in str(affinity(story))
     assert story.job("train")["spec"]["backoffLimit"] == 1
+
+
+def test_the_cause_is_written_before_the_job_that_shows_it_is_deleted() -> None:
+    story = trains_alone({"retries": 2})
+    name = story.job("train")["metadata"]["name"]
+
+    story.pod_ends("train", ExitCode.GPU_FAILED, failed_report("uncorrectable ECC error")).decides()
+    assert story.decisions[-1].actions == ()
+    assert story.decisions[-1].requeue_after == 0
+    assert [a.reason for a in story.status.attempts] == ["GpuFailed"]
+
+    story.decides(crash_before_status=True)
+    assert story.decisions[-1].actions == (DeleteJob(name),)
+    story.pods.clear()
+    story.decides().decides()
+    assert [a.reason for a in story.status.attempts] == ["GpuFailed"]
+    assert "JobDeleted" not in story.events
 
 
 def test_without_retries_a_failed_gpu_ends_the_run() -> None:

@@ -187,7 +187,7 @@ def test_the_error_that_ended_the_job_is_that_of_the_run() -> None:
 
 def test_a_dead_node_under_any_pod_moves_the_run() -> None:
     story = given_running({"retries": 2}).after(50)
-    story.pod_ends("train", ExitCode.GPU_FAILED, failed_report("ECC error"), pod(story, 1)).decides()
+    story.pod_ends("train", ExitCode.GPU_FAILED, failed_report("ECC error"), pod(story, 1)).decides().decides()
     assert DeleteJob(story.decisions[0].actions[0].name) not in story.decisions[-1].actions  # type: ignore[union-attr]
     assert any(isinstance(action, DeleteJob) for action in story.decisions[-1].actions)
 
@@ -202,7 +202,7 @@ def test_a_node_lost_under_the_second_pod_is_told_avoided_and_counts_as_no_retry
     story.decides()
     assert story.condition("Reconciling") == ("True", "NodeLost")
     # when its time is over, then the Job is made anew elsewhere
-    story.after(limits.NODE_GRACE).decides()
+    story.after(limits.NODE_GRACE).decides().decides()
     assert any(isinstance(action, DeleteJob) for action in story.decisions[-1].actions)
     story.decides()
     assert "affinity" in story.job("train")["spec"]["template"]["spec"]

@@ -1,0 +1,51 @@
+"""Before the first look at any run all kinds have been listed, those that come with Kueue too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import cast
+
+from lora_operator.effects.cache import Cache
+from lora_operator.effects.kinds import REQUIRED, Kind
+from lora_operator.effects.kube import Kube, Page
+from lora_operator.effects.table import Key
+from lora_operator.effects.work_queue import WorkQueue
+from lora_operator.handlers.runs import Runs
+from support.story import settings
+
+
+class Server:
+    """An API server without objects that notes which kinds are listed."""
+
+    def __init__(self) -> None:
+        self.listed: list[Kind] = []
+
+    async def pages(self, kind: Kind, namespace: str | None) -> AsyncIterator[Page]:
+        self.listed.append(kind)
+        yield Page([], 1)
+
+
+async def _look(key: Key) -> None:
+    return None
+
+
+async def test_nothing_is_looked_at_before_the_kinds_are_known() -> None:
+    server = Server()
+    runs = Runs(
+        cache=Cache(),
+        kube=cast("Kube", server),
+        queue=WorkQueue(_look, workers=1),
+        sweeps=WorkQueue(_look, workers=1),
+        settings=settings(network_policies=False),
+    )
+    first = asyncio.create_task(runs.sweep())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not first.done()
+    assert not runs.synced
+
+    runs.served(REQUIRED | {Kind.WORKLOAD})
+    await first
+    assert Kind.WORKLOAD in server.listed
+    assert runs.synced
