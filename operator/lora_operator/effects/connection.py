@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 import kopf
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
@@ -41,12 +42,12 @@ def _proxy_of(url: str) -> str | None:
     return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
-async def login(**_: object) -> kopf.ConnectionInfo:
-    """Answer kopf's question for credentials."""
+async def login(tracing: aiohttp.TraceConfig) -> kopf.AiohttpSession:
+    """Answer kopf's question for credentials, with a session that tells `tracing` of each request."""
     configuration = await load_configuration()
     bearer = (await configuration.auth_settings()).get("BearerToken", {}).get("value")
     token = bearer.split(" ", 1)[-1].strip() if bearer else None
-    return kopf.ConnectionInfo(
+    info = kopf.ConnectionInfo(
         server=configuration.host,
         ca_path=configuration.ssl_ca_cert,
         insecure=not configuration.verify_ssl,
@@ -54,6 +55,14 @@ async def login(**_: object) -> kopf.ConnectionInfo:
         token=token,
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
-        proxy_url=configuration.proxy,
-        expiration=datetime.now(UTC) + _LOGIN_LIFETIME,
+    )
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=configuration.proxy,
+        trust_env=False,
+        trace_configs=[tracing],
+    )
+    return kopf.AiohttpSession(
+        server=info.server, aiohttp_session=session, expiration=datetime.now(UTC) + _LOGIN_LIFETIME
     )

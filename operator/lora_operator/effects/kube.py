@@ -77,6 +77,11 @@ class Kube:
                 return
             query["continue"] = token
 
+    async def revision(self, namespace: str | None) -> int:
+        """The resource version of now; it only grows, unless etcd is put back to an earlier moment."""
+        answer = await self._api.request("GET", Kind.FINETUNE.path(namespace), query={"limit": 1}, accept=METADATA_ONLY)
+        return int(answer["metadata"]["resourceVersion"])
+
     async def get(self, kind: Kind, key: Key) -> dict[str, Any] | None:
         """One object; None where it does not exist."""
         return await self._get(kind.path(key.namespace, key.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,8 +34,11 @@ class Runs:
         self._sweeps = sweeps
         self._settings = settings
         cache.identical.look = queue.add
-        self._sweep_now = asyncio.Event()
         self._kinds_known = asyncio.Event()
+        #: Kinds and namespaces whose watch began since they were listed here.
+        self._begun: set[tuple[Kind, str | None]] = set()
+        self._wake = asyncio.Event()
+        self._next_sweep = 0.0
         self.synced = False
 
     def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
@@ -50,21 +54,31 @@ class Runs:
         self._cache.serve(kinds)
         self._kinds_known.set()
 
-    def restarted(self) -> None:
-        """The watches start anew."""
-        self._sweep_now.set()
+    def listed(self, kind: Kind, namespace: str | None) -> None:
+        """A watch begins with a list that was made now: what was deleted before has to be found out."""
+        self._begun.add((kind, namespace))
+        self._wake.set()
+
+    def failed(self) -> None:
+        """The watches ended as soon as they began."""
+        self._next_sweep = 0.0
+        self._wake.set()
 
     async def run(self) -> None:
-        """Look at everything every `sweep_seconds`, and when the watches were restarted, until cancelled."""
+        """Look at everything every `sweep_seconds`, and list again what a watch began with, until cancelled."""
         while True:
-            self._sweep_now.clear()
-            wait = self._settings.sweep_seconds
+            self._wake.clear()
             try:
-                await self.sweep()
+                if time.monotonic() >= self._next_sweep:
+                    await self.sweep()
+                for kind, namespace in self._lists():
+                    if (kind, namespace) in self._begun:
+                        await self._list(kind, namespace)
             except ExpectedError as error:
-                logger.warning("the sweep is tried again: %s", error)
-                wait = _RETRY_SECONDS
-            await is_set_within(self._sweep_now, wait)
+                logger.warning("the objects are listed again: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                await is_set_within(self._wake, self._next_sweep - time.monotonic())
 
     async def sweep(self) -> None:
         """List all objects, forget those that are gone, and ask for a look at every run and sweep.
@@ -75,11 +89,9 @@ class Runs:
             ExpectedError: the API server could not answer; the cache is as good as before.
         """
         await self._kinds_known.wait()
-        for kind in Kind:
-            if kind not in self._cache.served:
-                continue
-            for namespace in self._settings.watch_namespaces or (None,):
-                await self._list(kind, namespace)
+        for kind, namespace in self._lists():
+            await self._list(kind, namespace)
+        self._next_sweep = time.monotonic() + self._settings.sweep_seconds
         await self._list_policies()
         self._cache.forget_old_pods()
         for entry in self._cache.finetunes.entries():
@@ -88,17 +100,27 @@ class Runs:
             self._sweeps.add(sweep.key)
         self.synced = True
 
+    def _lists(self) -> list[tuple[Kind, str | None]]:
+        """What is listed, in this order."""
+        namespaces = self._settings.watch_namespaces or (None,)
+        return [(kind, namespace) for kind in Kind if kind in self._cache.served for namespace in namespaces]
+
     async def _list(self, kind: Kind, namespace: str | None) -> None:
+        self._begun.discard((kind, namespace))
         turn = self._cache.turn(kind)
-        listed: set[Key] = set()
+        keys: set[Key] = set()
         version = 0
-        async for page in self._kube.pages(kind, namespace):
-            version = page.version
-            for body in page.items:
-                metadata = body["metadata"]
-                listed.add(Key(metadata["namespace"], metadata["name"]))
-                self._look(self._cache.put(kind, body, list_turn=turn), kind, body)
-        for run in self._cache.keep_only(kind, listed, list_turn=turn, version=version, within=namespace):
+        try:
+            async for page in self._kube.pages(kind, namespace):
+                version = page.version
+                for body in page.items:
+                    metadata = body["metadata"]
+                    keys.add(Key(metadata["namespace"], metadata["name"]))
+                    self._look(self._cache.put(kind, body, list_turn=turn), kind, body)
+        except ExpectedError:
+            self._begun.add((kind, namespace))
+            raise
+        for run in self._cache.keep_only(kind, keys, list_turn=turn, version=version, within=namespace):
             self._queue.add(run)
 
     async def _list_policies(self) -> None:

@@ -13,9 +13,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol, cast
 
+import aiohttp
 import kopf
 
 from lora_operator.effects import metrics
@@ -53,8 +54,11 @@ class Receiver(Protocol):
     def served(self, kinds: frozenset[Kind]) -> None:
         """Which kinds the API server serves from now on."""
 
-    def restarted(self) -> None:
-        """The watches start anew: what was deleted in between was not told."""
+    def listed(self, kind: Kind, namespace: str | None) -> None:
+        """A watch begins with a list that was made now: nobody tells what was deleted before."""
+
+    def failed(self) -> None:
+        """The watches ended as soon as they began: nobody tells what happens meanwhile."""
 
 
 class Watches:
@@ -66,6 +70,7 @@ class Watches:
         self._receiver = receiver
         self._kopf: KopfThread | None = None
         self._failing_since: float | None = None
+        self._revision = 0
 
     @property
     def last_heartbeat(self) -> float | None:
@@ -89,8 +94,7 @@ class Watches:
             metrics.WATCH_STARTS.labels(cause=cause).inc()
             self._receiver.served(kinds)
             started = time.monotonic()
-            thread = self._kopf = KopfThread(kinds, self._settings, self._deliver)
-            self._receiver.restarted()
+            thread = self._kopf = KopfThread(kinds, self._settings, self._deliver, self._receiver.listed)
             try:
                 cause = await self._until_stale(thread, kinds)
             finally:
@@ -98,6 +102,8 @@ class Watches:
                 await thread.stop()
             failed = cause == _ENDED and time.monotonic() - started < _SHORT_LIFE_SECONDS
             self._failing_since = (self._failing_since or started) if failed else None
+            if failed:
+                self._receiver.failed()
             await asyncio.sleep(_RESTART_SECONDS)
 
     async def _until_stale(self, thread: KopfThread, kinds: frozenset[Kind]) -> str:
@@ -106,7 +112,22 @@ class Watches:
             served = await self._served()
             if served is not None and served != kinds:
                 return "kinds changed"
+            if await self._went_back():
+                return "etcd restored"
         return _ENDED
+
+    async def _went_back(self) -> bool:
+        """Whether etcd was put back to an earlier moment: a watch from a later one would wait for its return."""
+        try:
+            revision = await self._kube.revision(next(iter(self._settings.watch_namespaces), None))
+        except ExpectedError:
+            return False
+        before, self._revision = self._revision, revision
+        if revision < before:
+            logger.warning(
+                "the API server went back from version %d to %d; everything is listed anew", before, revision
+            )
+        return revision < before
 
     async def _served(self) -> frozenset[Kind] | None:
         """The kinds to watch; None while one that is needed is not served, or the API server does not say."""
@@ -133,11 +154,21 @@ class KopfThread:
     """One life of kopf."""
 
     def __init__(
-        self, kinds: Iterable[Kind], settings: Settings, deliver: Callable[[Kind, Mapping[str, Any]], None]
+        self,
+        kinds: Collection[Kind],
+        settings: Settings,
+        deliver: Callable[[Kind, Mapping[str, Any]], None],
+        listed: Callable[[Kind, str | None], None],
     ) -> None:
         self.last_heartbeat = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._deliver = deliver
+        self._listed = listed
+        self._watched = {
+            kind.path(namespace): (kind, namespace)
+            for kind in kinds
+            for namespace in settings.watch_namespaces or (None,)
+        }
         self._undelivered: deque[tuple[Kind, Mapping[str, Any]]] = deque()
         self._settings = settings
         self._registry = self._handlers(kinds)
@@ -188,7 +219,13 @@ class KopfThread:
 
     def _handlers(self, kinds: Iterable[Kind]) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry)(login)
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_end.append(self._on_request_end)
+
+        async def on_login(**_: Any) -> kopf.AiohttpSession:
+            return await login(tracing)
+
+        kopf.on.login(registry=registry)(on_login)
         for kind in kinds:
             kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(self._handler(kind))
         return registry
@@ -200,6 +237,24 @@ class KopfThread:
                 self._call(self._deliver_all)
 
         return on_event
+
+    async def _on_request_end(
+        self, session: aiohttp.ClientSession, context: object, request: aiohttp.TraceRequestEndParams
+    ) -> None:
+        """Tell of each list that kopf gets, at its first page: a list of our own that is asked for now is not older.
+
+        kopf lists anew after 410 Gone and other ends of a watch, and tells handlers only what the list holds.
+        """
+        goes_on = {"watch", "continue"} & request.url.query.keys()
+        if request.method != "GET" or goes_on or request.response.status != 200:
+            return
+        for path, (kind, namespace) in self._watched.items():
+            if request.url.path.endswith(path):
+                self._call(self._tell_listed, kind, namespace)
+
+    def _tell_listed(self, kind: Kind, namespace: str | None) -> None:
+        if not self._stop.is_set():
+            self._listed(kind, namespace)
 
     def _deliver_all(self) -> None:
         """In the operator's loop: hand over all events so far; waking that loop for each would cost more."""
