@@ -21,7 +21,7 @@ class Order(Model):
     name: str = Field(description="Name of the resource; the adapter's folder is called so.")
     uid: str = Field(description="UID of the resource.")
     spec: LoRAFineTuneSpec = Field(description="The spec, defaults applied.")
-    run_id: str | None = Field(None, description="Identity found by prepare; always set for train.")
+    run_id: str | None = Field(None, description="Identity found by an earlier prepare; always set for train.")
     plan: PlanStatus | None = Field(None, description="What prepare found; always set for train.")
     scratch: str = Field(description="Writable folder for everything temporary.")
     cache: str | None = Field(None, description="Folder of the model cache, where the namespace has one.")

@@ -70,7 +70,11 @@ class Operator:
         self.watches = Watches(settings=settings, kube=kube, receiver=self.runs)
         self.certificate = Certificate(settings)
         self.progress = ProgressEndpoint(
-            cache=cache, queue=self.queue, reviews=TokenReviews(api), leads=self.leadership.held
+            cache=cache,
+            queue=self.queue,
+            reviews=TokenReviews(api),
+            leads=self.leadership.held,
+            now=kube.now,
         )
         self._ticked = time.monotonic()
         REGISTRY.register(RunsByPhase(cache))

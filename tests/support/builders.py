@@ -22,6 +22,7 @@ from lora_operator.core.decision import (
     DeleteJob,
     IsolatePods,
     ReadGpuMemory,
+    ReadObjects,
     ReadWarnings,
     RunDecision,
     SetWorkloadActive,
@@ -65,6 +66,10 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
     #: Labels of the nodes of the cluster.
     nodes: tuple[dict[str, str], ...] = ()
     gpu_memory: dict[str, GpuMemory] = field(default_factory=dict)
+    #: When the operator last read the run's Jobs and pods.
+    read: float | None = None
+    #: The pods as the operator saw them last, while no watch tells it of changes.
+    stale_pods: dict[str, dict[str, Any]] | None = None
 
     # ---- the operator
 
@@ -73,7 +78,7 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
         return Observed(
             finetune=FineTune.from_dict(self.body),
             jobs=tuple(Job.from_dict(job) for job in self.jobs.values()),
-            pods=tuple(Pod.from_dict(pod, gone=name in self.gone) for name, pod in self.pods.items()),
+            pods=tuple(Pod.from_dict(pod, gone=name in self.gone) for name, pod in self.seen_pods().items()),
             workloads=tuple(Workload.from_dict(workload) for workload in self.workloads.values()),
             progress=self.progress,
             create_error=self.create_error,
@@ -84,11 +89,14 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             queue_position=self.queue_position,
             identical=self.identical,
             gpu_memory=self.gpu_memory,
+            monotonic=self.monotonic,
+            first_seen=self.first_seen,
+            read=self.read,
         )
 
     def asked(self) -> RunDecision:
         """What the core would decide now; nothing is applied."""
-        return decide(self.observed(), self.settings, self.now)
+        return decide(self.observed(), self.settings, self.now + self.skew)
 
     def apply(self, action: Action) -> None:
         """What the operator's edge would do."""
@@ -112,10 +120,17 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             self.jobs[action.name]["spec"]["suspend"] = action.suspend
         elif isinstance(action, SetWorkloadActive):
             self.workloads[action.name]["spec"]["active"] = action.active
-        elif isinstance(action, ReadWarnings):
-            self.warnings = Warnings(action.job, self.now)
+        else:
+            self._read(action)
+
+    def _read(self, action: Action) -> None:
+        if isinstance(action, ReadWarnings):
+            self.warnings = Warnings(action.job, self.monotonic)
+        elif isinstance(action, ReadObjects):
+            self.read = self.monotonic + 0.001
+            self.stale_pods = None
         elif isinstance(action, ReadGpuMemory):
-            self.gpu_memory[action.selector] = GpuMemory(self.now, self._largest_gpu(action))
+            self.gpu_memory[action.selector] = GpuMemory(self.monotonic, self._largest_gpu(action))
 
     def _largest_gpu(self, asked: ReadGpuMemory) -> int | None:
         wanted = dict(part.split("=") for part in asked.selector.split(",")[1:])
@@ -136,6 +151,15 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
         return [job["metadata"]["labels"]["lora-operator.dev/stage"] for job in self.jobs.values()]
 
     # ---- what the cluster does
+
+    def pods_are_not_watched(self) -> Self:
+        """The watch of pods breaks: the operator knows no more of them until it asks."""
+        self.stale_pods = copy.deepcopy(self.pods)
+        return self
+
+    def seen_pods(self) -> dict[str, dict[str, Any]]:
+        """The pods as the operator knows them."""
+        return self.pods if self.stale_pods is None else self.stale_pods
 
     def pod_of(self, stage: str, name: str | None = None, **status: Any) -> Self:
         """A pod of a stage appears, or its status changes."""
@@ -248,7 +272,9 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             estimated_remaining_seconds=130,
             metrics=[Metric(name=name, value=str(value)) for name, value in said.items()],
         )
-        self.progress = Progress(status, self.now, pod or f"{self.job('train')['metadata']['name']}-0-abcde")
+        self.progress = Progress(
+            status, self.now + self.skew, pod or f"{self.job('train')['metadata']['name']}-0-abcde"
+        )
         return self
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, Self
 
-from lora_operator.core.decision import ActionT, Decision
+from lora_operator.core.decision import ActionT, Decision, ReadObjects
 from lora_operator.core.resource import CreateError, StatusT
 from lora_operator.core.run import format_time
+from lora_operator.core.sight import Fact
 from lora_operator.settings import Settings
 from support.specs import changed
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+_PROCESS_STARTED = 1000.0
+_MAX_DECISIONS = 3
 
 
 def settings(**fields: Any) -> Settings:
@@ -50,6 +54,10 @@ class BaseStory(ABC, Generic[StatusT, ActionT]):
     body: dict[str, Any]
     settings: Settings
     now: datetime = START
+    #: How far the clock of the API server, as the operator knows it, is ahead of those that write into objects.
+    skew: timedelta = timedelta(0)
+    #: What the operator remembers from one decision to the next.
+    first_seen: Mapping[Fact, float] = field(default_factory=dict)
     create_error: CreateError | None = None
     #: Everything that was decided, in order.
     decisions: list[Decision[StatusT, ActionT]] = field(default_factory=list)
@@ -67,17 +75,30 @@ class BaseStory(ABC, Generic[StatusT, ActionT]):
 
     def decides(self, *, crash_before_status: bool = False) -> Self:
         """Ask the core and apply its answer, or only its actions."""
-        decision = self.asked()
-        self.decisions.append(decision)
-        for action in decision.actions:
-            self.apply(action)
-        status = decision.status.dump()
-        if not crash_before_status and status != self.body.get("status"):
-            self.body["status"] = status
-            self.writes += 1
+        for _ in range(_MAX_DECISIONS):
+            decision = self.asked()
+            self.decisions.append(decision)
+            self.first_seen = decision.first_seen
+            for action in decision.actions:
+                self.apply(action)
+            if crash_before_status:
+                return self
+            status = decision.status.dump()
+            if status != self.body.get("status"):
+                self.body["status"] = status
+                self.writes += 1
+            for action in decision.follow_up:
+                self.apply(action)
+            if not any(isinstance(action, ReadObjects) for action in decision.actions):
+                return self
         return self
 
     # ---- what a test asks
+
+    @property
+    def monotonic(self) -> float:
+        """Now, by the monotonic clock of the operator's process."""
+        return _PROCESS_STARTED + (self.now - START).total_seconds()
 
     @property
     def time(self) -> str:
@@ -113,7 +134,9 @@ class BaseStory(ABC, Generic[StatusT, ActionT]):
         self.body["metadata"]["generation"] += 1
         return self
 
-    def after(self, seconds: float) -> Self:
-        """Time passes."""
+    def after(self, seconds: float, *, told: bool = True) -> Self:
+        """Time passes; the operator was `told` of what happened before, or was away."""
+        if told:
+            self.first_seen = self.asked().first_seen
         self.now += timedelta(seconds=seconds)
         return self

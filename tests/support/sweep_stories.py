@@ -39,11 +39,11 @@ class SweepStory(BaseStory[LoRASweepStatus, SweepAction]):
     def observed(self) -> ObservedSweep:
         """What the operator knows now."""
         runs = tuple(FineTune.from_dict(run) for run in self.runs.values())
-        return ObservedSweep(Sweep.from_dict(self.body), runs, self.create_error)
+        return ObservedSweep(Sweep.from_dict(self.body), runs, self.create_error, self.monotonic)
 
     def asked(self) -> SweepDecision:
         """What the core would decide now; nothing is applied."""
-        return decide_sweep(self.observed(), self.settings, self.now)
+        return decide_sweep(self.observed(), self.settings, self.now + self.skew)
 
     def apply(self, action: SweepAction) -> None:
         """What the operator's edge would do."""

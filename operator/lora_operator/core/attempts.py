@@ -14,10 +14,11 @@ from lora_contract.reasons import Reason
 from lora_contract.report import Timing
 from lora_contract.status import MAX_ATTEMPTS, AttemptStatus, LoRAFineTuneStatus
 from lora_operator.core import limits, queue, usage
-from lora_operator.core.classify import Circumstances, End, abandoned, end_of, node_lost, vanished
+from lora_operator.core.classify import Circumstances, End, end_of, node_lost, vanished
 from lora_operator.core.observed import Job
 from lora_operator.core.pod import Pod, parse_time
 from lora_operator.core.run import Run, Stage, format_time
+from lora_operator.core.sight import Fact, Sight
 
 #: The Job ends with the pod, so both are written at once.
 _ENDS_THE_JOB = (exit_codes.ExitCode.DONE, *exit_codes.FINAL)
@@ -49,7 +50,7 @@ def awaits_its_job(run: Run, pod: Pod, job: Job | None) -> bool:
     """Whether a pod's end will end its Job in a moment."""
     if job is None or job.finished or not pod.finished or pod.exit_code not in _ENDS_THE_JOB:
         return False
-    return run.since(pod.ended) < limits.JOB_GRACE
+    return run.seen_for(Fact(Sight.POD_ENDED, pod.uid)) < limits.JOB_GRACE
 
 
 def counted_failures(status: LoRAFineTuneStatus) -> int:
@@ -69,6 +70,27 @@ def internal_errors(status: LoRAFineTuneStatus) -> tuple[AttemptStatus, ...]:
             by_index.setdefault(index if index.isdecimal() else "0", []).append(attempt)
     most = sorted(by_index.values(), key=len)[-1:]
     return tuple(most[0]) if most else ()
+
+
+def without_report(run: Run, stage: Stage, job: Job, message: str) -> Run:
+    """The run with the loss of a report written down: on the pod's attempt, else on one that stands for the pod."""
+    mine = [attempt for attempt in run.status.attempts if attempt.job == job.name]
+    if mine:
+        attempts = [
+            a.model_copy(update={"reason": Reason.REPORT_MISSING, "message": message}) if a is mine[-1] else a
+            for a in run.status.attempts
+        ]
+        return run.learned(attempts=attempts)
+    start = job.started or job.created
+    attempt = AttemptStatus(job=job.name, stage=stage, start_time=format_time(start))
+    attempt = _ended(attempt, End(Reason.REPORT_MISSING, message), format_time(job.ended or run.now))
+    run = _with_attempt(run, attempt)
+    return _with_usage(run, attempt, None, first_seen=True) if stage == "train" else run
+
+
+def lacks_report(status: LoRAFineTuneStatus, stage: Stage) -> bool:
+    """Whether a stage's report was found lost: its one second look has begun."""
+    return any(a.stage == stage and a.reason == Reason.REPORT_MISSING for a in status.attempts)
 
 
 def nodes_to_avoid(status: LoRAFineTuneStatus) -> tuple[str, ...]:
@@ -120,7 +142,7 @@ def _is_attempt(run: Run, pod: Pod, stage: Stage, known: AttemptStatus | None) -
         return pod.exit_code not in (None, exit_codes.ExitCode.DONE) or pod.phase == "Failed"
     if not pod.speaks:
         failed = pod.exit_code not in _NO_FAILURES if pod.exit_code is not None else pod.phase == "Failed"
-        return failed or abandoned(pod, run.now)
+        return failed or run.abandoned(pod)
     return pod.started is not None or known is not None or pod.phase == "Failed"
 
 
@@ -139,7 +161,7 @@ def _attempt(run: Run, stage: Stage, pod: Pod) -> AttemptStatus:
     attempt = AttemptStatus(
         pod=pod.name, job=pod.job_name, stage=stage, node=pod.node, start_time=start, from_step=first, last_step=last
     )
-    if abandoned(pod, run.now):
+    if run.abandoned(pod):
         return _ended(attempt, node_lost(pod), format_time(run.now))
     if not pod.finished:
         return attempt.model_copy(update={"last_step": None})
@@ -213,7 +235,7 @@ def _close_vanished(run: Run, stage: Stage) -> Run:
             job = run.job(stage)
             if job is not None and job.complete:
                 end = End(Reason.SUCCEEDED, "")
-            closed = _ended(attempt, end, format_time(run.now))
+            closed = _ended(attempt, end, format_time((job.ended if job is not None else None) or run.now))
             progress = run.status.progress
             if closed.last_step is None and progress is not None:
                 closed = closed.model_copy(update={"last_step": progress.step})

@@ -39,10 +39,13 @@ def finished(run: Run) -> Outcome | None:
 
 
 def _clean_up(run: Run, *, needed: str | None) -> tuple[tuple[Action, ...], float | None]:
-    """Delete what still runs at once, the rest after spec.ttlSecondsAfterFinished."""
+    """Delete what still runs at once, the rest after spec.ttlSecondsAfterFinished.
+
+    That may be days and must not begin anew with each start of the operator: it is counted on the API server's clock.
+    """
     spec = run.finetune.spec
     ended = parse_time(run.status.completion_time) or run.now
-    left = 0.0 if spec is None else spec.ttl_seconds_after_finished - run.since(ended)
+    left = 0.0 if spec is None else spec.ttl_seconds_after_finished - (run.now - ended).total_seconds()
     jobs = [job for job in run.observed.jobs if not job.deleting and job.name != needed]
     due = [job for job in jobs if not job.finished or (spec is not None and left <= 0)]
     waiting = spec is not None and left > 0 and len(due) < len(jobs)

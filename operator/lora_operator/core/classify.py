@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import REASON_OF_EXIT_CODE, Reason
 from lora_contract.report import shorten
-from lora_operator.core import limits
 from lora_operator.core.pod import Pod
 
 _MAX_MESSAGE = 1000
@@ -70,13 +68,6 @@ def end_of(pod: Pod, around: Circumstances) -> End:
         return End(Reason.POD_DELETED, "The pod was deleted while it ran.")
     said = pod.exit_message or pod.exit_reason or "no message"
     return End(Reason.INTERNAL_ERROR, _short(f"The container ended with exit code {code}: {said}"), code)
-
-
-def abandoned(pod: Pod, now: datetime) -> bool:
-    """Whether a pod will never end by itself: its node is gone with the kubelet that would have to say so."""
-    if pod.finished or not pod.unreachable or pod.deletion_time is None:
-        return False
-    return (now - pod.deletion_time).total_seconds() >= limits.NODE_GRACE
 
 
 def node_lost(pod: Pod) -> End:

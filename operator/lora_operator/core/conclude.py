@@ -132,6 +132,8 @@ def _attempt_events(run: Run, outcome: Outcome, status: LoRAFineTuneStatus) -> l
     for attempt in status.attempts:
         if attempt.end_time is None or attempt.pod in told or attempt.reason in (None, Reason.SUCCEEDED):
             continue
+        if attempt.reason == Reason.REPORT_MISSING:
+            continue  # told when the second look begins
         if outcome.kind is Kind.FAILED and attempt.reason == outcome.reason:
             continue  # the failure itself is told
         kind: Literal["Normal", "Warning"] = "Normal" if attempt.reason == Reason.SUSPENDED else "Warning"

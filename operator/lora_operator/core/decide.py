@@ -8,13 +8,15 @@ from datetime import datetime
 from lora_operator.core.attempts import learn_attempts
 from lora_operator.core.checks import finished, learn_pause, refused, stale_jobs, suspended
 from lora_operator.core.conclude import conclude
-from lora_operator.core.decision import RunDecision
+from lora_operator.core.decision import ReadObjects, RunDecision
+from lora_operator.core.loss import absences, must_read
 from lora_operator.core.network import isolated
 from lora_operator.core.observed import Observed
 from lora_operator.core.progress import learn_progress
 from lora_operator.core.results import adopted, learn_prepared
-from lora_operator.core.run import begin
-from lora_operator.core.stages import preparing, training
+from lora_operator.core.run import Run, begin
+from lora_operator.core.sight import facts
+from lora_operator.core.stages import looking, preparing, training
 from lora_operator.settings import Settings
 
 
@@ -23,6 +25,13 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> RunDecision
     if observed.finetune.deleting:
         return RunDecision(observed.finetune.status)  # ownerReferences clean up
     run = begin(observed, settings, now)
+    seen = {fact: observed.first_seen.get(fact, observed.monotonic) for fact in (*facts(observed), *absences(run))}
+    return replace(_decide(replace(run, first_seen=seen)), first_seen=seen)
+
+
+def _decide(run: Run) -> RunDecision:
+    if must_read(run):
+        return RunDecision(run.before, (ReadObjects(),))
     if latched := finished(run):
         return conclude(run, isolated(run, latched))
     if refusal := refused(run):
@@ -30,7 +39,7 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> RunDecision
 
     run = learn_attempts(learn_prepared(run))
     run, progress_wait = learn_progress(learn_pause(run))
-    outcome = adopted(run) or suspended(run) or preparing(run) or training(run)
+    outcome = adopted(run) or suspended(run) or looking(run) or preparing(run) or training(run)
 
     outcome = isolated(run, replace(outcome, actions=(*stale_jobs(run), *outcome.actions)))
     decision = conclude(run, outcome)

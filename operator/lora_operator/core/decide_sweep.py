@@ -35,11 +35,11 @@ def decide_sweep(observed: ObservedSweep, settings: Settings, now: datetime) -> 
         return conclude_sweep(sweep, _refusal(sweep), now)
 
     error = observed.create_error
-    if error is not None and (now - error.time).total_seconds() >= limits.RETRY:
+    if error is not None and observed.monotonic - error.time >= limits.RETRY:
         error = None  # it is tried again
     plan = _Plan(observed, sweep.spec, learn_rows(observed), error)
     plan = _suspend(plan) if sweep.spec.suspend else _start(_stop(_resume(plan)), settings)
-    return conclude_sweep(sweep, _outcome(plan, now), now)
+    return conclude_sweep(sweep, _outcome(plan), now)
 
 
 def _refusal(sweep: Sweep) -> SweepOutcome:
@@ -139,7 +139,7 @@ def _start(plan: _Plan, settings: Settings) -> _Plan:
     return replace(plan, rows=plan.with_rows(started), actions=(*plan.actions, *actions))
 
 
-def _outcome(plan: _Plan, now: datetime) -> SweepOutcome:
+def _outcome(plan: _Plan) -> SweepOutcome:
     best, rows = find_best(plan.observed), plan.rows
     outcome = SweepOutcome(
         phase=SweepPhase.RUNNING,
@@ -162,7 +162,7 @@ def _outcome(plan: _Plan, now: datetime) -> SweepOutcome:
         text = "Suspended. Set spec.suspend: false to let the trials go on from their last checkpoints."
         return replace(outcome, phase=SweepPhase.SUSPENDED, reason=Reason.SUSPENDED, message=text)
     if plan.error is not None:
-        again = limits.RETRY - (now - plan.error.time).total_seconds()
+        again = limits.RETRY - (plan.observed.monotonic - plan.error.time)
         text = f"Trial {plan.error.name} was refused: {plan.error.message}"
         return replace(outcome, reason=SweepReason.TRIAL_REFUSED, message=text, look_again=again)
     return outcome

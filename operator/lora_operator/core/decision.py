@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from lora_contract.status import LoRAFineTuneStatus
 from lora_operator.core.resource import StatusT
+from lora_operator.core.sight import Fact
 
 ActionT = TypeVar("ActionT")
 
@@ -72,6 +74,11 @@ class SetWorkloadActive:
 
 
 @dataclass(frozen=True)
+class ReadObjects:
+    """List the run's Jobs, then their pods, and forget those that are gone; `Observed.read` says when that began."""
+
+
+@dataclass(frozen=True)
 class ReadWarnings:
     """List the Warning Events of a Job; the answer is `Observed.warnings` of the next decision."""
 
@@ -94,6 +101,7 @@ Action = (
     | DeleteJob
     | SuspendJob
     | SetWorkloadActive
+    | ReadObjects
     | ReadWarnings
     | ReadGpuMemory
 )
@@ -110,9 +118,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Decision(Generic[StatusT, ActionT]):
-    """Apply in this order: actions, then the status (only where it differs), then the Events.
+    """Apply in this order: actions, the status (only where it differs), the Events, the actions that follow.
 
-    A failed action stops the order: the status is written only when what it says was done.
+    A failed action stops the order: the status is written only when what it says was done. `follow_up` holds what may
+    be done only once the status says why, such as the deletion of a Job whose result the status holds.
     """
 
     status: StatusT
@@ -120,6 +129,9 @@ class Decision(Generic[StatusT, ActionT]):
     events: tuple[Event, ...] = ()
     #: Seconds until the next look, though nothing may change until then; None: changes alone decide.
     requeue_after: float | None = None
+    follow_up: tuple[ActionT, ...] = ()
+    #: When each fact of the present was first seen, by the monotonic clock: `Observed.first_seen` of the next decision.
+    first_seen: Mapping[Fact, float] = field(default_factory=dict)
 
 
 RunDecision = Decision[LoRAFineTuneStatus, Action]

@@ -42,7 +42,7 @@ def judge(run: Run) -> Judged:
     if size is None and run.settings.read_gpu_nodes:
         question = _question(run)
         known = run.observed.gpu_memory.get(question.selector)
-        if known is None or run.since(known.read) > limits.GPU_MEMORY_FRESH:
+        if known is None or run.elapsed(known.read) > limits.GPU_MEMORY_FRESH:
             asking = Outcome(Kind.ASKING, Phase.PREPARING, Reason.PREPARING, "", run.before, actions=(question,))
             return Judged(run, asking)
         size = known.largest_bytes

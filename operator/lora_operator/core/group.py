@@ -47,7 +47,7 @@ def meeting(run: Run, job: Job) -> Outcome | None:
     if (error := run.refused_lately(name)) is not None:
         found = trouble.create_trouble(error)
         text = f"{name}, the Service or NetworkPolicy through which the pods meet, was refused: {found.message}"
-        return run.active(Phase.QUEUED, found.reason, text, look_again=limits.RETRY - run.since(error.time))
+        return run.active(Phase.QUEUED, found.reason, text, look_again=limits.RETRY - run.elapsed(error.time))
     creates: tuple[Action, ...] = (CreateService(service_manifest(run.finetune, run.settings, job), job.uid),)
     if run.settings.network_policies:
         # First: that the Service was made says that both are there.

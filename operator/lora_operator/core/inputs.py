@@ -12,7 +12,7 @@ from lora_contract import names
 from lora_contract.reasons import REASON_OF_EXIT_CODE, Reason
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import ConditionType, InputsStatus
-from lora_operator.core import limits
+from lora_operator.core import limits, loss
 from lora_operator.core.conditions import Fact, conditions
 from lora_operator.core.decision import Action, CreateJob, Event
 from lora_operator.core.job_manifest import job_manifest
@@ -62,7 +62,7 @@ def _job_name(run: Run, token: str) -> str:
 
 def _start(run: Run, spec: LoRAFineTuneSpec, name: str) -> Check:
     if error := run.refused_lately(name) or run.refused_lately(names.RUNS_POLICY):
-        return Check(run, name, look_again=limits.RETRY - run.since(error.time))
+        return Check(run, name, look_again=limits.RETRY - run.elapsed(error.time))
     manifest = job_manifest(
         run.finetune,
         spec,
@@ -78,11 +78,8 @@ def _start(run: Run, spec: LoRAFineTuneSpec, name: str) -> Check:
 def _answer(run: Run, name: str, job: Job, token: str) -> Check:
     pod = next(iter(reversed(run.observed.pods_of(name))), None)
     said = pod.report if pod is not None else None
-    ended = job.completed or next((c.since for c in job.conditions if c.true and c.since), None)
-    if (said is None or said.stage != names.STAGE_CHECK) and job.complete:
-        waited = run.since(ended)
-        if waited < limits.REPORT_GRACE:
-            return Check(run, name, look_again=limits.REPORT_GRACE - waited)
+    if (wait := loss.wait_for_report(run, job)) is not None:
+        return Check(run, name, look_again=wait)
     fact = _fact(job, pod)
     kept = [c for c in run.status.conditions if c.type != ConditionType.INPUTS_DRIFTED]
     written = conditions(
@@ -90,7 +87,7 @@ def _answer(run: Run, name: str, job: Job, token: str) -> Check:
     )
     found = InputsStatus(
         check_token=token,
-        check_time=format_time(ended or run.now),
+        check_time=format_time(job.ended or run.now),
         dataset_digest=said.dataset_digest if said else None,
     )
     kind: Literal["Normal", "Warning"] = "Normal" if fact[0] == "False" else "Warning"

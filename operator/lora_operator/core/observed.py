@@ -14,6 +14,7 @@ from lora_contract.status import LoRAFineTuneStatus
 from lora_operator.core.owner import controller_of, is_managed
 from lora_operator.core.pod import Pod, parse_time
 from lora_operator.core.resource import CreateError, Resource
+from lora_operator.core.sight import Fact
 
 KUEUE_QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 KUEUE_JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
@@ -123,6 +124,12 @@ class Job:
         """Whether it will start no pod any more."""
         return self.complete or self.failure is not None
 
+    @property
+    def ended(self) -> datetime | None:
+        """When it completed or failed."""
+        ends = (c.since for c in self.conditions if c.true and c.type in ("Complete", "Failed"))
+        return self.completed or next((end for end in ends if end is not None), None)
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -158,6 +165,7 @@ class Progress:
     """The latest report of a train pod."""
 
     status: TrainerStatus
+    #: By the API server's clock.
     received: datetime
     pod: str
 
@@ -172,18 +180,21 @@ class WarningEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class Warnings:
-    """The Warning Events of one Job, newest first, and when they were read."""
+    """The Warning Events of one Job, newest first, and when they were read, by the monotonic clock."""
 
     job: str
-    read: datetime
+    read: float
     items: tuple[WarningEvent, ...] = ()
 
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """The largest GPU of the nodes that a label selector matches, and when that was read. None: no label says."""
+    """The largest GPU of the nodes that a label selector matches, and when that was read, by the monotonic clock.
 
-    read: datetime
+    None: no label says.
+    """
+
+    read: float
     largest_bytes: int | None
 
 
@@ -249,6 +260,11 @@ class Observed:
     identical: tuple[IdenticalRun, ...] = ()
     #: By label selector.
     gpu_memory: Mapping[str, GpuMemory] = field(default_factory=dict)
+    #: The monotonic clock of this process in seconds: now, when each fact was first seen, and when the newest complete
+    #: reading of the run's Jobs and pods began.
+    monotonic: float = 0.0
+    first_seen: Mapping[Fact, float] = field(default_factory=dict)
+    read: float | None = None
 
     @property
     def resource(self) -> FineTune:

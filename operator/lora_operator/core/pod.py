@@ -44,8 +44,8 @@ class Pod:
     #: The object no longer exists; this is its last known state.
     gone: bool
     deleting: bool
-    #: When the grace period of its deletion ends.
-    deletion_time: datetime | None
+    #: Grace period of its deletion in seconds.
+    deletion_seconds: int
     #: The node stopped answering: the cluster says not ready, though the kubelet's last word of the container was good.
     unreachable: bool
     status_reason: str
@@ -83,7 +83,7 @@ class Pod:
             created=parse_time(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
             gone=gone,
             deleting=bool(metadata.get("deletionTimestamp")),
-            deletion_time=parse_time(metadata.get("deletionTimestamp")),
+            deletion_seconds=int(metadata.get("deletionGracePeriodSeconds") or 0),
             unreachable=_unreachable(status),
             status_reason=str(status.get("reason") or ""),
             status_message=str(status.get("message") or ""),

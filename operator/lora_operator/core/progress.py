@@ -9,6 +9,7 @@ from lora_operator.core import limits
 from lora_operator.core.observed import Progress
 from lora_operator.core.pod import parse_time
 from lora_operator.core.run import Run, format_time
+from lora_operator.core.sight import Fact, Sight
 
 _METRICS = {
     "train_loss": wire.METRIC_TRAIN_LOSS,
@@ -26,7 +27,9 @@ def learn_progress(run: Run) -> tuple[Run, float | None]:
     last = parse_time(shown.last_update_time) if shown else None
     if last is not None and progress.received.replace(microsecond=0) < last:
         return run, None
-    wait = 0.0 if last is None else limits.PROGRESS_INTERVAL - run.since(last)
+    wait = 0.0
+    if shown is not None and last is not None:
+        wait = limits.PROGRESS_INTERVAL - run.seen_for(Fact(Sight.PROGRESS, shown.last_update_time or ""))
     if wait > 0 and not (publishing(run) and run.before.phase != Phase.PUBLISHING):
         return run, wait
     new = _progress(run, progress.status, shown, format_time(progress.received))

@@ -10,6 +10,7 @@ from lora_contract.status import ConditionType, LoRAFineTuneStatus, QueueStatus
 from lora_operator.core import limits, usage
 from lora_operator.core.observed import Job, ObjectCondition, Workload
 from lora_operator.core.run import Run, format_time
+from lora_operator.core.sight import Fact, Sight
 
 _MAX_MESSAGE = 700
 _MAX_REASON = 128
@@ -47,7 +48,7 @@ def place(run: Run, job: Job) -> Place:
     """Why the queued Job does not run."""
     workload = run.observed.workload_of(job)
     queue = name_of(job, workload)
-    waited = run.since(job.created)
+    waited = run.seen_for(Fact(Sight.JOB, job.uid))
     if not run.observed.kueue_installed and workload is None:
         return Place(
             Reason.QUEUED,
@@ -77,7 +78,8 @@ def name_of(job: Job, workload: Workload | None) -> str:
 def is_between(run: Run, job: Job, *, stopping: bool) -> bool:
     """Whether a suspended Job has quota for a moment only: about to start, or stopped before Kueue says why."""
     reserved = _reserved(run.observed.workload_of(job))
-    return reserved is not None and (stopping or run.since(reserved.since) < limits.SETTLE)
+    settling = run.seen_for(Fact(Sight.QUOTA_RESERVED, job.uid)) < limits.SETTLE
+    return reserved is not None and (stopping or settling)
 
 
 def _reserved(workload: Workload | None) -> ObjectCondition | None:

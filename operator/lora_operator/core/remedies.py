@@ -20,7 +20,7 @@ REMEDIES = {
     Reason.VERIFICATION_FAILED: "Read the pod's log and report a defect; nothing was published.",
     Reason.RETRIES_EXHAUSTED: f"Remove the cause of the last failure, {_AGAIN}",
     Reason.DEADLINE_EXCEEDED: f"Raise scheduling.maxExecutionSeconds or train fewer steps, {_AGAIN}",
-    Reason.REPORT_MISSING: "Delete the LoRAFineTune and apply it again: what was published is found and kept.",
+    Reason.REPORT_MISSING: f"Find out what removes the pods, {_AGAIN}",
     Reason.JOB_DELETED: f"Find out who deletes the Job, {_AGAIN}",
     Reason.QUALITY_GATE_FAILED: "Look at the report; train longer, improve the data or relax evaluation.gate.",
     Reason.GPU_FAILED: f"Ask the platform team to check the GPUs of the nodes in status.attempts, {_AGAIN}",

@@ -89,10 +89,11 @@ class CreateError:
     """The API server refused to create what a resource needs (its name, HTTP code, the message).
 
     A run's Job, its Service or a NetworkPolicy: HTTP 4xx, but neither 429 nor our own object's 409. A sweep's run:
-    also where the name is taken. The caller forgets it once a create succeeds.
+    also where the name is taken. The caller forgets it once a create succeeds. `time` is of the
+    monotonic clock.
     """
 
     name: str
     code: int
     message: str
-    time: datetime
+    time: float

@@ -9,8 +9,8 @@ from lora_contract.exit_codes import FINAL, NOT_COUNTED
 from lora_contract.reasons import Reason
 from lora_contract.report import Report, shorten
 from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase
-from lora_operator.core import limits, usage
-from lora_operator.core.attempts import circumstances
+from lora_operator.core import usage
+from lora_operator.core.attempts import circumstances, lacks_report
 from lora_operator.core.classify import End, end_of
 from lora_operator.core.observed import Job
 from lora_operator.core.progress import finished_progress
@@ -49,7 +49,12 @@ def adopted(run: Run) -> Outcome | None:
     job = run.job("prepare")
     if job is None or not job.complete or report is None or not report.adopted or report.artifact is None:
         return None
-    run = run.learned(run_id=report.run_id, plan=report.plan, artifact=report.artifact, warnings=list(report.warnings))
+    run = run.learned(
+        run_id=report.run_id,
+        plan=report.plan or run.status.plan,
+        artifact=report.artifact,
+        warnings=list(dict.fromkeys([*run.status.warnings, *report.warnings])),
+    )
     if report.metrics is not None:
         run = run.learned(metrics=report.metrics)
     return _gate_failed(run, report, job) or _adopted(run, report.artifact, job)
@@ -63,17 +68,20 @@ def _gate_failed(run: Run, report: Report, job: Job) -> Outcome | None:
 
 
 def _adopted(run: Run, artifact: ArtifactStatus, job: Job) -> Outcome:
+    if lacks_report(run.status, "train"):
+        text = f"The adapter is published at {artifact.uri}; what the train pod reported of it was lost."
+        return Outcome(Kind.COMPLETE, Phase.COMPLETE, Reason.ADAPTER_PUBLISHED, text, run.status, ended=job.completed)
     text = f"The same adapter was published before at {artifact.uri}; nothing was trained."
     return Outcome(
         Kind.COMPLETE, Phase.COMPLETE, Reason.ADOPTED_EXISTING_ARTIFACT, text, run.status, ended=job.completed
     )
 
 
-def trained(run: Run, job: Job) -> Outcome:
-    """The train Job is complete: what its pod published."""
+def trained(run: Run, job: Job) -> Outcome | None:
+    """The train Job is complete: what its pod published; None: its pod did not say."""
     report = report_of(run, "train")
     if report is None or report.artifact is None:
-        return report_missing(run, "train", job)
+        return None
     run = _with_report(run, report)
     if missed := _gate_failed(run, report, job):
         return missed
@@ -83,35 +91,22 @@ def trained(run: Run, job: Job) -> Outcome:
     return Outcome(Kind.COMPLETE, Phase.COMPLETE, Reason.ADAPTER_PUBLISHED, text, run.status, ended=job.completed)
 
 
-def report_missing(run: Run, stage: Stage, job: Job) -> Outcome:
-    """A Job is complete but its pod's word is not seen: wait a moment, then say so."""
-    ended = job.completed or _since(job)
-    waited = run.since(ended)
-    if waited < limits.REPORT_GRACE:
-        return run.unchanged(look_again=limits.REPORT_GRACE - waited)
-    text = f"The {stage} Job is complete, but the report of its pod is missing."
-    return failure(run, End(Reason.REPORT_MISSING, text), ended=ended)
-
-
-def job_failed(run: Run, stage: Stage, job: Job) -> Outcome:
-    """A Job failed for good: the last pod's words, or the Job's own."""
+def job_failed(run: Run, stage: Stage, job: Job) -> Outcome | None:
+    """A Job failed for good: the last pod's words, or the Job's own; None: nothing is known of any pod."""
     condition = job.failure
-    reason, message = (condition.reason, condition.message) if condition else ("", "")
+    reason = condition.reason if condition else ""
     if reason == "DeadlineExceeded":
         text = "The Job ran longer than scheduling.maxExecutionSeconds."
-        return failure(run, End(Reason.DEADLINE_EXCEEDED, text), ended=_since(job))
+        return failure(run, End(Reason.DEADLINE_EXCEEDED, text), ended=job.ended)
     last = _last_end(run, stage)
     if last is None:
-        waited = run.since(_since(job))
-        if waited < limits.REPORT_GRACE:
-            return run.unchanged(look_again=limits.REPORT_GRACE - waited)
-        last = End(Reason.INTERNAL_ERROR, f"The {stage} Job failed and its pods are gone: {message}")
-    elif reason == "BackoffLimitExceeded" and job.failed > 1:
+        return None
+    if reason == "BackoffLimitExceeded" and job.failed > 1:
         text = f"The {stage} pod failed {job.failed} times; the last time {last.reason}: {last.message}"
         last = End(Reason.RETRIES_EXHAUSTED, text, last.exit_code, last.param, last.hint)
     if (report := _failed_report(run, stage)) and stage == "train":
         run = _with_report(run, report)
-    return failure(run, last, ended=_since(job))
+    return failure(run, last, ended=job.ended)
 
 
 def failure(run: Run, end: End, *, ended: datetime | None = None) -> Outcome:
@@ -133,8 +128,10 @@ def _last_end(run: Run, stage: Stage) -> End | None:
     by_itself = [pod for pod in failed if pod.exit_code not in NOT_COUNTED and not pod.deleting]
     for pod in (*ended_the_job, *by_itself, *failed):
         return end_of(pod, circumstances(run, stage))
-    job = run.job_names[stage]
+    job, seen = run.job_names[stage], {pod.name for pod in run.pods(stage)}
     for attempt in reversed(run.status.attempts):
+        if attempt.reason == Reason.POD_DELETED and attempt.pod not in seen:
+            continue  # concluded from the pod's absence, which does not say why the Job failed
         if attempt.job == job and attempt.reason not in (None, Reason.SUCCEEDED):
             return End(_reason(attempt.reason), attempt.message or "", attempt.exit_code)
     return None
@@ -164,8 +161,3 @@ def _with_report(run: Run, report: Report) -> Run:
         step, total = report.timing.last_step, run.status.plan.total_steps
         run = run.learned(progress=finished_progress(run.status.progress, step=step, total=total))
     return run
-
-
-def _since(job: Job) -> datetime | None:
-    ends = [c.since for c in job.conditions if c.true and c.type in ("Complete", "Failed") and c.since]
-    return ends[0] if ends else None

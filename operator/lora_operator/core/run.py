@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -16,6 +17,7 @@ from lora_operator.core.decision import Action, Event
 from lora_operator.core.observed import FineTune, Job, Observed, Workload
 from lora_operator.core.pod import Pod
 from lora_operator.core.resource import CreateError
+from lora_operator.core.sight import Fact, Sight
 from lora_operator.settings import Settings
 
 _UNDER_WAY = (Phase.PENDING, Phase.PREPARING, Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
@@ -65,6 +67,7 @@ class Run:
     status: LoRAFineTuneStatus
     superseded: bool = False
     job_names: dict[Stage, str] = field(default_factory=dict)
+    first_seen: Mapping[Fact, float] = field(default_factory=dict)
 
     @property
     def finetune(self) -> FineTune:
@@ -114,14 +117,29 @@ class Run:
         """The run with these fields of its status."""
         return replace(self, status=self.status.model_copy(update=fields))
 
-    def since(self, moment: datetime | None) -> float:
-        """Seconds from a moment to now; 0 where there is none."""
-        return 0.0 if moment is None else (self.now - moment).total_seconds()
+    def seen_for(self, fact: Fact) -> float:
+        """Seconds since this process first saw a fact; 0 where it sees it now, or not at all."""
+        return self.elapsed(self.first_seen.get(fact, self.observed.monotonic))
+
+    def elapsed(self, moment: float) -> float:
+        """Seconds since a moment of the monotonic clock."""
+        return self.observed.monotonic - moment
+
+    def abandoned(self, pod: Pod) -> bool:
+        """Whether a pod will never end by itself: its node is gone with the kubelet that would have to say so."""
+        if pod.finished or not pod.unreachable or not pod.deleting:
+            return False
+        return self.until_abandoned(pod) <= 0
+
+    def until_abandoned(self, pod: Pod) -> float:
+        """Seconds until a pod that is being deleted is given up, if its node stays silent."""
+        patience = pod.deletion_seconds + limits.NODE_GRACE
+        return patience - self.seen_for(Fact(Sight.POD_DELETING, pod.uid))
 
     def refused_lately(self, name: str) -> CreateError | None:
         """The API server's refusal of an object of this name, where it is too early to try again."""
         error = self.observed.create_error
-        if error is None or error.name != name or self.since(error.time) >= limits.RETRY:
+        if error is None or error.name != name or self.elapsed(error.time) >= limits.RETRY:
             return None
         return error
 
@@ -170,11 +188,18 @@ def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
             stage,
             uid=finetune.uid,
             spec_hash=status.spec_hash or "",
-            run_token=status.run_token or "",
+            run_token=_token_of_names(status, stage),
         )
         for stage in stages
     }
     return Run(observed, settings, now, before, status, superseded, job_names)
+
+
+def _token_of_names(status: LoRAFineTuneStatus, stage: Stage) -> str:
+    """The part of a Job's name that makes it another: prepare has a new Job after each report that was lost."""
+    lost = sum(1 for attempt in status.attempts if attempt.reason == Reason.REPORT_MISSING)
+    token = status.run_token or ""
+    return f"{token}/{lost}" if lost and stage == "prepare" else token
 
 
 def format_time(moment: datetime) -> str:

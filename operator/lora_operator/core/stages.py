@@ -8,22 +8,24 @@ from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, Phase
-from lora_operator.core import fit, group, identical, limits, queue, results, trouble
-from lora_operator.core.attempts import awaits_its_job, counted_failures, internal_errors, moved, nodes_to_avoid
-from lora_operator.core.classify import End, abandoned
+from lora_operator.core import fit, group, identical, limits, loss, queue, results, trouble
+from lora_operator.core.attempts import (
+    awaits_its_job,
+    counted_failures,
+    internal_errors,
+    lacks_report,
+    moved,
+    nodes_to_avoid,
+)
+from lora_operator.core.classify import End
 from lora_operator.core.decision import CreateJob, DeleteJob, Event, SetWorkloadActive, SuspendJob
 from lora_operator.core.job_manifest import job_manifest
 from lora_operator.core.observed import Job
 from lora_operator.core.pod import Pod, parse_time
 from lora_operator.core.progress import publishing
 from lora_operator.core.run import Outcome, Run, Stage
+from lora_operator.core.sight import Fact, Sight
 from lora_operator.core.trouble import Trouble
-
-#: Phase and reason of a stage whose Job exists and has nothing else to tell.
-_WAITING = {
-    "prepare": (Phase.PREPARING, Reason.PREPARING, "Checking model and data; no GPU is held."),
-    "train": (Phase.QUEUED, Reason.STARTING, "Waiting for the train pod to start."),
-}
 
 
 def preparing(run: Run) -> Outcome | None:
@@ -33,9 +35,17 @@ def preparing(run: Run) -> Outcome | None:
     job = run.job("prepare")
     if job is None:
         return _start(run, "prepare")
-    if job.complete:
-        return results.report_missing(run, "prepare", job)
     return _working(run, "prepare", job)
+
+
+def looking(run: Run) -> Outcome | None:
+    """The train pod's report was lost: prepare looks for what it published; None: nothing was lost."""
+    if not lacks_report(run.status, "train"):
+        return None
+    job = run.job("prepare")
+    if job is None:
+        return _start(run, "prepare")
+    return loss.found_nothing(run, job) if job.finished else _working(run, "prepare", job)
 
 
 def training(run: Run) -> Outcome:
@@ -46,9 +56,17 @@ def training(run: Run) -> Outcome:
     if job is None:
         judged = fit.judge(run)
         return judged.outcome or _start(judged.run, "train")
-    if job.complete:
-        return results.trained(run, job)
     return _working(run, "train", job)
+
+
+def _words(run: Run, stage: Stage) -> tuple[Phase, Reason, str]:
+    """Phase, reason and message of a stage whose Job exists and has nothing else to tell."""
+    if stage == "train":
+        return Phase.QUEUED, Reason.STARTING, "Waiting for the train pod to start."
+    if lacks_report(run.status, "train"):
+        text = "What the train pod reported is lost: looking for its adapter in S3; no GPU is held."
+        return Phase.PREPARING, Reason.PREPARING, text
+    return Phase.PREPARING, Reason.PREPARING, "Checking model and data; no GPU is held."
 
 
 def _start(run: Run, stage: Stage) -> Outcome:
@@ -57,7 +75,7 @@ def _start(run: Run, stage: Stage) -> Outcome:
         found = trouble.create_trouble(error)
         what = "NetworkPolicy of the namespace" if error.name == names.RUNS_POLICY else f"{stage} Job"
         text = f"The {what} was refused: {found.message}"
-        return run.active(Phase.PENDING, found.reason, text, look_again=limits.RETRY - run.since(error.time))
+        return run.active(Phase.PENDING, found.reason, text, look_again=limits.RETRY - run.elapsed(error.time))
     deleted = sum(1 for attempt in run.status.attempts if attempt.reason == Reason.JOB_DELETED)
     if deleted >= limits.JOB_DELETIONS:
         return results.failure(run, End(Reason.JOB_DELETED, f"The Job was deleted {deleted} times while it ran."))
@@ -74,32 +92,21 @@ def _start(run: Run, stage: Stage) -> Outcome:
         avoid_nodes=nodes_to_avoid(run.status),
     )
     events: tuple[Event, ...] = ()
-    if _existed(run, stage) and moved(run.status) is None:
+    if loss.existed(run, stage) and moved(run.status) is None:
         text = f"The {stage} Job was deleted; it is created again and goes on from the last checkpoint."
         events = (Event("Warning", Reason.JOB_DELETED, text),)
-    phase, reason, text = _WAITING[stage]
+    phase, reason, text = _words(run, stage)
     if stage == "train" and run.spec.scheduling.queue_name:
         reason, text = Reason.QUEUED, f"Waiting in queue {run.spec.scheduling.queue_name}."
     return run.active(phase, reason, text, actions=(CreateJob(manifest),), events=events)
 
 
-def _existed(run: Run, stage: Stage) -> bool:
-    """Whether the status as found says that this stage's Job was created."""
-    if run.superseded:
-        return False
-    if stage == "prepare":
-        return run.before.phase == Phase.PREPARING
-    return run.before.phase in (Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
+def _failed(run: Run, stage: Stage) -> Outcome | None:
+    """Fail a run whose train pod met an internal error for the second time.
 
-
-def _failed(run: Run, stage: Stage, job: Job) -> Outcome | None:
-    """Fail a run whose Job failed, or whose train pod met an internal error for the second time.
-
-    The latter whatever retries are left: no failure policy of a Job can count the ends with one exit code. The Job goes
-    with the failed run.
+    Whatever retries are left: no failure policy of a Job can count the ends with one exit code. The Job goes with the
+    failed run.
     """
-    if job.failure is not None:
-        return results.job_failed(run, stage, job)
     ends = internal_errors(run.status)
     if stage != "train" or len(ends) < limits.INTERNAL_ERRORS:
         return None
@@ -116,13 +123,13 @@ def _moves(run: Run, stage: Stage, job: Job) -> Outcome | None:
     """
     pods = [pod for pod in run.present_pods(stage) if pod.created >= job.created and not pod.gone]
     may_retry = counted_failures(run.status) <= run.spec.retries
-    if lost := next((pod for pod in pods if abandoned(pod, run.now)), None):
+    if lost := next((pod for pod in pods if run.abandoned(pod)), None):
         why = f"Node {lost.node} stopped answering"
     elif broken := next((pod for pod in pods if may_retry and pod.exit_code == ExitCode.GPU_FAILED), None):
         why = f"The GPU of node {broken.node} failed"
     else:
         return None
-    phase, reason, _ = _WAITING[stage]
+    phase, reason, _ = _words(run, stage)
     text = f"{why}; the run goes on from its last checkpoint, on another node if one has room."
     if run.status.attempts != run.before.attempts:
         return run.active(phase, reason, text, look_again=0)
@@ -130,8 +137,8 @@ def _moves(run: Run, stage: Stage, job: Job) -> Outcome | None:
 
 
 def _working(run: Run, stage: Stage, job: Job) -> Outcome:
-    if failed := _failed(run, stage, job):
-        return failed
+    if ended := _ended(run, stage, job):
+        return ended
     if job.deleting:
         return run.unchanged(look_again=limits.RETRY)
     if without_service := group.meeting(run, job):
@@ -152,9 +159,20 @@ def _working(run: Run, stage: Stage, job: Job) -> Outcome:
     return _waiting(run, stage, trouble.pod_trouble(run, pod), pod)
 
 
+def _ended(run: Run, stage: Stage, job: Job) -> Outcome | None:
+    if not job.finished:
+        return _failed(run, stage)
+    if (wait := loss.wait_for_report(run, job)) is not None:
+        return run.unchanged(look_again=wait)
+    if job.failure is not None:
+        return results.job_failed(run, stage, job) or loss.lost(run, stage, job)
+    published = results.trained(run, job) if stage == "train" else None
+    return published or loss.lost(run, stage, job)
+
+
 def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
     """Let a Job go on that is paused though spec.suspend is false."""
-    phase, reason, text = _WAITING[stage]
+    phase, reason, text = _words(run, stage)
     if not run.observed.queued(job):
         actions = (SuspendJob(job.name, suspend=False),)
         return run.active(phase, reason, text, actions=actions) if job.suspended else None
@@ -181,7 +199,7 @@ def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
     if (
         run.observed.workload_of(job) is None
         and run.observed.kueue_installed
-        and run.since(job.created) >= limits.QUEUE_GRACE
+        and run.seen_for(Fact(Sight.JOB, job.uid)) >= limits.QUEUE_GRACE
     ):
         read = trouble.reading(run, job)
         again = trouble.reading_interval(run, job)
@@ -194,16 +212,16 @@ def _without_pod(run: Run, stage: Stage, job: Job) -> Outcome:
     outcome = _waiting(run, stage, found, None)
     if read is not None:
         outcome = replace(outcome, actions=(*outcome.actions, read))
-    settling = run.since(trouble.without_pod_since(run, job)) < limits.SETTLE
+    settling = trouble.without_pod_for(run, job) < limits.SETTLE
     again = limits.SETTLE if settling else trouble.reading_interval(run, job)
     return replace(outcome, look_again=min(again, outcome.look_again or again))
 
 
 def _waiting(run: Run, stage: Stage, found: Trouble | None, pod: Pod | None) -> Outcome:
     """A pod is to come or to start; `found` says what is in its way."""
-    phase, reason, text = _WAITING[stage]
+    phase, reason, text = _words(run, stage)
     if found is None:
-        young = pod is not None and run.since(pod.created) < limits.SETTLE
+        young = pod is not None and run.seen_for(Fact(Sight.POD, pod.uid)) < limits.SETTLE
         kept = _retry_text(run, stage)
         return run.active(phase, reason, kept or text, look_again=limits.SETTLE if young else None)
     if found.fatal:
@@ -218,7 +236,7 @@ def _waiting(run: Run, stage: Stage, found: Trouble | None, pod: Pod | None) -> 
 def _between_pods(run: Run, stage: Stage, job: Job, newest: Pod) -> Outcome:
     """The newest pod ended and the Job neither ended nor made another yet."""
     if awaits_its_job(run, newest, job):
-        return run.unchanged(look_again=limits.JOB_GRACE - run.since(newest.ended))
+        return run.unchanged(look_again=limits.JOB_GRACE - run.seen_for(Fact(Sight.POD_ENDED, newest.uid)))
     return _without_pod(run, stage, job)
 
 
@@ -234,7 +252,7 @@ def _running(run: Run, stage: Stage, pod: Pod) -> Outcome:
     if pod.unreachable and not pod.finished:
         return _unreachable(run, stage, pod)
     if stage == "prepare":
-        phase, reason, text = _WAITING[stage]
+        phase, reason, text = _words(run, stage)
         return run.active(phase, reason, text)
     if pod.disruption is not None and pod.deleting:
         return run.active(Phase.RUNNING, Reason.TRAINING, f"The pod is being stopped: {pod.disruption[1]}")
@@ -253,8 +271,7 @@ def _unreachable(run: Run, stage: Stage, pod: Pod) -> Outcome:
         f"Node {pod.node} stopped answering. If it does not come back, the cluster gives the pod up,"
         " and the run goes on from its last checkpoint on another node."
     )
-    left = None if pod.deletion_time is None else limits.NODE_GRACE - run.since(pod.deletion_time)
-    return run.active(phase, Reason.NODE_LOST, text, look_again=left)
+    return run.active(phase, Reason.NODE_LOST, text, look_again=run.until_abandoned(pod) if pod.deleting else None)
 
 
 def _is_its_progress(run: Run) -> bool:

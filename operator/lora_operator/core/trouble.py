@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from lora_contract.reasons import Reason
 from lora_contract.report import shorten
-from lora_operator.core import limits
+from lora_operator.core import limits, sight
 from lora_operator.core.decision import ReadWarnings
 from lora_operator.core.observed import Job, WarningEvent
-from lora_operator.core.pod import Pod, parse_time
+from lora_operator.core.pod import Pod
 from lora_operator.core.resource import CreateError
 from lora_operator.core.run import Run
+from lora_operator.core.sight import Fact, Sight
 
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 _MAX_MESSAGE = 700
@@ -40,9 +40,9 @@ class Trouble:
 
 def pod_trouble(run: Run, pod: Pod) -> Trouble | None:
     """Why this pod does not run yet, if there is more to say than that it is young."""
-    waited = run.since(pod.created)
     if pod.waiting is not None:
         reason, message = pod.waiting
+        waited = run.seen_for(sight.waits(pod))
         if reason in _IMAGE_REASONS:
             text = f"The image cannot be pulled: {message or reason}"
             return Trouble(Reason.IMAGE_PULL_FAILED, _short(text), waited, limits.WAIT_LIMIT)
@@ -52,8 +52,8 @@ def pod_trouble(run: Run, pod: Pod) -> Trouble | None:
             return Trouble(kind, _short(f"The pod cannot start: {message}"), waited, limits.CONFIG_GRACE)
         if reason in ("CreateContainerError", "RunContainerError"):
             return Trouble(Reason.INTERNAL_ERROR, _short(f"The pod cannot start: {message}"), waited, limits.WAIT_LIMIT)
-    if pod.unscheduled is not None and waited >= limits.SETTLE:
-        return _unscheduled(pod.unscheduled[1], waited)
+    if pod.unscheduled is not None and run.seen_for(Fact(Sight.POD, pod.uid)) >= limits.SETTLE:
+        return _unscheduled(pod.unscheduled[1], run.seen_for(Fact(Sight.POD_UNSCHEDULED, pod.uid)))
     return None
 
 
@@ -65,25 +65,28 @@ def _unscheduled(message: str, waited: float) -> Trouble:
 
 def job_trouble(run: Run, job: Job) -> tuple[Trouble | None, ReadWarnings | None]:
     """Why a Job has no pod though it may, and the order to read its Warning Events where they are not known."""
-    waited = run.since(without_pod_since(run, job))
+    waited = without_pod_for(run, job)
     if waited < limits.SETTLE:
         return None, None
     failed = next((event for event in fresh_warnings(run, job) if event.reason == "FailedCreate"), None)
     return (None if failed is None else refusal(failed.message, waited)), reading(run, job)
 
 
-def without_pod_since(run: Run, job: Job) -> datetime:
-    """Since when the Job may have a pod and has none."""
-    ends = [parse_time(attempt.end_time) for attempt in run.status.attempts if attempt.job == job.name]
-    return max(job.started or job.created, *(end for end in ends if end is not None), job.created)
+def without_pod_for(run: Run, job: Job) -> float:
+    """Seconds for which this process has seen no pod come or end, though the Job may have one."""
+    return run.seen_for(sight.pods_of_job(run.observed, job))
 
 
 def fresh_warnings(run: Run, job: Job) -> list[WarningEvent]:
-    """Warnings about the present lack of a pod: those of an earlier one say nothing about it."""
+    """Warnings about the present lack of a pod: those from before the newest pod was made say nothing about it.
+
+    All these times are of the control plane; those of nodes may be wrong by hours.
+    """
     warnings = run.observed.warnings
     if warnings is None or warnings.job != job.name:
         return []
-    since = without_pod_since(run, job)
+    pods = run.observed.pods_of(job.name)
+    since = max(job.started or job.created, job.created, *(pod.created for pod in pods))
     return [event for event in warnings.items if event.time is None or event.time >= since]
 
 
@@ -92,12 +95,12 @@ def reading(run: Run, job: Job) -> ReadWarnings | None:
     warnings = run.observed.warnings
     if warnings is None or warnings.job != job.name:
         return ReadWarnings(job.name)
-    return ReadWarnings(job.name) if run.since(warnings.read) >= reading_interval(run, job) else None
+    return ReadWarnings(job.name) if run.elapsed(warnings.read) >= reading_interval(run, job) else None
 
 
 def reading_interval(run: Run, job: Job) -> float:
     """Seconds between two readings: the longer nothing changed, the longer."""
-    waited = run.since(without_pod_since(run, job))
+    waited = without_pod_for(run, job)
     return min(max(limits.FIRST_READINGS, waited / 4), limits.LONGEST_READINGS)
 
 

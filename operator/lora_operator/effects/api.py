@@ -19,6 +19,7 @@ from kubernetes.aio.client.configuration import Configuration
 
 from lora_contract.version import __version__
 from lora_operator.effects import metrics
+from lora_operator.effects.server_clock import ServerClock
 from lora_operator.effects.work_queue import ExpectedError
 
 _TIMEOUT_SECONDS = 30.0
@@ -62,6 +63,7 @@ class Api:
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self._client = ApiClient(configuration)
+        self.clock = ServerClock()
         self._headers = {"User-Agent": f"lora-operator/{__version__}"}
 
     async def close(self) -> None:
@@ -101,6 +103,7 @@ class Api:
                 )
                 raw: bytes = await response.read()
             status = str(response.status)
+            self.clock.learn(response.headers.get("Date"))
         except (aiohttp.ClientError, OSError) as error:  # OSError includes TimeoutError
             raise UnreachableError(f"{method} {path}: {error or type(error).__name__}") from error
         finally:

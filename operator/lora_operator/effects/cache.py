@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from lora_contract import names
@@ -22,6 +22,7 @@ from lora_operator.core.observed import (
 from lora_operator.core.owner import Owner, controller_of
 from lora_operator.core.pod import Pod
 from lora_operator.core.resource import CreateError, Resource
+from lora_operator.core.sight import Fact
 from lora_operator.core.sweep.observed import ObservedSweep, Sweep
 from lora_operator.effects.identical_index import IdenticalIndex
 from lora_operator.effects.kinds import REQUIRED, Kind
@@ -41,6 +42,9 @@ class Memory:
     create_error: CreateError | None = None
     warnings: Warnings | None = None
     services: frozenset[str] = frozenset()
+    #: By the monotonic clock: when each fact was first seen, and when the newest reading of Jobs and pods began.
+    first_seen: Mapping[Fact, float] = field(default_factory=dict)
+    read: float | None = None
 
 
 class Cache:
@@ -118,6 +122,16 @@ class Cache:
         )
         return [run for entry in gone if (run := self._forgotten(kind, entry)) is not None]
 
+    def keep_only_of_run(self, run: Key, kind: Kind, listed: set[Key], *, list_turn: int, version: int) -> None:
+        """Forget those Jobs or pods of a run that a complete list of them does not hold (`Table.keep_only`)."""
+        owner = self.finetunes.get(run)
+        jobs = self.jobs_of(owner) if owner is not None else []
+        pods = [pod for job in jobs for pod in self.pods.owned_by(Kind.JOB.owner(job.key.namespace, job.uid))]
+        known: list[Entry[Any]] = [*jobs] if kind is Kind.JOB else [*pods]
+        for entry in known:
+            if entry.key not in listed and (entry.seen <= list_turn or entry.version <= version):
+                self.forget(kind, entry.key, entry.uid)
+
     def is_new(self, key: Key) -> bool:
         """Whether a run exists and its status has never been written."""
         entry = self.finetunes.get(key)
@@ -145,6 +159,9 @@ class Cache:
             queue_position=self._position_of(key.namespace, jobs),
             identical=tuple(self._identical_to(entry.value, jobs)),
             gpu_memory=self.gpu_memory,
+            monotonic=time.monotonic(),
+            first_seen=memory.first_seen,
+            read=memory.read,
         )
 
     def jobs_of(self, run: Entry[FineTune]) -> list[Entry[Job]]:
@@ -227,7 +244,7 @@ class Cache:
             return None
         owned = self.finetunes.owned_by(Kind.SWEEP.owner(key.namespace, entry.uid))
         runs = tuple(run.value for run in owned if entry.value.made(run.value))
-        return ObservedSweep(entry.value, runs, self.memory(entry.uid).create_error)
+        return ObservedSweep(entry.value, runs, self.memory(entry.uid).create_error, time.monotonic())
 
     def sweep_of(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
         """The sweep that should be looked at because of an object, if any: itself, or the one that controls a run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from lora_contract import names
@@ -61,9 +62,16 @@ class Kube:
             raise
         return any(resource["name"] == kind.plural for resource in answer.get("resources", ()))
 
-    async def pages(self, kind: Kind, namespace: str | None) -> AsyncIterator[Page]:
-        """All objects of a kind that are ours."""
-        async for page in self._pages(kind.path(namespace), kind.selector):
+    def now(self) -> datetime:
+        """The time by the API server's clock."""
+        return self._api.clock.now()
+
+    async def pages(
+        self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Page]:
+        """All objects of a kind that are ours, or of them those with these labels."""
+        wanted = [kind.selector, *(f"{label}={value}" for label, value in (labels or {}).items())]
+        async for page in self._pages(kind.path(namespace), ",".join(filter(None, wanted))):
             yield page
 
     async def _pages(self, path: str, selector: str, *, accept: str = JSON) -> AsyncIterator[Page]:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -35,16 +35,23 @@ class ProgressEndpoint:
     """Takes reports of the pods that train now, and of no others.
 
     Only the leader takes them, since only it writes status; another replica answers 503, and the pod's next
-    report finds the leader. `leads` says whether this process is the leader.
+    report finds the leader. `leads` says whether this process is the leader, `now` the API server's time.
     """
 
     def __init__(
-        self, *, cache: Cache, queue: WorkQueue[Key], reviews: TokenReviews, leads: Callable[[], bool]
+        self,
+        *,
+        cache: Cache,
+        queue: WorkQueue[Key],
+        reviews: TokenReviews,
+        leads: Callable[[], bool],
+        now: Callable[[], datetime],
     ) -> None:
         self._cache = cache
         self._queue = queue
         self._reviews = reviews
         self._leads = leads
+        self._now = now
         self._limit = RateLimit(rate=_RATE_A_SECOND, burst=_BURST)
 
     def application(self) -> web.Application:
@@ -66,7 +73,7 @@ class ProgressEndpoint:
         key = Key(request.match_info["namespace"], request.match_info["name"])
         uid = self._authorize(pod, key)
         report = await self._read(request)
-        self._cache.memory(uid).progress = Progress(report.trainer_status, datetime.now(UTC), pod.name)
+        self._cache.memory(uid).progress = Progress(report.trainer_status, self._now(), pod.name)
         self._queue.add(key)
         return web.json_response({"accepted": True})
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 from lora_operator.core.decision import ActionT, Create, Decision
@@ -68,27 +69,28 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
             observed = self._observe(key)
             if observed is None or observed.resource.deleting:
                 return None  # owner references collect the rest
-            decision = self._decide(observed, datetime.now(UTC))
+            decision = self._decide(observed, self._kube.now())
+            self._cache.memory(observed.resource.uid).first_seen = decision.first_seen
             if decision.actions and not observed.resource.seen:
-                await self._act_all(observed, decision)
+                await self._act_all(observed, decision.actions)
                 return 0.0  # its status is written after the work of other new ones has been started
-            if await self._apply(observed, decision) and not decision.actions:
+            if await self._apply(observed, decision) and not (decision.actions or decision.follow_up):
                 return decision.requeue_after
         return _NEXT_LOOK_SECONDS
 
     async def _apply(self, observed: ObservedT, decision: Decision[StatusT, ActionT]) -> bool:
-        """Actions, then status, then Events. False: something came in between; decide anew."""
-        if not await self._act_all(observed, decision):
+        """Actions, status, Events, actions that follow. False: something came in between; decide anew."""
+        if not await self._act_all(observed, decision.actions):
             return False
         if not await self._write_status(observed.resource, decision.status):
             return False
         for event in decision.events:
             self._events.record(observed.resource, event)
-        return True
+        return await self._act_all(observed, decision.follow_up)
 
-    async def _act_all(self, observed: ObservedT, decision: Decision[StatusT, ActionT]) -> bool:
+    async def _act_all(self, observed: ObservedT, actions: tuple[ActionT, ...]) -> bool:
         """False: an action could not be done; those after it were not tried."""
-        for action in decision.actions:
+        for action in actions:
             if not await self._act(observed, action):
                 return False
         return True
@@ -130,7 +132,7 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
         except ApiError as error:
             if error.transient:
                 raise
-            self._refused(owner, CreateError(action.name, error.status, error.message, datetime.now(UTC)))
+            self._refused(owner, CreateError(action.name, error.status, error.message, time.monotonic()))
             return False
         self._cache.set_create_error(owner, None)
         self._cache.put(kind, body)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from lora_contract import names
@@ -20,6 +21,7 @@ from lora_operator.core.decision import (
     DeleteJob,
     IsolatePods,
     ReadGpuMemory,
+    ReadObjects,
     ReadWarnings,
     RunDecision,
     SetWorkloadActive,
@@ -72,18 +74,40 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
                 await self._patch_spec(Kind.JOB, Key(namespace, name), {"suspend": suspend})
             case SetWorkloadActive(name, active):
                 await self._patch_spec(Kind.WORKLOAD, Key(namespace, name), {"active": active})
+            case ReadObjects() | ReadWarnings() | ReadGpuMemory():
+                await self._read(observed.finetune, action)
+        return True
+
+    async def _read(self, run: FineTune, action: ReadObjects | ReadWarnings | ReadGpuMemory) -> None:
+        match action:
+            case ReadObjects():
+                await self._read_objects(run)
             case ReadWarnings(job):
-                items = tuple(await self._kube.warnings(namespace, job))
-                memory = self._cache.memory(observed.finetune.uid)
-                memory.warnings = Warnings(job=job, read=datetime.now(UTC), items=items)
+                items = tuple(await self._kube.warnings(run.namespace, job))
+                self._cache.memory(run.uid).warnings = Warnings(job=job, read=time.monotonic(), items=items)
             case ReadGpuMemory():
                 await self._read_gpu_memory(action)
-        return True
+
+    async def _read_objects(self, run: FineTune) -> None:
+        """Bring the run's Jobs and pods in the cache up to date, the Jobs first: pods follow from them."""
+        began = time.monotonic()
+        for kind in (Kind.JOB, Kind.POD):
+            turn = self._cache.turn(kind)
+            listed: set[Key] = set()
+            version = 0
+            async for page in self._kube.pages(kind, run.namespace, {names.LABEL_FINETUNE_UID: run.uid}):
+                version = page.version
+                for body in page.items:
+                    listed.add(Key(body["metadata"]["namespace"], body["metadata"]["name"]))
+                    self._cache.put(kind, body, list_turn=turn)
+            key = Key(run.namespace, run.name)
+            self._cache.keep_only_of_run(key, kind, listed, list_turn=turn, version=version)
+        self._cache.memory(run.uid).read = began
 
     async def _read_gpu_memory(self, action: ReadGpuMemory) -> None:
         largest = await self._kube.largest_gpu(action.label, action.selector)
-        now = datetime.now(UTC)
-        oldest = now - timedelta(seconds=limits.GPU_MEMORY_FRESH)
+        now = time.monotonic()
+        oldest = now - limits.GPU_MEMORY_FRESH
         fresh = {selector: known for selector, known in self._cache.gpu_memory.items() if known.read > oldest}
         self._cache.gpu_memory = fresh | {action.selector: GpuMemory(now, largest)}
 
@@ -134,7 +158,7 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
         except ApiError as error:
             if error.transient:
                 raise
-            self._refused(run, CreateError(name, error.status, error.message, datetime.now(UTC)))
+            self._refused(run, CreateError(name, error.status, error.message, time.monotonic()))
             return False
         self._cache.set_create_error(run, None)
         return True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from lora_contract.sweep import LoRASweepStatus
@@ -48,5 +49,5 @@ class SweepReconciler(Reconciler[ObservedSweep, LoRASweepStatus, SweepAction]):
         try:
             return await self._create(Kind.FINETUNE, sweep, action)
         except NotOursError as error:  # the user chose the name: it is told, and not only tried again
-            self._refused(sweep, CreateError(action.name, 409, str(error), datetime.now(UTC)))
+            self._refused(sweep, CreateError(action.name, 409, str(error), time.monotonic()))
             return False

@@ -86,7 +86,7 @@ def test_data_that_cannot_be_read_is_neither_changed_nor_unchanged() -> None:
 
 
 def test_a_check_that_cannot_run_ends_too() -> None:
-    story = asked().after(6 * 3600).job_ends("check", "Failed", "DeadlineExceeded").decides()
+    story = asked().after(6 * 3600).job_ends("check", "Failed", "DeadlineExceeded").decides().after(3).decides()
 
     assert story.condition("InputsDrifted") == ("Unknown", "ReportMissing")
 
@@ -94,7 +94,7 @@ def test_a_check_that_cannot_run_ends_too() -> None:
 def test_a_check_that_is_refused_is_tried_again() -> None:
     story = finished().user_sets({"checkToken": "1"})
     name = story.asked().actions[0].name  # type: ignore[union-attr]
-    story.create_error = CreateError(name, 403, "exceeded quota", story.now)
+    story.create_error = CreateError(name, 403, "exceeded quota", story.monotonic)
 
     assert story.decides().decisions[-1].requeue_after == pytest.approx(15)
     assert "check" not in story.stages

@@ -86,7 +86,7 @@ def test_a_finished_run_needs_none_but_the_check_of_its_inputs_does() -> None:
 
 def test_no_pod_starts_where_the_policy_is_refused_and_the_run_says_so() -> None:
     story = given_a_namespace_without_policy()
-    story.create_error = CreateError(names.RUNS_POLICY, 403, "networkpolicies is forbidden", story.now)
+    story.create_error = CreateError(names.RUNS_POLICY, 403, "networkpolicies is forbidden", story.monotonic)
     # when it was refused a moment ago, then nothing is created and the reason is told
     story.decides()
     assert kinds(story) == []
@@ -101,7 +101,7 @@ def test_a_running_run_goes_on_where_the_policy_is_refused() -> None:
     # given a run that trains since before an upgrade, and an operator that may not make the policy
     story = given_training()
     story.isolated = False
-    story.create_error = CreateError(names.RUNS_POLICY, 403, "networkpolicies is forbidden", story.now)
+    story.create_error = CreateError(names.RUNS_POLICY, 403, "networkpolicies is forbidden", story.monotonic)
     # when it ends, then its result is taken
     story.stage_succeeds("train", TRAINED).decides()
     assert story.condition("Complete") == ("True", "AdapterPublished")

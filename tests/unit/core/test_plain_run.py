@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from lora_operator.core.decision import CreateJob
 from support.builders import given_finetune, given_training
 from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED
@@ -106,18 +104,6 @@ def test_a_missed_quality_gate_fails_but_keeps_the_adapter() -> None:
     assert story.condition("Stalled")[0] == "True"
     assert story.status.artifact == ARTIFACT
     assert "maxLossRatio" in story.message
-
-
-@pytest.mark.parametrize("stage", ["prepare", "train"])
-def test_a_report_that_never_comes_fails_after_a_grace(stage: str) -> None:
-    story = given_finetune().decides() if stage == "prepare" else given_training()
-    story.job_ends(stage).decides()
-    assert not story.status.finished
-    assert story.decisions[-1].requeue_after == pytest.approx(30)
-
-    story.after(31).decides()
-
-    assert story.condition("Failed") == ("True", "ReportMissing")
 
 
 def test_a_report_that_comes_late_counts() -> None:

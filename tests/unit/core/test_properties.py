@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ def with_job(stage: str, happens: Callable[[Story], object]) -> Callable[[Story]
 def refuse(story: Story) -> None:
     creates = [action for action in story.asked().actions if isinstance(action, CreateJob)]
     if creates:
-        story.create_error = CreateError(creates[0].name, 403, "exceeded quota", story.now)
+        story.create_error = CreateError(creates[0].name, 403, "exceeded quota", story.monotonic)
 
 
 def pods_are_forgotten(story: Story) -> None:
@@ -126,3 +127,30 @@ def test_every_status_is_whole(story: list[str], run: Story) -> None:
         assert ("Finished" in holds) == bool({"Complete", "Failed"} & holds) == (status.completion_time is not None)
         assert len(status.attempts) <= 10
         assert all(len(c.message) <= 1024 for c in status.conditions)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    story=stories,
+    begin=st.sampled_from([lambda changes: given_finetune(changes).decides(), given_training]),
+    queue=st.booleans(),
+    skew=st.sampled_from([-3600, -660, -20, 20, 660, 3600]),
+)
+def test_clocks_that_differ_lead_to_the_same_decisions(
+    story: list[str], begin: Callable[[dict[str, str]], Story], queue: bool, skew: int
+) -> None:
+    changes = {"scheduling.queueName": "team-a"} if queue else {}
+    right, wrong = begin(changes), begin(changes)
+    wrong.skew = timedelta(seconds=skew)
+    for happening in story:
+        for run in (right, wrong):
+            HAPPENINGS[happening](run)
+            run.decides()
+        expected, decision = right.decisions[-1], wrong.decisions[-1]
+        assert (decision.actions, decision.follow_up) == (expected.actions, expected.follow_up)
+        assert decision.events == expected.events
+        if not right.status.finished:  # what is left of ttlSecondsAfterFinished is counted on the server's clock
+            assert decision.requeue_after == expected.requeue_after
+        assert [(c.type, c.status, c.reason, c.message) for c in wrong.status.conditions] == [
+            (c.type, c.status, c.reason, c.message) for c in right.status.conditions
+        ]

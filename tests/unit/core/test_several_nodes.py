@@ -100,7 +100,9 @@ def test_a_restarted_operator_makes_sure_of_the_service_again() -> None:
 def test_a_service_that_is_refused_is_told_and_tried_again() -> None:
     story = given_finetune({"compute.nodes": 2}).decides().after(2).stage_succeeds("prepare", PREPARED).decides()
     (create,) = (action for action in story.asked().actions if isinstance(action, CreateService))
-    story.create_error = CreateError(create.manifest["metadata"]["name"], 403, "exceeded quota: services", story.now)
+    story.create_error = CreateError(
+        create.manifest["metadata"]["name"], 403, "exceeded quota: services", story.monotonic
+    )
     # when it was refused, then the status says so, and nothing is tried for a while
     story.decides()
     assert story.condition("Reconciling") == ("True", "QuotaExceeded")

@@ -157,7 +157,7 @@ def test_a_trial_that_a_user_suspends_gives_its_place_away_and_is_waited_for() -
 
 def test_a_refused_trial_is_told_and_tried_again_later() -> None:
     story = given_sweep()
-    story.create_error = CreateError("rates-00", 403, "exceeded quota: runs", story.now)
+    story.create_error = CreateError("rates-00", 403, "exceeded quota: runs", story.monotonic)
     story.decides()
 
     assert story.runs == {}

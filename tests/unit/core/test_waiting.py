@@ -92,7 +92,7 @@ def test_pods_that_are_refused_are_explained_by_the_jobs_events(words: str, reas
     assert ReadWarnings(story.job("prepare")["metadata"]["name"]) in story.decisions[-1].actions
 
     name = story.job("prepare")["metadata"]["name"]
-    story.warnings = Warnings(name, story.now, (WarningEvent("FailedCreate", words, story.now),))
+    story.warnings = Warnings(name, story.monotonic, (WarningEvent("FailedCreate", words, story.now),))
     story.decides()
 
     assert story.condition("Reconciling") == ("True", reason)
@@ -104,7 +104,7 @@ def test_a_refused_job_is_tried_again_and_told() -> None:
     story = given_finetune()
     (create,) = story.asked().actions
     assert isinstance(create, CreateJob)
-    story.create_error = CreateError(create.name, 403, "jobs is forbidden: exceeded quota", story.now)
+    story.create_error = CreateError(create.name, 403, "jobs is forbidden: exceeded quota", story.monotonic)
 
     story.decides()
     assert story.condition("Reconciling") == ("True", "QuotaExceeded")
@@ -154,17 +154,17 @@ def test_what_still_runs_of_a_failed_run_is_deleted() -> None:
 
 
 def test_an_old_warning_is_not_quoted_for_a_new_lack_of_a_pod() -> None:
-    story = given_training().after(100)
+    story = given_training()
     name = story.job("train")["metadata"]["name"]
-    story.pod_is_gone("train").decides()
-    old = WarningEvent("FailedCreate", "exceeded quota: gpus", story.now - timedelta(seconds=50))
+    old = WarningEvent("FailedCreate", "exceeded quota: gpus", story.now - timedelta(seconds=1))
+    story.after(100).pod_is_gone("train").decides()
     story.after(5)
-    story.warnings = Warnings(name, story.now, (old,))
+    story.warnings = Warnings(name, story.monotonic, (old,))
 
     story.decides()
     assert story.condition("Reconciling") == ("True", "Starting")
 
-    story.warnings = Warnings(name, story.now, (old._replace(time=story.now),))
+    story.warnings = Warnings(name, story.monotonic, (old._replace(time=story.now),))
     story.decides()
     assert story.condition("Reconciling") == ("True", "QuotaExceeded")
 

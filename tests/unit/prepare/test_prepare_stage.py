@@ -21,7 +21,7 @@ from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError
 from lora_trainer.store import from_environment
 from support.chat_models import CONFIG, save_model, tensor_shapes, write_safetensors
-from support.prepare_orders import place, publish_adapter
+from support.prepare_orders import Place, place, publish_adapter
 from support.prepared_data import chat, lines
 
 
@@ -91,6 +91,28 @@ def test_while_an_identical_run_trains_it_is_waited_for_without_a_gpu_and_its_ad
 
     assert report.adopted
     assert report.artifact == published
+
+
+def test_what_a_known_run_published_is_found_though_its_data_is_gone(tmp_path: Path) -> None:
+    # given a run that published its adapter, and data that was deleted since
+    run = place(tmp_path)
+    first = run.prepare()
+    published = publish_adapter(tmp_path, run.layout(first), take_claim(from_environment(2), run.layout(first), "1"))
+    (tmp_path / "rows.jsonl").unlink()
+    # when prepare is told the identity of the run
+    report = Place(tmp_path, run.order.model_copy(update={"run_id": first.run_id})).prepare()
+    # then it needs neither data nor model to find the adapter
+    assert report.adopted
+    assert (report.run_id, report.artifact) == (first.run_id, published)
+
+
+def test_a_known_run_that_published_nothing_is_prepared_again(tmp_path: Path) -> None:
+    run = place(tmp_path)
+    first = run.prepare()
+
+    second = Place(tmp_path, run.order.model_copy(update={"run_id": first.run_id})).prepare()
+
+    assert second == first
 
 
 def test_a_run_that_ended_without_an_adapter_is_not_waited_for(tmp_path: Path) -> None:

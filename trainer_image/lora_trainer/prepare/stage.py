@@ -28,7 +28,7 @@ from lora_trainer.model_files.blame import about
 from lora_trainer.prepare import dataset_files, memory, model_check
 from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
 from lora_trainer.prepare.dataset_files import FetchedDataset
-from lora_trainer.publish import adopt, find_published
+from lora_trainer.publish import Adopted, adopt, find_published
 from lora_trainer.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,8 @@ class _Preparation:
         self._folder = folder
 
     def run(self) -> Report:
+        if self._order.run_id is not None and (published := self._published(self._order.run_id)) is not None:
+            return published
         data_folder = self._folder / "data"
         data_folder.mkdir()
         data = dataset_files.fetch(self._order, self._store, data_folder)
@@ -74,15 +76,7 @@ class _Preparation:
             plan = self._existing_plan(run_layout)
             found = adopt(self._store, run_layout)
         if found is not None:
-            return Report(
-                stage="prepare",
-                run_id=run_id,
-                plan=plan,
-                adopted=True,
-                artifact=found.artifact,
-                metrics=found.metrics,
-                gate_failed=found.gate_failed,
-            )
+            return _adopted(run_id, plan, found)
         if plan is not None:
             log.info("run %s was prepared before", run_id)
             return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
@@ -98,6 +92,13 @@ class _Preparation:
         plan = _plan(self._spec, profile, data, staged.commit, needed)
         plan = self._hand_over(run_layout, plan, _with_files(profile, data, _warnings(self._spec, plan)))
         return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
+
+    def _published(self, run_id: str) -> Report | None:
+        """The adapter of a run that was prepared before, whatever became of its data and model since."""
+        run_layout = RunLayout(self._spec.output.uri, run_id)
+        with about(PARAM_OUTPUT, self._order):
+            found = adopt(self._store, run_layout)
+        return None if found is None else _adopted(run_id, None, found)
 
     def _check_model(self, folder: Path) -> None:
         """Judge the small files before weights are read."""
@@ -133,6 +134,18 @@ class _Preparation:
                 self._store.write(address, content, content_type="application/json")
         shutil.rmtree(self._folder / "prepared")
         return plan
+
+
+def _adopted(run_id: str, plan: PlanStatus | None, found: Adopted) -> Report:
+    return Report(
+        stage="prepare",
+        run_id=run_id,
+        plan=plan,
+        adopted=True,
+        artifact=found.artifact,
+        metrics=found.metrics,
+        gate_failed=found.gate_failed,
+    )
 
 
 def total_steps(spec: LoRAFineTuneSpec, rows: int) -> int:

@@ -50,6 +50,8 @@ class ObservedSweep:
     sweep: Sweep
     runs: tuple[FineTune, ...] = ()
     create_error: CreateError | None = None
+    #: The monotonic clock of this process, in seconds.
+    monotonic: float = 0.0
 
     @property
     def resource(self) -> Sweep:
