@@ -110,6 +110,13 @@ test-failures: venv ## failures made by a real kubelet, scheduler and admission;
 .PHONY: test
 test: lint test-unit test-api test-trainer test-e2e ## everything, cheapest first
 
+.PHONY: pin-bases
+pin-bases: ## pin the base of the images to what its tag is now (needs skopeo and the registry); builds stay repeatable
+	@tag=$$(sed -n 's/^ARG BASE_IMAGE=\(.*\)@sha256:.*/\1/p' Dockerfile.operator) \
+	  && digest=$$(skopeo inspect --no-tags --format '{{.Digest}}' "docker://$$tag") \
+	  && sed -i "s|^ARG BASE_IMAGE=.*|ARG BASE_IMAGE=$$tag@$$digest|" Dockerfile.operator Dockerfile.trainer \
+	  && echo "$$tag@$$digest"
+
 .PHONY: images
 images: venv ## build the operator's and the trainer's image
 	$(PY) -m lora_demo images

@@ -57,12 +57,13 @@ def ensure(weed: Path) -> Images:
     """
     packages.ensure()
     base = _ensure_base()
+    runtime = _ensure_runtime(base)
     for dockerfile in ("operator", "trainer"):
         _build(_code_image(dockerfile), dockerfile, "code", base)
     return Images(
-        operator=_image("operator", "operator", base),
-        prepare=_image("trainer", "prepare", base),
-        trainer=_image("trainer", "trainer", base),
+        operator=_image("operator", "operator", base, runtime),
+        prepare=_image("trainer", "prepare", base, runtime),
+        trainer=_image("trainer", "trainer", base, runtime),
         seaweedfs=_seaweedfs(weed),
     )
 
@@ -107,11 +108,29 @@ def _ensure_base() -> str:
     return image
 
 
-def _image(dockerfile: str, target: str, base: str) -> Image:
-    """Return an image as archives: base, dependencies, and our own code, each one layer."""
-    below = _folder() / f"{base.rpartition('/')[2].replace(':', '-')}.tar"
-    if not below.exists():
-        buildah.save(base, below)
+def _ensure_runtime(base: str) -> Path:
+    """Return the archive of the base without package managers and setuid files, made when the store has none.
+
+    The stages that make it are the same in each Dockerfile.
+    """
+    parts = (REPOSITORY / "images" / "strip-root.sh", _dockerfile("operator"))
+    key = _hash(base, *(part.read_text() for part in parts))
+    archive = _folder() / f"runtime-{key}.tar"
+    if not archive.exists():
+        for old in _folder().glob("runtime-*.tar"):
+            old.unlink()
+        image = _name("runtime", "latest")
+        _build(image, "operator", "runtime", base)
+        buildah.save(image, archive)
+    return archive
+
+
+def _image(dockerfile: str, target: str, base: str, below: Path) -> Image:
+    """Return an image as archives: runtime, dependencies, and our own code, each one layer.
+
+    Args:
+        below: the archive of the runtime.
+    """
     dependencies = _dependencies(dockerfile, target, base, below)
     archive = _folder() / f"{target}.tar"
     with buildah.mounted(_code_image(dockerfile)) as root:
@@ -127,11 +146,11 @@ def _dependencies(dockerfile: str, target: str, base: str, below: Path) -> Path:
     """Return the archive of an image with dependencies, made when base, requirements or Dockerfile changed.
 
     Args:
-        below: the archive of the base.
+        below: the archive of the runtime.
     """
     text = _dockerfile(dockerfile).read_text()
     requirements = sorted(set(re.findall(r"requirements/\w+\.txt", text)))
-    key = _hash(base, text, *((REPOSITORY / name).read_text() for name in requirements))
+    key = _hash(below.name, text, *((REPOSITORY / name).read_text() for name in requirements))
     archive = _folder() / f"{target}-dependencies-{key}.tar"
     if archive.exists():
         return archive
