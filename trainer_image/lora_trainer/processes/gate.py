@@ -1,8 +1,8 @@
 """The way to the group's store for processes of other pods: only those that hold the key of the group get through.
 
 torch's TCPStore answers whoever reaches its port. So it listens on the loopback interface of the first pod alone, and
-a gate stands before it. Caller and gate prove to each other that they hold the group's key (mutual challenge and
-response with HMAC-SHA-256, the scheme of ISO/IEC 9798-4, 6.3), then the gate passes the store's bytes on unread:
+a gate stands before it. Caller and gate prove to each other that they hold the group's key by challenge and response
+with HMAC-SHA-256 (the three-pass mutual authentication of ISO/IEC 9798-4), then the gate passes the store's bytes on:
 
     gate   -> caller   magic (8 bytes), id of the key (16), nonce of the gate (32)
     caller -> gate     nonce of the caller (32), HMAC(key, "caller" + both nonces) (32)
