@@ -67,9 +67,16 @@ def is_hash_of(found: str, spec: LoRAFineTuneSpec) -> bool:
     return any(found == spec_hash(spec, recipe=version) for version in range(RECIPE_VERSION, 0, -1))
 
 
-def run_id(*, spec_hash: str, model_commit: str, dataset_digest: str, run_token: str) -> str:
-    """Identity of the result: 32 hexadecimal digits, equal in every cluster."""
+def run_id(
+    *, spec_hash: str, model_commit: str, dataset_digest: str, run_token: str, template_date: str | None = None
+) -> str:
+    """Identity of the result: 32 hexadecimal digits, equal in every cluster.
+
+    `template_date` is the date (RFC 3339) that a chat template which reads the clock writes into the rows.
+    """
     parts = {"spec": spec_hash, "model": model_commit, "dataset": dataset_digest}
     if run_token:
         parts["token"] = run_token
+    if template_date:
+        parts["templateDate"] = template_date
     return digest(parts)[:32]

@@ -2,6 +2,7 @@
 
 <output>/<name>/<runId>/            the published adapter: immutable, flat, manifest.json written last
 <output>/_runs/<runId>.json         from the identity to the published manifest
+<output>/_runs/<runId>.date         date of runs whose chat template reads the clock, by the identity without a date
 <output>/_work/<runId>/prepared/    tokenised rows and plan
 <output>/_work/<runId>/checkpoints/<claim>/step-<N>/   each with its own manifest, written last
 <output>/_work/<runId>/claims/<n>   who may write: the highest number wins
@@ -39,6 +40,11 @@ class RunLayout:
     def pointer(self) -> str:
         """Object that names the published manifest of this identity."""
         return self._below("_runs", f"{self.run_id}.json")
+
+    @property
+    def template_date(self) -> str:
+        """Object that pins the date for the chat template, where `run_id` is the identity without a date."""
+        return self._below("_runs", f"{self.run_id}.date")
 
     @property
     def work(self) -> str:

@@ -98,6 +98,10 @@ class PlanStatus(StatusModel):
     format: str | None = field("Format of the rows, given or detected.")
     dataset_digest: str | None = field("sha256 over the content of the dataset.")
     model_commit: str | None = field("Commit, or digest of the files, of the base model.")
+    template_date: str | None = field(
+        "Date that the chat template writes into every row: the UTC day of the run's first preparation."
+        " Absent: the template writes none."
+    )
 
 
 class ProgressStatus(StatusModel):

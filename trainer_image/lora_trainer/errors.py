@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from lora_contract.exit_codes import ExitCode
+from lora_contract.report import shorten
+
+#: Longest message, name of a file with its line, or hint, in bytes.
+_LONGEST_TEXT = 2000
 
 
 class TrainerError(Exception):
     """A failure with words for the user. Anything else that escapes is a bug and ends as `INTERNAL`."""
 
     def __init__(self, exit_code: ExitCode, message: str, *, param: str | None = None, hint: str | None = None) -> None:
-        """`param` names the field of the spec, or file and line; `hint` says what to do."""
-        super().__init__(message)
+        """`param` names the field of the spec, or file and line; `hint` says what to do.
+
+        All three may quote what others wrote: they are cut, and what is not printable becomes a space.
+        """
         self.exit_code = exit_code
-        self.message = message
-        self.param = param
-        self.hint = hint
+        self.message = shorten(message, _LONGEST_TEXT)
+        self.param = param and shorten(param, _LONGEST_TEXT)
+        self.hint = hint and shorten(hint, _LONGEST_TEXT)
+        super().__init__(self.message)
 
 
 def bad_data(message: str, *, param: str | None = None, hint: str | None = None) -> TrainerError:

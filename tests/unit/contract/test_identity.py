@@ -151,3 +151,9 @@ def test_the_run_is_known_by_recipe_model_data_and_token() -> None:
     assert first == run_id(**parts)
     others = [run_id(**(parts | {name: "d"})) for name in parts]
     assert len({first, *others}) == 5
+
+
+def test_the_date_counts_only_where_a_chat_template_writes_it() -> None:
+    parts = {"spec_hash": "a" * 64, "model_commit": "b" * 40, "dataset_digest": "c" * 64, "run_token": ""}
+    assert run_id(**parts) == run_id(**parts, template_date=None) == "d96c2ce941bec14319285df5091b5621"
+    assert len({run_id(**parts), *(run_id(**parts, template_date=f"2026-11-{day}") for day in (29, 30))}) == 3

@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lora_contract.report import shorten
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer.data import conversation, formats, masking, splits
-from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.chat_template import ChatTemplate, TemplateRefusal
 from lora_trainer.data.dataset import Dataset, read_rows
 from lora_trainer.data.formats import Shape
+from lora_trainer.data.guard import CpuTimeExceeded, Guard, Phase, TooSlow
 from lora_trainer.data.masking import Rendered, TemplateChangesTurns
 from lora_trainer.data.profile import MAX_BAD_ROW_EXAMPLES, MAX_SAMPLES, Turn, sample
 from lora_trainer.data.rows import BadRow, Message, Place, RawRow
 from lora_trainer.data.splits import Split
 from lora_trainer.errors import bad_data, unsupported
+
+#: What is kept of columns that are not read, and of the words for a bad row: names may be as long as rows.
+_MOST_COLUMNS, _LONGEST_COLUMN, _LONGEST_EXAMPLE = 100, 100, 500
 
 
 class ReadyRow(NamedTuple):
@@ -31,6 +36,7 @@ class RowChecker:
 
     spec: LoRAFineTuneSpec
     template: ChatTemplate
+    guard: Guard = field(default_factory=Guard)
     shape: Shape | None = None
     ignored_columns: list[str] = field(default_factory=list)
     duplicates: int = 0
@@ -48,24 +54,40 @@ class RowChecker:
 
     def rows(self, dataset: Dataset) -> Iterator[ReadyRow]:
         """All rows that are good and new, in the order of the files."""
-        for part, file in dataset.parts():
+        for index, (part, file) in enumerate(dataset.parts()):
             self._files.append((part, file.name))
             self.rows_read[file.name] = 0
+            self.guard.note(Phase.READING, file=index, row=0)
             for raw in read_rows(file):
                 self.rows_read[file.name] += 1
-                try:
-                    ready = self._check(raw, part)
-                except BadRow as error:
-                    self._bad(raw.place, error)
-                except TemplateChangesTurns as error:
-                    raise unsupported(
-                        f"{raw.place}: {error}",
-                        param=raw.place.short,
-                        hint="give such conversations as one row an answer, or use another model",
-                    ) from error
-                else:
-                    if ready is not None:
-                        yield ready
+                self.guard.note(Phase.READING, row=raw.place.number)
+                ready = self._checked(raw, part)
+                if ready is not None:
+                    yield ready
+
+    def _checked(self, raw: RawRow, part: Split | None) -> ReadyRow | None:
+        """The row, unless it is bad and may be left out."""
+        try:
+            return self._check(raw, part)
+        except BadRow as error:
+            self._bad(raw.place, error)
+        except TemplateRefusal as error:
+            problem = f"is refused by the chat template of {self.template.model}: {error}"
+            if error.of_row and self.spec.dataset.on_bad_rows == "Skip":
+                self._bad(raw.place, BadRow(problem))
+                return None
+            hint = "change the row, or use a model whose chat template accepts it"
+            raise unsupported(f"{raw.place}: {problem}", param=raw.place.short, hint=hint) from error
+        except (TemplateChangesTurns, CpuTimeExceeded, TooSlow) as error:
+            problem = str(error)
+            if not isinstance(error, TemplateChangesTurns):
+                problem = f"rendering with the chat template of {self.template.model} {error}"
+            raise unsupported(
+                f"{raw.place}: {problem}",
+                param=raw.place.short,
+                hint="give such conversations as one row an answer, or use another model",
+            ) from error
+        return None
 
     def _check(self, raw: RawRow, part: Split | None) -> ReadyRow | None:
         if raw.value is None:
@@ -74,7 +96,8 @@ class RowChecker:
             raise BadRow("is an empty object")
         if self.shape is None:
             self.shape = formats.detect(list(raw.value), self.spec.dataset)
-            self.ignored_columns = [name for name in raw.value if name not in self.shape.columns]
+            ignored = [name[:_LONGEST_COLUMN] for name in raw.value if name not in self.shape.columns]
+            self.ignored_columns = ignored[:_MOST_COLUMNS]
         messages = conversation.check(formats.turns(raw.value, self.shape))
         key = splits.fingerprint(messages)
         if self._repeats(key, raw.place, part):
@@ -84,7 +107,8 @@ class RowChecker:
             self.samples.append(sample(messages))
         if self.spec.dataset.system_prompt and messages[0].role != "system":
             messages = (Message("system", self.spec.dataset.system_prompt), *messages)
-        rendered = masking.render(self.template, messages, train_on_all=self.spec.training.train_on == "all")
+        with self.guard.rendering():
+            rendered = masking.render(self.template, messages, train_on_all=self.spec.training.train_on == "all")
         self._seen[key] = (len(self._files) - 1, raw.place.number)
         return ReadyRow(part or self._assign(key), rendered)
 
@@ -114,7 +138,7 @@ class RowChecker:
             raise bad_data(message, param=place.short, hint=hint)
         self.bad_rows += 1
         if len(self.bad_examples) < MAX_BAD_ROW_EXAMPLES:
-            self.bad_examples.append(message)
+            self.bad_examples.append(shorten(message, _LONGEST_EXAMPLE))
         if self.bad_rows > dataset.max_bad_rows:
             raise bad_data(
                 f"more than {dataset.max_bad_rows} bad rows (dataset.maxBadRows); the first: {self.bad_examples[0]}",

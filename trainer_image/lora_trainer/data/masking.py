@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lora_trainer.data.chat_template import ChatTemplate, TemplateRefusal
+from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.profile import Segment
 from lora_trainer.data.rows import BadRow, Message
 
 TokenIds = npt.NDArray[np.int32]
@@ -41,20 +43,18 @@ def render(template: ChatTemplate, messages: Sequence[Message], *, train_on_all:
     """Render one conversation and find its answers.
 
     Raises:
-        BadRow: the template refuses the conversation, or a text holds a special token.
+        BadRow: a text holds a special token.
+        TemplateRefusal: the template raised an error.
         TemplateChangesTurns: the answers cannot be told apart.
     """
     _check_texts(template, messages)
-    try:
-        prompt = template.render(messages[:-1], generation_prompt=True)
-        if template.marked:
-            text, marks = template.render_marked(messages)
-            spans = _marked_spans(template, messages, text, marks)
-        else:
-            text = template.render(messages)
-            spans = _prefix_spans(template, messages, text, prompt)
-    except TemplateRefusal as error:
-        raise BadRow(f"is refused by the chat template of {template.model}: {error}") from error
+    prompt = template.render(messages[:-1], generation_prompt=True)
+    if template.marked:
+        text, marks = template.render_marked(messages)
+        spans = _marked_spans(template, messages, text, marks)
+    else:
+        text = template.render(messages)
+        spans = _prefix_spans(template, messages, text, prompt)
     if train_on_all:
         spans = ((0, len(text)),)
     return Rendered(text, spans, prompt, messages[-1].content)
@@ -178,3 +178,13 @@ def _tokenise(template: ChatTemplate, texts: Sequence[str]) -> list[Any]:
     """All texts in one call of the Rust library, which uses every core."""
     encodings: list[Any] = template.tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
     return encodings
+
+
+def segments(template: ChatTemplate, row: Encoded) -> list[Segment]:
+    """The row decoded in runs of equal target flag."""
+    borders = [0, *(np.flatnonzero(np.diff(row.targets)) + 1).tolist(), len(row.targets)]
+    return [
+        Segment(text=template.tokenizer.decode(row.input_ids[start:end].tolist()), target=bool(row.targets[start]))
+        for start, end in pairwise(borders)
+        if start < end
+    ]

@@ -5,27 +5,34 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lora_trainer.data.files import MAX_DECOMPRESSED_BYTES, MAX_RATIO, MAX_RATIO_FLOOR, DataFile, decompressed_copy
+from lora_trainer.data.readers import MAX_ROW_BYTES, TOO_LONG
 from lora_trainer.data.rows import Place, RawRow
 from lora_trainer.errors import bad_data
 
 MAX_COLUMNS = 1000
 _BATCH_ROWS = 64
+#: A file may claim a row for so many bytes that it may grow to: a column of equal values takes no room, whatever its
+#: length, and its rows would be read for hours.
+_LEAST_ROW_BYTES = 16
 
 
 def read_parquet(file: DataFile) -> Iterator[RawRow]:
-    """Rows with the columns that can hold text; binary columns and structures are left out."""
+    """Rows with the columns that can hold text; binary columns, structures and times are left out."""
     with tempfile.TemporaryDirectory(dir=file.path.parent) as folder:
         path = decompressed_copy(file, Path(folder))
         try:
             with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as parquet:
                 _check_bounds(parquet, path.stat().st_size, file)
                 yield from _rows(parquet, file)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
+        except MemoryError:
+            raise
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             words = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise bad_data(
                 f"{file.name} is not a readable parquet file: {words}",
@@ -50,17 +57,37 @@ def _check_bounds(parquet: pq.ParquetFile, size: int, file: DataFile) -> None:
             param=file.name,
             hint=f"a file may grow to {MAX_RATIO} times its compressed size; store it with less compression",
         )
+    most = limit // _LEAST_ROW_BYTES
+    if metadata.num_rows > most:
+        raise bad_data(
+            f"{file.name} claims {metadata.num_rows} rows in {size} bytes, at most {most} are read of such a file",
+            param=file.name,
+            hint="leave out rows that repeat others",
+        )
 
 
 def _rows(parquet: pq.ParquetFile, file: DataFile) -> Iterator[RawRow]:
     columns = [field.name for field in parquet.schema_arrow if _may_hold_text(field.type)]
     number = 0
     for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+        small = batch.nbytes <= MAX_ROW_BYTES
         for value in batch.to_pylist():
             number += 1
-            yield RawRow(Place(file.name, number, "row"), value)
+            place = Place(file.name, number, "row")
+            too_long = not small and _characters(value) > MAX_ROW_BYTES
+            yield RawRow(place, None, TOO_LONG) if too_long else RawRow(place, value)
+
+
+def _characters(value: Any) -> int:
+    """The length of all texts in a value."""
+    if isinstance(value, dict):
+        return sum(_characters(each) for each in value.values())
+    if isinstance(value, list):
+        return sum(_characters(each) for each in value)
+    return len(value) if isinstance(value, str) else 1
 
 
 def _may_hold_text(kind: pa.DataType) -> bool:
     types = pa.types
-    return not (types.is_binary(kind) or types.is_large_binary(kind) or types.is_struct(kind))
+    without = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_struct, types.is_temporal)
+    return not any(is_without(kind) for is_without in without)

@@ -14,7 +14,8 @@ from lora_trainer.data import masking, prepared
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.checker import ReadyRow, RowChecker
 from lora_trainer.data.dataset import Dataset
-from lora_trainer.data.profile import DataProfile, Segment, Tally, segments
+from lora_trainer.data.guard import Guard, Phase
+from lora_trainer.data.profile import DataProfile, Segment, Tally
 from lora_trainer.data.splits import Split
 from lora_trainer.data.writer import RowWriter
 from lora_trainer.errors import bad_config, bad_data
@@ -58,17 +59,21 @@ class _Pace:
             log.info("%d rows tokenised, %.0f rows/s", self._rows, self._rows / seconds)
 
 
-def run(spec: LoRAFineTuneSpec, dataset: Dataset, template: ChatTemplate, into: Path) -> DataProfile:
+def run(
+    spec: LoRAFineTuneSpec, dataset: Dataset, template: ChatTemplate, into: Path, guard: Guard | None = None
+) -> DataProfile:
     """Write train, validation and test rows below `into` (see `prepared`) and tell what they are like.
 
-    Memory stays bounded whatever the size of the files, but for about 250 bytes a row that find duplicates.
+    Memory stays bounded whatever the size of the files, but for about 250 bytes a row that find duplicates. `guard`
+    is told where the work stands and bounds what a row may cost.
 
     Raises:
         TrainerError: naming file and line of the first bad row, or why no rows are left.
     """
     if spec.dataset.system_prompt:
         _check_system_prompt(spec.dataset.system_prompt, template)
-    checker = RowChecker(spec, template)
+    guard = guard or Guard()
+    checker = RowChecker(spec, template, guard)
     tally = Tally(spec.training.max_length)
     pace = _Pace()
     first_example: list[Segment] = []
@@ -79,6 +84,7 @@ def run(spec: LoRAFineTuneSpec, dataset: Dataset, template: ChatTemplate, into: 
             "test": stack.enter_context(RowWriter(into / prepared.TEST, prepared.TEST_SCHEMA)),
         }
         for batch in _batches(checker.rows(dataset)):
+            guard.note(Phase.TOKENISING)
             encoded = masking.encode(template, [row.rendered for row in batch], spec.training.max_length)
             test_rows = [row.rendered for row in batch if row.split == "test"]
             prompts = iter(masking.encode_prompts(template, test_rows) if test_rows else [])
@@ -87,11 +93,13 @@ def run(spec: LoRAFineTuneSpec, dataset: Dataset, template: ChatTemplate, into: 
                 if not tokens.targets.any():
                     tally.without_target += 1
                     continue
-                tally.add(row.split, tokens)
+                tally.add(row.split, tokens.targets, tokens.full_length)
                 writers[row.split].add(tokens, prompt, row.rendered.reference)
                 if not first_example and row.split == "train":
-                    first_example = segments(template, tokens)
+                    first_example = masking.segments(template, tokens)
             pace.passed(len(batch))
+            guard.limit_memory()
+            guard.note(Phase.READING)
     _check_rows(spec, checker, tally)
     profile = DataProfile(
         format=str(checker.shape),

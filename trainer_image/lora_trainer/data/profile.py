@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from lora_contract.base import StatusModel
-from lora_trainer.data.chat_template import ChatTemplate
-from lora_trainer.data.masking import Encoded
 from lora_trainer.data.rows import Message
 
 HISTOGRAM_BINS = 20
 MAX_BAD_ROW_EXAMPLES = 20
 MAX_SAMPLES = 5
 _MAX_SAMPLE_TEXT = 2000
+_MAX_SAMPLE_TURNS = 50
 
 
 class Segment(StatusModel):
@@ -83,17 +83,17 @@ class Tally:
         self.without_target = 0
         self.longest = 0
 
-    def add(self, split: str, row: Encoded) -> None:
-        """Count one row that is kept."""
-        length = len(row.input_ids)
+    def add(self, split: str, targets: npt.NDArray[np.bool_], full_length: int) -> None:
+        """Count one row that is kept: which of its tokens count, and its length before it was cut."""
+        length = len(targets)
         self.rows[split] += 1
         self.all_tokens += length
-        self.truncated += row.full_length > length
-        self.longest = max(self.longest, row.full_length)
+        self.truncated += full_length > length
+        self.longest = max(self.longest, full_length)
         self._counts[np.searchsorted(self._edges, length)] += 1
         if split == "train":
             self.tokens += length
-            self.target_tokens += int(np.count_nonzero(row.targets))
+            self.target_tokens += int(np.count_nonzero(targets))
 
     def fill(self, profile: DataProfile) -> DataProfile:
         """The profile with the counts."""
@@ -115,16 +115,8 @@ class Tally:
         )
 
 
-def segments(template: ChatTemplate, row: Encoded) -> list[Segment]:
-    """The row decoded in runs of equal target flag."""
-    borders = [0, *(np.flatnonzero(np.diff(row.targets)) + 1).tolist(), len(row.targets)]
-    return [
-        Segment(text=template.tokenizer.decode(row.input_ids[start:end].tolist()), target=bool(row.targets[start]))
-        for start, end in pairwise(borders)
-        if start < end
-    ]
-
-
 def sample(messages: Iterable[Message]) -> list[Turn]:
     """A row for the report."""
-    return [Turn(role=role, content=content[:_MAX_SAMPLE_TEXT]) for role, content in messages]
+    return [
+        Turn(role=role, content=content[:_MAX_SAMPLE_TEXT]) for role, content in islice(messages, _MAX_SAMPLE_TURNS)
+    ]

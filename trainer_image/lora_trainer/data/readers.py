@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NoReturn
 
@@ -13,9 +14,11 @@ from lora_trainer.errors import TrainerError, bad_data
 
 #: Longest line, field or element, bytes.
 MAX_ROW_BYTES = 1 << 20
+#: A longer line is passed over only up to here, bytes: a file of one line would be read to its end for one message.
+MAX_SKIPPED_BYTES = 256 << 20
 #: Empty lines are passed over, but a file of them alone would take minutes.
 MAX_EMPTY_LINES = 10_000
-_TOO_LONG = "is longer than 1 MiB; split the row, or leave out columns that are not used"
+TOO_LONG = "is longer than 1 MiB; split the row, or leave out columns that are not used"
 _HINT = "correct the file; rows behind this place cannot be read"
 _BOM = b"\xef\xbb\xbf"
 
@@ -24,7 +27,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"has {name}, which is not JSON; write null or leave the field out")
 
 
-DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python converts
+        raise ValueError(f"has a number of {len(digits)} digits; write it as a text") from None
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:
@@ -78,8 +88,13 @@ def _bounded_lines(file: DataFile, stream: BinaryIO) -> Iterator[tuple[int, byte
                 )
             yield number, line
             continue
+        skipped = len(line)
         while line and not line.endswith(b"\n"):
             line = stream.readline(MAX_ROW_BYTES)
+            skipped += len(line)
+            if skipped > MAX_SKIPPED_BYTES:
+                place = Place(file.name, number)
+                raise bad_data(f"{place}: has no end within {skipped >> 20} MiB", param=place.short, hint=_HINT)
         yield number, None
 
 
@@ -89,7 +104,7 @@ def read_json_lines(file: DataFile) -> Iterator[RawRow]:
         for number, line in _bounded_lines(file, stream):
             place = Place(file.name, number)
             if line is None:
-                yield RawRow(place, None, _TOO_LONG)
+                yield RawRow(place, None, TOO_LONG)
             elif line.strip():
                 yield _parse_line(line, place)
 
@@ -192,7 +207,7 @@ class _ArrayReader:
                     self._fill()
                     continue
                 if not self._at_end:
-                    raise self._failure(_TOO_LONG) from error
+                    raise self._failure(TOO_LONG) from error
                 line = self._line + self._buffer.count("\n", self._position, error.pos)
                 raise self._failure(f"is not JSON: {error.msg}", line) from error
             except ValueError as error:
@@ -200,7 +215,7 @@ class _ArrayReader:
             except RecursionError as error:
                 raise self._failure("is nested too deeply") from error
             if end - self._position > MAX_ROW_BYTES:
-                raise self._failure(_TOO_LONG)
+                raise self._failure(TOO_LONG)
             self._advance(end - self._position)
             return value
 
@@ -209,7 +224,7 @@ def _csv_lines(file: DataFile, stream: BinaryIO) -> Iterator[str]:
     for number, line in _bounded_lines(file, stream):
         place = Place(file.name, number)
         if line is None:
-            raise bad_data(f"{place}: {_TOO_LONG}", param=place.short, hint=_HINT)
+            raise bad_data(f"{place}: {TOO_LONG}", param=place.short, hint=_HINT)
         try:
             yield line.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -217,7 +232,7 @@ def _csv_lines(file: DataFile, stream: BinaryIO) -> Iterator[str]:
 
 
 def _check_header(header: list[str], file: DataFile) -> None:
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(header).items() if times > 1)
     if repeated or not all(name.strip() for name in header):
         problem = f"names {repeated[0]!r} twice" if repeated else "has a column without a name"
         raise bad_data(

@@ -8,6 +8,7 @@ from pathlib import Path
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_contract.order import Order
+from lora_contract.report import shorten
 from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.files import DataFile, classify
 from lora_trainer.data.profile import FileProfile
@@ -17,6 +18,8 @@ from lora_trainer.model_files.blame import about
 from lora_trainer.store.protocol import ObjectInfo, Store
 
 MAIN, VALIDATION, TEST = "dataset", "validation", "test"
+#: Longest name that an object has in S3, bytes.
+_LONGEST_NAME = 1024
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def _is_marker(info: ObjectInfo) -> bool:
 
 
 def _name(address: str | None, info: ObjectInfo) -> str:
-    """What messages call the object: its path below the address, or its own name."""
+    """What messages and reports call the object: its path below the address, or its own name, printable."""
     prefix = (address or "").rstrip("/") + "/"
-    return info.uri.removeprefix(prefix) if info.uri.startswith(prefix) else info.uri.rsplit("/", 1)[-1]
+    name = info.uri.removeprefix(prefix) if info.uri.startswith(prefix) else info.uri.rsplit("/", 1)[-1]
+    return shorten(name.replace("\n", " "), _LONGEST_NAME)

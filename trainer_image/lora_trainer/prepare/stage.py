@@ -7,6 +7,8 @@ import math
 import shutil
 import tempfile
 import time
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,13 @@ from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import MemoryStatus, PlanStatus
 from lora_trainer import model_files
 from lora_trainer.claims import await_turn
-from lora_trainer.data import chat_template, pipeline, prepared
-from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.evaluation_budget import evaluation_rows
 from lora_trainer.model_files.blame import about
-from lora_trainer.prepare import dataset_files, memory, model_check
+from lora_trainer.prepare import data_process, dataset_files, memory, model_check, template_date
 from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
+from lora_trainer.prepare.data_process import DataProcess
 from lora_trainer.prepare.dataset_files import FetchedDataset
 from lora_trainer.publish import Adopted, adopt, find_published
 from lora_trainer.store.protocol import Store
@@ -36,24 +38,30 @@ log = logging.getLogger(__name__)
 _TRUNCATED_SHARE_TO_WARN = 0.05
 
 
-def prepare(order: Order, store: Store) -> Report:
+def prepare(order: Order, store: Store, *, stall_seconds: float = data_process.STALL_SECONDS) -> Report:
     """Check access, model and data; tokenise; plan. Or find that it was all done before.
+
+    Data, template or tokenizer that keep the process which reads them from moving for `stall_seconds` end the stage.
 
     Raises:
         TrainerError: with the exit code and words for the user.
     """
     check_output(order, store)
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="prepare-", dir=order.scratch) as folder:
-        return _Preparation(order, store, Path(folder)).run()
+    with (
+        tempfile.TemporaryDirectory(prefix="prepare-", dir=order.scratch) as folder,
+        data_process.running(Path(folder), stall_seconds=stall_seconds) as reader,
+    ):
+        return _Preparation(order, store, Path(folder), reader).run()
 
 
 class _Preparation:
-    def __init__(self, order: Order, store: Store, folder: Path) -> None:
+    def __init__(self, order: Order, store: Store, folder: Path, reader: DataProcess) -> None:
         self._order = order
         self._spec: LoRAFineTuneSpec = order.spec
         self._store = store
         self._folder = folder
+        self._reader = reader
 
     def run(self) -> Report:
         if self._order.run_id is not None and (published := self._published(self._order.run_id)) is not None:
@@ -63,12 +71,7 @@ class _Preparation:
         data = dataset_files.fetch(self._order, self._store, data_folder)
         log.info("dataset: %d files, %d bytes", len(data.files), sum(file.size_bytes for file in data.files))
         staged = model_files.stage(self._order, self._store, self._folder / "model", self._check_model)
-        run_id = identity.run_id(
-            spec_hash=identity.spec_hash(self._spec),
-            model_commit=staged.commit,
-            dataset_digest=data.digest,
-            run_token=self._spec.run_token,
-        )
+        run_id, today = self._identity(staged.commit, data.digest)
         run_layout = RunLayout(self._spec.output.uri, run_id)
         with about(PARAM_OUTPUT, self._order):
             # Where an identical run trains now, its adapter is waited for here, where no GPU is held.
@@ -83,13 +86,14 @@ class _Preparation:
         tensors = model_files.read_tensors(self._order, self._store, staged)
         adapted = model_check.adapted_modules(tensors, self._spec)
         started = time.monotonic()
-        profile = pipeline.run(self._spec, data.dataset, self._template, self._output_folder())
+        profile = self._reader.read_rows(self._spec, data.dataset, self._output_folder(), today)
         seconds = time.monotonic() - started
         rows = sum(profile.rows_read.values())
         log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)
         row_tokens = min(profile.longest_row, self._spec.training.max_length)
         needed = memory.estimate(self._spec, self._config, tensors, adapted, row_tokens=row_tokens)
         plan = _plan(self._spec, profile, data, staged.commit, needed)
+        plan = plan.model_copy(update={"template_date": None if today is None else today.isoformat()})
         plan = self._hand_over(run_layout, plan, _with_files(profile, data, _warnings(self._spec, plan)))
         return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
 
@@ -103,7 +107,23 @@ class _Preparation:
     def _check_model(self, folder: Path) -> None:
         """Judge the small files before weights are read."""
         self._config: dict[str, Any] = model_check.check_config(folder, self._spec)
-        self._template: ChatTemplate = chat_template.load(folder, self._spec.model.id)
+        self._reads_clock = self._reader.check_model(folder, self._spec.model.id)
+
+    def _identity(self, model_commit: str, dataset_digest: str) -> tuple[str, date | None]:
+        """Identity of the run, and the date pinned for its chat template, where that reads the clock."""
+        run_id = partial(
+            identity.run_id,
+            spec_hash=identity.spec_hash(self._spec),
+            model_commit=model_commit,
+            dataset_digest=dataset_digest,
+            run_token=self._spec.run_token,
+        )
+        if not self._reads_clock:
+            return run_id(), None
+        with about(PARAM_OUTPUT, self._order):
+            today = template_date.pinned(self._store, RunLayout(self._spec.output.uri, run_id()))
+        log.info("the chat template writes the date; in this run it is %s", today)
+        return run_id(template_date=today.isoformat()), today
 
     def _output_folder(self) -> Path:
         folder = self._folder / "prepared"
@@ -185,6 +205,11 @@ def _with_files(profile: DataProfile, data: FetchedDataset, warnings: list[str])
 def _warnings(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
     """What a user should know although nothing is wrong."""
     warnings = []
+    if plan.template_date:
+        warnings.append(
+            f"the chat template writes today's date into every row; in this run it is {plan.template_date},"
+            " the day of its first preparation"
+        )
     rows = plan.rows + plan.validation_rows + plan.test_rows
     if plan.bad_rows:
         warnings.append(f"{plan.bad_rows} bad rows were left out (dataset.onBadRows: Skip)")

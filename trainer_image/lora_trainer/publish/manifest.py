@@ -23,6 +23,7 @@ class Provenance(StatusModel):
     base_model: str = Field(description="Name of the base model to serve it on.")
     model_commit: str = Field(description="Commit, or digest of the files, of the base model.")
     dataset_digest: str = Field(description="sha256 over the content of the dataset.")
+    template_date: str | None = Field(None, description="Date that the chat template wrote into every row.")
     required_max_lora_rank: int = Field(description="Rank the server must allow.")
     metrics: MetricsStatus | None = Field(None, description="Losses.")
     gate_failed: str | None = Field(None, description="The limit that the adapter missed, in words.")

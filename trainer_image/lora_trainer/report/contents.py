@@ -107,6 +107,8 @@ class ReportInput:
     curves: Curves = Curves()
     comparisons: tuple[Comparison, ...] = ()
     samples: tuple[Sample, ...] = ()
+    template_date: str | None = None
+    """Date that the chat template wrote into every row; None: it wrote none."""
     data: DataSection = field(default_factory=DataSection)
     attempts: tuple[Attempt, ...] = ()
     gate_failed: str | None = None

@@ -102,6 +102,7 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
         spec=order.spec,
         model_commit=inputs.model.commit,
         dataset_digest=plan.dataset_digest or "",
+        template_date=plan.template_date,
         created_at=now(),
         rows={
             name: count

@@ -190,6 +190,7 @@ class _Training:
             base_model=spec.model.id,
             model_commit=found.model.commit,
             dataset_digest=(plan.dataset_digest if plan else None) or "",
+            template_date=plan.template_date if plan else None,
             required_max_lora_rank=spec.lora.r,
             metrics=metrics,
             gate_failed=gate_failed,

@@ -1,0 +1,89 @@
+"""What `prepare` asks of the process that reads data and model files, and its answers: one JSON document a line."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field
+
+from lora_contract.base import Model
+from lora_contract.exit_codes import ExitCode
+from lora_contract.spec import LoRAFineTuneSpec
+from lora_trainer.data.dataset import Dataset
+from lora_trainer.data.files import Compression, DataFile, Kind
+from lora_trainer.data.profile import DataProfile
+from lora_trainer.data.splits import Split
+from lora_trainer.errors import TrainerError
+
+#: Longest line of an answer in bytes: samples of a few rows of at most 1 MiB each.
+MAX_ANSWER_BYTES = 64 << 20
+
+
+class File(Model):
+    """One file of the dataset on this machine."""
+
+    part: Split | None = Field(None, description="Split that all its rows belong to; absent: they are split.")
+    name: str = Field(description="Name as in messages.")
+    path: str = Field(description="Where it lies.")
+    kind: Kind = Field(description="What it holds.")
+    compression: Compression = Field(description="How it is compressed.")
+
+
+class ModelRequest(Model):
+    """Load and check a tokenizer with its chat template."""
+
+    model: str = Field(description="Name of the model in messages.")
+    folder: str = Field(description="Folder of its tokenizer files.")
+
+
+class RowsRequest(Model):
+    """Read and tokenise the dataset with the model that was checked last."""
+
+    spec: LoRAFineTuneSpec = Field(description="The run whose rows are read.")
+    files: list[File] = Field(description="The dataset, in the order in which it is read.")
+    into: str = Field(description="Folder for the tokenised rows.")
+    today: date | None = Field(None, description="Date for a template that reads the clock.")
+
+    def dataset(self) -> Dataset:
+        """The files by purpose."""
+        parts: dict[Split | None, list[DataFile]] = {}
+        for file in self.files:
+            data_file = DataFile(file.name, Path(file.path), file.kind, file.compression)
+            parts.setdefault(file.part, []).append(data_file)
+        return Dataset(parts.get(None, []), parts.get("validation", []), parts.get("test", []))
+
+
+class Request(Model):
+    """One of the two."""
+
+    check_model: ModelRequest | None = None
+    read_rows: RowsRequest | None = None
+
+
+class Failure(Model):
+    """A `TrainerError` on its way to the process that asked."""
+
+    exit_code: ExitCode = Field(description="How the stage ends.")
+    message: str = Field(description="What was wrong.")
+    param: str | None = Field(None, description="Field of the spec, or file and line.")
+    hint: str | None = Field(None, description="What to do.")
+
+    @classmethod
+    def of(cls, error: TrainerError) -> Self:
+        """The failure that an error stands for."""
+        return cls(exit_code=error.exit_code, message=error.message, param=error.param, hint=error.hint)
+
+    def error(self) -> TrainerError:
+        """The error to raise."""
+        return TrainerError(self.exit_code, self.message, param=self.param, hint=self.hint)
+
+
+class Answer(Model):
+    """What came of a request."""
+
+    version: Literal[1] = 1
+    reads_clock: bool = Field(False, description="Whether the chat template asks for today's date.")
+    profile: DataProfile | None = Field(None, description="What the rows are like.")
+    failure: Failure | None = Field(None, description="Why it failed; absent: it did not.")
