@@ -219,6 +219,17 @@ def test_the_operator_replaces_no_network_policy_but_its_own() -> None:
     assert [rule["resourceNames"] for rule in rules] == [[names.RUNS_POLICY]]
 
 
+def test_references_are_checked_unless_switched_off_and_not_for_the_operator() -> None:
+    policy = only(objects("default"), "ValidatingAdmissionPolicy")
+    binding = only(objects("default"), "ValidatingAdmissionPolicyBinding")["spec"]
+    assert binding == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    account = only(objects("default"), "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    assert f"'system:serviceaccount:{NAMESPACE}:{account}'" in policy["spec"]["matchConditions"][0]["expression"]
+    namespaced = only(objects("namespaced"), "ValidatingAdmissionPolicyBinding")["spec"]["matchResources"]
+    assert namespaced["namespaceSelector"]["matchExpressions"][0]["values"] == ["team-a", "team-b"]
+    assert not of_kind(documents(template("--set=admissionPolicy.enabled=false")), "ValidatingAdmissionPolicy")
+
+
 def test_editors_cannot_write_the_status() -> None:
     roles = [role for role in of_kind(objects("default"), "ClusterRole") if role["metadata"]["name"].endswith("-edit")]
     assert [rule["resources"] for role in roles for rule in role["rules"]] == [["lorafinetunes", "lorasweeps"]]
