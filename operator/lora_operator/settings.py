@@ -30,7 +30,7 @@ def _size(value: object) -> object:
 
 
 #: Bytes, written as a Kubernetes quantity; empty: none.
-MemorySize = Annotated[int | None, BeforeValidator(_size)]
+Size = Annotated[int | None, BeforeValidator(_size)]
 
 #: A decimal number above 0; empty: none.
 Amount = Annotated[
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     )
     default_cache_claim: str = Field("", description="PersistentVolumeClaim of the model cache where a run names none.")
     gpu_resource_name: str = Field(GPU_RESOURCE, description="Resource name of GPUs where a run leaves the default.")
-    gpu_memory: MemorySize = Field(
+    gpu_memory: Size = Field(
         None, description="Memory of the largest GPU of the cluster, such as 80Gi; none: what the nodes' labels say."
     )
     read_gpu_nodes: bool = Field(False, description="Read the GPU memory in the nodes' labels; needs that right.")
@@ -79,6 +79,17 @@ class Settings(BaseSettings):
     )
     prepare_cpu: str = Field("500m", description="CPU request of prepare pods.")
     prepare_memory: str = Field("2Gi", description="Memory request and limit of prepare pods.")
+    prepare_scratch: Size = Field(
+        100 << 30, description="The most that a prepare pod may write to disk; none: no limit."
+    )
+    prepare_ephemeral_storage: Size = Field(
+        None, description="Request of ephemeral-storage of prepare pods; none: none."
+    )
+    train_scratch: Size = Field(
+        None, description="The most that a train pod may write to disk; none: what the plan lets expect."
+    )
+    train_ephemeral_storage: Size = Field(None, description="Request of ephemeral-storage of train pods; none: none.")
+    shared_memory: Size = Field(1 << 30, description="Size of /dev/shm of train pods for each GPU; none: no limit.")
     unavailable_budget_seconds: int = Field(120, ge=1, description="How long S3 or the Hub may be away for a pod.")
     propagated_labels: CommaSeparated = Field((), description="Label keys copied from a run to its Jobs and pods.")
     pod_annotations: dict[str, str] = Field({}, description="Annotations of every pod, as JSON.")

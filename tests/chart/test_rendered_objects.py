@@ -33,6 +33,13 @@ RESTRICTED_VOLUMES = {
     "projected",
     "secret",
 }
+CLUSTER_KINDS = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
 #: Settings that the chart leaves alone: ports are those of its own manifests, the others are for tests and tuning.
 NOT_IN_THE_CHART = {"progress_ca", "progress_host", "progress_port", "health_port", "workers", "sweep_seconds"}
 
@@ -100,7 +107,7 @@ def test_every_object_is_labelled_and_in_the_namespace_of_the_release(profile: s
     for document in objects(profile):
         labels = document["metadata"]["labels"]
         assert labels["app.kubernetes.io/instance"] == "lora-operator"
-        if document["kind"] not in ("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"):
+        if document["kind"] not in CLUSTER_KINDS:
             namespaces = {NAMESPACE, "team-a", "team-b"} if profile == "namespaced" else {NAMESPACE}
             assert document["metadata"]["namespace"] in namespaces
 
@@ -134,6 +141,7 @@ def test_lists_and_maps_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.image_pull_secrets == ("pull", "other")
     assert settings.allowed_s3_endpoints == ("https://s3.example.org", "http://minio:9000")
     assert settings.allow_node_identity is True
+    assert (settings.train_scratch, settings.train_ephemeral_storage) == (200 << 30, 50 << 30)
     assert settings.metadata_addresses == ("100.100.100.200/32",)
     assert settings.pod_annotations == {"sidecar.istio.io/inject": "false"}
     assert settings.prepare_image == f"lora-prepare:{__version__}"

@@ -50,6 +50,8 @@ PROFILES: dict[str, list[str]] = {
         f"--set=image.digest=sha256:{'0' * 64}",
         "--set=trainer.prepareImage.repository=lora-prepare",
         "--set=trainer.gpuMemory=80Gi",
+        "--set=trainer.scratch=200Gi",
+        "--set=trainer.ephemeralStorage=50Gi",
         "--set=trainer.gpuPricePerHour=2.50",
         "--set=trainer.gpuPriceCurrency=EUR",
         "--set=trainer.imagePullSecrets={pull,other}",

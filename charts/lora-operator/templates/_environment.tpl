@@ -27,6 +27,16 @@
   value: {{ $trainer.prepare.cpu | quote }}
 - name: LORA_OPERATOR_PREPARE_MEMORY
   value: {{ $trainer.prepare.memory | quote }}
+- name: LORA_OPERATOR_PREPARE_SCRATCH
+  value: {{ $trainer.prepare.scratch | quote }}
+- name: LORA_OPERATOR_PREPARE_EPHEMERAL_STORAGE
+  value: {{ $trainer.prepare.ephemeralStorage | quote }}
+- name: LORA_OPERATOR_TRAIN_SCRATCH
+  value: {{ $trainer.scratch | quote }}
+- name: LORA_OPERATOR_TRAIN_EPHEMERAL_STORAGE
+  value: {{ $trainer.ephemeralStorage | quote }}
+- name: LORA_OPERATOR_SHARED_MEMORY
+  value: {{ $trainer.sharedMemory | quote }}
 - name: LORA_OPERATOR_UNAVAILABLE_BUDGET_SECONDS
   value: {{ int $trainer.unavailableBudgetSeconds | quote }}
 - name: LORA_OPERATOR_PROPAGATED_LABELS

@@ -12,6 +12,9 @@ from lora_operator.core.pod import Pod
 _MAX_MESSAGE = 1000
 _SIGKILL, _SIGTERM = 137, 143
 
+#: How the kubelet says that a pod exceeded a limit of its own on disk, of a volume, the pod or a container.
+_OWN_LIMIT = ("exceeds the limit", "exceeds the total limit", "exceeded its local ephemeral storage limit")
+
 #: Reasons of the condition DisruptionTarget.
 _DISRUPTIONS = {
     "PreemptionByScheduler": Reason.PREEMPTED,
@@ -95,7 +98,9 @@ def _stopped(pod: Pod, around: Circumstances) -> End | None:
         reason, message = pod.disruption
         return End(_DISRUPTIONS.get(reason, Reason.EVICTED), _short(message))
     if pod.status_reason == "Evicted":
-        return End(Reason.EVICTED, _short(pod.status_message))
+        own_limit = any(words in pod.status_message for words in _OWN_LIMIT)
+        reason = Reason.EPHEMERAL_STORAGE_EXCEEDED if own_limit else Reason.EVICTED
+        return End(reason, _short(pod.status_message))
     if pod.status_reason in ("NodeLost", "NodeShutdown", "Terminated"):
         return End(Reason.NODE_LOST, _short(pod.status_message))
     if stopped := _by_circumstances(around):

@@ -9,6 +9,7 @@ from typing import Any
 from lora_contract import names
 from lora_contract.order import Order
 from lora_contract.spec import LoRAFineTuneSpec
+from lora_operator.core import pod_storage
 from lora_operator.settings import Settings
 
 _USER = 65532
@@ -72,7 +73,7 @@ def _container(order: Order, settings: Settings, job: str) -> Json:
         "imagePullPolicy": settings.image_pull_policy,
         "args": ["prepare", "--check"] if order.stage == names.STAGE_CHECK else [order.stage],
         "env": _environment(order, settings, job),
-        "resources": _prepare_resources(settings) if prepare else _train_resources(order.spec, settings),
+        "resources": _resources(order, settings),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -130,20 +131,17 @@ def _from_secret(variable: str, secret: str, key: str, *, optional: bool = False
     return {"name": variable, "valueFrom": {"secretKeyRef": reference}}
 
 
-def _prepare_resources(settings: Settings) -> Json:
-    memory = settings.prepare_memory
-    return {"requests": {"cpu": settings.prepare_cpu, "memory": memory}, "limits": {"memory": memory}}
-
-
-def _train_resources(spec: LoRAFineTuneSpec, settings: Settings) -> Json:
-    compute = spec.compute
-    requests = {"cpu": compute.cpu, "memory": compute.memory}
-    limits = {"memory": compute.memory}
-    if compute.gpus:
-        gpus = {gpu_resource(spec, settings): str(compute.gpus)}
-        requests |= gpus
-        limits |= gpus
-    return {"requests": requests, "limits": limits}
+def _resources(order: Order, settings: Settings) -> Json:
+    compute, disk = order.spec.compute, pod_storage.ephemeral_storage(order, settings)
+    if order.stage != names.STAGE_TRAIN:
+        cpu, memory, gpus = settings.prepare_cpu, settings.prepare_memory, {}
+    else:
+        cpu, memory = compute.cpu, compute.memory
+        gpus = {gpu_resource(order.spec, settings): str(compute.gpus)} if compute.gpus else {}
+    return {
+        "requests": {"cpu": cpu, "memory": memory, **gpus, **disk.requests},
+        "limits": {"memory": memory, **gpus, **disk.limits},
+    }
 
 
 def gpu_resource(spec: LoRAFineTuneSpec, settings: Settings) -> str:
@@ -176,9 +174,9 @@ def _away_from(nodes: Sequence[str]) -> Json:
 
 
 def _volumes(order: Order, settings: Settings) -> list[Json]:
-    volumes: list[Json] = [{"name": "scratch", "emptyDir": {}}]
+    volumes: list[Json] = [{"name": "scratch", "emptyDir": pod_storage.scratch(order, settings)}]
     if order.stage == names.STAGE_TRAIN:
-        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+        volumes.append({"name": "shm", "emptyDir": pod_storage.shared_memory(order.spec, settings)})
     if claim := cache_claim(order.spec, settings):
         volumes.append({"name": "cache", "persistentVolumeClaim": {"claimName": claim}})
     if settings.progress_url:

@@ -9,6 +9,10 @@ _AGAIN = "then delete the LoRAFineTune and apply it again; it resumes."
 
 REMEDIES = {
     Reason.OOM_KILLED: f"Raise compute.memory, {_AGAIN}",
+    Reason.EPHEMERAL_STORAGE_EXCEEDED: (
+        "Ask the platform team to raise trainer.scratch (of prepare pods: trainer.prepare.scratch) of the chart, or use"
+        f" a smaller dataset or model, {_AGAIN}"
+    ),
     Reason.IMAGE_PULL_FAILED: f"Ask the platform team to check the image and its pull Secret, {_AGAIN}",
     Reason.SECRET_MISSING: f"Create the Secret with the keys that docs/reasons.md lists, or correct its name, {_AGAIN}",
     Reason.VOLUME_MISSING: f"Create the PersistentVolumeClaim named in model.cache.claimName, {_AGAIN}",

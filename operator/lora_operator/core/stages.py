@@ -102,11 +102,16 @@ def _start(run: Run, stage: Stage) -> Outcome:
 
 
 def _failed(run: Run, stage: Stage) -> Outcome | None:
-    """Fail a run whose train pod met an internal error for the second time.
+    """Fail a run whose Job would fail: a pod exceeded its disk, or met an internal error for the second time.
 
-    Whatever retries are left: no failure policy of a Job can count the ends with one exit code. The Job goes with the
-    failed run.
+    Whatever retries are left: the next pod would write as much, and no failure policy of a Job can count the ends with
+    one exit code. The Job goes with the failed run.
     """
+    mine = (attempt for attempt in run.status.attempts if attempt.job == run.job_names[stage])
+    full = next((attempt for attempt in mine if attempt.reason == Reason.EPHEMERAL_STORAGE_EXCEEDED), None)
+    if full is not None:
+        end = End(Reason.EPHEMERAL_STORAGE_EXCEEDED, full.message or "", full.exit_code)
+        return results.failure(run, end, ended=parse_time(full.end_time))
     ends = internal_errors(run.status)
     if stage != "train" or len(ends) < limits.INTERNAL_ERRORS:
         return None

@@ -150,6 +150,44 @@ def test_an_ended_pod_has_its_reason(code: int, pod: dict[str, Any], reason: str
     assert not story.status.finished
 
 
+def evict(story: Story, words: str, **status: Any) -> Story:
+    """The kubelet evicts the train pod."""
+    story.pod_ends("train", 137, **status)
+    (pod,) = (body for name, body in story.pods.items() if "-train-" in name)
+    pod["status"] |= {"reason": "Evicted", "message": words}
+    return story
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'Usage of EmptyDir volume "scratch" exceeds the limit "28Gi".',
+        "Pod ephemeral local storage usage exceeds the total limit of containers 51Gi.",
+        'Container trainer exceeded its local ephemeral storage limit "51Gi".',
+    ],
+)
+def test_a_pod_that_exceeds_its_disk_ends_the_run_at_once_as_the_next_one_would_write_as_much(words: str) -> None:
+    story = given_training().after(5)
+    # when the kubelet evicts the pod for what it wrote itself
+    evict(story, words).decides()
+    # then the run fails with the kubelet's words and what to raise, and its Job goes
+    assert story.status.error is not None
+    assert story.status.error.code == "EphemeralStorageExceeded"
+    assert words.rstrip(".") in story.status.error.message
+    assert "trainer.scratch" in str(story.status.error.hint)
+    story.decides()
+    assert not story.jobs or not any("-train-" in name for name in story.jobs)
+
+
+def test_an_eviction_for_a_node_that_runs_out_of_disk_is_no_failure_of_the_run() -> None:
+    story = given_training().after(5)
+    words = "The node was low on resource: ephemeral-storage."
+    pressure = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": words}
+    evict(story, words, conditions=[pressure]).decides()
+    assert attempt_reasons(story) == ["Evicted"]
+    assert not story.status.finished
+
+
 def test_a_pod_deleted_by_hand_is_told_and_the_next_one_resumes() -> None:
     story = given_training().reports_progress(9, **{METRIC_FROM_STEP: 0}).after(5).decides()
 
