@@ -138,7 +138,7 @@ def test_no_credential_is_in_the_process_that_renders(tmp_path: Path, monkeypatc
     from lora_trainer.prepare import data_process  # noqa: PLC0415
 
     with data_process.running(tmp_path) as process:
-        process.check_model(save_model(tmp_path / "model"), "example/model")
+        process.check_model(save_model(tmp_path / "model"), "example/model", 1 << 20)
         seen += [path.read_bytes() for path in _environments_of_children()]
 
     # then its environment holds none

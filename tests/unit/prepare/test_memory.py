@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from lora_contract.status import MemoryStatus
-from lora_trainer.model_files.contents import Tensor
+from lora_trainer.model_files import shape
+from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.prepare import memory, model_check
 from lora_trainer.prepare.stage import total_steps
 from support.chat_models import CONFIG, tensor_shapes
@@ -20,7 +21,7 @@ LINEAR = 2 * (32 * 32 * 2 + 16 * 32 * 2 + 64 * 32 * 3)
 
 def _estimate(row_tokens: int = 512, **changes: object) -> MemoryStatus:
     wanted = spec(**changes)
-    adapted = model_check.adapted_modules(TENSORS, wanted)
+    adapted = model_check.adapted_modules(TENSORS, wanted, CONFIG)
     return memory.estimate(wanted, CONFIG, TENSORS, adapted, row_tokens=row_tokens)
 
 
@@ -43,7 +44,7 @@ def test_quantisation_spares_the_linear_layers_alone() -> None:
         _estimate(quantization={"type": "none"}).weights_bytes - _estimate(quantization={"type": "int8"}).weights_bytes
     )
 
-    assert sum(tensor.size for tensor in model_check.linear_modules(TENSORS).values()) == LINEAR
+    assert sum(tensor.size for tensor in shape.linear_modules(TENSORS, experts=0).values()) == LINEAR
     assert difference == LINEAR
 
 

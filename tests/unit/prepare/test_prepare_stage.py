@@ -211,6 +211,11 @@ def _pickles_only(model: Path) -> None:
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
 
 
+def _cut(model: Path) -> None:
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+
+
 def _remove(name: str) -> Callable[[Path], None]:
     return lambda model: (model / name).unlink()
 
@@ -241,7 +246,23 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no tokenizer": (_remove("tokenizer.json"), "has no tokenizer.json"),
     "no chat template": (_remove("chat_template.jinja"), "has no chat template"),
     "broken safetensors": (_write("model.safetensors", "not weights"), "is not a safetensors file"),
+    "cut weights": (
+        _cut,
+        "'lm_head.weight' with a place outside of the file's 102591 bytes of values; it may be cut off",
+    ),
     "an index without map": (_write("model.safetensors.index.json", "{}"), "has no weight_map"),
+    "an index with names that are none": (
+        _write("model.safetensors.index.json", '{"weight_map": {"a": {"b": 1}}}'),
+        "has a weight_map that does not name files",
+    ),
+    "an index that leaves the folder": (
+        _write("model.safetensors.index.json", '{"weight_map": {"a": "../../etc/passwd"}}'),
+        "names ../../etc/passwd, which is not there",
+    ),
+    "an index that names what its file does not hold": (
+        _write("model.safetensors.index.json", '{"weight_map": {"a": "model.safetensors"}}'),
+        "says that model.safetensors holds 'a', which it does not",
+    ),
     "an index that names nothing there": (
         _write("model.safetensors.index.json", '{"weight_map": {"a": "b.safetensors"}}'),
         "names b.safetensors, which is not there",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import bitsandbytes
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen2MoeConfig
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.spec import LoraSpec, QuantizationSpec
@@ -93,6 +97,58 @@ def test_a_name_that_matches_nothing_is_refused_with_the_names_that_exist() -> N
     assert caught.value.exit_code is ExitCode.BAD_CONFIG
     assert "'q_proj'" in caught.value.message
     assert "qkv_proj" in (caught.value.hint or "")
+
+
+def mixture() -> PreTrainedModel:
+    config = Qwen2MoeConfig(
+        vocab_size=128,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_experts=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        moe_intermediate_size=16,
+        num_experts_per_tok=2,
+        shared_expert_intermediate_size=16,
+        decoder_sparse_step=1,
+    )
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def test_the_experts_of_a_mixture_get_no_adapter_so_any_dropout_can_be_set() -> None:
+    adapted = attach(mixture(), LoraSpec(dropout=0.1))
+
+    assert adapted.target_modules == ["k_proj", "o_proj", "q_proj", "v_proj"]
+    assert adapted.layers == 4
+    assert not adapted.model.peft_config["default"].target_parameters
+    with pytest.raises(TrainerError, match="no linear layer named 'gate_proj'"):
+        attach(mixture(), LoraSpec(target_modules=["gate_proj"]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda tensors: tensors.pop("lm_head.weight"), "are missing in its files: lm_head.weight"),
+        (
+            lambda tensors: tensors.update({"model.layers.0.mlp.up_proj.weight": torch.zeros(3, 64)}),
+            "model.layers.0.mlp.up_proj.weight",
+        ),
+    ],
+)
+def test_weights_that_do_not_fill_the_model_are_refused_not_made_up(
+    spoil: Callable[[dict[str, torch.Tensor]], object], words: str, model_path: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model_path, tmp_path / "model"))
+    tensors = load_file(folder / "model.safetensors")
+    spoil(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(TrainerError) as raised:
+        load.load_base(folder, QuantizationSpec(type="none"), CPU)
+
+    assert raised.value.exit_code is ExitCode.UNSUPPORTED
+    assert words in raised.value.message
 
 
 def test_only_the_adapter_is_trained() -> None:

@@ -19,7 +19,7 @@ from lora_contract.exit_codes import ExitCode
 from lora_trainer.data import chat_template, pipeline
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.guard import POSITION_BYTES, CpuTimeExceeded, Guard, Phase, breakdown
-from lora_trainer.data.requests import Answer, Failure, ModelRequest, Request, RowsRequest
+from lora_trainer.data.requests import Answer, Failure, ModelRequest, Request, RowsRequest, TokenizerFacts
 from lora_trainer.errors import TrainerError
 
 log = logging.getLogger(__name__)
@@ -80,8 +80,10 @@ class _Worker:
         self._guard.note(Phase.MODEL)
         with self._guard.cpu_limit():
             self._template = chat_template.load(Path(request.folder), request.model)
+            vocabulary = self._template.tokenizer.get_vocab()
         self._guard.limit_memory()
-        return Answer(reads_clock=self._template.reads_clock)
+        without = {token: number for token, number in vocabulary.items() if number >= request.embeddings}
+        return Answer(tokenizer=TokenizerFacts(reads_clock=self._template.reads_clock, without_embedding=without))
 
     def _read_rows(self, request: RowsRequest) -> Answer:
         if self._template is None:

@@ -13,7 +13,10 @@ conversation up to and including the generation prompt of its last answer; `refe
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 TRAIN = "train.parquet"
 VALIDATION = "validation.parquet"
@@ -34,3 +37,18 @@ TEST_SCHEMA = pa.schema(
         pa.field("reference", pa.string(), nullable=False),
     ]
 )
+
+_TOKEN_COLUMNS = ("input_ids.", "prompt_ids.")
+
+
+def largest_token(folder: Path) -> int:
+    """The largest id of a token in the files below a folder, by the statistics that Parquet keeps; -1 without rows."""
+    largest = -1
+    for path in folder.glob("*.parquet"):
+        metadata = pq.read_metadata(path)
+        for group in range(metadata.num_row_groups):
+            for number in range(metadata.num_columns):
+                column = metadata.row_group(group).column(number)
+                if column.path_in_schema.startswith(_TOKEN_COLUMNS) and column.statistics is not None:
+                    largest = max(largest, column.statistics.max or -1)
+    return largest

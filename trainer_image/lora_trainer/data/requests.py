@@ -36,6 +36,7 @@ class ModelRequest(Model):
 
     model: str = Field(description="Name of the model in messages.")
     folder: str = Field(description="Folder of its tokenizer files.")
+    embeddings: int = Field(description="Tokens that the model has an embedding for.")
 
 
 class RowsRequest(Model):
@@ -80,10 +81,17 @@ class Failure(Model):
         return TrainerError(self.exit_code, self.message, param=self.param, hint=self.hint)
 
 
+class TokenizerFacts(Model):
+    """What `prepare` has to know of a tokenizer and its chat template."""
+
+    reads_clock: bool = Field(description="Whether the chat template asks for today's date.")
+    without_embedding: dict[str, int] = Field(description="Tokens, by text, whose id the model has no embedding for.")
+
+
 class Answer(Model):
     """What came of a request."""
 
     version: Literal[1] = 1
-    reads_clock: bool = Field(False, description="Whether the chat template asks for today's date.")
+    tokenizer: TokenizerFacts | None = Field(None, description="What the tokenizer is like.")
     profile: DataProfile | None = Field(None, description="What the rows are like.")
     failure: Failure | None = Field(None, description="Why it failed; absent: it did not.")

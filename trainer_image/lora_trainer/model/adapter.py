@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from lora_contract.spec import LoraSpec
 from lora_contract.spec.training import ALL_LINEAR
 from lora_trainer.errors import bad_config
 from lora_trainer.model import lora_product, norms
+from lora_trainer.model_files.shape import adaptable, expert_count, last_name
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,14 @@ def attach(base: PreTrainedModel, lora: LoraSpec) -> Adapted:
     Raises:
         TrainerError: 64, a name matches no linear layer.
     """
-    _check_names(base, lora)
+    experts = expert_count(base.config.get_text_config().to_dict())
+    layers = [name for name, module in base.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+    linear = adaptable(layers, experts)
+    _check_names(linear, lora)
     all_linear = lora.target_modules == [ALL_LINEAR]
+    every: str | list[str] = ALL_LINEAR
+    if experts > 1:  # all-linear would take the experts along
+        every = sorted({last_name(name) for name in linear})
     model = get_peft_model(
         base,
         LoraConfig(
@@ -43,7 +52,7 @@ def attach(base: PreTrainedModel, lora: LoraSpec) -> Adapted:
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
             use_rslora=lora.use_rslora,
-            target_modules=ALL_LINEAR if all_linear else list(lora.target_modules),
+            target_modules=every if all_linear else list(lora.target_modules),
             bias="none",
         ),
     )
@@ -63,13 +72,12 @@ def quicken(model: PeftModel) -> None:
     norms.install(model)
 
 
-def _check_names(base: PreTrainedModel, lora: LoraSpec) -> None:
+def _check_names(linear: Sequence[str], lora: LoraSpec) -> None:
     if lora.target_modules == [ALL_LINEAR]:
         return
-    linear = {name for name, module in base.named_modules() if isinstance(module, nn.Linear)}
     for wanted in lora.target_modules:
         if not any(name == wanted or name.endswith(f".{wanted}") for name in linear):
-            known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+            known = ", ".join(sorted({last_name(name) for name in linear}))
             raise bad_config(
                 f"the model has no linear layer named {wanted!r}",
                 param="spec.lora.targetModules",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lora_trainer.model.forward import ForwardPass, causal_model
+from lora_trainer.model_files.shape import expert_count
 
 
 class _LossSum(nn.Module):
@@ -45,5 +46,4 @@ def data_parallel(model: nn.Module, way: ForwardPass) -> DistributedDataParallel
 def _routes_tokens(model: nn.Module) -> bool:
     """Whether the model is a mixture of experts: one to which no token went has no gradient."""
     config = causal_model(model).config.get_text_config()
-    experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None) or 0
-    return int(experts) > 1
+    return expert_count(config.to_dict()) > 1

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 from lora_contract.spec import QuantizationSpec
 from lora_trainer.errors import unsupported
 from lora_trainer.model.hardware import Hardware, free_memory
+from lora_trainer.model_files.shape import expert_count
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,19 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
     four_bit = quantization.type in ("nf4", "fp4")
     expanded = four_bit and not hardware.is_cuda and _fits_expanded(path, hardware)
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, **load_options(quantization, hardware, expanded=expanded))
+        model, found = AutoModelForCausalLM.from_pretrained(
+            path,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, in words
+            **load_options(quantization, hardware, expanded=expanded),
+        )
     except (ValueError, KeyError, ImportError) as error:
         raise unsupported(
             f"transformers cannot load the model: {error}",
             param="spec.model.id",
             hint="Choose a causal language model whose architecture is part of transformers.",
         ) from error
+    _refuse_incomplete(found)
     model.requires_grad_(False)
     _refuse_fused_experts(model, quantization)
     if expanded:
@@ -112,10 +119,26 @@ def _keep_autograd_on_cpu(model: PreTrainedModel) -> None:
 def _refuse_fused_experts(model: PreTrainedModel, quantization: QuantizationSpec) -> None:
     """Experts fused into one tensor stay unquantised, so a 4-bit mixture needs about the memory of a 16-bit one."""
     config = model.config.get_text_config()
-    experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None) or 0
+    experts = expert_count(config.to_dict())
     if quantization.type != "none" and experts > 1:
         raise unsupported(
             f"the model is a mixture of {experts} experts, whose weights bitsandbytes does not quantise",
             param="spec.quantization.type",
             hint="Set quantization.type: none, or choose a dense model.",
         )
+
+
+def _refuse_incomplete(found: dict[str, Any]) -> None:
+    """Weights that are missing, or of another shape, were filled with random numbers."""
+    problem = {
+        "missing_keys": "are missing in its files",
+        "mismatched_keys": "have another shape than config.json says",
+    }
+    for kind, what in problem.items():
+        names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in found.get(kind) or ())
+        if names:
+            raise unsupported(
+                f"weights of the model {what}: {', '.join(names[:3])}",
+                param="spec.model.id",
+                hint="Upload all files of one and the same model again.",
+            )

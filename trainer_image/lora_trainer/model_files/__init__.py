@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from lora_trainer.model_files.cache import StagedModel
-from lora_trainer.model_files.staging import read_tensors, stage
+from lora_trainer.model_files.staging import stage
 
-__all__ = ["StagedModel", "read_tensors", "stage"]
+__all__ = ["StagedModel", "stage"]

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
-from lora_trainer.errors import TrainerError, unsupported
+from lora_trainer.errors import unsupported
+from lora_trainer.model_files.safetensors_header import PARAM_MODEL, Tensor, broken
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-PARAM_MODEL = "spec.model.id"
 
 _SMALL = frozenset({".json", ".txt", ".model", ".jinja"})
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".ckpt"})
-_MAX_HEADER_BYTES = 100 << 20  # the bound of the safetensors format
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """Type (safetensors name, such as BF16) and shape of one tensor."""
-
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return prod(self.shape)
+#: The largest tokenizer of a known model has an eighth of it.
+_MAX_SMALL_BYTES = 256 << 20
 
 
 def small_files(names: Iterable[str]) -> list[str]:
@@ -40,13 +25,16 @@ def small_files(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if PurePosixPath(name).suffix in _SMALL)
 
 
-def check_listing(names: Iterable[str], model: str) -> None:
-    """Refuse a model that cannot be used, before anything of it is downloaded.
+def check_listing(sizes: Mapping[str, int], model: str) -> None:
+    """Refuse a model that cannot be used, before anything of it is downloaded; `sizes` are the files' bytes by name.
 
     Raises:
-        TrainerError: no config.json, or no safetensors.
+        TrainerError: no config.json, or no safetensors, or a configuration file of an absurd size.
     """
-    present = set(names)
+    present = set(sizes)
+    for name in small_files(present):
+        if sizes[name] > _MAX_SMALL_BYTES:
+            raise broken(model, name, f"has {sizes[name]} bytes, where {_MAX_SMALL_BYTES} are the most")
     if CONFIG not in present:
         raise unsupported(
             f"{model} has no {CONFIG}",
@@ -72,15 +60,43 @@ def weight_files(folder: Path, names: Iterable[str], model: str) -> list[str]:
     present = set(names)
     if INDEX not in present:
         return [SINGLE]
-    index = read_json(folder / INDEX, model)
-    weight_map = index.get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise _broken(model, INDEX, "has no weight_map")
-    files = sorted({str(name) for name in weight_map.values()})
+    files = sorted(set(_weight_map(folder, model).values()))
     missing = [name for name in files if name not in present]
     if missing:
-        raise _broken(model, INDEX, f"names {missing[0]}, which is not there")
+        raise broken(model, INDEX, f"names {missing[0][:80]}, which is not there")
     return files
+
+
+def read_weights(
+    folder: Path, files: Iterable[str], read_file: Callable[[str], dict[str, Tensor]], model: str
+) -> dict[str, Tensor]:
+    """Type and shape of every tensor of the model; `read_file` reads the header of one of `files`.
+
+    Raises:
+        TrainerError: a file is no safetensors file, or the files and the index contradict each other.
+    """
+    indexed = _weight_map(folder, model) if (folder / INDEX).exists() else {}
+    tensors: dict[str, Tensor] = {}
+    for name in files:
+        found = read_file(name)
+        repeated = next((key for key in found if key in tensors), None)
+        if repeated is not None:
+            raise broken(model, name, f"holds {repeated[:80]!r}, which another file of the model holds as well")
+        absent = next((key for key, file in indexed.items() if file == name and key not in found), None)
+        if absent is not None:
+            raise broken(model, INDEX, f"says that {name} holds {absent[:80]!r}, which it does not")
+        tensors |= found
+    return tensors
+
+
+def _weight_map(folder: Path, model: str) -> dict[str, str]:
+    """The file of each tensor, as the index says."""
+    weight_map = read_json(folder / INDEX, model).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise broken(model, INDEX, "has no weight_map")
+    if not all(isinstance(name, str) for name in weight_map.values()):
+        raise broken(model, INDEX, "has a weight_map that does not name files")
+    return weight_map
 
 
 def read_json(path: Path, model: str) -> dict[str, Any]:
@@ -92,35 +108,7 @@ def read_json(path: Path, model: str) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise _broken(model, path.name, f"is not JSON ({error})") from error
+        raise broken(model, path.name, f"is not JSON ({error})") from error
     if not isinstance(value, dict):
-        raise _broken(model, path.name, "is not a JSON object")
+        raise broken(model, path.name, "is not a JSON object")
     return value
-
-
-def read_header(stream: BinaryIO, name: str, model: str) -> dict[str, Tensor]:
-    """Tensors of one safetensors file by name; reads the header alone (8 bytes of length, then JSON).
-
-    Raises:
-        TrainerError: it is no safetensors file.
-    """
-    prefix = stream.read(8)
-    length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-    if not 2 <= length <= _MAX_HEADER_BYTES:
-        raise _broken(model, name, "is not a safetensors file")
-    raw = bytearray()
-    while len(raw) < length and (chunk := stream.read(length - len(raw))):
-        raw += chunk
-    try:
-        header = json.loads(raw)
-        return {
-            key: Tensor(str(entry["dtype"]), tuple(int(size) for size in entry["shape"]))
-            for key, entry in header.items()
-            if key != "__metadata__"
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _broken(model, name, "has a broken safetensors header; it may be cut off") from error
-
-
-def _broken(model: str, name: str, problem: str) -> TrainerError:
-    return unsupported(f"{name} of {model} {problem}", param=PARAM_MODEL, hint="upload the model's files again")

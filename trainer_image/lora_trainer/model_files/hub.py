@@ -6,12 +6,12 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -19,13 +19,13 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
-    SafetensorsParsingError,
 )
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import HUB_TOKEN_KEY
-from lora_trainer.errors import TrainerError, unsupported
-from lora_trainer.model_files.contents import Tensor
+from lora_trainer.errors import TrainerError
+from lora_trainer.model_files.safetensors_header import Tensor, read_header
 from lora_trainer.model_files.source import ModelFile
 from lora_trainer.store.settings import odd_characters
 
@@ -87,13 +87,17 @@ class HubSource:
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """See `ModelSource.tensors`."""
-        try:
-            metadata = self._patiently(
-                lambda: self._api.parse_safetensors_file_metadata(self._model, name, revision=self.commit())
-            )
-        except SafetensorsParsingError as error:
-            raise unsupported(f"{name} of {self._model} is not a safetensors file", param="spec.model.id") from error
-        return {key: Tensor(info.dtype, tuple(info.shape)) for key, info in metadata.tensors.items()}
+        size = next(file.size for file in self.files() if file.name == name)
+        return self._patiently(lambda: self._read_header(name, size))
+
+    def _read_header(self, name: str, size: int) -> dict[str, Tensor]:
+        """Read as much of a file as its header takes; the rest stays on the Hub."""
+        url = hf_hub_url(self._model, name, revision=self.commit(), endpoint=self._api.endpoint)
+        with get_session().stream("GET", url, headers=build_hf_headers(token=self._api.token)) as response:
+            if response.is_error:
+                response.read()  # what the error is about
+            hf_raise_for_status(response)
+            return read_header(cast("BinaryIO", _Body(response.iter_bytes())), size, name, self._model)
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """The result of `action`, tried again with jitter while the Hub is away and the budget lasts."""
@@ -155,6 +159,21 @@ class HubSource:
             param="spec.model.id",
             hint="set spec.model.source to a copy in S3 where the cluster cannot reach the Hub",
         )
+
+
+class _Body:
+    """The body of an answer, read in pieces of a wanted size."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = b""
+
+    def read(self, amount: int) -> bytes:
+        """At most so many of the next bytes; none at the end."""
+        if not self._left:
+            self._left = next(self._chunks, b"")
+        data, self._left = self._left[:amount], self._left[amount:]
+        return data
 
 
 def _check_token(token: str) -> None:

@@ -11,7 +11,7 @@ from lora_contract import uri as addresses
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_trainer.errors import TrainerError
-from lora_trainer.model_files.contents import Tensor, read_header
+from lora_trainer.model_files.safetensors_header import Tensor, read_header
 from lora_trainer.store.protocol import Store
 
 PARAM_SOURCE = "spec.model.source"
@@ -56,11 +56,12 @@ class StoreSource:
 
     takes_room = True
 
-    def __init__(self, store: Store, prefix: str, revision: str | None) -> None:
-        """`revision` is the commit that the user states for the files, if any."""
+    def __init__(self, store: Store, prefix: str, revision: str | None, model: str) -> None:
+        """`revision` is the commit that the user states for the files, if any; messages call it `model`."""
         self._store = store
         self._prefix = prefix.rstrip("/")
         self._revision = revision
+        self._model = model
         self._objects = {
             info.uri.removeprefix(self._prefix + "/"): info
             for info in store.list(self._prefix)
@@ -102,7 +103,7 @@ class StoreSource:
     def tensors(self, name: str) -> dict[str, Tensor]:
         """See `ModelSource.tensors`."""
         with self._store.open(f"{self._prefix}/{name}") as stream:
-            return read_header(stream, name, self._prefix)
+            return read_header(stream, self._objects[name].size, name, self._model)
 
 
 class LocalSource(StoreSource):

@@ -16,11 +16,14 @@ from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.model_files import contents
 from lora_trainer.model_files.blame import about
 from lora_trainer.model_files.cache import ModelCache, StagedModel, record
-from lora_trainer.model_files.contents import Tensor
+from lora_trainer.model_files.safetensors_header import PARAM_MODEL, Tensor
 from lora_trainer.model_files.source import PARAM_SOURCE, LocalSource, ModelFile, ModelSource, StoreSource
 from lora_trainer.store.protocol import Store
 
 log = logging.getLogger(__name__)
+
+#: Judges a model: the folder with its small files, and its tensors by name.
+Check = Callable[[Path, dict[str, Tensor]], None]
 
 
 def open_source(order: Order, store: Store) -> ModelSource:
@@ -33,7 +36,7 @@ def open_source(order: Order, store: Store) -> ModelSource:
     if model.source is not None:
         with about(PARAM_SOURCE, order):
             stays = model.source.startswith("file://") and order.cache is None
-            return (LocalSource if stays else StoreSource)(store, model.source, model.revision)
+            return (LocalSource if stays else StoreSource)(store, model.source, model.revision, model.id)
     from lora_trainer.model_files.hub import HubSource  # noqa: PLC0415 - its imports take half a second
 
     planned = order.plan.model_commit if order.plan else None
@@ -45,19 +48,19 @@ def open_source(order: Order, store: Store) -> ModelSource:
     )
 
 
-def stage(order: Order, store: Store, into: Path, check: Callable[[Path], None] | None = None) -> StagedModel:
+def stage(order: Order, store: Store, into: Path, check: Check | None = None) -> StagedModel:
     """The model, staged below the cache or `into`.
 
     The whole model is staged for training, and wherever there is a cache; otherwise its small files alone. `check`
-    judges the folder with the small files before any weights are read.
+    judges the folder with the small files, and type and shape of every tensor, before any weights are read.
 
     Raises:
         TrainerError: the model is missing, unusable, not what was prepared for, or `check` refused it.
     """
     source = open_source(order, store)
-    with about(PARAM_SOURCE if order.spec.model.source else contents.PARAM_MODEL, order):
-        contents.check_listing([file.name for file in source.files()], order.spec.model.id)
-        staging = _Staging(source, order.spec.model.id, check or (lambda folder: None))
+    with about(PARAM_SOURCE if order.spec.model.source else PARAM_MODEL, order):
+        contents.check_listing({file.name: file.size for file in source.files()}, order.spec.model.id)
+        staging = _Staging(source, order.spec.model.id, check)
         if order.cache is not None:
             staged = staging.cached(ModelCache(Path(order.cache) / "models"))
         elif order.stage == STAGE_TRAIN:
@@ -74,32 +77,8 @@ def stage(order: Order, store: Store, into: Path, check: Callable[[Path], None] 
     return staged
 
 
-def read_tensors(order: Order, store: Store, staged: StagedModel) -> dict[str, Tensor]:
-    """Type and shape of every tensor, from the headers of the staged files, or of the source's.
-
-    Raises:
-        TrainerError: a file is no safetensors file.
-    """
-    model = order.spec.model.id
-    source: ModelSource | None = None
-    tensors: dict[str, Tensor] = {}
-    names = [contents.INDEX] if (staged.path / contents.INDEX).exists() else [contents.SINGLE]
-    if names == [contents.INDEX]:
-        index = contents.read_json(staged.path / contents.INDEX, model)
-        names = sorted(set(index["weight_map"].values()))
-    for name in names:
-        if (staged.path / name).exists():
-            with (staged.path / name).open("rb") as stream:
-                tensors |= contents.read_header(stream, name, model)
-            continue
-        source = source or open_source(order, store)
-        with about(PARAM_SOURCE, order):
-            tensors |= source.tensors(name)
-    return tensors
-
-
 class _Staging:
-    def __init__(self, source: ModelSource, model: str, check: Callable[[Path], None]) -> None:
+    def __init__(self, source: ModelSource, model: str, check: Check | None) -> None:
         self._source = source
         self._model = model
         self._check = check
@@ -140,7 +119,7 @@ class _Staging:
             staged = cache.find(key)
             if staged is not None:
                 log.info("using the model in the cache: %s", key)
-                self._check(staged.path)
+                self._judge(staged.path, contents.weight_files(staged.path, self._files, self._model))
                 return staged
             with cache.staging(key) as folder:
                 commit = self.whole(folder, cache).commit
@@ -152,8 +131,14 @@ class _Staging:
         into.mkdir(parents=True, exist_ok=True)
         for name in contents.small_files(self._files):
             self._source.fetch(name, into)
-        self._check(into)
-        return contents.weight_files(into, self._files, self._model)
+        weights = contents.weight_files(into, self._files, self._model)
+        self._judge(into, weights)
+        return weights
+
+    def _judge(self, folder: Path, weights: list[str]) -> None:
+        """Let the model be checked by its small files in `folder` and by the headers of its weights."""
+        if self._check is not None:
+            self._check(folder, contents.read_weights(folder, weights, self._source.tensors, self._model))
 
     def _small_digests(self, folder: Path) -> dict[str, str]:
         return {name: sha256_of(folder / name) for name in contents.small_files(self._files)}

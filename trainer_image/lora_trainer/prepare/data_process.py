@@ -28,7 +28,15 @@ from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.guard import POSITION_BYTES, Phase, Position, breakdown, read_position
 from lora_trainer.data.profile import DataProfile
-from lora_trainer.data.requests import MAX_ANSWER_BYTES, Answer, File, ModelRequest, Request, RowsRequest
+from lora_trainer.data.requests import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    File,
+    ModelRequest,
+    Request,
+    RowsRequest,
+    TokenizerFacts,
+)
 from lora_trainer.errors import TrainerError
 
 log = logging.getLogger(__name__)
@@ -101,14 +109,18 @@ class DataProcess:
         self._model = ""
         self._files: list[File] = []
 
-    def check_model(self, folder: Path, model: str) -> bool:
-        """Load and check tokenizer and chat template; whether the template asks for today's date.
+    def check_model(self, folder: Path, model: str, embeddings: int) -> TokenizerFacts:
+        """Load and check tokenizer and chat template of a model with so many embeddings.
 
         Raises:
             TrainerError: 78, they cannot be used.
         """
         self._model = model
-        return self._ask(Request(check_model=ModelRequest(model=model, folder=str(folder)))).reads_clock
+        request = ModelRequest(model=model, folder=str(folder), embeddings=embeddings)
+        answer = self._ask(Request(check_model=request))
+        if answer.tokenizer is None:
+            raise TrainerError(ExitCode.INTERNAL, "the process that reads the data said nothing of the tokenizer")
+        return answer.tokenizer
 
     def read_rows(self, spec: LoRAFineTuneSpec, dataset: Dataset, into: Path, today: date | None) -> DataProfile:
         """Tokenise the dataset into the folder `into` with the model that was checked last (see `data.pipeline`).

@@ -13,8 +13,8 @@ from typing import Any
 from lora_contract.spec import LoRAFineTuneSpec, QuantizationSpec
 from lora_contract.status import MemoryStatus
 from lora_trainer.model.memory import EXACT_LOGITS_AT_ONCE, LOGITS_AT_ONCE, activation_bytes_per_token
-from lora_trainer.model_files.contents import Tensor
-from lora_trainer.prepare.model_check import linear_modules
+from lora_trainer.model_files.safetensors_header import Tensor
+from lora_trainer.model_files.shape import expert_count, linear_modules
 
 _BITS_A_BYTE = 8
 #: bitsandbytes: one fp32 constant for 64 weights; with double quantisation 8 bits, and an fp32 for 256 of those.
@@ -49,7 +49,7 @@ def estimate(
     row_tokens: int,
 ) -> MemoryStatus:
     """Peak memory of one GPU, where the longest row has so many tokens."""
-    linear = sum(tensor.size for tensor in linear_modules(tensors).values())
+    linear = sum(tensor.size for tensor in linear_modules(tensors, expert_count(config)).values())
     others = sum(tensor.size for tensor in tensors.values()) - linear
 
     def weights(quantization: QuantizationSpec) -> int:

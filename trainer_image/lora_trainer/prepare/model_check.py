@@ -1,8 +1,7 @@
-"""Whether the base model can be adapted as the spec asks, judged from its small files and the weights' headers."""
+"""Whether the base model can be adapted as the spec asks: its files held against each other and against the spec."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,33 @@ from typing import Any
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.spec.training import ALL_LINEAR
 from lora_trainer.errors import TrainerError, bad_config, unsupported
-from lora_trainer.model_files import contents
-from lora_trainer.model_files.contents import PARAM_MODEL, Tensor
+from lora_trainer.model_files import contents, shape
+from lora_trainer.model_files.safetensors_header import PARAM_MODEL, Tensor
 
-#: Keys of config.json that count the experts of a mixture.
-_EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-#: Keys of config.json that the memory estimate is made from; every decoder of the last years has them.
-_NEEDED_SIZES = ("hidden_size", "num_hidden_layers", "vocab_size")
-#: Parts of the names of two-dimensional weights that are not linear layers, or that no adapter goes on.
-_NOT_ADAPTED = re.compile(r"embed|lm_head|embed_out|\bwte\b|\bwpe\b|norm")
-_SHOWN_MODULES = 12
+#: Keys of config.json that the memory estimate is made from, which every decoder of the last years has, and others
+#: that sizes follow from; with the most that any model will have for long.
+_NEEDED_SIZES = {"hidden_size": 1 << 20, "num_hidden_layers": 10_000, "vocab_size": 1 << 24}
+_OTHER_SIZES = {
+    "intermediate_size": 1 << 24,
+    "num_attention_heads": 1 << 16,
+    "num_key_value_heads": 1 << 16,
+    "head_dim": 1 << 16,
+    "max_position_embeddings": 1 << 32,
+}
+#: Types of weights that an adapter can be trained on; others are codes of a quantisation.
+_FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
+#: How the keys of tokens begin that stand for pictures and sound.
+_MEDIA = ("image", "audio", "video", "vision", "boi", "eoi", "boa", "eoa")
+_SHOWN = 12
+_FILES_AGAIN = "upload the files of one and the same model again"
 
 
 def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
-    """The model's configuration.
+    """Read the model's configuration.
 
     Raises:
-        TrainerError: the architecture is unknown, no causal language model, a mixture with quantisation, or its
-            weights are quantised already.
+        TrainerError: the architecture is unknown, no causal language model, a mixture with quantisation, its weights
+            are quantised already, or a size is none.
     """
     model = spec.model.id
     config = contents.read_json(folder / contents.CONFIG, model)
@@ -36,10 +44,9 @@ def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
     _check_architecture(config, model)
     if config.get("quantization_config"):
         raise _refused(f"the weights of {model} are quantised already", "use the model with 16-bit weights")
-    for key in _NEEDED_SIZES:
-        if not isinstance(config.get(key), int):
-            raise _refused(f"config.json of {model} has no {key}")
-    experts = max((config[key] for key in _EXPERT_KEYS if isinstance(config.get(key), int)), default=0)
+    for key, most in {**_NEEDED_SIZES, **_OTHER_SIZES}.items():
+        _check_size(config, key, most, model)
+    experts = shape.expert_count(config)
     if experts > 1 and spec.quantization.type != "none":
         raise unsupported(
             f"{model} is a mixture of {experts} experts, which {spec.quantization.type} would leave unquantised",
@@ -55,7 +62,7 @@ def _check_architecture(config: Mapping[str, Any], model: str) -> None:
     architectures = config.get("architectures") or []
     name = str(architectures[0]) if isinstance(architectures, list) and architectures else "none"
     model_type = config.get("model_type")
-    if model_type not in CONFIG_MAPPING_NAMES:
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING_NAMES:
         code = "; it needs code from its own repository, which is never run" if config.get("auto_map") else ""
         raise _refused(f"{model} has the model type {model_type!r}, which transformers does not know{code}")
     if not name.endswith("ForCausalLM"):
@@ -64,39 +71,174 @@ def _check_architecture(config: Mapping[str, Any], model: str) -> None:
         )
 
 
+def _check_size(config: Mapping[str, Any], key: str, most: int, model: str) -> None:
+    value = config.get(key)
+    if value is None or isinstance(value, list):  # some families have one number for each layer
+        if key in _NEEDED_SIZES:
+            raise _refused(f"config.json of {model} has no {key}")
+    elif not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise _refused(f"config.json of {model} has a {key} that is no number from 1 to {most}", _FILES_AGAIN)
+
+
 def _refused(message: str, hint: str = "use another base model") -> TrainerError:
     return unsupported(message, param=PARAM_MODEL, hint=hint)
 
 
-def linear_modules(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Two-dimensional weights of linear layers, by module name, without embeddings and the output layer."""
-    return {
-        name.removesuffix(".weight"): tensor
-        for name, tensor in tensors.items()
-        if name.endswith(".weight") and len(tensor.shape) == 2 and not _NOT_ADAPTED.search(name)
-    }
+def check_files(
+    spec: LoRAFineTuneSpec,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    folder: Path,
+    without_embedding: Mapping[str, int],
+) -> None:
+    """Hold weights, configuration and tokenizer against each other.
+
+    `without_embedding`: tokens of the tokenizer whose id is `vocab_size` or more.
+
+    Raises:
+        TrainerError: they do not belong together; training would end on the GPU.
+    """
+    model = spec.model.id
+    layers = shape.layer_count(tensors)
+    if layers is not None and layers < config["num_hidden_layers"]:
+        raise _refused(
+            f"config.json of {model} says {config['num_hidden_layers']} layers, but its weights hold {layers}",
+            _FILES_AGAIN,
+        )
+    table = shape.embeddings(tensors)
+    claimed = (config["vocab_size"], config.get("word_embed_proj_dim", config["hidden_size"]))
+    if table is not None and table.shape != claimed:
+        raise _refused(
+            f"config.json of {model} says vocab_size {claimed[0]} and hidden_size {claimed[1]}, but the embeddings in"
+            f" its weights are {table.shape[0]} x {table.shape[1]}",
+            _FILES_AGAIN,
+        )
+    _check_special_ids(folder, config["vocab_size"], model)
+    _check_vocabulary(folder, config["vocab_size"], model, without_embedding)
 
 
-def adapted_modules(tensors: Mapping[str, Tensor], spec: LoRAFineTuneSpec) -> dict[str, Tensor]:
+def _check_special_ids(folder: Path, rows: int, model: str) -> None:
+    for name in (contents.CONFIG, "generation_config.json"):
+        if not (folder / name).is_file():
+            continue
+        settings = contents.read_json(folder / name, model)
+        for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            value = settings.get(key)
+            for token in value if isinstance(value, list) else [value]:
+                if isinstance(token, int) and token >= rows:
+                    raise _refused(
+                        f"{name} of {model} has {key} {token}, but the model has only {rows} embeddings",
+                        f"correct {key} in {name}: it is the id of a token of the tokenizer, below {rows}",
+                    )
+
+
+def _check_vocabulary(folder: Path, rows: int, model: str, without_embedding: Mapping[str, int]) -> None:
+    """Refuse tokens that have no embedding, but for those that stand for pictures and sound: text never holds them."""
+    without = dict(without_embedding)
+    for media in _media_tokens(folder, model):
+        without.pop(media, None)
+    if without:
+        shown = ", ".join(sorted(without, key=without.__getitem__)[:_SHOWN])
+        raise _refused(
+            f"the tokenizer of {model} has {max(without.values()) + 1} tokens, but the model has only {rows}"
+            f" embeddings: none for {shown}",
+            "call model.resize_token_embeddings(len(tokenizer)) and save model and tokenizer together, or take the"
+            " added tokens out of the tokenizer and its template",
+        )
+
+
+def _media_tokens(folder: Path, model: str) -> set[str]:
+    """Tokens that tokenizer_config.json names for something other than text, such as `image_token`."""
+    path = folder / "tokenizer_config.json"
+    settings = contents.read_json(path, model) if path.is_file() else {}
+    extra = settings.get("extra_special_tokens")
+    named = {**settings, **(extra if isinstance(extra, dict) else {})}
+    values = (value for key, value in named.items() if key.startswith(_MEDIA) and key.endswith("_token"))
+    return {str(value.get("content")) if isinstance(value, dict) else str(value) for value in values}
+
+
+def check_tokens(largest: int, spec: LoRAFineTuneSpec, config: Mapping[str, Any]) -> None:
+    """Hold the rows against the embeddings; `largest` is the largest id in any row.
+
+    Raises:
+        TrainerError: a row holds a token that has no embedding.
+    """
+    if largest >= config["vocab_size"]:
+        raise _refused(
+            f"rows hold the token {largest}, but {spec.model.id} has only {config['vocab_size']} embeddings",
+            "take the words for pictures and sound out of the rows, or use a model with an embedding for each token",
+        )
+
+
+def adapted_modules(
+    tensors: Mapping[str, Tensor], spec: LoRAFineTuneSpec, config: Mapping[str, Any]
+) -> dict[str, Tensor]:
     """The linear layers that get an adapter; a name matches a module of that name or one that ends with `.name`.
 
     Raises:
-        TrainerError: a requested module is not in the model.
+        TrainerError: a requested module is not in the model, the model has none, or their weights are no numbers.
     """
-    linear = linear_modules(tensors)
-    targets = spec.lora.target_modules
-    if targets == [ALL_LINEAR]:
-        return linear
+    experts = shape.expert_count(config)
+    linear = shape.linear_modules(tensors, experts)
+    if not linear:
+        raise _refused(f"the weights of {spec.model.id} hold no linear layer that an adapter could go on")
+    chosen = linear if spec.lora.target_modules == [ALL_LINEAR] else _named(linear, spec, experts)
+    for name, tensor in chosen.items():
+        if tensor.dtype not in _FLOATS:
+            raise _refused(
+                f"{name} of {spec.model.id} is stored as {tensor.dtype}: the weights are quantised already",
+                "use the model with 16-bit weights",
+            )
+    return chosen
+
+
+def _named(linear: Mapping[str, Tensor], spec: LoRAFineTuneSpec, experts: int) -> dict[str, Tensor]:
     chosen: dict[str, Tensor] = {}
-    for target in targets:
+    for target in spec.lora.target_modules:
         matched = {name: t for name, t in linear.items() if name == target or name.endswith(f".{target}")}
         if not matched:
-            endings = sorted({name.rsplit(".", 1)[-1] for name in linear})
+            endings = sorted({shape.last_name(name) for name in linear})
+            kind = "does not have" if experts <= 1 else f"does not have outside of its {experts} experts"
             raise bad_config(
-                f"lora.targetModules names {target!r}, which {spec.model.id} does not have;"
-                f" its linear layers are {', '.join(endings[:_SHOWN_MODULES])}",
+                f"lora.targetModules names {target!r}, which {spec.model.id} {kind};"
+                f" its linear layers are {', '.join(endings[:_SHOWN])}",
                 param="spec.lora.targetModules",
                 hint=f"use these names, or {ALL_LINEAR}",
             )
         chosen |= matched
     return chosen
+
+
+def check_context(
+    spec: LoRAFineTuneSpec, config: Mapping[str, Any], tensors: Mapping[str, Tensor], row_tokens: int
+) -> None:
+    """Hold the longest row, as it is cut, against a table of positions.
+
+    Raises:
+        TrainerError: the model has nothing for the positions behind the end of its table.
+    """
+    context = shape.context_length(config)
+    if context is not None and row_tokens > context and shape.learned_positions(tensors):
+        raise bad_config(
+            f"the longest row has {row_tokens} tokens, but {spec.model.id} has positions for {context} only",
+            param="spec.training.maxLength",
+            hint=f"set training.maxLength to {context} at most",
+        )
+
+
+def warnings(spec: LoRAFineTuneSpec, config: Mapping[str, Any], row_tokens: int | None) -> list[str]:
+    """What a user should know of model and spec although they can be trained; `row_tokens` of the longest row."""
+    found = []
+    context = shape.context_length(config)
+    if context is not None and row_tokens is not None and row_tokens > context:
+        found.append(
+            f"the longest row has {row_tokens} tokens, more than the {context} that {spec.model.id} was made for;"
+            f" set training.maxLength to {context}, or use a model with a longer context"
+        )
+    experts = shape.expert_count(config)
+    if experts > 1:
+        found.append(
+            f"{spec.model.id} is a mixture of {experts} experts: they and their router get no adapter,"
+            " only the other linear layers do"
+        )
+    return found

@@ -26,6 +26,7 @@ from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.evaluation_budget import evaluation_rows
 from lora_trainer.model_files.blame import about
+from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.prepare import data_process, dataset_files, memory, model_check, template_date
 from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
 from lora_trainer.prepare.data_process import DataProcess
@@ -82,20 +83,22 @@ class _Preparation:
             return _adopted(run_id, plan, found)
         if plan is not None:
             log.info("run %s was prepared before", run_id)
-            return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
-        tensors = model_files.read_tensors(self._order, self._store, staged)
-        adapted = model_check.adapted_modules(tensors, self._spec)
+            return Report(stage="prepare", run_id=run_id, plan=plan, warnings=self._warnings(plan))
+        adapted = model_check.adapted_modules(self._tensors, self._spec, self._config)
+        model_check.check_files(self._spec, self._config, self._tensors, staged.path, self._tokenizer.without_embedding)
         started = time.monotonic()
         profile = self._reader.read_rows(self._spec, data.dataset, self._output_folder(), today)
         seconds = time.monotonic() - started
         rows = sum(profile.rows_read.values())
         log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)
         row_tokens = min(profile.longest_row, self._spec.training.max_length)
-        needed = memory.estimate(self._spec, self._config, tensors, adapted, row_tokens=row_tokens)
+        model_check.check_context(self._spec, self._config, self._tensors, row_tokens)
+        model_check.check_tokens(prepared.largest_token(self._folder / "prepared"), self._spec, self._config)
+        needed = memory.estimate(self._spec, self._config, self._tensors, adapted, row_tokens=row_tokens)
         plan = _plan(self._spec, profile, data, staged.commit, needed)
         plan = plan.model_copy(update={"template_date": None if today is None else today.isoformat()})
-        plan = self._hand_over(run_layout, plan, _with_files(profile, data, _warnings(self._spec, plan)))
-        return Report(stage="prepare", run_id=run_id, plan=plan, warnings=_warnings(self._spec, plan))
+        plan = self._hand_over(run_layout, plan, _with_files(profile, data, self._warnings(plan)))
+        return Report(stage="prepare", run_id=run_id, plan=plan, warnings=self._warnings(plan))
 
     def _published(self, run_id: str) -> Report | None:
         """The adapter of a run that was prepared before, whatever became of its data and model since."""
@@ -104,10 +107,15 @@ class _Preparation:
             found = adopt(self._store, run_layout)
         return None if found is None else _adopted(run_id, None, found)
 
-    def _check_model(self, folder: Path) -> None:
+    def _warnings(self, plan: PlanStatus) -> list[str]:
+        row_tokens = plan.memory.row_tokens if plan.memory is not None else None
+        return _warnings(self._spec, plan) + model_check.warnings(self._spec, self._config, row_tokens)
+
+    def _check_model(self, folder: Path, tensors: dict[str, Tensor]) -> None:
         """Judge the small files before weights are read."""
+        self._tensors = tensors
         self._config: dict[str, Any] = model_check.check_config(folder, self._spec)
-        self._reads_clock = self._reader.check_model(folder, self._spec.model.id)
+        self._tokenizer = self._reader.check_model(folder, self._spec.model.id, self._config["vocab_size"])
 
     def _identity(self, model_commit: str, dataset_digest: str) -> tuple[str, date | None]:
         """Identity of the run, and the date pinned for its chat template, where that reads the clock."""
@@ -118,7 +126,7 @@ class _Preparation:
             dataset_digest=dataset_digest,
             run_token=self._spec.run_token,
         )
-        if not self._reads_clock:
+        if not self._tokenizer.reads_clock:
             return run_id(), None
         with about(PARAM_OUTPUT, self._order):
             today = template_date.pinned(self._store, RunLayout(self._spec.output.uri, run_id()))

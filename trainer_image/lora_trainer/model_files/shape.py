@@ -1,0 +1,89 @@
+"""What kind of model the files hold. The one place that reads it from configuration, names and shapes; no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lora_trainer.model_files.safetensors_header import Tensor
+
+#: Keys of config.json that count the experts of a mixture.
+_EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+#: Parts of the names of two-dimensional weights that are not linear layers, or that no adapter goes on.
+_NOT_ADAPTED = re.compile(r"embed|lm_head|embed_out|\bwte\b|\bwpe\b|norm")
+#: Layers of experts and routers by their last name. transformers holds the experts of a block in one tensor, on which
+#: peft knows no dropout, and peft takes these names for that tensor wherever they occur in a mixture.
+_ROUTED = frozenset(
+    {"gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3", "gate", "router", "shared_expert_gate"}
+)
+_EXPERT_PART = re.compile(r"\.(experts|router)\.")
+_EMBEDDINGS = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings)\.weight$")
+_POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings?)\.weight$")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+def expert_count(config: Mapping[str, Any]) -> int:
+    """Experts in a block of a mixture; 0 or 1 in a dense model."""
+    return max((config[key] for key in _EXPERT_KEYS if _is_count(config.get(key))), default=0)
+
+
+def adaptable(names: Iterable[str], experts: int) -> list[str]:
+    """Those of the names of linear layers on which an adapter goes: no embeddings, no head, no experts or routers."""
+    dense = [name for name in names if not _NOT_ADAPTED.search(name)]
+    if experts <= 1:
+        return dense
+    return [name for name in dense if last_name(name) not in _ROUTED and not _EXPERT_PART.search(f"{name}.")]
+
+
+def last_name(module: str) -> str:
+    """The last part of a module's name, by which a spec names its kind."""
+    return module.rpartition(".")[2]
+
+
+def linear_modules(tensors: Mapping[str, Tensor], experts: int) -> dict[str, Tensor]:
+    """Two-dimensional weights on which an adapter can go, by module name."""
+    weights = {
+        name.removesuffix(".weight"): tensor
+        for name, tensor in tensors.items()
+        if name.endswith(".weight") and len(tensor.shape) == 2
+    }
+    return {name: weights[name] for name in adaptable(weights, experts)}
+
+
+def embeddings(tensors: Mapping[str, Tensor]) -> Tensor | None:
+    """The table with a row for each token, where exactly one can be told by its name."""
+    return _only(tensors, _EMBEDDINGS)
+
+
+def learned_positions(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the model has a table of positions: there is nothing in it for a token behind its end."""
+    return _only(tensors, _POSITIONS) is not None
+
+
+def layer_count(tensors: Mapping[str, Tensor]) -> int | None:
+    """Decoder layers that the weights hold; None: their names do not say."""
+    numbers = [int(found[1][:9]) for name in tensors if (found := _LAYER.search(name))]
+    return max(numbers) + 1 if numbers else None
+
+
+def context_length(config: Mapping[str, Any]) -> int | None:
+    """Tokens that the model was made for, the scaling of its rotary positions included; None: it does not say."""
+    stated = next((config[key] for key in _CONTEXT_KEYS if _is_count(config.get(key))), None)
+    scaling = config.get("rope_scaling") or config.get("rope_parameters")
+    if stated is None or not isinstance(scaling, dict):
+        return stated
+    factor, original = scaling.get("factor"), scaling.get("original_max_position_embeddings", stated)
+    if not isinstance(factor, int | float) or not _is_count(original) or not 1 <= factor <= 2**20:
+        return stated
+    return max(stated, int(original * factor))
+
+
+def _only(tensors: Mapping[str, Tensor], pattern: re.Pattern[str]) -> Tensor | None:
+    found = [tensor for name, tensor in tensors.items() if pattern.search(name) and len(tensor.shape) == 2]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
