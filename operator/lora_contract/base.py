@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, NamedTuple, Self, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 
@@ -43,6 +44,33 @@ class SpecModel(Model):
             if not rule.holds(self):
                 raise ValueError(rule.message)
         return self
+
+    @classmethod
+    def unchecked(cls, raw: Mapping[str, Any]) -> Self | None:
+        """The spec without its rules, for one that was accepted before a rule existed.
+
+        Whatever part keeps to the rules is read as always. None: a required field is missing.
+        """
+        values: dict[str, Any] = {}
+        for name, field in cls.model_fields.items():
+            key = field.alias or name
+            if key in raw:
+                values[name] = _unchecked(field.annotation, raw[key])
+            elif field.is_required():
+                return None
+        return cast("Self", cls.model_construct(**values))
+
+
+def _unchecked(annotation: Any, value: Any) -> Any:
+    with suppress(ValidationError):
+        return TypeAdapter(annotation).validate_python(value)
+    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+    model = next((kind for kind in kinds if issubclass(kind, SpecModel)), None)
+    if model is None:
+        return value
+    if isinstance(value, list):
+        return [_unchecked(model, item) for item in value]
+    return model.unchecked(value) if isinstance(value, Mapping) else value
 
 
 class StatusModel(Model):

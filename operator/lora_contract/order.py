@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from lora_contract.base import Model
 from lora_contract.names import Stage
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import PlanStatus
+
+
+def _accepted_before(spec: Any, validate: ValidatorFunctionWrapHandler) -> LoRAFineTuneSpec:
+    """The spec as the operator accepted it; rules that came after that do not bind it."""
+    try:
+        return cast("LoRAFineTuneSpec", validate(spec))
+    except ValidationError:
+        found = LoRAFineTuneSpec.unchecked(spec) if isinstance(spec, Mapping) else None
+        if found is None:
+            raise
+        return found
 
 
 class Order(Model):
@@ -20,7 +32,9 @@ class Order(Model):
     namespace: str = Field(description="Namespace of the resource.")
     name: str = Field(description="Name of the resource; the adapter's folder is called so.")
     uid: str = Field(description="UID of the resource.")
-    spec: LoRAFineTuneSpec = Field(description="The spec, defaults applied.")
+    spec: Annotated[LoRAFineTuneSpec, WrapValidator(_accepted_before)] = Field(
+        description="The spec, defaults applied."
+    )
     run_id: str | None = Field(None, description="Identity found by an earlier prepare; always set for train.")
     plan: PlanStatus | None = Field(None, description="What prepare found; always set for train.")
     scratch: str = Field(description="Writable folder for everything temporary.")

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     PUBLISHING = "Publishing"
     ADAPTER_PUBLISHED = "AdapterPublished"
     ADOPTED_EXISTING_ARTIFACT = "AdoptedExistingArtifact"
+    SUSPENDING = "Suspending"
     SUSPENDED = "Suspended"
     NOT_SUSPENDED = "NotSuspended"
     RUN_SUPERSEDED = "RunSuperseded"

@@ -106,13 +106,20 @@ def moved(status: LoRAFineTuneStatus) -> AttemptStatus | None:
 
 def circumstances(run: Run, stage: Stage) -> Circumstances:
     """What goes on around the pods of a stage."""
-    spec, job = run.finetune.spec, run.job(stage)
+    job = run.job(stage)
     return Circumstances(
-        suspended=spec is not None and spec.suspend,
+        suspended=_suspended(run, job),
         preempted=queue.preempted(run.workload(stage), run.before),
         job_gone=job is None or job.deleting,
         moved=cause.message if (cause := moved(run.status)) is not None else None,
     )
+
+
+def _suspended(run: Run, job: Job | None) -> bool:
+    """Whether the run is suspended, or was until its pod ended: it may have been let go on meanwhile."""
+    spec = run.finetune.spec
+    by_us = job is not None and job.suspended and not run.observed.queued(job)
+    return (spec is not None and spec.suspend) or run.was_held or by_us
 
 
 def _learn_stage(run: Run, stage: Stage) -> Run:

@@ -9,11 +9,12 @@ from lora_contract.reasons import Reason
 from lora_contract.report import shorten
 from lora_contract.status import ConditionType, Phase
 from lora_operator.core import usage
+from lora_operator.core.conclude import clean_up
 from lora_operator.core.decision import Action, DeleteJob, SetWorkloadActive, SuspendJob
 from lora_operator.core.inputs import check_inputs
 from lora_operator.core.observed import Job
-from lora_operator.core.pod import parse_time
-from lora_operator.core.run import Kind, Outcome, Run
+from lora_operator.core.pod import Pod
+from lora_operator.core.run import UNDER_WAY, Kind, Outcome, Run
 
 _MAX_MESSAGE = 1000
 
@@ -25,7 +26,7 @@ def finished(run: Run) -> Outcome | None:
     failed = run.status.condition(ConditionType.FAILED)
     phase = Phase.FAILED if failed is not None and failed.status == "True" else Phase.COMPLETE
     check = check_inputs(run)
-    actions, look_again = _clean_up(check.run, needed=check.job)
+    actions, look_again = clean_up(check.run, check.run.status, needed=check.job)
     return Outcome(
         Kind.LATCHED,
         phase,
@@ -38,22 +39,15 @@ def finished(run: Run) -> Outcome | None:
     )
 
 
-def _clean_up(run: Run, *, needed: str | None) -> tuple[tuple[Action, ...], float | None]:
-    """Delete what still runs at once, the rest after spec.ttlSecondsAfterFinished.
-
-    That may be days and must not begin anew with each start of the operator: it is counted on the API server's clock.
-    """
-    spec = run.finetune.spec
-    ended = parse_time(run.status.completion_time) or run.now
-    left = 0.0 if spec is None else spec.ttl_seconds_after_finished - (run.now - ended).total_seconds()
-    jobs = [job for job in run.observed.jobs if not job.deleting and job.name != needed]
-    due = [job for job in jobs if not job.finished or (spec is not None and left <= 0)]
-    waiting = spec is not None and left > 0 and len(due) < len(jobs)
-    return tuple(DeleteJob(job.name) for job in due), left if waiting else None
-
-
 def refused(run: Run) -> Outcome | None:
-    """The spec cannot be run as it stands. A change of the spec, or of the platform's settings, ends this."""
+    """The spec cannot be run as it stands. A change of the spec, or of the platform's settings, ends this.
+
+    A rule binds only specs that are new to the operator: one that was accepted goes on by the rules of its day, until
+    somebody edits it. A run whose spec was edited into one that cannot be run is paused: it holds no GPU until the spec
+    is corrected, and goes on from its checkpoint then.
+    """
+    if run.accepted:
+        return None
     finetune, settings = run.finetune, run.settings
     if finetune.spec is None:
         return _refusal(run, Reason.SPEC_INVALID, "; ".join(finetune.spec_errors))
@@ -76,14 +70,18 @@ def refused(run: Run) -> Outcome | None:
 
 
 def _refusal(run: Run, reason: Reason, message: str) -> Outcome:
+    job = run.job(run.stage)
+    follow_up = _pause(run, job) if job is not None else ()
+    if job is not None and not job.finished:
+        message = f"{message} The run is paused until then."
     text = shorten(message, _MAX_MESSAGE)
-    return Outcome(Kind.REFUSED, Phase.FAILED, reason, text, run.status)
+    return Outcome(Kind.REFUSED, Phase.FAILED, reason, text, run.status, follow_up=follow_up)
 
 
 def learn_pause(run: Run) -> Run:
     """The run with the time up to the beginning or end of a pause booked where it belongs."""
     pauses = _pauses(run)
-    if pauses == run.was_suspended:
+    if pauses == run.was_held:
         return run
     account: usage.Account = "suspended_seconds"
     if pauses:
@@ -92,23 +90,58 @@ def learn_pause(run: Run) -> Run:
 
 
 def _pauses(run: Run) -> bool:
-    """Whether spec.suspend holds the run; an end that was already reached stands."""
+    """Whether the run is held, or goes on only when its pod has ended; an end that was already reached stands.
+
+    A Job is let go on only after its pods ended. Else what stopped them could not be told: they end as those of a Job
+    that runs.
+    """
     job = run.job(run.stage)
-    return run.spec.suspend and not (job is not None and job.finished)
+    if job is not None and job.finished:
+        return False
+    return run.spec.suspend or (job is not None and _is_paused(run, job) and bool(_unfinished(run)))
+
+
+def _is_paused(run: Run, job: Job) -> bool:
+    """Whether we stopped a Job, or are about to; one that waits in a queue may be stopped by others."""
+    if not run.observed.queued(job):
+        return job.suspended
+    workload = run.observed.workload_of(job)
+    return run.was_held and workload is not None and not workload.active
+
+
+def _unfinished(run: Run) -> list[Pod]:
+    return [pod for pod in run.present_pods(run.stage) if not pod.finished and not run.abandoned(pod)]
 
 
 def suspended(run: Run) -> Outcome | None:
-    """spec.suspend: pods are stopped after a checkpoint."""
+    """spec.suspend: pods are stopped after a checkpoint. What they hold is free when they have ended."""
     if not _pauses(run):
         return None
     job = run.job(run.stage)
-    actions = () if job is None or job.deleting else _pause(run, job)
+    # The status first: it says why the pods end, however soon the run is let go on.
+    follow_up = _pause(run, job) if job is not None and run.spec.suspend else ()
+    if pods := _unfinished(run):
+        return _stopping(run, pods, follow_up)
     text = "Suspended. Set spec.suspend: false to go on from the last checkpoint."
-    return Outcome(Kind.SUSPENDED, Phase.SUSPENDED, Reason.SUSPENDED, text, run.status, actions=actions)
+    return Outcome(Kind.SUSPENDED, Phase.SUSPENDED, Reason.SUSPENDED, text, run.status, follow_up=follow_up)
+
+
+def _stopping(run: Run, pods: list[Pod], follow_up: tuple[Action, ...]) -> Outcome:
+    text = "The prepare pod is being stopped."
+    if run.prepared:
+        text = "The train pod saves a checkpoint; its GPU is free when it has ended."
+    if not run.spec.suspend:
+        text = f"{text} Then the run goes on."
+    phase = run.before.phase if run.before.phase in UNDER_WAY and not run.superseded else Phase.PENDING
+    silent = [run.until_abandoned(pod) for pod in pods if pod.unreachable and pod.deleting]
+    look_again = min(silent, default=None)
+    return run.active(phase, Reason.SUSPENDING, text, follow_up=follow_up, look_again=look_again)
 
 
 def _pause(run: Run, job: Job) -> tuple[Action, ...]:
     """A Job in a queue belongs to Kueue: its Workload is switched off, never the Job itself."""
+    if job.deleting or job.finished:
+        return ()
     if not run.observed.queued(job):
         return () if job.suspended else (SuspendJob(job.name, suspend=True),)
     workload = run.observed.workload_of(job)

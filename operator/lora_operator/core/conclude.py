@@ -8,7 +8,8 @@ from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, PlanStatus
 from lora_operator.core import usage
 from lora_operator.core.conditions import Fact, conditions, fact
-from lora_operator.core.decision import Event, RunDecision
+from lora_operator.core.decision import Action, DeleteJob, Event, RunDecision
+from lora_operator.core.pod import parse_time
 from lora_operator.core.run import Kind, Outcome, Run, format_time
 
 #: Outcomes and reasons a person should look at.
@@ -31,7 +32,29 @@ def conclude(run: Run, outcome: Outcome) -> RunDecision:
         return RunDecision(run.before, outcome.actions)
     status = _latched(run, outcome) if outcome.kind is Kind.LATCHED else _status(run, outcome)
     events = outcome.events if outcome.kind is Kind.LATCHED else (*outcome.events, *_events(run, outcome, status))
-    return RunDecision(status, outcome.actions, events, outcome.look_again)
+    if outcome.kind in (Kind.COMPLETE, Kind.FAILED):
+        # The status first: it holds the result of what is deleted. The next look is due at once: no event asks for it.
+        deletions, _ = clean_up(run, status)
+        follow_up = tuple(action for action in deletions if action not in outcome.actions)
+        return RunDecision(status, outcome.actions, events, requeue_after=0.0, follow_up=follow_up)
+    return RunDecision(status, outcome.actions, events, outcome.look_again, follow_up=outcome.follow_up)
+
+
+def clean_up(
+    run: Run, status: LoRAFineTuneStatus, *, needed: str | None = None
+) -> tuple[tuple[Action, ...], float | None]:
+    """Deletions of what still runs of a finished run, and of the rest after spec.ttlSecondsAfterFinished.
+
+    The seconds until the latter may be days and must not begin anew with each start of the operator: they are counted
+    on the API server's clock. `needed`: name of a Job that stays.
+    """
+    spec = run.finetune.spec
+    ended = parse_time(status.completion_time) or run.now
+    left = 0.0 if spec is None else spec.ttl_seconds_after_finished - (run.now - ended).total_seconds()
+    jobs = [job for job in run.observed.jobs if not job.deleting and job.name != needed]
+    due = [job for job in jobs if not job.finished or (spec is not None and left <= 0)]
+    waiting = spec is not None and left > 0 and len(due) < len(jobs)
+    return tuple(DeleteJob(job.name) for job in due), left if waiting else None
 
 
 def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:

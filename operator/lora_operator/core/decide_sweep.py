@@ -31,6 +31,9 @@ def decide_sweep(observed: ObservedSweep, settings: Settings, now: datetime) -> 
         return SweepDecision(sweep.status)  # ownerReferences clean up
     if sweep.status.finished:
         return latched(sweep)
+    if sweep.accepted:
+        sweep = sweep.by_earlier_rules()
+        observed = replace(observed, sweep=sweep)
     if sweep.spec is None:
         return conclude_sweep(sweep, _refusal(sweep), now)
 

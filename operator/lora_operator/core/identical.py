@@ -69,7 +69,7 @@ def is_held(job: Job, workloads: Sequence[Workload]) -> bool:
 def waits(run: Run, job: Job | None) -> Outcome | None:
     """An identical run trains, or did until now; None: nobody is before it, or the run's own Job is under way."""
     waited = identical_run_trains(run.before) and not run.superseded
-    held_by_us = run.was_suspended or waited
+    held_by_us = run.was_held or waited
     if job is not None and not (held_by_us and is_held(job, run.observed.workloads)):
         return None
     leader = _leader(run)

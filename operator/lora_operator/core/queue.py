@@ -59,7 +59,7 @@ def place(run: Run, job: Job) -> Place:
         return _no_workload(run, job, queue, waited)
     if given_up := _given_up(workload):
         return given_up
-    if not workload.active and not run.was_suspended:
+    if not workload.active and not run.was_held:
         return Place(Reason.QUEUED, f"Held in queue {queue}: the Workload {workload.name} was deactivated.")
     if evicted := _evicted(workload):
         return Place(evicted[0], shorten(f"{evicted[1]}{_AGAIN}{queue} again.", _MAX_MESSAGE))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from lora_contract.base import SpecModel
-from lora_contract.status import ConditionedStatus
+from lora_contract.status import ConditionedStatus, ConditionType
 from lora_operator.core.parsing import parsed_spec, parsed_status
 from lora_operator.core.pod import parse_time
 
@@ -36,6 +36,8 @@ class Resource(Generic[SpecT, StatusT]):
     labels: Mapping[str, str]
     spec: SpecT | None
     spec_errors: tuple[str, ...]
+    #: An invalid spec without the rules that it breaks; None: it is valid, or not even of the right form.
+    unchecked: SpecT | None
     #: JSON. Parsed it takes seven times the memory, and most resources ended long ago and are never looked at.
     status_text: bytes
 
@@ -49,6 +51,16 @@ class Resource(Generic[SpecT, StatusT]):
     def seen(self) -> bool:
         """Whether its status has been written."""
         return bool(self.status.conditions)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the status says that this very spec was accepted."""
+        said = self.status.condition(ConditionType.ACCEPTED)
+        return said is not None and said.status == "True" and said.observed_generation == self.generation
+
+    def by_earlier_rules(self) -> Self:
+        """The resource with its spec, though rules that came later forbid it."""
+        return self if self.unchecked is None else replace(self, spec=self.unchecked, spec_errors=(), unchecked=None)
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
@@ -66,6 +78,7 @@ class Resource(Generic[SpecT, StatusT]):
             labels=dict(metadata.get("labels") or {}),
             spec=spec,
             spec_errors=errors,
+            unchecked=cls.spec_model.unchecked(body.get("spec") or {}) if spec is None else None,
             status_text=json.dumps(body.get("status") or {}, separators=(",", ":")).encode(),
         )
 

@@ -20,7 +20,7 @@ from lora_operator.core.resource import CreateError
 from lora_operator.core.sight import Fact, Sight
 from lora_operator.settings import Settings
 
-_UNDER_WAY = (Phase.PENDING, Phase.PREPARING, Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
+UNDER_WAY = (Phase.PENDING, Phase.PREPARING, Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
 
 Stage = Literal["prepare", "train"]
 
@@ -52,6 +52,8 @@ class Outcome:
     error: ErrorStatus | None = None
     ended: datetime | None = None
     look_again: float | None = None
+    #: What is done once the status is written.
+    follow_up: tuple[Action, ...] = ()
     #: Where the run stands, while it waits in a queue.
     queue: QueueStatus | None = None
 
@@ -68,6 +70,8 @@ class Run:
     superseded: bool = False
     job_names: dict[Stage, str] = field(default_factory=dict)
     first_seen: Mapping[Fact, float] = field(default_factory=dict)
+    #: The spec as it stands was accepted before, perhaps by other rules.
+    accepted: bool = False
 
     @property
     def finetune(self) -> FineTune:
@@ -144,10 +148,17 @@ class Run:
         return error
 
     @property
-    def was_suspended(self) -> bool:
-        """Whether the status as found says Suspended."""
-        condition = self.before.condition(ConditionType.SUSPENDED)
-        return condition is not None and condition.status == "True"
+    def was_held(self) -> bool:
+        """Whether the status as found says that the run is suspended, or about to be, or that its spec is refused."""
+        said = {c.type: c for c in self.before.conditions}
+        suspended, accepted, ready = (
+            said.get(kind) for kind in (ConditionType.SUSPENDED, ConditionType.ACCEPTED, ConditionType.READY)
+        )
+        return (
+            (suspended is not None and suspended.status == "True")
+            or (accepted is not None and accepted.status == "False")
+            or (ready is not None and ready.reason == Reason.SUSPENDING)
+        )
 
     def active(self, phase: Phase, reason: Reason, message: str, **more: Any) -> Outcome:
         """The run goes on."""
@@ -156,7 +167,7 @@ class Run:
     def unchanged(self, look_again: float | None = None) -> Outcome:
         """Nothing to tell yet: what the status says stays."""
         ready = self.before.condition(ConditionType.READY)
-        if self.superseded or ready is None or self.before.phase not in _UNDER_WAY:
+        if self.superseded or ready is None or self.before.phase not in UNDER_WAY:
             return self.active(Phase.PENDING, Reason.PENDING, "Seen; nothing started yet.", look_again=look_again)
         try:
             reason = Reason(ready.reason)
@@ -171,14 +182,18 @@ def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
     A new one begins on the first visit, on a changed runToken, and on a changed training spec under
     updatePolicy Rerun. Anything else, an upgrade of the operator too, goes on with the run there is.
     """
-    finetune, before = observed.finetune, observed.finetune.status
-    status, superseded = before, False
+    before = observed.finetune.status
+    accepted = observed.finetune.accepted
+    if accepted:
+        observed = replace(observed, finetune=observed.finetune.by_earlier_rules())
+    finetune, status, superseded = observed.finetune, before, False
     if (spec := finetune.spec) is not None:
         wanted = before.spec_hash
         if wanted is None or (spec.update_policy == "Rerun" and not identity.is_hash_of(wanted, spec)):
             wanted = identity.spec_hash(spec)
         first = before.spec_hash is None
-        superseded = not first and (wanted, spec.run_token) != (before.spec_hash, before.run_token or "")
+        changed = (wanted, spec.run_token) != (before.spec_hash, before.run_token or "")
+        superseded = changed and not first and not accepted
         if first or superseded:
             status = LoRAFineTuneStatus(spec_hash=wanted, run_token=spec.run_token, start_time=format_time(now))
     stages: tuple[Stage, Stage] = ("prepare", "train")
@@ -192,7 +207,7 @@ def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
         )
         for stage in stages
     }
-    return Run(observed, settings, now, before, status, superseded, job_names)
+    return Run(observed, settings, now, before, status, superseded, job_names, accepted=accepted)
 
 
 def _token_of_names(status: LoRAFineTuneStatus, stage: Stage) -> str:

@@ -182,7 +182,7 @@ def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
         actions = (SuspendJob(job.name, suspend=False),)
         return run.active(phase, reason, text, actions=actions) if job.suspended else None
     workload = run.observed.workload_of(job)
-    if workload is None or workload.active or not run.was_suspended:
+    if workload is None or workload.active or not run.was_held:
         return None  # a Workload that somebody else switched off stays off
     text = f"Waiting in queue {queue.name_of(job, workload)}."
     return run.active(phase, Reason.QUEUED, text, actions=(SetWorkloadActive(workload.name, active=True),))

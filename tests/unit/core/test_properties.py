@@ -154,3 +154,16 @@ def test_clocks_that_differ_lead_to_the_same_decisions(
         assert [(c.type, c.status, c.reason, c.message) for c in wrong.status.conditions] == [
             (c.type, c.status, c.reason, c.message) for c in right.status.conditions
         ]
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(story=stories, run=beginnings)
+def test_a_run_that_is_finished_or_suspended_holds_no_pod(story: list[str], run: Story) -> None:
+    for happening in story:
+        HAPPENINGS[happening](run)
+        run.decides()
+        jobs = run.observed().jobs
+        if run.status.finished:
+            assert all(job.finished for job in jobs)
+        if run.condition("Suspended")[0] == "True":
+            assert all(pod.finished for job in jobs if not job.finished for pod in run.observed().pods_of(job.name))

@@ -175,13 +175,16 @@ def test_suspending_a_plain_run_stops_its_pod_and_resuming_goes_on() -> None:
     name = story.job("train")["metadata"]["name"]
 
     story.user_sets({"suspend": True}).decides()
-    assert story.decisions[-1].actions == (SuspendJob(name, suspend=True),)
-    assert story.status.phase == "Suspended"
-    assert story.condition("Suspended") == ("True", "Suspended")
-    assert story.condition("Reconciling")[0] == "False"
+    assert story.decisions[-1].follow_up == (SuspendJob(name, suspend=True),)
+    assert story.status.phase == "Running"
+    assert story.condition("Suspended") == ("False", "NotSuspended")
+    assert story.condition("Reconciling") == ("True", "Suspending")
 
     story.after(5).pod_ends("train", 75).decides()
     assert [a.reason for a in story.status.attempts] == ["Suspended"]
+    assert story.status.phase == "Suspended"
+    assert story.condition("Suspended") == ("True", "Suspended")
+    assert story.condition("Reconciling")[0] == "False"
 
     story.after(60).user_sets({"suspend": False}).decides()
     assert story.decisions[-1].actions == (SuspendJob(name, suspend=False),)
@@ -193,9 +196,9 @@ def test_suspending_a_plain_run_stops_its_pod_and_resuming_goes_on() -> None:
 
 def test_a_queued_run_is_paused_through_its_workload_never_its_job() -> None:
     story = training_in_a_queue().user_sets({"suspend": True}).decides()
-    assert story.decisions[-1].actions == (SetWorkloadActive("job-triage", active=False),)
+    assert story.decisions[-1].follow_up == (SetWorkloadActive("job-triage", active=False),)
 
-    story.after(60).user_sets({"suspend": False}).decides()
+    story.after(60).pod_ends("train", 75).user_sets({"suspend": False}).decides()
 
     assert story.decisions[-1].actions == (SetWorkloadActive("job-triage", active=True),)
     assert all(not isinstance(action, SuspendJob) for d in story.decisions for action in d.actions)

@@ -148,9 +148,10 @@ def test_an_endpoint_of_the_platforms_list_is_used() -> None:
 
 def test_what_still_runs_of_a_failed_run_is_deleted() -> None:
     story = preparing().pod_waits("prepare", "CreateContainerConfigError", 'secret "s3" not found')
+    name = story.job("prepare")["metadata"]["name"]
     story.after(20).decides()
 
-    assert story.asked().actions == (DeleteJob(story.job("prepare")["metadata"]["name"]),)
+    assert story.decisions[-1].follow_up == (DeleteJob(name),)
 
 
 def test_an_old_warning_is_not_quoted_for_a_new_lack_of_a_pod() -> None:

@@ -32,12 +32,19 @@ class Sweep(Resource[LoRASweepSpec, LoRASweepStatus]):
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Read an object of the API. Never raises for what a user may have written into spec or status."""
         sweep = super().from_dict(body)
-        if sweep.spec is None:
-            return sweep
+        return sweep._with_trials()
+
+    def by_earlier_rules(self) -> Self:
+        """The sweep with its spec, though rules that came later forbid it."""
+        return super().by_earlier_rules()._with_trials()
+
+    def _with_trials(self) -> Self:
+        if self.spec is None:
+            return self
         try:
-            return replace(sweep, trials=trials_of(sweep.name, sweep.spec))
+            return replace(self, trials=trials_of(self.name, self.spec))
         except ValueError as error:
-            return replace(sweep, spec=None, spec_errors=(f"spec.{error}",))
+            return replace(self, spec=None, spec_errors=(f"spec.{error}",))
 
 
 @dataclass(frozen=True)
