@@ -9,6 +9,8 @@ from __future__ import annotations
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from lora_contract.outside import LARGEST
+
 METRIC_STEP = "step"
 METRIC_TOTAL_STEPS = "total_steps"
 METRIC_FROM_STEP = "from_step"
@@ -20,8 +22,6 @@ METRIC_TOKENS_PER_SECOND = "tokens_per_second"
 METRIC_PUBLISHING = "publishing"
 
 MAX_BODY_BYTES = 16384
-#: Beyond it a number in JSON is no longer exact, and the API server's integers end soon after.
-_LARGEST = 2**53
 
 
 class _Wire(BaseModel):
@@ -39,7 +39,7 @@ class TrainerStatus(_Wire):
     """One report. Every field may be absent."""
 
     progress_percentage: int | None = Field(None, ge=0, le=100)
-    estimated_remaining_seconds: int | None = Field(None, ge=0, le=_LARGEST)
+    estimated_remaining_seconds: int | None = Field(None, ge=0, le=LARGEST)
     last_updated_time: str | None = Field(None, max_length=64)
     metrics: list[Metric] = Field([], max_length=256)
 
@@ -50,13 +50,18 @@ class TrainerStatus(_Wire):
                 return _finite(metric.value)
         return None
 
+    def count(self, name: str) -> int | None:
+        """The latest value of a metric that counts something: whole and not below 0."""
+        number = self.number(name)
+        return None if number is None else max(0, int(number))
+
 
 def _finite(value: str | float) -> float | None:
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if abs(number) <= _LARGEST else None  # not so for nan, too
+    return number if abs(number) <= LARGEST else None  # not so for nan, too
 
 
 class ProgressReport(_Wire):

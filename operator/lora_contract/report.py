@@ -6,10 +6,11 @@ import json
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from lora_contract.base import StatusModel
 from lora_contract.names import Stage
+from lora_contract.outside import bounded, salvaged, shorten
 from lora_contract.status import (
     ArtifactStatus,
     MetricsStatus,
@@ -23,9 +24,6 @@ _TEXT_LIMITS = (900, 450, 200, 60)
 _MAX_WARNING = 256
 _MAX_PARAM = 256
 
-
-#: Largest integer of the API server (int64): a status with a larger one could not be written.
-_LARGEST_INTEGER = 2**63 - 1
 
 #: A measured number; what could not be measured (nan, infinity) counts as 0, as JSON has no word for it.
 Measured = Annotated[float, AfterValidator(lambda value: value if math.isfinite(value) else 0.0)]
@@ -98,29 +96,26 @@ def _with_texts_cut(report: Report, limit: int) -> Report:
 
 
 def decode(text: str | None) -> Report | None:
-    """The report in a termination message; None where there is none, or something else wrote it."""
+    """The report in a termination message; None where there is none, or something else wrote it.
+
+    Anybody who may run a pod writes these: texts are cut, numbers clamped, parts of a wrong form dropped.
+    """
     if not text or len(text) > 4 * MAX_BYTES:
         return None
     try:
-        return Report.model_validate(json.loads(text, parse_int=_integer, parse_constant=_integer))
-    except (ValidationError, ValueError, RecursionError):
+        data = json.loads(text, parse_int=_integer, parse_constant=lambda _: None)
+        bounded_data = bounded(data)
+    except (ValueError, RecursionError):
         return None
+    if not isinstance(data, dict) or data.get("version", 1) != 1:
+        return None  # of another version everything may mean something else
+    if (found := salvaged(Report, bounded_data)) is None:
+        return None
+    # Once more: a number may have been written as a text.
+    sound = Report.model_validate(bounded(found.model_dump()))
+    return _with_texts_cut(sound, _TEXT_LIMITS[0])
 
 
 def _integer(digits: str) -> int:
-    number = int(digits)
-    if abs(number) > _LARGEST_INTEGER:
-        raise ValueError("larger than any integer of the API server")
-    return number
-
-
-def shorten(text: str, limit: int = _TEXT_LIMITS[0]) -> str:
-    """At most `limit` bytes of a text, marked where it was cut.
-
-    What is not printable becomes a space: the text ends in terminals, and JSON would need six bytes for each.
-    """
-    printable = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
-    raw = printable.encode()
-    if len(raw) <= limit:
-        return printable
-    return raw[: limit - 3].decode("utf-8", "ignore") + "..."
+    """Python refuses thousands of digits; what is bounded afterwards may be any large number."""
+    return int(digits[:20])

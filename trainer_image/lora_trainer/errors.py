@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.report import shorten
+from lora_contract.outside import shorten
 
 #: Longest message, name of a file with its line, or hint, in bytes.
 _LONGEST_TEXT = 2000

@@ -192,12 +192,7 @@ def _steps(run: Run, pod: Pod) -> tuple[int | None, int | None]:
     progress = run.observed.progress
     if progress is None or progress.pod != pod.name:
         return None, None
-    first, last = progress.status.number(METRIC_FROM_STEP), progress.status.number(METRIC_STEP)
-    return _whole(first), _whole(last)
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)
+    return progress.status.count(METRIC_FROM_STEP), progress.status.count(METRIC_STEP)
 
 
 def _timing(pod: Pod) -> Timing | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lora_contract import names
+from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
-from lora_contract.report import shorten
 from lora_contract.status import ConditionType, Phase
 from lora_operator.core import usage
 from lora_operator.core.conclude import clean_up

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lora_contract.exit_codes import ExitCode
+from lora_contract.outside import shorten
 from lora_contract.reasons import REASON_OF_EXIT_CODE, Reason
-from lora_contract.report import shorten
 from lora_operator.core.pod import Pod
 
 _MAX_MESSAGE = 1000

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
-from lora_contract.report import shorten
+from lora_contract.outside import shorten
 from lora_contract.status import MAX_MESSAGE_LENGTH, Condition, ConditionType
 from lora_operator.core.run import format_time
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
 from lora_contract import names
+from lora_contract.outside import MAX_WORD, text_of
 from lora_contract.progress import TrainerStatus
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import LoRAFineTuneStatus
@@ -41,8 +42,8 @@ def _conditions(status: Mapping[str, Any]) -> tuple[ObjectCondition, ...]:
         ObjectCondition(
             type=str(item.get("type", "")),
             status=str(item.get("status", "Unknown")),
-            reason=str(item.get("reason") or ""),
-            message=str(item.get("message") or ""),
+            reason=text_of(item.get("reason"), MAX_WORD),
+            message=text_of(item.get("message")),
             since=parse_time(item.get("lastTransitionTime")),
         )
         for item in status.get("conditions") or ()
@@ -152,7 +153,7 @@ class Workload:
             job_uid=job.uid if job is not None else None,
             active=spec.get("active") is not False,
             conditions=_conditions(body.get("status") or {}),
-            queue_name=spec.get("queueName"),
+            queue_name=text_of(spec.get("queueName"), MAX_WORD) or None,
         )
 
     def condition(self, kind: str) -> ObjectCondition | None:
@@ -176,6 +177,11 @@ class WarningEvent(NamedTuple):
     reason: str
     message: str
     time: datetime | None = None
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any], last_seen: str) -> Self:
+        """Read an Event of the API that was last seen at a time."""
+        return cls(text_of(body.get("reason"), MAX_WORD), text_of(body.get("message")), parse_time(last_seen))
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,25 @@ from functools import lru_cache
 from typing import Any, Self
 
 from lora_contract import names, report
+from lora_contract.outside import MAX_WORD, text_of
 from lora_contract.report import Report
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 _JOB_UID_LABEL = "batch.kubernetes.io/controller-uid"
 _INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
+_MAX_EXIT_MESSAGE = 4 * report.MAX_BYTES
 
 
 def parse_time(text: Any) -> datetime | None:
-    """A timestamp of the API as an aware datetime; None where there is none or it is not one."""
+    """A timestamp of the API in UTC; None where there is none, or it is not one of the years 1970 to 9999."""
     if not isinstance(text, str):
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment if moment.year >= 1970 else None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Pod:
     ended: datetime | None
     exit_code: int | None
     exit_reason: str
+    #: As written: `report` decodes it, and what shows it shortens it.
     exit_message: str
 
     @classmethod
@@ -78,15 +82,15 @@ class Pod:
             job_name=str(labels.get(JOB_NAME_LABEL, "")),
             job_uid=str(labels.get(_JOB_UID_LABEL, "")),
             index=int(index) if index.isdecimal() else 0,
-            node=(body.get("spec") or {}).get("nodeName"),
+            node=text_of((body.get("spec") or {}).get("nodeName"), MAX_WORD) or None,
             phase=str(status.get("phase") or "Pending"),
             created=parse_time(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
             gone=gone,
             deleting=bool(metadata.get("deletionTimestamp")),
             deletion_seconds=int(metadata.get("deletionGracePeriodSeconds") or 0),
             unreachable=_unreachable(status),
-            status_reason=str(status.get("reason") or ""),
-            status_message=str(status.get("message") or ""),
+            status_reason=text_of(status.get("reason"), MAX_WORD),
+            status_message=text_of(status.get("message")),
             unscheduled=_condition(status, "PodScheduled", "False"),
             disruption=_condition(status, "DisruptionTarget", "True"),
             waiting=_reason_and_message(state.get("waiting")),
@@ -94,8 +98,8 @@ class Pod:
             started=running_since or parse_time(ended.get("startedAt")),
             ended=parse_time(ended.get("finishedAt")),
             exit_code=ended.get("exitCode"),
-            exit_reason=str(ended.get("reason") or ""),
-            exit_message=str(ended.get("message") or ""),
+            exit_reason=text_of(ended.get("reason"), MAX_WORD),
+            exit_message=str(ended.get("message") or "")[:_MAX_EXIT_MESSAGE],
         )
 
     @property
@@ -131,7 +135,7 @@ def _container_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
 def _reason_and_message(part: Mapping[str, Any] | None) -> tuple[str, str] | None:
     if part is None:
         return None
-    return str(part.get("reason") or ""), str(part.get("message") or "")
+    return text_of(part.get("reason"), MAX_WORD), text_of(part.get("message"))
 
 
 def _unreachable(status: Mapping[str, Any]) -> bool:

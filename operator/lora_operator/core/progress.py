@@ -71,21 +71,21 @@ def in_words(seconds: int) -> str:
 def _progress(run: Run, said: TrainerStatus, shown: ProgressStatus | None, received: str) -> ProgressStatus | None:
     """Steps never go back within a run: a resumed pod repeats steps that were seen already."""
     planned = run.status.plan.total_steps if run.status.plan else 0
-    total = int(said.number(wire.METRIC_TOTAL_STEPS) or planned)
-    step = said.number(wire.METRIC_STEP)
+    total = said.count(wire.METRIC_TOTAL_STEPS) or planned
+    step: float | None = said.count(wire.METRIC_STEP)
     if step is None:  # a stock callback says percent alone
         if said.progress_percentage is None:
             return None
         step = said.progress_percentage * total / 100
     done = max(min(int(step), total), shown.step if shown else 0)
-    speed, eta = said.number(wire.METRIC_TOKENS_PER_SECOND), said.estimated_remaining_seconds
+    eta = said.estimated_remaining_seconds
     new = ProgressStatus(
         step=done,
         total_steps=total,
         percent=max(_percent(done, total), shown.percent if shown else 0),
         eta_seconds=eta,
         eta=None if eta is None else in_words(eta),
-        tokens_per_second=None if speed is None else int(speed),
+        tokens_per_second=said.count(wire.METRIC_TOKENS_PER_SECOND),
         last_update_time=received,
     )
     return new.model_copy(update={"summary": _summary(new)})
@@ -102,7 +102,6 @@ def _summary(progress: ProgressStatus) -> str:
 def _metrics(shown: MetricsStatus | None, said: TrainerStatus) -> MetricsStatus:
     found = {field: said.number(metric) for field, metric in _METRICS.items()}
     changes: dict[str, str | int] = {field: f"{value:.4f}" for field, value in found.items() if value is not None}
-    best_step = said.number(wire.METRIC_BEST_STEP)
-    if best_step is not None:
-        changes["best_step"] = int(best_step)
+    if (best_step := said.count(wire.METRIC_BEST_STEP)) is not None:
+        changes["best_step"] = best_step
     return (shown or MetricsStatus()).model_copy(update=changes)

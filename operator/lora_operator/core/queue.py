@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
-from lora_contract.report import shorten
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, QueueStatus
 from lora_operator.core import limits, usage
 from lora_operator.core.observed import Job, ObjectCondition, Workload

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from lora_contract.exit_codes import FINAL, NOT_COUNTED
+from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
-from lora_contract.report import Report, shorten
+from lora_contract.report import Report
 from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase
 from lora_operator.core import usage
 from lora_operator.core.attempts import circumstances, lacks_report

@@ -32,7 +32,10 @@ def booked(status: LoRAFineTuneStatus, account: Account, moment: datetime | None
 def booked_until(status: LoRAFineTuneStatus) -> datetime | None:
     """Up to when all time is booked: the present wait began then."""
     start = parse_time(status.start_time)
-    return None if start is None else start + timedelta(seconds=_booked_seconds(status))
+    try:
+        return None if start is None else start + timedelta(seconds=_booked_seconds(status))
+    except OverflowError:  # somebody wrote times of far centuries into a pod
+        return None
 
 
 def with_attempt(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
+from lora_contract.outside import MAX_WORD, shorten, text_of
 from lora_contract.version import __version__
 from lora_operator.effects import metrics
 from lora_operator.effects.server_clock import ServerClock
@@ -84,7 +86,7 @@ class Api:
         """Send one request and return the JSON of the answer.
 
         Raises:
-            ApiError: the answer is not 2xx.
+            ApiError: the answer is not 2xx, or none that an API server gives.
             UnreachableError: there was no answer within `seconds`.
         """
         url = self._configuration.host + path + (f"?{urlencode(query)}" if query else "")
@@ -111,24 +113,47 @@ class Api:
             metrics.API_SECONDS.labels(verb=method).observe(time.monotonic() - started)
         if not 200 <= response.status < 300:
             raise _error(response.status, response.headers.get("Retry-After"), raw)
-        answer: dict[str, Any] = json.loads(raw)
-        return answer
+        return _object(f"{method} {path}", raw)
 
     async def _authorization(self) -> dict[str, str]:
         setting = (await self._configuration.auth_settings()).get("BearerToken")
         return {"Authorization": str(setting["value"]).strip()} if setting else {}
 
 
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Read an answer; one of another form than that of the Kubernetes API is an error that is tried again.
+
+    Raises:
+        ApiError: 502, as for a gateway that got nonsense.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ApiError(502, "BadAnswer", f"the answer to {what} is not that of an API server") from error
+
+
+def _object(what: str, raw: bytes) -> dict[str, Any]:
+    """The object or list in an answer. What stands between us and the API server may answer 200 with anything."""
+    with reading(what):
+        answer: dict[str, Any] = json.loads(raw)
+        if not (isinstance(answer["kind"], str) and isinstance(answer.get("metadata") or {}, dict)):
+            raise TypeError("no object of the API")
+        if not isinstance(answer.get("items") or [], list):
+            raise TypeError("no list of the API")
+        return answer
+
+
 def _error(status: int, retry_after: str | None, raw: bytes) -> ApiError:
     try:
         answer = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = {}
     if not isinstance(answer, dict):
         answer = {}
     return ApiError(
         status,
-        str(answer.get("reason") or ""),
-        str(answer.get("message") or raw[:200].decode(errors="replace")),
+        text_of(answer.get("reason"), MAX_WORD),
+        text_of(answer.get("message")) or shorten(raw[:200].decode(errors="replace")),
         float(retry_after) if retry_after and retry_after.isdigit() else None,
     )

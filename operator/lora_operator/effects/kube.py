@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 from lora_contract import names
 from lora_operator.core.observed import WarningEvent
 from lora_operator.core.owner import controller_of
-from lora_operator.core.pod import parse_time
 from lora_operator.effects import metrics
-from lora_operator.effects.api import JSON, MERGE_PATCH, METADATA_ONLY, Api, ApiError
+from lora_operator.effects.api import JSON, MERGE_PATCH, METADATA_ONLY, Api, ApiError, reading
 from lora_operator.effects.kinds import OURS, Kind, network_policies_path, services_path
 from lora_operator.effects.table import Key
 from lora_operator.effects.work_queue import ExpectedError
@@ -60,7 +59,8 @@ class Kube:
             if error.status == 404:
                 return False
             raise
-        return any(resource["name"] == kind.plural for resource in answer.get("resources", ()))
+        with reading(kind.root):
+            return any(resource["name"] == kind.plural for resource in answer.get("resources") or ())
 
     def now(self) -> datetime:
         """The time by the API server's clock."""
@@ -80,15 +80,21 @@ class Kube:
             query["labelSelector"] = selector
         while True:
             page = await self._api.request("GET", path, query=query, accept=accept)
-            yield Page(page.get("items") or [], int(page["metadata"]["resourceVersion"]))
-            if not (token := page["metadata"].get("continue")):
+            with reading(path):
+                found = Page(page.get("items") or [], int(page["metadata"]["resourceVersion"]))
+                if not all(item["metadata"]["name"] for item in found.items):
+                    raise ValueError("an object without a name")
+                token = page["metadata"].get("continue")
+            yield found
+            if not token:
                 return
             query["continue"] = token
 
     async def revision(self, namespace: str | None) -> int:
         """The resource version of now; it only grows, unless etcd is put back to an earlier moment."""
         answer = await self._api.request("GET", Kind.FINETUNE.path(namespace), query={"limit": 1}, accept=METADATA_ONLY)
-        return int(answer["metadata"]["resourceVersion"])
+        with reading("the latest resource version"):
+            return int(answer["metadata"]["resourceVersion"])
 
     async def get(self, kind: Kind, key: Key) -> dict[str, Any] | None:
         """One object; None where it does not exist."""
@@ -189,12 +195,11 @@ class Kube:
         """The Warning Events about a Job, newest first."""
         selector = f"involvedObject.kind=Job,involvedObject.name={job},type=Warning"
         query: dict[str, str | int] = {"fieldSelector": selector, "limit": _MAX_WARNINGS}
-        answer = await self._api.request("GET", f"/api/v1/namespaces/{namespace}/events", query=query)
-        newest_first = sorted(answer.get("items") or (), key=_last_seen, reverse=True)
-        return [
-            WarningEvent(str(item.get("reason") or ""), str(item.get("message") or ""), parse_time(_last_seen(item)))
-            for item in newest_first
-        ]
+        path = f"/api/v1/namespaces/{namespace}/events"
+        answer = await self._api.request("GET", path, query=query)
+        with reading(path):
+            newest_first = sorted(answer.get("items") or (), key=_last_seen, reverse=True)
+            return [WarningEvent.from_dict(item, _last_seen(item)) for item in newest_first[:_MAX_WARNINGS]]
 
     async def largest_gpu(self, label: str, selector: str) -> int | None:
         """The most memory in bytes that the nodes matching a selector say in a label in MiB; None: none says it.
@@ -204,8 +209,9 @@ class Kube:
         sizes: list[int] = []
         try:
             async for page in self._pages("/api/v1/nodes", selector, accept=METADATA_ONLY):
-                texts = [str((node["metadata"].get("labels") or {}).get(label)) for node in page.items]
-                sizes += [int(text) for text in texts if text.isdecimal()]
+                with reading("/api/v1/nodes"):
+                    texts = [str((node["metadata"].get("labels") or {}).get(label)) for node in page.items]
+                    sizes += [int(text) for text in texts if text.isdecimal()]
         except ApiError as error:
             if error.status != 403:
                 raise
@@ -220,8 +226,9 @@ class Kube:
         """
         path = f"{_VISIBILITY}/namespaces/{local_queue.namespace}/localqueues/{local_queue.name}/pendingworkloads"
         answer = await self._api.request("GET", path, query={"limit": _MAX_PENDING})
-        items = answer.get("items") or ()
-        return {item["metadata"]["name"]: int(item.get("positionInLocalQueue") or 0) + 1 for item in items}
+        with reading(path):
+            items = answer.get("items") or ()
+            return {item["metadata"]["name"]: int(item.get("positionInLocalQueue") or 0) + 1 for item in items}
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Create a Kubernetes Event."""

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lora_operator.effects import metrics
-from lora_operator.effects.api import Api, ApiError
+from lora_operator.effects.api import Api, ApiError, reading
 from lora_operator.effects.work_queue import ExpectedError
 
 LEASE_SECONDS = 15
@@ -49,7 +49,7 @@ class Leadership:
         try:
             while True:
                 if self._elected:
-                    await self._try()
+                    await self.renew()
                 if self.held() and (leading is None or leading.done()):
                     if leading is not None:
                         leading.result()
@@ -67,10 +67,13 @@ class Leadership:
             if self._elected and self.held():
                 await self._release()
 
-    async def _try(self) -> None:
+    async def renew(self) -> None:
+        """Try once to take the Lease or to keep it. Where that fails, what is held stays held until its time is up."""
         asked_at = time.monotonic()
         try:
-            if await self._acquire():
+            with reading("the Lease"):
+                acquired = await self._acquire()
+            if acquired:
                 self._valid_until = asked_at + RENEW_DEADLINE_SECONDS
         except ApiError as error:
             if error.status != 409:  # somebody else was faster
@@ -107,7 +110,7 @@ class Leadership:
 
     async def _release(self) -> None:
         self._valid_until = 0.0
-        with suppress(ExpectedError):
+        with suppress(ExpectedError), reading("the Lease"):
             lease = await self._request("GET", f"{self._path}/{self._name}")
             spec = lease.get("spec") or {}
             if spec.get("holderIdentity") == self.identity:

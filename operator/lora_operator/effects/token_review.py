@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_contract import names
-from lora_operator.effects.api import Api
+from lora_operator.effects.api import Api, reading
 
 _GOOD_SECONDS = 60.0
 _BAD_SECONDS = 10.0
@@ -73,8 +73,10 @@ class TokenReviews:
             "kind": "TokenReview",
             "spec": {"token": token, "audiences": [names.PROGRESS_AUDIENCE]},
         }
-        answer = await self._api.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body=body)
-        return _identity(answer.get("status") or {})
+        path = "/apis/authentication.k8s.io/v1/tokenreviews"
+        answer = await self._api.request("POST", path, body=body)
+        with reading(path):
+            return _identity(answer.get("status") or {})
 
 
 def _identity(status: dict[str, Any]) -> PodIdentity | None:

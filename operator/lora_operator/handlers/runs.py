@@ -114,14 +114,20 @@ class Runs:
             async for page in self._kube.pages(kind, namespace):
                 version = page.version
                 for body in page.items:
-                    metadata = body["metadata"]
-                    keys.add(Key(metadata["namespace"], metadata["name"]))
-                    self._look(self._cache.put(kind, body, list_turn=turn), kind, body)
+                    keys.add(Key(body["metadata"]["namespace"], body["metadata"]["name"]))
+                    self._listed(kind, body, turn)
         except ExpectedError:
             self._begun.add((kind, namespace))
             raise
         for run in self._cache.keep_only(kind, keys, list_turn=turn, version=version, within=namespace):
             self._queue.add(run)
+
+    def _listed(self, kind: Kind, body: Mapping[str, Any], turn: int) -> None:
+        """Keep an object of a list; one that cannot be read must not keep all others from being seen."""
+        try:
+            self._look(self._cache.put(kind, body, list_turn=turn), kind, body)
+        except Exception:
+            logger.exception("an object of %s could not be read", kind.plural)
 
     async def _list_policies(self) -> None:
         """Find out where the NetworkPolicy for all run pods has to be made, or made anew."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_contract.report import MAX_BYTES, Report, ReportError, Timing, decode, encode, shorten
+from lora_contract.outside import shorten
+from lora_contract.report import MAX_BYTES, Report, ReportError, Timing, decode, encode
 from lora_contract.status import MAX_MESSAGE_LENGTH, ArtifactStatus, MetricsStatus, PlanStatus
 
 COUNT = st.integers(0, 10**12)
@@ -85,15 +88,41 @@ def test_the_error_outlives_the_warnings() -> None:
         "{}",
         '{"stage": "serve"}',
         '{"stage": "train", "version": 2}',
-        '{"stage": "train", "plan": {"rows": "many"}}',
         "[" * 4000,
-        '{"stage": "train", "timing": {"lastStep": NaN}}',
-        '{"stage": "train", "timing": {"lastStep": 9223372036854775808}}',
         '{"stage": "train", "runId": "' + "a" * 100_000 + '"}',
     ],
 )
 def test_what_is_no_report_is_none(text: str | None) -> None:
     assert decode(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('"plan": {"rows": "many", "tokens": 7}', {}),
+        ('"timing": {"lastStep": NaN, "lostSteps": 3}', {"timing": Timing(lost_steps=3)}),
+        ('"timing": {"lastStep": 9223372036854775808}', {"timing": Timing(last_step=2**53)}),
+        (f'"timing": {{"lastStep": {"9" * 4000}}}', {"timing": Timing(last_step=2**53)}),
+        ('"timing": {"lastStep": -7, "fromStep": "-3"}', {"timing": Timing()}),
+        ('"timing": {"secondsAfterLastStep": 1e308}', {"timing": Timing(seconds_after_last_step=2**53)}),
+        ('"timing": {"secondsAfterLastStep": "inf", "lastStep": 1.5}', {"timing": Timing()}),
+        ('"metrics": {"trainLoss": "1.5", "evalLoss": 7}', {"metrics": MetricsStatus(train_loss="1.5")}),
+        ('"metrics": {"trainLoss": "\\u001b[2J\\u202e1"}', {"metrics": MetricsStatus(train_loss=" [2J 1")}),
+        ('"artifact": {"uri": "s3://a/b"}', {}),
+        ('"warnings": [1, "a", {}, "b\\ud800"], "adopted": "perhaps"', {"warnings": ["a", "b "]}),
+        ('"error": {"message": "no", "hint": []}', {"error": ReportError(message="no")}),
+    ],
+)
+def test_of_a_report_with_something_wrong_the_rest_is_kept(text: str, kept: dict[str, object]) -> None:
+    assert decode(f'{{"stage": "train", {text}}}') == Report.model_validate({"stage": "train"} | kept)
+
+
+@pytest.mark.parametrize("name", ["message", "hint", "param"])
+def test_long_words_of_a_pod_fit_the_status(name: str) -> None:
+    read = decode(json.dumps({"stage": "train", "error": {"message": "no", name: "x" * 4000}}))
+    assert read is not None
+    assert read.error is not None
+    assert 200 <= len(getattr(read.error, name)) <= MAX_MESSAGE_LENGTH
 
 
 @given(st.text(max_size=5000) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(str))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from lora_contract.report import shorten
+from lora_contract.outside import shorten
 from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer.data import conversation, formats, masking, splits
 from lora_trainer.data.chat_template import ChatTemplate, TemplateRefusal

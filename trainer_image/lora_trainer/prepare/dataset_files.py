@@ -8,7 +8,7 @@ from pathlib import Path
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_contract.order import Order
-from lora_contract.report import shorten
+from lora_contract.outside import shorten
 from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.files import DataFile, classify
 from lora_trainer.data.profile import FileProfile
