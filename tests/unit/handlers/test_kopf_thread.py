@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from lora_operator.effects.kinds import Kind
-from lora_operator.handlers.watches import KopfThread
+from lora_operator.handlers.kopf_thread import KopfThread
 from support.story import settings
 
 GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}
