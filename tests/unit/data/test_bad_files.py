@@ -268,6 +268,21 @@ BAD: dict[str, Bad] = {
         "grows beyond 64 MiB when decompressed",
         "a.parquet",
     ),
+    "parquet of equal rows without end": Bad(
+        "a.parquet",
+        lambda: _pairs(pa.nulls(5_000_000, pa.string()), pa.nulls(5_000_000, pa.string())),
+        "claims 5000000 rows in",
+        "a.parquet",
+    ),
+    "parquet with a row beyond the cap": Bad(
+        "a.parquet", lambda: _pairs(["q", "x" * 1_100_000], ["a", "b"]), "row 2: is longer than 1 MiB", "a.parquet:2"
+    ),
+    "a number of 5000 digits": Bad(
+        "a.jsonl", b'{"x": ' + b"9" * 5000 + b"}\n", "line 1: has a number of 5000 digits", "a.jsonl:1"
+    ),
+    "csv with half a million columns": Bad(
+        "a.csv", b"a," * 500_000 + b"b\n", "line 1: the header names 'a' twice", "a.csv:1"
+    ),
     "gz that is plain": Bad("a.jsonl.gz", GOOD_LINE, "a.jsonl.gz cannot be decompressed: Not a gzipped", "a.jsonl.gz"),
     "gz cut off": Bad("a.jsonl.gz", _truncated_gzip, "a.jsonl.gz cannot be decompressed", "a.jsonl.gz"),
     "zst that is gz": Bad("a.jsonl.zst", gzip.compress(GOOD_LINE), "a.jsonl.zst cannot be decompressed", "a.jsonl.zst"),
