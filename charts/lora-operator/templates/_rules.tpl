@@ -19,7 +19,7 @@
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # How the pods of a run on several nodes find each other; it goes with their Job.
 - apiGroups: [""]
   resources: [services]
@@ -45,7 +45,7 @@
 {{- if .Values.kueue.enabled }}
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 # The place of a run in its queue.
 - apiGroups: [visibility.kueue.x-k8s.io]
   resources: [localqueues/pendingworkloads]
