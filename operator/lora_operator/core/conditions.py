@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from lora_contract.outside import shorten
+from lora_contract.reasons import Reason
 from lora_contract.status import MAX_MESSAGE_LENGTH, Condition, ConditionType
 from lora_operator.core.run import format_time
 
@@ -41,3 +42,16 @@ def conditions(
             )
         )
     return found
+
+
+def undecided(before: Iterable[Condition], defect: str, *, generation: int, now: datetime) -> list[Condition]:
+    """The conditions of an object about which the operator fails to decide: Stalled, the others as they are."""
+    text = (
+        f"The operator cannot decide what to do here ({defect}). It is a defect: report it with the operator's log."
+        " The operator tries again; what runs goes on. A changed spec, or an upgrade of the operator, may end this."
+    )
+    known = list(before)
+    stalled = conditions(
+        {ConditionType.STALLED: fact(True, Reason.INTERNAL_ERROR, text)}, known, generation=generation, now=now
+    )
+    return [*(each for each in known if each.type is not ConditionType.STALLED), *stalled]

@@ -45,6 +45,8 @@ class Memory:
     #: By the monotonic clock: when each fact was first seen, and when the newest reading of Jobs and pods began.
     first_seen: Mapping[Fact, float] = field(default_factory=dict)
     read: float | None = None
+    #: Why the latest decision could not be made; its trace was logged.
+    defect: str | None = None
 
 
 class Cache:

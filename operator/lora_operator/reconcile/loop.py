@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
+from lora_operator.core.conditions import undecided
 from lora_operator.core.decision import ActionT, Create, Decision
 from lora_operator.core.resource import CreateError, Observation, Resource, StatusT
 from lora_operator.effects import metrics
@@ -18,6 +19,7 @@ from lora_operator.effects.kinds import Kind
 from lora_operator.effects.kube import Kube
 from lora_operator.effects.merge_patch import difference
 from lora_operator.effects.table import Key
+from lora_operator.effects.work_queue import ExpectedError
 from lora_operator.settings import Settings
 
 ObservedT = TypeVar("ObservedT", bound=Observation)
@@ -27,6 +29,10 @@ _MAX_DECISIONS = 6
 _NEXT_LOOK_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
+
+
+class UndecidedError(ExpectedError):
+    """A decision raised: a defect, told on the object and in the log."""
 
 
 class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
@@ -63,20 +69,37 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
         """Look at one resource; the seconds until the next look, or None to wait for a change.
 
         Raises:
-            ExpectedError: the API server could not do what was asked; the caller tries again.
+            ExpectedError: the API server could not do what was asked, or there is no decision; the caller tries again.
         """
         for _ in range(_MAX_DECISIONS):
             observed = self._observe(key)
             if observed is None or observed.resource.deleting:
                 return None  # owner references collect the rest
-            decision = self._decide(observed, self._kube.now())
-            self._cache.memory(observed.resource.uid).first_seen = decision.first_seen
+            memory = self._cache.memory(observed.resource.uid)
+            try:
+                decision = self._decide(observed, self._kube.now())
+            except Exception as error:
+                await self._tell_defect(observed.resource, error)
+                raise UndecidedError(f"no decision: {type(error).__name__}") from error
+            memory.first_seen, memory.defect = decision.first_seen, None
             if decision.actions and not observed.resource.seen:
                 await self._act_all(observed, decision.actions)
                 return 0.0  # its status is written after the work of other new ones has been started
             if await self._apply(observed, decision) and not (decision.actions or decision.follow_up):
                 return decision.requeue_after
         return _NEXT_LOOK_SECONDS
+
+    async def _tell_defect(self, resource: Resource[Any, StatusT], error: Exception) -> None:
+        """Log the trace once and say on the object that it is stuck. What has ended stays as it is told."""
+        memory, defect = self._cache.memory(resource.uid), f"{type(error).__name__}: {error}"
+        if memory.defect != defect:
+            memory.defect = defect
+            logger.error("%s/%s: no decision could be made", resource.namespace, resource.name, exc_info=error)
+        if resource.status.finished:
+            return
+        generation = resource.generation
+        told = undecided(resource.status.conditions, type(error).__name__, generation=generation, now=self._kube.now())
+        await self._write_status(resource, resource.status.model_copy(update={"conditions": told}))
 
     async def _apply(self, observed: ObservedT, decision: Decision[StatusT, ActionT]) -> bool:
         """Actions, status, Events, actions that follow. False: something came in between; decide anew."""
