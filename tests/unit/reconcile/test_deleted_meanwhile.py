@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from lora_operator.effects.cache import Cache
@@ -21,6 +22,9 @@ class Server:
     def __init__(self, resource: dict[str, Any] | None) -> None:
         self.resource = resource
         self.created: list[str] = []
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     async def get(self, kind: Kind, key: Key) -> dict[str, Any] | None:
         return self.resource
