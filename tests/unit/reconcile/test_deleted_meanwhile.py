@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from lora_operator.effects.cache import Cache
 from lora_operator.effects.event_recorder import EventRecorder
 from lora_operator.effects.kinds import Kind
-from lora_operator.effects.kube import Kube
+from lora_operator.effects.kube import Kube, Page
 from lora_operator.effects.table import Key
 from lora_operator.reconcile.runs import RunReconciler
 from support.builders import Story, given_finetune
@@ -28,6 +28,10 @@ class Server:
 
     async def get(self, kind: Kind, key: Key) -> dict[str, Any] | None:
         return self.resource
+
+    async def pages(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> AsyncIterator[Page]:
+        """List the Jobs and pods of the resource: there are none any more."""
+        yield Page([], 100)
 
     async def warnings(self, namespace: str, job: str) -> list[Any]:
         return []
