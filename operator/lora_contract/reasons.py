@@ -66,6 +66,8 @@ class Reason(StrEnum):
     KILLED = "Killed"
     JOB_DELETED = "JobDeleted"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
+    PREPARE_DEADLINE_EXCEEDED = "PrepareDeadlineExceeded"
+    OTHER_CONTAINERS_RUNNING = "OtherContainersRunning"
     RETRIES_EXHAUSTED = "RetriesExhausted"
     REPORT_MISSING = "ReportMissing"
 

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
         False, description="Pods that were given GPUs train on the CPU where CUDA finds none: for trial clusters."
     )
     prepare_cpu: str = Field("500m", description="CPU request of prepare pods.")
+    prepare_deadline_seconds: int = Field(
+        6 * 3600, ge=60, description="Seconds that a prepare Job may take, its retry included."
+    )
     prepare_memory: str = Field("2Gi", description="Memory request and limit of prepare pods.")
     prepare_scratch: Size = Field(
         100 << 30, description="The most that a prepare pod may write to disk; none: no limit."

@@ -25,6 +25,8 @@
   value: {{ $trainer.allowCpu | quote }}
 - name: LORA_OPERATOR_PREPARE_CPU
   value: {{ $trainer.prepare.cpu | quote }}
+- name: LORA_OPERATOR_PREPARE_DEADLINE_SECONDS
+  value: {{ int $trainer.prepare.deadlineSeconds | quote }}
 - name: LORA_OPERATOR_PREPARE_MEMORY
   value: {{ $trainer.prepare.memory | quote }}
 - name: LORA_OPERATOR_PREPARE_SCRATCH

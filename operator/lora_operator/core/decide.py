@@ -15,6 +15,7 @@ from lora_operator.core.observed import Observed
 from lora_operator.core.progress import learn_progress
 from lora_operator.core.results import adopted, learn_prepared
 from lora_operator.core.run import Run, begin
+from lora_operator.core.sidecars import concluded, kept_jobs
 from lora_operator.core.sight import facts
 from lora_operator.core.stages import looking, preparing, training
 from lora_operator.settings import Settings
@@ -37,11 +38,12 @@ def _decide(run: Run) -> RunDecision:
     if refusal := refused(run):
         return conclude(run, refusal)
 
+    as_seen, run = run, concluded(run)
     run = learn_attempts(learn_prepared(run))
     run, progress_wait = learn_progress(learn_pause(run))
     outcome = adopted(run) or suspended(run) or looking(run) or preparing(run) or training(run)
 
-    outcome = isolated(run, replace(outcome, actions=(*stale_jobs(run), *outcome.actions)))
+    outcome = isolated(run, replace(outcome, actions=(*stale_jobs(run), *kept_jobs(as_seen, run), *outcome.actions)))
     decision = conclude(run, outcome)
     return replace(decision, requeue_after=soonest(decision.requeue_after, progress_wait))
 

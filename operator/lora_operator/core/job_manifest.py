@@ -19,7 +19,6 @@ KUEUE_MAX_SECONDS_LABEL = "kueue.x-k8s.io/max-exec-time-seconds"
 KUEUE_SAME_SIZE_ANNOTATION = "kueue.x-k8s.io/job-completions-equal-parallelism"
 #: A prepare pod waits for S3 and the Hub by itself; a second one helps against a bad node.
 _PREPARE_RETRIES = 1
-_CHECK_SECONDS = 6 * 3600
 
 
 def job_manifest(
@@ -68,7 +67,7 @@ def job_manifest(
             "annotations": annotations,
             "ownerReferences": [_owner(finetune)],
         },
-        "spec": _job_spec(spec, stage, queued=queued, retries=spec.retries if retries is None else retries)
+        "spec": _job_spec(spec, settings, stage, queued=queued, retries=spec.retries if retries is None else retries)
         | {"template": pod_template(order, settings, job=name, labels=labels, avoid_nodes=avoid_nodes)},
     }
 
@@ -133,7 +132,7 @@ def _owner(finetune: FineTune) -> dict[str, Any]:
     }
 
 
-def _job_spec(spec: LoRAFineTuneSpec, stage: str, *, queued: bool, retries: int) -> dict[str, Any]:
+def _job_spec(spec: LoRAFineTuneSpec, settings: Settings, stage: str, *, queued: bool, retries: int) -> dict[str, Any]:
     """No ttlSecondsAfterFinished: a Job must outlive an outage of the operator, or its result would be lost.
 
     The operator deletes it itself once the result is latched in the status.
@@ -150,8 +149,8 @@ def _job_spec(spec: LoRAFineTuneSpec, stage: str, *, queued: bool, retries: int)
     }
     if queued:
         job["suspend"] = True  # Kueue lets it go; without Kueue it waits rather than jump the queue.
-    elif stage == names.STAGE_CHECK:
-        job["activeDeadlineSeconds"] = _CHECK_SECONDS  # whatever keeps it from an answer, it gives one
+    elif not train:
+        job["activeDeadlineSeconds"] = settings.prepare_deadline_seconds  # whatever keeps it from an answer, it ends
     elif train and spec.scheduling.max_execution_seconds:
         job["activeDeadlineSeconds"] = spec.scheduling.max_execution_seconds
     return job

@@ -17,6 +17,9 @@ LONGEST_READINGS = 60.0
 QUEUE_GRACE = 10.0
 #: A pod on a node that stopped answering is given up this long after the end of its grace period.
 NODE_GRACE = 15.0
+#: A pod whose work is over is kept by other containers: until they are named, and until the result is taken.
+SIDECAR_SETTLE = 15.0
+SIDECAR_WAIT = 300.0
 #: Between two writes of the status for nothing but progress.
 PROGRESS_INTERVAL = 5.0
 #: What was read of the nodes' GPUs serves the runs that ask within this.

@@ -63,6 +63,8 @@ class Pod:
     started: datetime | None
     ended: datetime | None
     exit_code: int | None
+    #: Containers besides ours that have not ended, such as something injected. Native sidecars end by themselves.
+    others: tuple[str, ...]
     exit_reason: str
     #: As written: `report` decodes it, and what shows it shortens it.
     exit_message: str
@@ -98,6 +100,7 @@ class Pod:
             started=running_since or parse_time(ended.get("startedAt")),
             ended=parse_time(ended.get("finishedAt")),
             exit_code=ended.get("exitCode"),
+            others=_others(status),
             exit_reason=text_of(ended.get("reason"), MAX_WORD),
             exit_message=str(ended.get("message") or "")[:_MAX_EXIT_MESSAGE],
         )
@@ -106,6 +109,12 @@ class Pod:
     def report(self) -> Report | None:
         """What the pod said at its end."""
         return _report(self.exit_message)
+
+    @property
+    def kept_by(self) -> tuple[str, ...]:
+        """The containers that keep the pod though its work is over."""
+        over = self.exit_code is not None and not self.gone and self.phase not in ("Succeeded", "Failed")
+        return self.others if over else ()
 
     @property
     def speaks(self) -> bool:
@@ -130,6 +139,12 @@ def _container_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
             state: Mapping[str, Any] = container.get("state") or {}
             return state
     return {}
+
+
+def _others(status: Mapping[str, Any]) -> tuple[str, ...]:
+    containers = [each for each in status.get("containerStatuses") or () if each.get("name") != names.CONTAINER]
+    unfinished = [each for each in containers if "terminated" not in (each.get("state") or {})]
+    return tuple(text_of(each.get("name"), MAX_WORD) for each in unfinished)
 
 
 def _reason_and_message(part: Mapping[str, Any] | None) -> tuple[str, str] | None:

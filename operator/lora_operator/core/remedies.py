@@ -24,6 +24,10 @@ REMEDIES = {
     Reason.VERIFICATION_FAILED: "Read the pod's log and report a defect; nothing was published.",
     Reason.RETRIES_EXHAUSTED: f"Remove the cause of the last failure, {_AGAIN}",
     Reason.DEADLINE_EXCEEDED: f"Raise scheduling.maxExecutionSeconds or train fewer steps, {_AGAIN}",
+    Reason.PREPARE_DEADLINE_EXCEEDED: (
+        "Look in the prepare pod's log for what takes so long; use less data, or ask the platform team to raise"
+        f" trainer.prepare.deadlineSeconds, {_AGAIN}"
+    ),
     Reason.REPORT_MISSING: f"Find out what removes the pods, {_AGAIN}",
     Reason.JOB_DELETED: f"Find out who deletes the Job, {_AGAIN}",
     Reason.QUALITY_GATE_FAILED: "Look at the report; train longer, improve the data or relax evaluation.gate.",

@@ -97,8 +97,12 @@ def job_failed(run: Run, stage: Stage, job: Job) -> Outcome | None:
     condition = job.failure
     reason = condition.reason if condition else ""
     if reason == "DeadlineExceeded":
-        text = "The Job ran longer than scheduling.maxExecutionSeconds."
-        return failure(run, End(Reason.DEADLINE_EXCEEDED, text), ended=job.ended)
+        end = End(Reason.DEADLINE_EXCEEDED, "The Job ran longer than scheduling.maxExecutionSeconds.")
+        if stage == "prepare":
+            seconds = run.settings.prepare_deadline_seconds
+            text = f"Model and data were not checked within {seconds} s, the platform's limit for a prepare Job."
+            end = End(Reason.PREPARE_DEADLINE_EXCEEDED, text)
+        return failure(run, end, ended=job.ended)
     last = _last_end(run, stage)
     if last is None:
         return None

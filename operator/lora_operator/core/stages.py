@@ -8,7 +8,7 @@ from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, Phase
-from lora_operator.core import fit, group, identical, limits, loss, queue, results, trouble
+from lora_operator.core import fit, group, identical, limits, loss, queue, results, sidecars, trouble
 from lora_operator.core.attempts import (
     awaits_its_job,
     counted_failures,
@@ -158,7 +158,7 @@ def _working(run: Run, stage: Stage, job: Job) -> Outcome:
     if pod is None:
         return _without_pod(run, stage, job)
     if pod.finished:
-        return _between_pods(run, stage, job, pod)
+        return sidecars.kept(run, stage, pod) or _between_pods(run, stage, job, pod)
     if pod.running_since is not None:
         return _running(run, stage, pod)
     return _waiting(run, stage, trouble.pod_trouble(run, pod), pod)
