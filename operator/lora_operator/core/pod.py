@@ -65,6 +65,8 @@ class Pod:
     exit_code: int | None
     #: Containers besides ours that have not ended, such as something injected. Native sidecars end by themselves.
     others: tuple[str, ...]
+    #: Init containers that have to end before ours starts; there are none but injected ones.
+    initializing: tuple[str, ...]
     exit_reason: str
     #: As written: `report` decodes it, and what shows it shortens it.
     exit_message: str
@@ -101,6 +103,7 @@ class Pod:
             ended=parse_time(ended.get("finishedAt")),
             exit_code=ended.get("exitCode"),
             others=_others(status),
+            initializing=_initializing(body.get("spec") or {}, status),
             exit_reason=text_of(ended.get("reason"), MAX_WORD),
             exit_message=str(ended.get("message") or "")[:_MAX_EXIT_MESSAGE],
         )
@@ -143,6 +146,14 @@ def _container_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _others(status: Mapping[str, Any]) -> tuple[str, ...]:
     containers = [each for each in status.get("containerStatuses") or () if each.get("name") != names.CONTAINER]
+    unfinished = [each for each in containers if "terminated" not in (each.get("state") or {})]
+    return tuple(text_of(each.get("name"), MAX_WORD) for each in unfinished)
+
+
+def _initializing(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Native sidecars are not waited for."""
+    sidecars = {each.get("name") for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"}
+    containers = [each for each in status.get("initContainerStatuses") or () if each.get("name") not in sidecars]
     unfinished = [each for each in containers if "terminated" not in (each.get("state") or {})]
     return tuple(text_of(each.get("name"), MAX_WORD) for each in unfinished)
 

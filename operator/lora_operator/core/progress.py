@@ -7,7 +7,7 @@ from lora_contract.progress import TrainerStatus
 from lora_contract.status import MetricsStatus, Phase, ProgressStatus
 from lora_operator.core import limits
 from lora_operator.core.observed import Progress
-from lora_operator.core.pod import parse_time
+from lora_operator.core.pod import Pod, parse_time
 from lora_operator.core.run import Run, format_time
 from lora_operator.core.sight import Fact, Sight
 
@@ -50,6 +50,13 @@ def publishing(run: Run) -> bool:
     """Whether the train pod says that it publishes."""
     progress = current(run)
     return progress is not None and bool(progress.status.number(wire.METRIC_PUBLISHING))
+
+
+def prepare_progress(run: Run, pod: Pod) -> str:
+    """How far a prepare pod says it is, in tens of percent: few writes of the status; empty where it says nothing."""
+    progress = run.observed.progress
+    percent = progress.status.progress_percentage if progress is not None and progress.pod == pod.name else None
+    return f" About {percent // 10 * 10} % are done." if percent and percent >= 10 else ""
 
 
 def finished_progress(shown: ProgressStatus | None, *, step: int, total: int) -> ProgressStatus:

@@ -22,7 +22,7 @@ from lora_operator.core.decision import CreateJob, DeleteJob, Event, SetWorkload
 from lora_operator.core.job_manifest import job_manifest
 from lora_operator.core.observed import Job
 from lora_operator.core.pod import Pod, parse_time
-from lora_operator.core.progress import publishing
+from lora_operator.core.progress import prepare_progress, publishing
 from lora_operator.core.run import Outcome, Run, Stage
 from lora_operator.core.sight import Fact, Sight
 from lora_operator.core.trouble import Trouble
@@ -258,7 +258,7 @@ def _running(run: Run, stage: Stage, pod: Pod) -> Outcome:
         return _unreachable(run, stage, pod)
     if stage == "prepare":
         phase, reason, text = _words(run, stage)
-        return run.active(phase, reason, text)
+        return run.active(phase, reason, text + prepare_progress(run, pod))
     if pod.disruption is not None and pod.deleting:
         return run.active(Phase.RUNNING, Reason.TRAINING, f"The pod is being stopped: {pod.disruption[1]}")
     said_before = run.before.phase == Phase.PUBLISHING and run.observed.progress is None and not run.superseded

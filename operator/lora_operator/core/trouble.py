@@ -52,6 +52,9 @@ def pod_trouble(run: Run, pod: Pod) -> Trouble | None:
             return Trouble(kind, _short(f"The pod cannot start: {message}"), waited, limits.CONFIG_GRACE)
         if reason in ("CreateContainerError", "RunContainerError"):
             return Trouble(Reason.INTERNAL_ERROR, _short(f"The pod cannot start: {message}"), waited, limits.WAIT_LIMIT)
+        if pod.initializing and waited >= limits.SETTLE:
+            text = f"The pod waits for its init containers, which something injected: {', '.join(pod.initializing)}"
+            return Trouble(Reason.OTHER_CONTAINERS_RUNNING, _short(text), waited, None)
     if pod.unscheduled is not None and run.seen_for(Fact(Sight.POD, pod.uid)) >= limits.SETTLE:
         return _unscheduled(pod.unscheduled[1], run.seen_for(Fact(Sight.POD_UNSCHEDULED, pod.uid)))
     return None

@@ -96,15 +96,15 @@ class ProgressEndpoint:
         return pod
 
     def _authorize(self, pod: PodIdentity, key: Key) -> str:
-        """The uid of the run, if the pod is one that trains for it now."""
+        """The uid of the run, if the pod is one that prepares or trains it now."""
         run = self._cache.finetunes.get(key) if pod.namespace == key.namespace else None
         if run is None:
             raise _refused(web.HTTPNotFound, f"there is no {names.KIND} {key} in the namespace of the pod")
         found = self._cache.pods.get(Key(pod.namespace, pod.name))
         job = self._cache.job_of(found) if found is not None and found.uid == pod.uid else None
-        jobs = [other for other in self._cache.jobs_of(run) if other.value.stage == names.STAGE_TRAIN]
+        jobs = [other for other in self._cache.jobs_of(run) if other.value.stage != names.STAGE_CHECK]
         if found is None or job is None or job not in jobs:
-            raise _refused(web.HTTPForbidden, f"pod {pod.name} does not train for {names.KIND} {key}")
+            raise _refused(web.HTTPForbidden, f"pod {pod.name} does not prepare or train {names.KIND} {key}")
         if found.value.finished or any(other.value.created > job.value.created for other in jobs):
             raise _refused(web.HTTPForbidden, f"pod {pod.name} belongs to an earlier attempt of {key}")
         return run.uid

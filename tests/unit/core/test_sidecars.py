@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from lora_contract.progress import TrainerStatus
 from lora_contract.report import Report
 from lora_operator.core.decision import DeleteJob
+from lora_operator.core.observed import Progress
 from support.builders import Story, given_finetune, given_training
 from support.pod_reports import PREPARED, TRAINED, failed_report
 
@@ -50,3 +52,21 @@ def test_a_prepare_job_has_a_deadline_of_the_platform_with_words_of_its_own() ->
     assert story.condition("Failed") == ("True", "PrepareDeadlineExceeded")
     assert "900 s" in story.message
     assert "maxExecutionSeconds" not in story.message
+
+
+def test_an_init_container_that_does_not_end_is_named() -> None:
+    story = given_finetune().decides().pod_waits("prepare", "PodInitializing", "")
+    pod = next(reversed(story.pods.values()))
+    pod["spec"]["initContainers"] = [{"name": "native", "restartPolicy": "Always"}, {"name": "fetch"}]
+    pod["status"]["initContainerStatuses"] = [{"name": name, "state": {"running": {}}} for name in ("native", "fetch")]
+    story.decides().after(5).decides()
+    assert story.condition("Ready") == ("False", "OtherContainersRunning")
+    assert story.message.endswith("injected: fetch")
+
+
+def test_how_far_prepare_is_shows_in_tens() -> None:
+    story = given_finetune().decides().pod_runs("prepare").decides()
+    status = TrainerStatus(progress_percentage=47)
+    story.progress = Progress(status, story.now, next(reversed(story.pods)))
+    assert "About 40 % are done." in story.decides().message
+    assert story.condition("Ready") == ("False", "Preparing")
