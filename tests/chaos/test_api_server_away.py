@@ -14,6 +14,8 @@ from support.chaos.scene import Scene, Site, is_true, scene
 from support.pods import prepared, trained
 
 _RUNS = 50
+#: For what 150 runs at once need on a small machine.
+_PATIENCE_SECONDS = 240.0
 #: After the API server is back: kopf's longest wait, and a look at every run.
 _RECOVERY_SECONDS = 60
 
@@ -30,6 +32,7 @@ async def runs(stage: Scene, run: str) -> dict[str, object]:
 async def goes_away(site: Site, seconds: float) -> tuple[int, float]:
     """Fifty runs end while the operator cannot reach the API server; how many are lost, and how long the last took."""
     async with scene(site) as stage:
+        stage.patience = _PATIENCE_SECONDS
         run_names = [f"run-{number:02d}" for number in range(_RUNS)]
         pods = await asyncio.gather(*(runs(stage, run) for run in run_names))
         stage.proxy.disturb = abort
