@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
-from support.operator import NOT_IN_A_POD, TRAINER_IMAGE, free_port
+from support.operator import NOT_IN_A_POD, TRAINER_IMAGE
 
 
 def _context() -> ForkServerContext:
@@ -36,7 +36,7 @@ class ForkedOperator:
 
     def start(self) -> ForkedOperator:
         """Start the process and do not wait for it."""
-        settings = {"TRAINER_IMAGE": TRAINER_IMAGE, "LOG_FORMAT": "text", "HEALTH_PORT": str(free_port())}
+        settings = {"TRAINER_IMAGE": TRAINER_IMAGE, "LOG_FORMAT": "text", "HEALTH_PORT": "0"}
         variables = {f"LORA_OPERATOR_{key}": value for key, value in (settings | self.settings).items()}
         variables |= {"KUBECONFIG": str(self.kubeconfig), "POD_NAME": self.pod}
         self.process = _CONTEXT.Process(target=_operate, args=(variables, str(self.log)), daemon=True)
