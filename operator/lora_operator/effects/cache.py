@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from lora_contract import names
@@ -15,38 +14,19 @@ from lora_operator.core.observed import (
     IdenticalRun,
     Job,
     Observed,
-    Progress,
-    Warnings,
     Workload,
 )
 from lora_operator.core.owner import Owner, controller_of
 from lora_operator.core.pod import Pod
 from lora_operator.core.resource import CreateError, Resource
-from lora_operator.core.sight import Fact
 from lora_operator.core.sweep.observed import ObservedSweep, Sweep
+from lora_operator.effects.gone_pods import GonePods
 from lora_operator.effects.identical_index import IdenticalIndex
 from lora_operator.effects.kinds import REQUIRED, Kind
+from lora_operator.effects.run_memory import Memory
 from lora_operator.effects.table import Entry, Key, Table
 
 T = TypeVar("T")
-
-#: How long the last state of a pod that is gone is remembered.
-GONE_POD_SECONDS = 600.0
-
-
-@dataclass
-class Memory:
-    """What the API server does not hold of a run or sweep. Losing it costs nothing but a fresher status."""
-
-    progress: Progress | None = None
-    create_error: CreateError | None = None
-    warnings: Warnings | None = None
-    services: frozenset[str] = frozenset()
-    #: By the monotonic clock: when each fact was first seen, and when the newest reading of Jobs and pods began.
-    first_seen: Mapping[Fact, float] = field(default_factory=dict)
-    read: float | None = None
-    #: Why the latest decision could not be made; its trace was logged.
-    defect: str | None = None
 
 
 class Cache:
@@ -79,7 +59,7 @@ class Cache:
         self._starting: dict[str, str] = {}
         self._memories: dict[str, Memory] = {}
         self._positions: dict[Key, dict[str, int]] = {}
-        self._gone_pods: dict[Owner, list[tuple[float, Pod]]] = {}
+        self.gone_pods = GonePods()
 
     @property
     def kueue_installed(self) -> bool:
@@ -263,21 +243,10 @@ class Cache:
         """What is remembered of the run or sweep with this uid."""
         return self._memories.setdefault(uid, Memory())
 
-    def forget_old_pods(self) -> None:
-        """Drop the pods that have been gone for long."""
-        oldest = time.monotonic() - GONE_POD_SECONDS
-        for job, pods in list(self._gone_pods.items()):
-            recent = [item for item in pods if item[0] > oldest]
-            if recent:
-                self._gone_pods[job] = recent
-            else:
-                del self._gone_pods[job]
-
     def _pods_of(self, job: Entry[Job]) -> list[Pod]:
         owner = Kind.JOB.owner(job.key.namespace, job.uid)
         present = [entry.value for entry in self.pods.owned_by(owner)]
-        gone = [pod for _, pod in self._gone_pods.get(owner, ())]
-        return [pod for pod in (*present, *gone) if job.value.made(pod)]
+        return [pod for pod in (*present, *self.gone_pods.of(owner)) if job.value.made(pod)]
 
     def _workloads_of(self, job: Entry[Job]) -> list[Entry[Workload]]:
         return self.workloads.owned_by(Kind.JOB.owner(job.key.namespace, job.uid))
@@ -314,6 +283,5 @@ class Cache:
             self._memories.pop(entry.uid, None)
             self._starting.pop(entry.uid, None)
         if kind is Kind.POD and entry.owner is not None:
-            gone = replace(entry.value, gone=True)
-            self._gone_pods.setdefault(entry.owner, []).append((time.monotonic(), gone))
+            self.gone_pods.add(entry.owner, entry.value)
         return self._noted(kind, entry)

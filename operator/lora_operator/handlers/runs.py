@@ -93,7 +93,7 @@ class Runs:
             await self._list(kind, namespace)
         self._next_sweep = time.monotonic() + self._settings.sweep_seconds
         await self._list_policies()
-        self._cache.forget_old_pods()
+        self._cache.gone_pods.forget_old()
         for entry in self._cache.finetunes.entries():
             self._queue.add(entry.key)
         for sweep in self._cache.sweeps.entries():
