@@ -28,6 +28,7 @@ class Hub:
     failures: int = 0
     #: Files whose content arrives with one byte changed.
     damaged: set[str] = field(default_factory=set)
+    #: Downloads of whole files, by name.
     requests: Counter[str] = field(default_factory=Counter)
 
 
@@ -91,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         content = path.read_bytes()
         headers = {"ETag": f'"{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"', "X-Repo-Commit": COMMIT}
-        if body:
+        if body and "Range" not in self.headers:
             self.hub.requests[name] += 1
         if name in self.hub.damaged:
             content = content[:-1] + bytes([content[-1] ^ 1])

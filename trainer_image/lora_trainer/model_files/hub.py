@@ -25,7 +25,7 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import HUB_TOKEN_KEY
 from lora_trainer.errors import TrainerError
-from lora_trainer.model_files.safetensors_header import Tensor, read_header
+from lora_trainer.model_files.safetensors_header import MOST_BYTES, Tensor, read_header
 from lora_trainer.model_files.source import ModelFile
 from lora_trainer.store.settings import odd_characters
 
@@ -93,7 +93,8 @@ class HubSource:
     def _read_header(self, name: str, size: int) -> dict[str, Tensor]:
         """Read as much of a file as its header takes; the rest stays on the Hub."""
         url = hf_hub_url(self._model, name, revision=self.commit(), endpoint=self._api.endpoint)
-        with get_session().stream("GET", url, headers=build_hf_headers(token=self._api.token)) as response:
+        headers = {**build_hf_headers(token=self._api.token), "range": f"bytes=0-{MOST_BYTES - 1}"}
+        with get_session().stream("GET", url, headers=headers) as response:
             if response.is_error:
                 response.read()  # what the error is about
             hf_raise_for_status(response)

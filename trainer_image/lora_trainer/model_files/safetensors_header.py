@@ -20,6 +20,8 @@ _PREFIX_BYTES = 8
 #: The Hub's bound; the largest header of a known model is a hundredth of it. The format itself would allow 100 MB.
 _MAX_HEADER_BYTES = 25_000_000
 _MAX_DIMENSIONS = 16
+#: No more than this much of a file is ever read for its header.
+MOST_BYTES = _PREFIX_BYTES + _MAX_HEADER_BYTES
 _METADATA = "__metadata__"
 _BITS = {
     "F4": 4,

@@ -16,7 +16,7 @@ from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.model_files import contents
 from lora_trainer.model_files.blame import about
 from lora_trainer.model_files.cache import ModelCache, StagedModel, record
-from lora_trainer.model_files.safetensors_header import PARAM_MODEL, Tensor
+from lora_trainer.model_files.safetensors_header import PARAM_MODEL, Tensor, read_header
 from lora_trainer.model_files.source import PARAM_SOURCE, LocalSource, ModelFile, ModelSource, StoreSource
 from lora_trainer.store.protocol import Store
 
@@ -137,8 +137,16 @@ class _Staging:
 
     def _judge(self, folder: Path, weights: list[str]) -> None:
         """Let the model be checked by its small files in `folder` and by the headers of its weights."""
+
+        def header(name: str) -> dict[str, Tensor]:
+            path = folder / name
+            if not path.is_file():
+                return self._source.tensors(name)
+            with path.open("rb") as stream:
+                return read_header(stream, path.stat().st_size, name, self._model)
+
         if self._check is not None:
-            self._check(folder, contents.read_weights(folder, weights, self._source.tensors, self._model))
+            self._check(folder, contents.read_weights(folder, weights, header, self._model))
 
     def _small_digests(self, folder: Path) -> dict[str, str]:
         return {name: sha256_of(folder / name) for name in contents.small_files(self._files)}
