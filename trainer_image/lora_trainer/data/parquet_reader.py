@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from lora_trainer.data.files import MAX_DECOMPRESSED_BYTES, MAX_RATIO, MAX_RATIO_FLOOR, DataFile, decompressed_copy
 from lora_trainer.data.readers import MAX_ROW_BYTES, TOO_LONG
 from lora_trainer.data.rows import Place, RawRow
-from lora_trainer.errors import bad_data
+from lora_trainer.errors import TrainerError, bad_data
 
 MAX_COLUMNS = 1000
 _BATCH_ROWS = 64
@@ -28,8 +28,10 @@ def read_parquet(file: DataFile) -> Iterator[RawRow]:
         path = decompressed_copy(file, Path(folder))
         try:
             with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as parquet:
-                _check_bounds(parquet, path.stat().st_size, file)
-                yield from _rows(parquet, file)
+                size = path.stat().st_size
+                limit = min(max(MAX_RATIO_FLOOR, MAX_RATIO * size), MAX_DECOMPRESSED_BYTES)
+                _check_bounds(parquet, size, limit, file)
+                yield from _rows(parquet, file, limit)
         except MemoryError:
             raise
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
@@ -41,7 +43,7 @@ def read_parquet(file: DataFile) -> Iterator[RawRow]:
             ) from error
 
 
-def _check_bounds(parquet: pq.ParquetFile, size: int, file: DataFile) -> None:
+def _check_bounds(parquet: pq.ParquetFile, size: int, limit: int, file: DataFile) -> None:
     metadata = parquet.metadata
     if len(parquet.schema_arrow.names) > MAX_COLUMNS:
         raise bad_data(
@@ -49,14 +51,9 @@ def _check_bounds(parquet: pq.ParquetFile, size: int, file: DataFile) -> None:
             param=file.name,
             hint="write a file with the columns to train on",
         )
-    limit = min(max(MAX_RATIO_FLOOR, MAX_RATIO * size), MAX_DECOMPRESSED_BYTES)
     total = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
     if total > limit:
-        raise bad_data(
-            f"{file.name} grows beyond {limit >> 20} MiB when decompressed",
-            param=file.name,
-            hint=f"a file may grow to {MAX_RATIO} times its compressed size; store it with less compression",
-        )
+        raise _grows_beyond(limit, file)
     most = limit // _LEAST_ROW_BYTES
     if metadata.num_rows > most:
         raise bad_data(
@@ -66,16 +63,29 @@ def _check_bounds(parquet: pq.ParquetFile, size: int, file: DataFile) -> None:
         )
 
 
-def _rows(parquet: pq.ParquetFile, file: DataFile) -> Iterator[RawRow]:
+def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRow]:
+    """All rows, of `limit` characters together: the footer counts a text once, however many rows repeat it."""
     columns = [field.name for field in parquet.schema_arrow if _may_hold_text(field.type)]
-    number = 0
+    number = grown = 0
     for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
         small = batch.nbytes <= MAX_ROW_BYTES
         for value in batch.to_pylist():
             number += 1
             place = Place(file.name, number, "row")
-            too_long = not small and _characters(value) > MAX_ROW_BYTES
+            characters = _characters(value)
+            grown += characters
+            if grown > limit:
+                raise _grows_beyond(limit, file)
+            too_long = not small and characters > MAX_ROW_BYTES
             yield RawRow(place, None, TOO_LONG) if too_long else RawRow(place, value)
+
+
+def _grows_beyond(limit: int, file: DataFile) -> TrainerError:
+    return bad_data(
+        f"{file.name} grows beyond {limit >> 20} MiB when decompressed",
+        param=file.name,
+        hint=f"a file may grow to {MAX_RATIO} times its compressed size; store it with less compression",
+    )
 
 
 def _characters(value: Any) -> int:

@@ -18,6 +18,8 @@ _SMALL = frozenset({".json", ".txt", ".model", ".jinja"})
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".ckpt"})
 #: The largest tokenizer of a known model has an eighth of it.
 _MAX_SMALL_BYTES = 256 << 20
+#: The longest name of a file on Linux, bytes; objects in S3 may have longer ones.
+_LONGEST_NAME = 255
 
 
 def small_files(names: Iterable[str]) -> list[str]:
@@ -29,10 +31,13 @@ def check_listing(sizes: Mapping[str, int], model: str) -> None:
     """Refuse a model that cannot be used, before anything of it is downloaded; `sizes` are the files' bytes by name.
 
     Raises:
-        TrainerError: no config.json, or no safetensors, or a configuration file of an absurd size.
+        TrainerError: no config.json, or no safetensors, or a configuration file of an absurd size or name.
     """
     present = set(sizes)
     for name in small_files(present):
+        length = len(name.encode(errors="replace"))
+        if length > _LONGEST_NAME:
+            raise broken(model, f"{name[:40]}...", f"has a name of {length} bytes, where {_LONGEST_NAME} are the most")
         if sizes[name] > _MAX_SMALL_BYTES:
             raise broken(model, name, f"has {sizes[name]} bytes, where {_MAX_SMALL_BYTES} are the most")
     if CONFIG not in present:
