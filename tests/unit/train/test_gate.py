@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 from datetime import timedelta
@@ -94,11 +95,16 @@ def test_garbage_is_refused_and_the_store_serves_on(
     garbage: bytes, guarded: tuple[dist.Store, int], shelf: Shelf
 ) -> None:
     first, port = guarded
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as stranger:
-        stranger.sendall(garbage)
-        stranger.shutdown(socket.SHUT_WR)
-        greeting = stranger.recv(1 << 16)
-        assert len(greeting) <= 56
+    greeting = b""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as stranger:
+            stranger.sendall(garbage)
+            stranger.shutdown(socket.SHUT_WR)
+            greeting = stranger.recv(1 << 16)
+    except OSError as error:
+        if error.errno not in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
+            raise  # anything but a gate that hung up while much of the garbage was unread
+    assert len(greeting) <= 56
     assert store_behind(Passage("127.0.0.1", port, shelf)).add("still here", 1) == 1
     assert first.add("still here", 1) == 2
 
