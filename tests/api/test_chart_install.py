@@ -29,7 +29,7 @@ ALLOWED = (
     ("get list create", "networking.k8s.io", "networkpolicies"),
     ("list", "", "events"),
     ("create", "events.k8s.io", "events"),
-    ("get list watch patch", "kueue.x-k8s.io", "workloads"),
+    ("list watch patch", "kueue.x-k8s.io", "workloads"),
     ("create", "authentication.k8s.io", "tokenreviews"),
 )
 FORBIDDEN = (
@@ -48,6 +48,7 @@ FORBIDDEN = (
     ("get list", "", "configmaps"),
     ("create", "rbac.authorization.k8s.io", "rolebindings"),
     ("get update", "coordination.k8s.io", "leases"),
+    ("get create update delete", "kueue.x-k8s.io", "workloads"),
 )
 
 
