@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lora_contract import names
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import Order
 from lora_contract.report import decode
-from lora_contract.spec import LoRAFineTuneSpec
 from lora_demo import model
 
 _WORDS = ("fever", "cough", "stay", "bed", "water", "patient", "reports", "since", "Monday", "slight", "pain", "doctor")

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 from transformers import TrainerCallback
 
-from lora_trainer.model.batch import Row
+from lora_trainer.batches.batch import Row
 
 #: The operators that multiply matrices; the rest of a step is what an engine can save.
 _PRODUCTS = frozenset(

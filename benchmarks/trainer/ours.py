@@ -13,10 +13,10 @@ from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_trainer import store as stores
 from lora_trainer.callbacks.watchdog import Watchdog
-from lora_trainer.checkpoints import Checkpoints
-from lora_trainer.claims import take_claim
+from lora_trainer.ledger.checkpoints import Checkpoints
+from lora_trainer.ledger.claims import take_claim
 from lora_trainer.model.forward import causal_model
-from lora_trainer.model.memory import activation_bytes_per_token
+from lora_trainer.planning.micro_batch import activation_bytes_per_token
 from lora_trainer.processes.group import Group
 from lora_trainer.train import inputs, session
 

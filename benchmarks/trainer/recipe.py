@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Trainer, Trai
 
 from benchmarks.trainer.meter import Meter
 from benchmarks.trainer.setting import LEARNING_RATE, MAX_LENGTH, MODULES, Setting
-from lora_trainer.model.batch import Row
+from lora_trainer.batches.batch import Row
 
 _BATCH_PER_DEVICE = 4
 

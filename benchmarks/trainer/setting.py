@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.trainer import rows
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
-from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer import store
 from lora_trainer.data import prepared
 from lora_trainer.prepare.stage import prepare

@@ -13,7 +13,7 @@ from trl import SFTConfig, SFTTrainer
 from benchmarks.trainer.meter import Meter
 from benchmarks.trainer.recipe import common_arguments, four_bit_base, lora_config
 from benchmarks.trainer.setting import LEARNING_RATE, MAX_LENGTH, Setting
-from lora_trainer.model.batch import IGNORED, Row
+from lora_trainer.batches.batch import IGNORED, Row
 
 
 @dataclass(frozen=True)

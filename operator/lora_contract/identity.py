@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 
 #: Bumped only when the same spec would give another adapter; then what is applied anew trains anew. An upgrade of
 #: operator or image alone re-trains nothing, whatever the version. 2: the warm-up begins above a learning rate of 0.

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from lora_contract.base import Model
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.names import Stage
-from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import PlanStatus
 
 

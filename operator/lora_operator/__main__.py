@@ -18,22 +18,23 @@ from pydantic import ValidationError
 
 from lora_contract.version import __version__
 from lora_operator import logs
-from lora_operator.effects.api import Api
-from lora_operator.effects.cache import Cache
-from lora_operator.effects.connection import load_configuration
-from lora_operator.effects.event_recorder import EventRecorder
-from lora_operator.effects.http_server import ConnectionLimits, HttpServer
-from lora_operator.effects.kube import Kube
-from lora_operator.effects.lease import Leadership
-from lora_operator.effects.queue_positions import QueuePositions
-from lora_operator.effects.run_metrics import RunsByPhase
-from lora_operator.effects.table import Key
-from lora_operator.effects.token_review import TokenReviews
-from lora_operator.effects.work_queue import ExpectedError, WorkQueue
+from lora_operator.effects.api.client import Api
+from lora_operator.effects.api.connection import load_configuration
+from lora_operator.effects.api.event_recorder import EventRecorder
+from lora_operator.effects.api.kube import Kube
+from lora_operator.effects.api.lease import Leadership
+from lora_operator.effects.api.token_review import TokenReviews
+from lora_operator.effects.errors import ExpectedError
+from lora_operator.effects.kinds import Key
+from lora_operator.effects.memory.cache import Cache
+from lora_operator.effects.memory.queue_positions import QueuePositions
+from lora_operator.effects.memory.work_queue import WorkQueue
+from lora_operator.handlers.cache_feeder import Runs
 from lora_operator.handlers.health import Health
-from lora_operator.handlers.progress import Certificate, ProgressEndpoint
-from lora_operator.handlers.runs import Runs
+from lora_operator.handlers.http_server import ConnectionLimits, HttpServer
+from lora_operator.handlers.progress_endpoint import Certificate, ProgressEndpoint
 from lora_operator.handlers.watches import Watches
+from lora_operator.reconcile.run_metrics import RunsByPhase
 from lora_operator.reconcile.runs import RunReconciler
 from lora_operator.reconcile.sweeps import SweepReconciler
 from lora_operator.settings import Settings

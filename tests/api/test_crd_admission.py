@@ -10,7 +10,7 @@ from kubernetes import client
 from pydantic import ValidationError
 
 from lora_contract import names
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from support.api_server import FineTunes
 from support.bad_specs import BAD_SPECS, BadSpec
 from support.specs import BASE, GOOD_SPECS, changed

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lora_contract import names
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from support.api_server import CRD, FineTunes
 
 ROOT = CRD.parents[1]

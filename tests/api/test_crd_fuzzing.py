@@ -12,7 +12,7 @@ from kubernetes import client
 from pydantic import ValidationError
 
 from lora_contract.crd import custom_resource_definition
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from support import api_server
 from support.api_server import FineTunes
 from support.specs import GOOD_SPECS, REMOVED, changed

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from lora_contract.spec import IMMUTABLE_PARTS
+from lora_contract.finetune import IMMUTABLE_PARTS
 from support.api_server import FineTunes
 from support.specs import BASE, REMOVED, changed
 

@@ -16,8 +16,8 @@ import torch.distributed as dist
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import ENV_ALLOW_CPU
-from lora_trainer.checkpoints import CheckpointManifest
 from lora_trainer.digests import digests_below
+from lora_trainer.ledger.checkpoints import CheckpointManifest
 from support.groups import PLAIN, Pods, assert_same_training, children_of
 from support.seaweedfs import SeaweedFS
 from support.train_runs import Attempt, Ended, TrainRun, prepared_run

@@ -11,13 +11,12 @@ from typing import Any, cast
 import pytest
 
 from lora_contract import names
-from lora_operator.effects.api import Api, ApiError
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.kube import Kube
-from lora_operator.effects.lease import Leadership
-from lora_operator.effects.table import Key
-from lora_operator.effects.token_review import TokenReviews
-from lora_operator.effects.work_queue import ExpectedError
+from lora_operator.effects.api.client import Api, ApiError
+from lora_operator.effects.api.kube import Kube
+from lora_operator.effects.api.lease import Leadership
+from lora_operator.effects.api.token_review import TokenReviews
+from lora_operator.effects.errors import ExpectedError
+from lora_operator.effects.kinds import Key, Kind
 from support import chart
 
 #: Group, resource and verb.

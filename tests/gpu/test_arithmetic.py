@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lora_contract.spec import QuantizationSpec
+from lora_contract.finetune import QuantizationSpec
+from lora_trainer.batches.batch import to_device
 from lora_trainer.model import attention
-from lora_trainer.model.batch import to_device
 from lora_trainer.model.forward import choose
 from lora_trainer.model.hardware import Hardware
 from lora_trainer.model.load import load_base, round_to_four_bit

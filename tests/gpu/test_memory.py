@@ -13,10 +13,10 @@ import pytest
 import torch
 from benchmarks.trainer import ours, random_model, setting
 
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import Order
-from lora_contract.spec import LoRAFineTuneSpec
-from lora_trainer.model import memory
-from lora_trainer.model.memory import MemoryPlan
+from lora_trainer.planning import micro_batch
+from lora_trainer.planning.micro_batch import MemoryPlan
 from lora_trainer.train import session
 from support.tiny_models import byte_tokenizer
 
@@ -65,7 +65,7 @@ def test_what_prepare_foretells_covers_the_peak_and_little_more(
     row_tokens: int, quantization: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given the least that a session falls back to: one row a pass, activations computed again
-    monkeypatch.setattr(memory, "plan_memory", lambda *_, **__: MemoryPlan(1, True))
+    monkeypatch.setattr(micro_batch, "plan_memory", lambda *_, **__: MemoryPlan(1, True))
     order = prepared(tmp_path, model, row_tokens=row_tokens, quantization=quantization)
     assert order.plan is not None
     needed = order.plan.memory

@@ -14,7 +14,18 @@ from lora_contract.progress import Metric, TrainerStatus
 from lora_contract.report import Report, encode
 from lora_contract.status import LoRAFineTuneStatus
 from lora_operator.core.decide import decide
-from lora_operator.core.decision import (
+from lora_operator.core.observe.observed import (
+    FineTune,
+    GpuMemory,
+    IdenticalRun,
+    Job,
+    Observed,
+    Progress,
+    Warnings,
+    Workload,
+)
+from lora_operator.core.observe.pod import Pod
+from lora_operator.core.run.decision import (
     Action,
     CreateGroupPolicy,
     CreateJob,
@@ -28,8 +39,6 @@ from lora_operator.core.decision import (
     SetWorkloadActive,
     SuspendJob,
 )
-from lora_operator.core.observed import FineTune, GpuMemory, IdenticalRun, Job, Observed, Progress, Warnings, Workload
-from lora_operator.core.pod import Pod
 from support.pod_reports import PREPARED
 from support.specs import changed
 from support.story import BaseStory, resource, settings

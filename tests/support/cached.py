@@ -7,9 +7,8 @@ import itertools
 from typing import Any
 
 from lora_contract import names
-from lora_operator.effects.cache import Cache
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.table import Key
+from lora_operator.effects.kinds import Key, Kind
+from lora_operator.effects.memory.cache import Cache
 from support.builders import Story
 
 _VERSIONS = itertools.count(1)

@@ -106,13 +106,13 @@ def _limit_device(fault: dict[str, Any]) -> None:
 def main() -> None:
     """`lora_trainer.__main__.main`, with the fault installed when torch would be imported anyway."""
     from lora_contract.names import STAGE_TRAIN  # noqa: PLC0415
-    from lora_trainer import __main__, commands, environment  # noqa: PLC0415
-    from lora_trainer.processes import launch  # noqa: PLC0415
-    from lora_trainer.processes.place import place_of, processes  # noqa: PLC0415
+    from lora_trainer import __main__, environment  # noqa: PLC0415
+    from lora_trainer.command import launch, stage  # noqa: PLC0415
+    from lora_trainer.processes.rank import place_of, processes  # noqa: PLC0415
 
     launch.COMMAND = [sys.executable, "-m", "support.faulty_trainer", "train"]
     environment.prepare_environment()
-    carry_out = commands.carry_out
+    carry_out = stage.carry_out
 
     def faulty(order: Any) -> Any:
         fault = json.loads(os.environ.get("FAULT") or "{}")
@@ -122,7 +122,7 @@ def main() -> None:
             _install(fault if place.rank == fault.pop("rank", 0) else {})
         return carry_out(order)
 
-    commands.carry_out = faulty
+    stage.carry_out = faulty
     __main__.main()
 
 

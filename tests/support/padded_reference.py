@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lora_trainer.model.batch import collate_padded, to_device
+from lora_trainer.batches.batch import collate_padded, to_device
 
 
 def reference_loss(model: Any, rows: list[Any]) -> Tensor:

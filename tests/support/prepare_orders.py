@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report
-from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import ArtifactStatus
 from lora_trainer import store as stores
-from lora_trainer.claims import Claim
+from lora_trainer.ledger.claims import Claim
 from lora_trainer.prepare.stage import prepare
 from lora_trainer.publish import Provenance, publish
 from support.chat_models import save_model

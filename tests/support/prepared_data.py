@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import pipeline, prepared
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.dataset import Dataset

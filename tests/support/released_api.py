@@ -16,12 +16,12 @@ from lora_contract import names
 from lora_contract.crd import custom_resource_definition
 from lora_contract.crd.resources import RESOURCES
 from lora_contract.exit_codes import ExitCode
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.identity import run_id, spec_hash
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_contract.reasons import Reason
 from lora_contract.report import Report
-from lora_contract.spec import LoRAFineTuneSpec
 
 ROOT = Path(__file__).parents[2]
 _OF_A_FIELD = ("type", "format", "default", "enum", "x-kubernetes-int-or-string")

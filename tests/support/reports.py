@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.report import (
     Attempt,
     Bar,

@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models import gemma2, gemma3, llama, mistral, phi3, qwen2, qwen3
 
-from lora_contract.spec import LoraSpec
+from lora_contract.finetune import LoraSpec
+from lora_trainer.batches.batch import Row
 from lora_trainer.model.adapter import attach
-from lora_trainer.model.batch import Row
 
 VOCABULARY = 320
 _SHAPE: dict[str, Any] = {

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from lora_contract import names
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import ADAPTER_WEIGHTS, METRICS, RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report, decode
-from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer.store.s3 import S3Store
 from support.python_path import python_path
 from support.seaweedfs import SeaweedFS

@@ -14,7 +14,7 @@ def main() -> None:
     # First of all: process 1 of a container ignores SIGTERM until there is a handler, and imports take seconds.
     stopping.install()
     try:
-        from lora_trainer.commands import run  # noqa: PLC0415 - after the handler
+        from lora_trainer.command.command_line import run  # noqa: PLC0415 - after the handler
 
         code = run(sys.argv[1:])
     except stopping.StopRequested:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lora_contract import names
 from lora_contract.base import SpecModel, StatusModel
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.status import LoRAFineTuneStatus
 from lora_contract.sweep import LoRASweepSpec, LoRASweepStatus
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from lora_contract.base import Rule, SpecModel
-from lora_contract.spec import LoRAFineTuneSpec
-from lora_contract.spec.fields import documented
+from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.finetune.fields import documented
 from lora_contract.sweep.varied import LoraChanges, LoraValues, TrainingChanges, TrainingValues
 
 #: Two digits number the trials in their names.

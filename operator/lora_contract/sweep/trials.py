@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from lora_contract import names
 from lora_contract.base import explained
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.identity import spec_hash
-from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.sweep.spec import MAX_TRIALS, LoRASweepSpec
 
 #: Path of a field (`training.learningRate`) and its value.

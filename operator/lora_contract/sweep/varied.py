@@ -13,8 +13,8 @@ from pydantic import create_model
 from pydantic.fields import FieldInfo
 
 from lora_contract.base import SpecModel
-from lora_contract.spec.fields import documented
-from lora_contract.spec.training import LoraSpec, TrainingSpec
+from lora_contract.finetune.fields import documented
+from lora_contract.finetune.training import LoraSpec, TrainingSpec
 
 LORA_FIELDS = ("r", "alpha", "dropout", "target_modules", "use_rslora")
 TRAINING_FIELDS = (

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from lora_operator.core.attempts import learn_attempts
-from lora_operator.core.checks import finished, learn_pause, refused, stale_jobs, suspended
-from lora_operator.core.conclude import conclude
-from lora_operator.core.decision import ReadObjects, RunDecision
-from lora_operator.core.loss import absences, must_read
-from lora_operator.core.network import isolated
-from lora_operator.core.observed import Observed
-from lora_operator.core.progress import learn_progress
-from lora_operator.core.results import adopted, learn_prepared
-from lora_operator.core.run import Run, begin
-from lora_operator.core.sidecars import concluded, kept_jobs
-from lora_operator.core.sight import facts
-from lora_operator.core.stages import looking, preparing, training
+from lora_operator.core.manifests.network_policy import isolated
+from lora_operator.core.observe.facts import facts
+from lora_operator.core.observe.observed import Observed
+from lora_operator.core.record.attempts import learn_attempts
+from lora_operator.core.record.progress import learn_progress
+from lora_operator.core.run.decision import ReadObjects, RunDecision
+from lora_operator.core.run.run import Run, begin
+from lora_operator.core.stages.checks import finished, learn_pause, refused, stale_jobs, suspended
+from lora_operator.core.stages.loss import absences, must_read
+from lora_operator.core.stages.results import adopted, learn_prepared
+from lora_operator.core.stages.sidecars import concluded, kept_jobs
+from lora_operator.core.stages.stages import looking, preparing, training
+from lora_operator.core.status.conclude import conclude
 from lora_operator.settings import Settings
 
 

@@ -1,14 +1,26 @@
-"""The kinds of object that the operator watches."""
+"""The kinds of object that the operator watches, and the keys of objects."""
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import NamedTuple
 
 from lora_contract import names
-from lora_operator.core.observed import KUEUE_JOB_UID_LABEL
-from lora_operator.core.owner import Owner
+from lora_operator.core.observe.observed import KUEUE_JOB_UID_LABEL
+from lora_operator.core.observe.owner import Owner
 
 OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+
+
+class Key(NamedTuple):
+    """Namespace and name of an object."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """As kubectl prints it."""
+        return f"{self.namespace}/{self.name}"
 
 
 class Kind(Enum):

@@ -17,7 +17,7 @@ from typing import Any, cast
 import aiohttp
 import kopf
 
-from lora_operator.effects.connection import login
+from lora_operator.effects.api.connection import login
 from lora_operator.effects.kinds import Kind
 from lora_operator.effects.waiting import is_set_within
 from lora_operator.settings import Settings

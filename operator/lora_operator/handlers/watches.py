@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from lora_operator.effects import metrics
+from lora_operator.effects.api.kube import Kube
+from lora_operator.effects.errors import ExpectedError
 from lora_operator.effects.kinds import REQUIRED, Kind
-from lora_operator.effects.kube import Kube
-from lora_operator.effects.work_queue import ExpectedError
 from lora_operator.handlers.kopf_thread import KopfThread
 from lora_operator.settings import Settings
 

@@ -8,18 +8,17 @@ from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from lora_operator.core.conditions import undecided
-from lora_operator.core.decision import ActionT, Create, Decision
-from lora_operator.core.resource import CreateError, Observation, Resource, StatusT
+from lora_operator.core.observe.resource import CreateError, Observation, Resource, StatusT
+from lora_operator.core.run.decision import ActionT, Create, Decision
+from lora_operator.core.status.conditions import undecided
 from lora_operator.effects import metrics
-from lora_operator.effects.api import ApiError
-from lora_operator.effects.cache import Cache
-from lora_operator.effects.event_recorder import EventRecorder
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.kube import Kube
-from lora_operator.effects.merge_patch import difference
-from lora_operator.effects.table import Key
-from lora_operator.effects.work_queue import ExpectedError
+from lora_operator.effects.api.client import ApiError
+from lora_operator.effects.api.event_recorder import EventRecorder
+from lora_operator.effects.api.kube import Kube
+from lora_operator.effects.api.merge_patch import difference
+from lora_operator.effects.errors import ExpectedError
+from lora_operator.effects.kinds import Key, Kind
+from lora_operator.effects.memory.cache import Cache
 from lora_operator.settings import Settings
 
 ObservedT = TypeVar("ObservedT", bound=Observation)

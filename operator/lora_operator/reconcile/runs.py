@@ -11,9 +11,11 @@ from typing import Any
 
 from lora_contract import names
 from lora_contract.status import LoRAFineTuneStatus
-from lora_operator.core import limits
 from lora_operator.core.decide import decide
-from lora_operator.core.decision import (
+from lora_operator.core.observe.observed import FineTune, GpuMemory, Observed, Warnings
+from lora_operator.core.observe.resource import CreateError, Resource
+from lora_operator.core.run import limits
+from lora_operator.core.run.decision import (
     Action,
     CreateGroupPolicy,
     CreateJob,
@@ -27,12 +29,9 @@ from lora_operator.core.decision import (
     SetWorkloadActive,
     SuspendJob,
 )
-from lora_operator.core.observed import FineTune, GpuMemory, Observed, Warnings
-from lora_operator.core.resource import CreateError, Resource
-from lora_operator.effects import run_metrics
-from lora_operator.effects.api import ApiError
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.table import Key
+from lora_operator.effects.api.client import ApiError
+from lora_operator.effects.kinds import Key, Kind
+from lora_operator.reconcile import run_metrics
 from lora_operator.reconcile.loop import Reconciler
 
 

@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from lora_contract.sweep import LoRASweepStatus
-from lora_operator.core.decide_sweep import decide_sweep
-from lora_operator.core.resource import CreateError
-from lora_operator.core.sweep.decision import CreateTrial, SuspendTrial, SweepAction, SweepDecision
-from lora_operator.core.sweep.observed import ObservedSweep, Sweep
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.kube import NotOursError
-from lora_operator.effects.table import Key
+from lora_operator.core.observe.resource import CreateError
+from lora_operator.core.sweep.decide import decide_sweep
+from lora_operator.core.sweep.observed_sweep import ObservedSweep, Sweep
+from lora_operator.core.sweep.sweep_decision import CreateTrial, SuspendTrial, SweepAction, SweepDecision
+from lora_operator.effects.api.kube import NotOursError
+from lora_operator.effects.kinds import Key, Kind
 from lora_operator.reconcile.loop import Reconciler
 
 

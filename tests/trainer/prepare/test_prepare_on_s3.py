@@ -14,9 +14,9 @@ from lora_contract.layout import PLAN, RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_trainer import store as stores
-from lora_trainer.claims import take_claim
 from lora_trainer.data import prepared
 from lora_trainer.errors import TrainerError
+from lora_trainer.ledger.claims import take_claim
 from lora_trainer.prepare.check import check
 from lora_trainer.prepare.stage import prepare
 from support.chat_models import save_model

@@ -10,9 +10,9 @@ import pytest
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import MANIFEST, RunLayout
-from lora_trainer.checkpoints import Checkpoints, latest
-from lora_trainer.claims import Claim, Fenced, take_claim
 from lora_trainer.errors import TrainerError
+from lora_trainer.ledger.checkpoints import Checkpoints, latest
+from lora_trainer.ledger.claims import Claim, Fenced, take_claim
 from support.fault_proxy import Action, Plan
 from support.s3_rig import Rig
 

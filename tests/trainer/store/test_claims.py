@@ -12,7 +12,7 @@ import pytest
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.status import ArtifactStatus
-from lora_trainer.claims import Fenced, await_turn, newest_claim, take_claim
+from lora_trainer.ledger.claims import Fenced, await_turn, newest_claim, take_claim
 from support.s3_rig import Rig
 
 ARTIFACT = ArtifactStatus(

@@ -10,9 +10,9 @@ import pytest
 
 from lora_contract.layout import MANIFEST, RunLayout
 from lora_contract.status import ArtifactStatus, MetricsStatus
-from lora_trainer.claims import Fenced, take_claim
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError
+from lora_trainer.ledger.claims import Fenced, take_claim
 from lora_trainer.publish import Manifest, Provenance, find_published, publish
 from lora_trainer.store.s3 import S3Store
 from support.fault_proxy import Action, Plan

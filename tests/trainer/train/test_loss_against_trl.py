@@ -13,18 +13,18 @@ import torch
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from lora_contract.spec import LoraSpec, TrainingSpec
+from lora_contract.finetune import LoraSpec, TrainingSpec
+from lora_trainer.batches.batch import IGNORED
+from lora_trainer.batches.rows import EffectiveBatches, Rows
 from lora_trainer.data.prepared import ROW_SCHEMA
 from lora_trainer.model.adapter import attach
-from lora_trainer.model.batch import IGNORED
 from lora_trainer.model.forward import choose
 from lora_trainer.model.hardware import Hardware
-from lora_trainer.model.memory import MemoryPlan
+from lora_trainer.planning.micro_batch import MemoryPlan
 from lora_trainer.processes.group import Group
 from lora_trainer.train.arguments import training_arguments
-from lora_trainer.train.rows import EffectiveBatches, Rows
 from lora_trainer.train.schedule import scheduler
-from lora_trainer.trainer import LoraTrainer
+from lora_trainer.train.trainer import LoraTrainer
 from support.tiny_models import byte_tokenizer, ragged_rows, tiny, without_ours
 
 STEPS, BATCH, MICRO = 12, 8, 4

@@ -11,7 +11,7 @@ import yaml
 from lora_contract.crd import __main__ as generator
 from lora_contract.crd import custom_resource_definition
 from lora_contract.crd.resources import FINE_TUNE, RESOURCES, SWEEP, Resource
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from support.api_server import CRD, SWEEP_CRD
 
 ROOT = CRD.parents[1]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.identity import (
     RECIPE_VERSION,
     canonical_json,
@@ -18,7 +19,6 @@ from lora_contract.identity import (
     spec_hash,
     training_relevant,
 )
-from lora_contract.spec import LoRAFineTuneSpec
 from support.specs import BASE, GOOD_SPECS, REMOVED, changed
 
 OTHER_RECIPES: dict[str, dict[str, Any]] = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lora_contract.status import MemoryStatus
-from lora_operator.core.decision import CreateJob, ReadGpuMemory
+from lora_operator.core.run.decision import CreateJob, ReadGpuMemory
 from support.builders import Story, given_finetune
 from support.pod_reports import PLAN, PREPARED
 

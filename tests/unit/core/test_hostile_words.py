@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lora_contract.progress import ProgressReport
-from lora_operator.core.observed import Progress, WarningEvent, Warnings
+from lora_operator.core.observe.observed import Progress, WarningEvent, Warnings
 from support.builders import Story, given_finetune, given_training, workload_condition
 from support.crd_schema import violations
 from support.pod_reports import PREPARED, TRAINED, failed_report

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lora_contract.exit_codes import ExitCode
-from lora_operator.core.identical import identical_run
-from lora_operator.core.observed import IdenticalRun, Identity
+from lora_operator.core.observe.observed import IdenticalRun, Identity
+from lora_operator.core.stages.identical import identical_run
 from support.builders import Story, given_finetune, given_training
 from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED, failed_report
 from support.specs import BASE

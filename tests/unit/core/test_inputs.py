@@ -7,7 +7,7 @@ import pytest
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import CONTAINER
 from lora_contract.report import Report
-from lora_operator.core.resource import CreateError
+from lora_operator.core.observe.resource import CreateError
 from support.builders import Story, given_training
 from support.pod_reports import RUN_ID, TRAINED, failed_report
 

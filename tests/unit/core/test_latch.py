@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.identity import spec_hash
-from lora_contract.spec import LoRAFineTuneSpec
 from support.builders import Story, given_training
 from support.pod_reports import ARTIFACT, TRAINED, failed_report
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lora_contract.exit_codes import ExitCode
-from lora_operator.core.decision import CreateJob, ReadObjects
+from lora_operator.core.run.decision import CreateJob, ReadObjects
 from support.builders import Story, given_finetune, given_training
 from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED, failed_report
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import Order
-from lora_contract.spec import LoRAFineTuneSpec
-from lora_operator.core.decision import SuspendJob
+from lora_operator.core.run.decision import SuspendJob
 from support.builders import Story, given_finetune, given_training
 from support.pod_reports import PREPARED, TRAINED
 from support.specs import changed

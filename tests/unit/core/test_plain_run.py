@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lora_operator.core.decision import CreateJob
+from lora_operator.core.run.decision import CreateJob
 from support.builders import given_finetune, given_training
 from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED
 

@@ -12,8 +12,8 @@ from lora_contract.progress import (
     Metric,
     TrainerStatus,
 )
-from lora_operator.core.observed import Progress
-from lora_operator.core.progress import in_words
+from lora_operator.core.observe.observed import Progress
+from lora_operator.core.record.progress import in_words
 from support.builders import given_training
 from support.pod_reports import PREPARED
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_operator.core.decision import CreateJob
-from lora_operator.core.resource import CreateError
+from lora_operator.core.observe.resource import CreateError
+from lora_operator.core.run.decision import CreateJob
 from support.builders import Story, given_finetune, given_training, workload_condition
 from support.pod_reports import PREPARED, TRAINED, failed_report
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lora_operator.core.decision import SetWorkloadActive, SuspendJob
+from lora_operator.core.run.decision import SetWorkloadActive, SuspendJob
 from support.builders import Story, given_finetune, given_training, workload_condition
 from support.pod_reports import PREPARED, TRAINED
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from lora_contract.reasons import Reason
-from lora_operator.core.remedies import REMEDIES
+from lora_operator.core.causes.remedies import REMEDIES
 
 PAGE = Path(__file__).parents[3] / "docs" / "reasons.md"
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from lora_contract.exit_codes import USER_ERRORS, ExitCode
-from lora_operator.core.decision import DeleteJob
-from lora_operator.core.observed import WarningEvent, Warnings
+from lora_operator.core.observe.observed import WarningEvent, Warnings
+from lora_operator.core.run.decision import DeleteJob
 from support.builders import Story, given_finetune, given_training, workload_condition
 from support.pod_reports import PREPARED, TRAINED, failed_report
 

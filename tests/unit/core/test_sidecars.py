@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lora_contract.progress import TrainerStatus
 from lora_contract.report import Report
-from lora_operator.core.decision import DeleteJob
-from lora_operator.core.observed import Progress
+from lora_operator.core.observe.observed import Progress
+from lora_operator.core.run.decision import DeleteJob
 from support.builders import Story, given_finetune, given_training
 from support.pod_reports import PREPARED, TRAINED, failed_report
 

@@ -6,7 +6,7 @@ import pytest
 
 from lora_contract.status import Phase
 from lora_contract.sweep import TrialPhase
-from lora_operator.core.resource import CreateError
+from lora_operator.core.observe.resource import CreateError
 from support.specs import REMOVED
 from support.sweep_stories import SweepStory, given_sweep
 

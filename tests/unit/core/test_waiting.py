@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from lora_operator.core.decision import CreateJob, DeleteJob, ReadWarnings
-from lora_operator.core.observed import WarningEvent, Warnings
-from lora_operator.core.resource import CreateError
+from lora_operator.core.observe.observed import WarningEvent, Warnings
+from lora_operator.core.observe.resource import CreateError
+from lora_operator.core.run.decision import CreateJob, DeleteJob, ReadWarnings
 from support.builders import Story, given_finetune, given_training
 from support.pod_reports import PREPARED
 

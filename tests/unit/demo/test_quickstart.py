@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_demo import up
 from lora_demo.platform import manifest
 from lora_demo.samples import samples

@@ -11,13 +11,12 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
-from lora_operator.effects.api import Api, ApiError
-from lora_operator.effects.http_server import ConnectionLimits, HttpServer
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.kube import Kube
-from lora_operator.effects.lease import Leadership
-from lora_operator.effects.table import Key
-from lora_operator.effects.work_queue import ExpectedError
+from lora_operator.effects.api.client import Api, ApiError
+from lora_operator.effects.api.kube import Kube
+from lora_operator.effects.api.lease import Leadership
+from lora_operator.effects.errors import ExpectedError
+from lora_operator.effects.kinds import Key, Kind
+from lora_operator.handlers.http_server import ConnectionLimits, HttpServer
 
 NO_ANSWER_OF_AN_API_SERVER = [
     b"<html>sign in</html>",

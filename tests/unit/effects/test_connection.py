@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_operator.effects.connection import load_configuration
+from lora_operator.effects.api.connection import load_configuration
 
 _KUBECONFIG = {
     "clusters": [{"name": "one", "cluster": {"server": "https://api.example.org:6443"}}],

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from lora_cluster.certificates import Authority
-from lora_operator.effects import http_server
-from lora_operator.effects.http_server import ConnectionLimits, HttpServer
+from lora_operator.handlers import http_server
+from lora_operator.handlers.http_server import ConnectionLimits, HttpServer
 
 ROOMY = ConnectionLimits(in_all=8, per_address=8)
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from lora_operator.core.observed import IdenticalRun, Identity
-from lora_operator.effects.cache import Cache
-from lora_operator.effects.identical_index import IdenticalIndex
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.table import Key
+from lora_operator.core.observe.observed import IdenticalRun, Identity
+from lora_operator.effects.kinds import Key, Kind
+from lora_operator.effects.memory.cache import Cache
+from lora_operator.effects.memory.identical_index import IdenticalIndex
 from support.builders import Story, given_finetune, given_training
 from support.cached import show, versioned
 from support.pod_reports import PREPARED

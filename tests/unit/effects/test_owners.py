@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from lora_contract import names
-from lora_operator.effects.cache import Cache
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.table import Key
+from lora_operator.effects.kinds import Key, Kind
+from lora_operator.effects.memory.cache import Cache
 from support.builders import Story, given_finetune
 from support.cached import owned, pod_of, show, versioned, workload_of
 from support.sweep_stories import SweepStory, given_sweep

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from lora_operator.effects.server_clock import ServerClock
+from lora_operator.effects.api.server_clock import ServerClock
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lora_operator.effects.table import Key, Table
+from lora_operator.effects.kinds import Key
+from lora_operator.effects.memory.table import Table
 
 
 @pytest.fixture

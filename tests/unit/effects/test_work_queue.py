@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from lora_operator.effects.work_queue import WorkQueue
+from lora_operator.effects.memory.work_queue import WorkQueue
 
 
 async def nothing(_: str) -> None:
@@ -81,6 +81,6 @@ async def test_in_a_rush_of_keys_that_go_first_the_others_wait() -> None:
 
 
 async def test_they_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lora_operator.effects.work_queue._RUSH_WAIT_SECONDS", 0.015)
+    monkeypatch.setattr("lora_operator.effects.memory.work_queue._RUSH_WAIT_SECONDS", 0.015)
     looks = await looks_in_a_rush([f"new-{number}" for number in range(100)])
     assert len(looks) < 50

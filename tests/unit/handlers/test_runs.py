@@ -8,13 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from lora_operator.effects.api import UnreachableError
-from lora_operator.effects.cache import Cache
-from lora_operator.effects.kinds import REQUIRED, Kind
-from lora_operator.effects.kube import Kube, Page
-from lora_operator.effects.table import Key
-from lora_operator.effects.work_queue import WorkQueue
-from lora_operator.handlers.runs import Runs
+from lora_operator.effects.api.client import UnreachableError
+from lora_operator.effects.api.kube import Kube, Page
+from lora_operator.effects.kinds import REQUIRED, Key, Kind
+from lora_operator.effects.memory.cache import Cache
+from lora_operator.effects.memory.work_queue import WorkQueue
+from lora_operator.handlers.cache_feeder import Runs
 from support.builders import Story, given_finetune
 from support.cached import versioned
 from support.story import settings
@@ -73,7 +72,7 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture
 async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     """Everything was listed once, and the Job was deleted since without a word."""
-    monkeypatch.setattr("lora_operator.handlers.runs._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("lora_operator.handlers.cache_feeder._RETRY_SECONDS", 0.01)
     scene = Scene()
     scene.runs.served(REQUIRED)
     running = [asyncio.create_task(each) for each in (scene.runs.run(), scene.queue.run())]

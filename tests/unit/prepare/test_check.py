@@ -9,9 +9,9 @@ import pytest
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import ENV_ORDER, ENV_TERMINATION_LOG
 from lora_contract.report import decode
-from lora_trainer.claims import take_claim
-from lora_trainer.commands import run
+from lora_trainer.command.command_line import run
 from lora_trainer.errors import TrainerError
+from lora_trainer.ledger.claims import take_claim
 from lora_trainer.prepare.check import check
 from lora_trainer.store import from_environment
 from support.prepare_orders import Place, place, publish_adapter

@@ -10,7 +10,8 @@ import pytest
 from lora_contract.status import MemoryStatus
 from lora_trainer.model_files import shape
 from lora_trainer.model_files.safetensors_header import Tensor
-from lora_trainer.prepare import memory, model_check
+from lora_trainer.planning import memory_estimate
+from lora_trainer.prepare import model_check
 from lora_trainer.prepare.stage import total_steps
 from support.chat_models import CONFIG, tensor_shapes
 from support.prepared_data import spec
@@ -22,7 +23,7 @@ LINEAR = 2 * (32 * 32 * 2 + 16 * 32 * 2 + 64 * 32 * 3)
 def _estimate(row_tokens: int = 512, **changes: object) -> MemoryStatus:
     wanted = spec(**changes)
     adapted = model_check.adapted_modules(TENSORS, wanted, CONFIG)
-    return memory.estimate(wanted, CONFIG, TENSORS, adapted, row_tokens=row_tokens)
+    return memory_estimate.estimate(wanted, CONFIG, TENSORS, adapted, row_tokens=row_tokens)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,9 @@ def _estimate(row_tokens: int = 512, **changes: object) -> MemoryStatus:
     ],
 )
 def test_a_weight_takes_what_its_type_says(quantization: dict[str, object], expected: float) -> None:
-    assert memory.bytes_per_weight(spec(quantization=quantization).quantization) == pytest.approx(expected, abs=1e-5)
+    assert memory_estimate.bytes_per_weight(spec(quantization=quantization).quantization) == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 def test_quantisation_spares_the_linear_layers_alone() -> None:

@@ -15,10 +15,10 @@ import pytest
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import PLAN
 from lora_contract.status import PlanStatus
-from lora_trainer.claims import take_claim
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError
+from lora_trainer.ledger.claims import take_claim
 from lora_trainer.store import from_environment
 from support.chat_models import CONFIG, save_model, tensor_shapes, write_safetensors
 from support.prepare_orders import Place, place, publish_adapter

@@ -10,12 +10,11 @@ from typing import Any, cast
 
 import pytest
 
-from lora_operator.effects.cache import Cache
-from lora_operator.effects.event_recorder import EventRecorder
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.kube import Kube
-from lora_operator.effects.merge_patch import difference
-from lora_operator.effects.table import Key
+from lora_operator.effects.api.event_recorder import EventRecorder
+from lora_operator.effects.api.kube import Kube
+from lora_operator.effects.api.merge_patch import difference
+from lora_operator.effects.kinds import Key, Kind
+from lora_operator.effects.memory.cache import Cache
 from lora_operator.reconcile import runs
 from lora_operator.reconcile.loop import UndecidedError
 from lora_operator.reconcile.runs import RunReconciler

@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from lora_operator.effects.cache import Cache
-from lora_operator.effects.event_recorder import EventRecorder
-from lora_operator.effects.kinds import Kind
-from lora_operator.effects.kube import Kube, Page
-from lora_operator.effects.table import Key
+from lora_operator.effects.api.event_recorder import EventRecorder
+from lora_operator.effects.api.kube import Kube, Page
+from lora_operator.effects.kinds import Key, Kind
+from lora_operator.effects.memory.cache import Cache
 from lora_operator.reconcile.runs import RunReconciler
 from support.builders import Story, given_finetune
 from support.pod_reports import PREPARED

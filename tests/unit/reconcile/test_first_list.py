@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import cast
 
-from lora_operator.effects.cache import Cache
-from lora_operator.effects.kinds import REQUIRED, Kind
-from lora_operator.effects.kube import Kube, Page
-from lora_operator.effects.table import Key
-from lora_operator.effects.work_queue import WorkQueue
-from lora_operator.handlers.runs import Runs
+from lora_operator.effects.api.kube import Kube, Page
+from lora_operator.effects.kinds import REQUIRED, Key, Kind
+from lora_operator.effects.memory.cache import Cache
+from lora_operator.effects.memory.work_queue import WorkQueue
+from lora_operator.handlers.cache_feeder import Runs
 from support.story import settings
 
 

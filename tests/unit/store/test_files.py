@@ -9,9 +9,9 @@ import pytest
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
-from lora_trainer.claims import Fenced, take_claim
 from lora_trainer.digests import is_plain_name
 from lora_trainer.errors import TrainerError
+from lora_trainer.ledger.claims import Fenced, take_claim
 from lora_trainer.store import Store, about, from_environment
 from lora_trainer.store.file import FileStore
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lora_contract.spec.training import GateSpec
-from lora_trainer.answers import AnswerScores, gate_failure, score
+from lora_contract.finetune.training import GateSpec
+from lora_trainer.evaluation.answers import AnswerScores, gate_failure, score
 
 
 def test_plain_answers_are_compared_without_white_space_at_their_ends() -> None:

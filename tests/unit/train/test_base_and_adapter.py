@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen2MoeConfig
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.spec import LoraSpec, QuantizationSpec
-from lora_contract.spec.training import EarlyStoppingSpec
+from lora_contract.finetune import LoraSpec, QuantizationSpec
+from lora_contract.finetune.training import EarlyStoppingSpec
 from lora_trainer.callbacks.best import BestAdapter, adapter_tensors
 from lora_trainer.errors import TrainerError
 from lora_trainer.model import load

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lora_trainer.checkpoints import BrokenCheckpoint
-from lora_trainer.train.checkpoint_files import check
+from lora_trainer.ledger.checkpoint_files import check
+from lora_trainer.ledger.checkpoints import BrokenCheckpoint
 
 
 class Evil:

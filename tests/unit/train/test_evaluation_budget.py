@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lora_contract.finetune import LoRAFineTuneSpec, TrainingSpec
 from lora_contract.order import Order
-from lora_contract.spec import LoRAFineTuneSpec, TrainingSpec
 from lora_contract.status import PlanStatus
+from lora_trainer.batches.rows import Rows
 from lora_trainer.data import prepared
-from lora_trainer.evaluation_budget import LEAST_ROWS, chosen, evaluation_rows
+from lora_trainer.planning.evaluation_rows import LEAST_ROWS, chosen, evaluation_rows
 from lora_trainer.train.inputs import _affordable
-from lora_trainer.train.rows import Rows
 from support.specs import BASE
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lora_contract.spec import LoraSpec
+from lora_contract.finetune import LoraSpec
 from lora_trainer.model import lora_product, norms
 from lora_trainer.model.adapter import attach
 from lora_trainer.model.attention import padding_free_attention

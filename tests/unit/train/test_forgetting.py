@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from lora_contract.spec import LoraSpec
+from lora_contract.finetune import LoraSpec
 from lora_trainer.model.adapter import attach
 from lora_trainer.model.forward import choose, generating
 from lora_trainer.train.forgetting import Forgetting, general_rows, measure_forgetting

@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.spec import LoraSpec, QuantizationSpec, TrainingSpec
+from lora_contract.finetune import LoraSpec, QuantizationSpec, TrainingSpec
 from lora_trainer.errors import TrainerError
 from lora_trainer.model import load
 from lora_trainer.model.adapter import attach

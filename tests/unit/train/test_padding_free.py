@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from lora_trainer.evaluate import measure
-from lora_trainer.generate import answer
-from lora_trainer.model.batch import collate_padding_free
+from lora_trainer.batches.batch import collate_padding_free
+from lora_trainer.evaluation.generate import answer
+from lora_trainer.evaluation.losses import measure
 from lora_trainer.model.forward import choose
 from support.padded_reference import gradients, reference_loss
 from support.tiny_models import CONFIGS, adapted, byte_tokenizer, ragged_rows, tiny

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lora_contract.finetune import ComputeSpec
 from lora_contract.names import ENV_GROUP_ADDRESS
-from lora_contract.spec import ComputeSpec
-from lora_trainer.processes.place import Place, meeting_point, place_of, processes
+from lora_trainer.processes.rank import Place, meeting_point, place_of, processes
 
 FOLDER = Path("/scratch/group-1")
 

@@ -15,10 +15,11 @@ import pytest
 
 from lora_contract import names
 from lora_contract.exit_codes import ExitCode
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.progress import ProgressReport
 from lora_contract.report import decode
-from lora_contract.spec import LoRAFineTuneSpec
-from lora_trainer import commands, local, progress
+from lora_trainer import progress
+from lora_trainer.command import local, stage
 from lora_trainer.errors import TrainerError
 from lora_trainer.progress import ProgressPoster
 from support.specs import changed
@@ -115,7 +116,7 @@ def test_an_order_that_cannot_be_understood_ends_in_words(
 ) -> None:
     monkeypatch.setenv(names.ENV_ORDER, order)
     monkeypatch.setenv(names.ENV_TERMINATION_LOG, str(tmp_path / "message"))
-    assert commands.run_stage("train") == ExitCode.BAD_CONFIG
+    assert stage.run_stage("train") == ExitCode.BAD_CONFIG
     report = decode((tmp_path / "message").read_text())
     assert report is not None
     assert report.error is not None

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lora_contract.finetune import LoraSpec, QuantizationSpec
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from lora_contract.spec import LoraSpec, QuantizationSpec
 from lora_trainer.errors import TrainerError
 from lora_trainer.model import load
 from lora_trainer.model.adapter import attach

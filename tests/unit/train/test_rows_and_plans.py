@@ -14,17 +14,18 @@ import pytest
 import torch
 
 from lora_contract.exit_codes import ExitCode
+from lora_contract.finetune import QuantizationSpec, TrainingSpec
 from lora_contract.names import ENV_ALLOW_CPU, ENV_CPU_FLOAT32, ENV_PROGRESS_CA, ENV_PROGRESS_TOKEN, ENV_PROGRESS_URL
-from lora_contract.spec import QuantizationSpec, TrainingSpec
+from lora_trainer.batches.rows import EffectiveBatches, EpochLoader, Rows
 from lora_trainer.data.prepared import TEST_SCHEMA
 from lora_trainer.errors import TrainerError
 from lora_trainer.model.hardware import Hardware, detect
 from lora_trainer.model.load import bitsandbytes_config, load_options
-from lora_trainer.model.memory import MemoryPlan, divisor_at_most, evaluation_tokens, plan_memory
-from lora_trainer.processes.place import Place
-from lora_trainer.train import history, out_of_memory
+from lora_trainer.planning.micro_batch import MemoryPlan, divisor_at_most, evaluation_tokens, plan_memory
+from lora_trainer.processes import restart
+from lora_trainer.processes.rank import Place
+from lora_trainer.train import history
 from lora_trainer.train.arguments import training_arguments
-from lora_trainer.train.rows import EffectiveBatches, EpochLoader, Rows
 
 CPU = Hardware(torch.device("cpu"), torch.float32)
 
@@ -169,14 +170,14 @@ def test_a_micro_batch_that_the_user_states_is_taken() -> None:
 
 def test_out_of_memory_halves_and_stays_a_divisor() -> None:
     training = TrainingSpec(max_steps=1, effective_batch_size=12)
-    assert out_of_memory.halved(12, training).size == 6
-    assert out_of_memory.halved(6, training).size == 3
-    assert out_of_memory.halved(3, training).size == 1
+    assert restart.halved(12, training).size == 6
+    assert restart.halved(6, training).size == 3
+    assert restart.halved(3, training).size == 1
 
 
 def test_out_of_memory_divides_the_share_of_a_process() -> None:
     training = TrainingSpec(max_steps=1, effective_batch_size=20)
-    assert out_of_memory.halved(5, training, processes=4).size == 1
+    assert restart.halved(5, training, processes=4).size == 1
 
 
 def test_the_history_has_one_entry_a_step_and_the_last_figures_count() -> None:

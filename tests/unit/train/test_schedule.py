@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from lora_contract.spec import TrainingSpec
+from lora_contract.finetune import TrainingSpec
 from lora_trainer.model.hardware import Hardware
-from lora_trainer.model.memory import MemoryPlan
+from lora_trainer.planning.micro_batch import MemoryPlan
 from lora_trainer.train.arguments import training_arguments
 from lora_trainer.train.schedule import factor, scheduler
 

@@ -11,7 +11,7 @@ from support.python_path import python_path
 
 _SCRIPT = """
 import json, sys
-from lora_trainer import quick_imports
+from lora_trainer.command import quick_imports
 with quick_imports.without_compiler():
     import lora_trainer.train.stage
 import torch

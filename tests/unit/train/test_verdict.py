@@ -8,9 +8,9 @@ import pytest
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.report import Report, ReportError
+from lora_trainer.command.verdict import WorkerEnd, verdict
 from lora_trainer.errors import TrainerError
-from lora_trainer.processes.place import LOST_CONTACT, LostContact
-from lora_trainer.processes.verdict import WorkerEnd, verdict
+from lora_trainer.processes.rank import LOST_CONTACT, LostContact
 
 
 def failed(rank: int, code: int, message: str = "why") -> WorkerEnd:

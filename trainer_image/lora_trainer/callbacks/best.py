@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.spec.training import EarlyStoppingSpec
+from lora_contract.finetune.training import EarlyStoppingSpec
 from lora_trainer.errors import TrainerError
 
 _WEIGHTS = "best_adapter.safetensors"

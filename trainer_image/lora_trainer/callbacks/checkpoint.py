@@ -9,7 +9,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lora_trainer.callbacks.best import BestAdapter
-from lora_trainer.checkpoints import Checkpoints
+from lora_trainer.ledger.checkpoints import Checkpoints
 
 
 class SaveToStore(TrainerCallback):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.outside import shorten
-from lora_contract.spec import LoRAFineTuneSpec
 from lora_trainer.data import conversation, formats, masking, splits
 from lora_trainer.data.chat_template import ChatTemplate, TemplateRefusal
 from lora_trainer.data.dataset import Dataset, read_rows

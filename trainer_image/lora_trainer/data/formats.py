@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lora_contract.spec.dataset import ColumnsSpec, DatasetSpec
+from lora_contract.finetune.dataset import ColumnsSpec, DatasetSpec
 from lora_trainer.data.readers import DECODER, json_type
 from lora_trainer.data.rows import BadRow
 from lora_trainer.errors import TrainerError, bad_data

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import masking, prepared
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.checker import ReadyRow, RowChecker

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from lora_contract.base import Model
 from lora_contract.exit_codes import ExitCode
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.files import Compression, DataFile, Kind
 from lora_trainer.data.profile import DataProfile

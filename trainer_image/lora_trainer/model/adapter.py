@@ -11,8 +11,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lora_contract.spec import LoraSpec
-from lora_contract.spec.training import ALL_LINEAR
+from lora_contract.finetune import LoraSpec
+from lora_contract.finetune.training import ALL_LINEAR
 from lora_trainer.errors import bad_config
 from lora_trainer.model import lora_product, norms
 from lora_trainer.model_files.shape import adaptable, expert_count, last_name

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lora_trainer.batches.batch import IGNORED, Collate, collate_padded, collate_padding_free, to_device
 from lora_trainer.model import attention
-from lora_trainer.model.batch import IGNORED, Collate, collate_padded, collate_padding_free, to_device
 from lora_trainer.model.loss import head_logits, loss_sum
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import torch
 from lora_contract.names import ENV_CPU_FLOAT32
 from lora_trainer.environment import cpu_is_allowed
 from lora_trainer.errors import unsupported
-from lora_trainer.processes.place import Place
+from lora_trainer.processes.rank import Place
 
 _CGROUP = Path("/sys/fs/cgroup")
 

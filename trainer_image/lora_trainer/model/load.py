@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
-from lora_contract.spec import QuantizationSpec
+from lora_contract.finetune import QuantizationSpec
 from lora_trainer.errors import unsupported
 from lora_trainer.model.hardware import Hardware, free_memory
 from lora_trainer.model_files.shape import expert_count

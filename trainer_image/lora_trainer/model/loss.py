@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lora_trainer.model.memory import EXACT_LOGITS_AT_ONCE, LOGITS_AT_ONCE
+from lora_trainer.planning.micro_batch import EXACT_LOGITS_AT_ONCE, LOGITS_AT_ONCE
 
 
 class _FrozenHeadLoss(torch.autograd.Function):

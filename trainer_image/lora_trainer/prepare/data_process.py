@@ -24,7 +24,7 @@ from typing import IO, Protocol
 from pydantic import ValidationError
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.guard import POSITION_BYTES, Phase, Position, breakdown, read_position
 from lora_trainer.data.profile import DataProfile

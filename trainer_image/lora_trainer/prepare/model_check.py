@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lora_contract.spec import LoRAFineTuneSpec
-from lora_contract.spec.training import ALL_LINEAR
+from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.finetune.training import ALL_LINEAR
 from lora_trainer.errors import TrainerError, bad_config, unsupported
 from lora_trainer.model_files import contents, shape
 from lora_trainer.model_files.safetensors_header import PARAM_MODEL, Tensor

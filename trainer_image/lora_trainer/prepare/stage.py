@@ -15,19 +15,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from lora_contract import identity, layout
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report
-from lora_contract.spec import LoRAFineTuneSpec
 from lora_contract.status import MemoryStatus, PlanStatus
 from lora_trainer import model_files
-from lora_trainer.claims import await_turn
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
-from lora_trainer.evaluation_budget import evaluation_rows
+from lora_trainer.ledger.claims import await_turn
 from lora_trainer.model_files.blame import about
 from lora_trainer.model_files.safetensors_header import Tensor
-from lora_trainer.prepare import data_process, dataset_files, memory, model_check, template_date
+from lora_trainer.planning import memory_estimate
+from lora_trainer.planning.evaluation_rows import evaluation_rows
+from lora_trainer.prepare import data_process, dataset_files, model_check, template_date
 from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
 from lora_trainer.prepare.data_process import DataProcess
 from lora_trainer.prepare.dataset_files import FetchedDataset
@@ -94,7 +95,7 @@ class _Preparation:
         row_tokens = min(profile.longest_row, self._spec.training.max_length)
         model_check.check_context(self._spec, self._config, self._tensors, row_tokens)
         model_check.check_tokens(prepared.largest_token(self._folder / "prepared"), self._spec, self._config)
-        needed = memory.estimate(self._spec, self._config, self._tensors, adapted, row_tokens=row_tokens)
+        needed = memory_estimate.estimate(self._spec, self._config, self._tensors, adapted, row_tokens=row_tokens)
         plan = _plan(self._spec, profile, data, staged.commit, needed)
         plan = plan.model_copy(update={"template_date": None if today is None else today.isoformat()})
         plan = self._hand_over(run_layout, plan, _with_files(profile, data, self._warnings(plan)))

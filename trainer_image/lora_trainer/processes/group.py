@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
-from lora_trainer.processes.place import LostContact, Place
+from lora_trainer.processes.rank import LostContact, Place
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
 from lora_trainer.processes.gate import Gate, GroupKey, Keys, Passage
 from lora_trainer.processes.group import Group
-from lora_trainer.processes.place import LostContact, Place, place_of
+from lora_trainer.processes.rank import LostContact, Place, place_of
 
 log = logging.getLogger(__name__)
 

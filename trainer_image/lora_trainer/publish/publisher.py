@@ -15,9 +15,9 @@ from pathlib import Path
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MANIFEST, RunLayout
 from lora_contract.status import ArtifactStatus
-from lora_trainer.claims import Fenced
 from lora_trainer.digests import FileDigest, digests_below
 from lora_trainer.errors import TrainerError
+from lora_trainer.ledger.claims import Fenced
 from lora_trainer.publish.manifest import Manifest, Pointer, Provenance
 from lora_trainer.publish.reader import find_published, read_artifact
 from lora_trainer.store import OUTPUT_FIELD, Store, about

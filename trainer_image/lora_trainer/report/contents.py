@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lora_contract.spec import LoRAFineTuneSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 
 
 @dataclass(frozen=True)

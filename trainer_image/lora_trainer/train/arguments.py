@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
-from lora_contract.spec import TrainingSpec
+from lora_contract.finetune import TrainingSpec
 from lora_trainer.model.hardware import Hardware
-from lora_trainer.model.memory import MemoryPlan
+from lora_trainer.planning.micro_batch import MemoryPlan
 
 #: Most lines of the training history: longer runs log every n-th step.
 _MAX_LOGGED_STEPS = 2000

@@ -16,9 +16,10 @@ from lora_contract.identity import spec_hash
 from lora_contract.layout import METRICS, MODEL_CARD, REPORT
 from lora_contract.order import Order
 from lora_contract.status import MetricsStatus
-from lora_trainer.answers import AnswerScores
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.digests import digests_below
+from lora_trainer.evaluation.answers import AnswerScores
+from lora_trainer.ledger.attempts import RUNNING, AttemptRecord
 from lora_trainer.report import (
     Attempt,
     Bar,
@@ -30,7 +31,6 @@ from lora_trainer.report import (
     render_model_card,
 )
 from lora_trainer.train import history
-from lora_trainer.train.attempts import RUNNING, AttemptRecord
 from lora_trainer.train.finish import Result
 from lora_trainer.train.inputs import Inputs
 from lora_trainer.train.session import Session

@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from lora_contract.finetune import EvaluationSpec
+from lora_contract.finetune.model import COMMIT
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from lora_contract.order import Order
-from lora_contract.spec import EvaluationSpec
-from lora_contract.spec.model import COMMIT
-from lora_trainer.answers import AnswerScores, gate_failure, score
+from lora_trainer.batches.rows import Rows
 from lora_trainer.callbacks.best import adapter_tensors
-from lora_trainer.evaluate import Losses, measure
-from lora_trainer.generate import answer
+from lora_trainer.evaluation.answers import AnswerScores, gate_failure, score
+from lora_trainer.evaluation.generate import answer
+from lora_trainer.evaluation.losses import Losses, measure
 from lora_trainer.report import Sample
 from lora_trainer.train.forgetting import Forgetting, measure_forgetting
 from lora_trainer.train.inputs import Inputs
-from lora_trainer.train.rows import Rows
 from lora_trainer.train.session import Session
 
 log = logging.getLogger(__name__)

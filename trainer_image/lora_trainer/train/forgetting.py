@@ -10,8 +10,8 @@ from importlib.resources import files
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from lora_trainer.evaluate import measure
-from lora_trainer.model.batch import Row
+from lora_trainer.batches.batch import Row
+from lora_trainer.evaluation.losses import measure
 from lora_trainer.train.session import Session
 
 log = logging.getLogger(__name__)

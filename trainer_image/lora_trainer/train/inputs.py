@@ -10,18 +10,18 @@ from pydantic import ValidationError
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
-from lora_trainer import checkpoints as stored
 from lora_trainer import model_files
-from lora_trainer.checkpoints import Checkpoint, CheckpointManifest
+from lora_trainer.batches.rows import Rows
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError
-from lora_trainer.evaluation_budget import chosen
+from lora_trainer.ledger import checkpoint_files
+from lora_trainer.ledger import checkpoints as stored
+from lora_trainer.ledger.checkpoints import Checkpoint, CheckpointManifest
 from lora_trainer.model_files import StagedModel
+from lora_trainer.planning.evaluation_rows import chosen
 from lora_trainer.processes.group import Group
 from lora_trainer.store import Store, about
-from lora_trainer.train import checkpoint_files
-from lora_trainer.train.rows import Rows
 
 
 @dataclass(frozen=True)

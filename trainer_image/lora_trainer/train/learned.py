@@ -6,12 +6,12 @@ import torch
 from peft import PeftModel
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.spec import TrainingSpec
+from lora_contract.finetune import TrainingSpec
+from lora_trainer.batches.batch import Row
 from lora_trainer.callbacks.best import adapter_tensors
 from lora_trainer.errors import TrainerError
-from lora_trainer.model.batch import Row
 from lora_trainer.model.forward import ForwardPass
-from lora_trainer.trainer import not_finite
+from lora_trainer.train.trainer import not_finite
 
 
 def check(model: PeftModel, way: ForwardPass, rows: list[Row], *, training: TrainingSpec, steps: int) -> None:

@@ -16,11 +16,11 @@ from peft import PeftModel
 from torch import Tensor
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.spec import QuantizationSpec
+from lora_contract.finetune import QuantizationSpec
+from lora_trainer.batches.batch import Row
 from lora_trainer.callbacks.best import adapter_tensors
 from lora_trainer.errors import TrainerError
 from lora_trainer.model.adapter import quicken
-from lora_trainer.model.batch import Row
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.model.hardware import Hardware
 from lora_trainer.model.load import load_base

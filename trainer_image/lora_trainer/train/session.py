@@ -22,29 +22,29 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import Order
-from lora_contract.spec import LoRAFineTuneSpec
-from lora_trainer import checkpoints as stored
 from lora_trainer import stopping
+from lora_trainer.batches.rows import EffectiveBatches
 from lora_trainer.callbacks.best import BestAdapter
 from lora_trainer.callbacks.checkpoint import SaveToStore
 from lora_trainer.callbacks.report_progress import ReportProgress
 from lora_trainer.callbacks.stop import StopOnSignal
 from lora_trainer.callbacks.watchdog import Watchdog
-from lora_trainer.checkpoints import Checkpoints
-from lora_trainer.model import memory
+from lora_trainer.ledger import checkpoints as stored
+from lora_trainer.ledger.checkpoints import Checkpoints
 from lora_trainer.model.adapter import Adapted, attach
 from lora_trainer.model.forward import ForwardPass, choose
 from lora_trainer.model.hardware import Hardware, detect, free_memory
 from lora_trainer.model.load import load_base
-from lora_trainer.model.memory import MemoryPlan
+from lora_trainer.planning import micro_batch
+from lora_trainer.planning.micro_batch import MemoryPlan
+from lora_trainer.processes import restart
 from lora_trainer.processes.group import Group
 from lora_trainer.progress import ProgressPoster
-from lora_trainer.train import out_of_memory
 from lora_trainer.train.arguments import training_arguments
 from lora_trainer.train.inputs import Inputs
-from lora_trainer.train.rows import EffectiveBatches
-from lora_trainer.trainer import LoraTrainer
+from lora_trainer.train.trainer import LoraTrainer
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def build(
     )
     if hardware.device.type == "cpu" and spec.compute.gpus:
         warnings.append("no CUDA device was found; trained on the CPU")
-    warnings += out_of_memory.warning()
+    warnings += restart.warning()
     return Session(trainer, adapted, tokenizer, way, hardware, best, progress, warnings, group)
 
 
@@ -163,7 +163,7 @@ def _how_to_run(
     )
     plan = _memory_plan(order, inputs, adapted, way, hardware=hardware, group=group)
     if hardware.is_cuda:
-        way = replace(way, evaluation_tokens=memory.evaluation_tokens(plan, int(inputs.train.lengths.max())))
+        way = replace(way, evaluation_tokens=micro_batch.evaluation_tokens(plan, int(inputs.train.lengths.max())))
     return way, plan, warnings
 
 
@@ -192,7 +192,7 @@ def _memory_plan(
     """Rows in a forward pass, the same in all processes, as the memory of every one of them allows."""
     training, lengths = order.spec.training, inputs.train.lengths
     share = training.effective_batch_size // group.size
-    wanted = out_of_memory.wanted_micro_batch(training)
+    wanted = restart.wanted_micro_batch(training)
     # Later epochs are shuffled like the first ones; should one hold a larger pass that does not fit, it is halved.
     epochs = min(_EPOCHS_LOOKED_AT, math.ceil(_steps(order) * training.effective_batch_size / len(lengths)))
 
@@ -209,12 +209,12 @@ def _memory_plan(
         )
         return batches.largest(lengths, epochs)
 
-    plan = memory.plan_memory(
+    plan = micro_batch.plan_memory(
         adapted.model.get_base_model().config.get_text_config(),
         free_bytes=free_memory(hardware),
         pass_tokens=pass_tokens,
         effective_batch_size=share,
-        wanted=None if wanted is None else memory.divisor_at_most(share, wanted),
+        wanted=None if wanted is None else micro_batch.divisor_at_most(share, wanted),
         is_cuda=hardware.is_cuda,
     )
     return MemoryPlan(group.smallest(plan.micro_batch_size), group.any(plan.activation_checkpointing))
@@ -262,6 +262,6 @@ def run(session: Session, order: Order, checkpoint: stored.Checkpoint | None) ->
             session.trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
     except torch.OutOfMemoryError as error:
         log.warning("CUDA ran out of memory with %d rows in a forward pass", session.micro_batch_size)
-        raise out_of_memory.halved(session.micro_batch_size, order.spec.training, session.group.size) from error
+        raise restart.halved(session.micro_batch_size, order.spec.training, session.group.size) from error
     stopping.check()
     shutil.rmtree(session.trainer.args.output_dir, ignore_errors=True)

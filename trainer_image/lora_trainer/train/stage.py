@@ -16,18 +16,19 @@ from lora_contract.report import Report, Timing
 from lora_contract.status import ArtifactStatus, MetricsStatus
 from lora_trainer import progress, stopping, termination
 from lora_trainer.callbacks.watchdog import Watchdog
-from lora_trainer.checkpoints import Checkpoints
-from lora_trainer.claims import Claim, await_turn, take_claim
 from lora_trainer.errors import bad_config
+from lora_trainer.ledger import attempts
+from lora_trainer.ledger.attempts import AttemptLog
+from lora_trainer.ledger.checkpoints import Checkpoints
+from lora_trainer.ledger.claims import Claim, await_turn, take_claim
+from lora_trainer.ledger.group_keys import StoredKeys
 from lora_trainer.processes.group import Group
 from lora_trainer.processes.meeting import join
+from lora_trainer.processes.restart import SmallerMicroBatch
 from lora_trainer.publish import Provenance, adopt, adopted_report, find_published, publish
 from lora_trainer.store import Store, about
-from lora_trainer.train import attempts, documents, finish, inputs, learned, reload, session
-from lora_trainer.train.attempts import AttemptLog
+from lora_trainer.train import documents, finish, inputs, learned, reload, session
 from lora_trainer.train.follow import TRAINS, follow
-from lora_trainer.train.group_keys import StoredKeys
-from lora_trainer.train.out_of_memory import SmallerMicroBatch
 
 log = logging.getLogger(__name__)
 

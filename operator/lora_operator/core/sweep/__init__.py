@@ -1,1 +1,1 @@
-"""The pure core for sweeps; start reading at `lora_operator.core.decide_sweep`."""
+"""The pure core for sweeps; start reading at `lora_operator.core.sweep.decide`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from lora_contract import names
 from lora_contract.sweep import Trial
-from lora_operator.core.sweep.observed import Sweep
+from lora_operator.core.sweep.observed_sweep import Sweep
 from lora_operator.settings import Settings
 
 

@@ -6,8 +6,8 @@ import math
 
 from lora_contract.status import Phase
 from lora_contract.sweep import MILESTONES, BestStatus, MilestoneStatus, Trial, TrialPhase, TrialStatus
-from lora_operator.core.observed import FineTune
-from lora_operator.core.sweep.observed import ObservedSweep
+from lora_operator.core.observe.observed import FineTune
+from lora_operator.core.sweep.observed_sweep import ObservedSweep
 
 _STAYS_WITHOUT_RUN = (TrialPhase.COMPLETE, TrialPhase.STOPPED)
 

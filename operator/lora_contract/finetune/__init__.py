@@ -1,0 +1,131 @@
+"""The user's spec: the source of the CRD and of what the trainer is told."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import StringConstraints
+
+from lora_contract.base import Rule, SpecModel
+from lora_contract.finetune.dataset import DatasetSpec
+from lora_contract.finetune.fields import Matches, documented
+from lora_contract.finetune.model import ModelSpec, QuantizationSpec
+from lora_contract.finetune.platform import ComputeSpec, OutputSpec, SchedulingSpec, StorageSpec
+from lora_contract.finetune.training import EvaluationSpec, LoraSpec, TrainingSpec
+
+__all__ = [
+    "ComputeSpec",
+    "DatasetSpec",
+    "EvaluationSpec",
+    "LoRAFineTuneSpec",
+    "LoraSpec",
+    "ModelSpec",
+    "OutputSpec",
+    "QuantizationSpec",
+    "SchedulingSpec",
+    "StorageSpec",
+    "TrainingSpec",
+]
+
+
+RunToken = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    Matches(r"^[A-Za-z0-9._-]*$", "must be letters, digits, '.', '_' and '-' only, such as 2 or 2026-01-31"),
+]
+
+
+def _apart(spec: LoRAFineTuneSpec) -> bool:
+    dataset, output = spec.dataset.uri.rstrip("/") + "/", spec.output.uri.rstrip("/") + "/"
+    return not dataset.startswith(output) and not output.startswith(dataset)
+
+
+#: Parts that decide what the adapter is; they may change only under updatePolicy Rerun.
+IMMUTABLE_PARTS = ("model", "dataset", "quantization", "lora", "training", "evaluation", "output")
+
+
+class LoRAFineTuneSpec(SpecModel):
+    """One fine-tuning run, from data to a published adapter."""
+
+    suspend: bool = documented(False, "Stop after a checkpoint and give the GPU back; set to false to go on.", False)
+    update_policy: Literal["Immutable", "Rerun"] = documented(
+        "Immutable", "Immutable: the training spec cannot change. Rerun: a change starts a new run.", "Immutable"
+    )
+    run_token: RunToken = documented("", "Change it to run again on purpose with the same spec and data.", "2")
+    check_token: RunToken = documented(
+        "", "Change it to compare the data of a published adapter with what it was trained on.", "2026-01-31"
+    )
+    model: ModelSpec = documented(..., "The base model.", {"id": "microsoft/Phi-4-mini-instruct"})
+    dataset: DatasetSpec = documented(..., "The training data.", {"uri": "s3://datasets/triage.jsonl"})
+    quantization: QuantizationSpec = documented(QuantizationSpec(), "How the frozen weights are held.", {"type": "nf4"})
+    lora: LoraSpec = documented(LoraSpec(), "The adapter.", {"r": 16, "alpha": 32})
+    training: TrainingSpec = documented(..., "The optimisation.", {"maxSteps": 100})
+    evaluation: EvaluationSpec = documented(EvaluationSpec(), "The final comparison.", {"samples": 5})
+    output: OutputSpec = documented(..., "Where the adapter goes.", {"uri": "s3://adapters/team-a/"})
+    storage: StorageSpec = documented(StorageSpec(), "How pods reach S3.", {"secretName": "s3-credentials"})
+    compute: ComputeSpec = documented(ComputeSpec(), "What the train pod asks for.", {"gpus": 1})
+    scheduling: SchedulingSpec = documented(SchedulingSpec(), "How the train Job waits.", {"queueName": "team-a"})
+    retries: int = documented(
+        3, "Times a failed train pod is started again; user errors are never retried.", 3, ge=0, le=20
+    )
+    ttl_seconds_after_finished: int = documented(
+        86400,
+        "Seconds after which finished Jobs and pods go away; the resource itself stays.",
+        86400,
+        ge=0,
+        le=31_536_000,
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!(self.dataset.uri + (self.dataset.uri.endsWith('/') ? '' : '/')).startsWith("
+            "self.output.uri + (self.output.uri.endsWith('/') ? '' : '/')) && "
+            "!(self.output.uri + (self.output.uri.endsWith('/') ? '' : '/')).startsWith("
+            "self.dataset.uri + (self.dataset.uri.endsWith('/') ? '' : '/'))",
+            message="output.uri and dataset.uri must not contain each other; choose another output prefix",
+            holds=_apart,
+        ),
+        Rule(
+            cel="self.compute.gpus > 0 || self.quantization.type != 'int8'",
+            message="quantization.type int8 needs a GPU; use nf4 or none with compute.gpus: 0",
+            holds=lambda s: s.compute.gpus > 0 or s.quantization.type != "int8",
+        ),
+        Rule(
+            cel="self.training.effectiveBatchSize % "
+            "((self.compute.gpus > 1 ? self.compute.gpus : 1) * "
+            "(self.compute.nodes > 1 ? self.compute.nodes : 1)) == 0",
+            message="training.effectiveBatchSize must be a multiple of compute.gpus times compute.nodes",
+            holds=lambda s: s.training.effective_batch_size % (max(1, s.compute.gpus) * max(1, s.compute.nodes)) == 0,
+        ),
+        Rule(
+            cel="!has(self.training.earlyStopping) || has(self.dataset.validationUri) || "
+            "self.dataset.split.validation > 0.0",
+            message="training.earlyStopping needs rows to evaluate on;"
+            " set dataset.validationUri, or dataset.split.validation above 0",
+            holds=lambda s: (
+                s.training.early_stopping is None
+                or s.dataset.validation_uri is not None
+                or s.dataset.split.validation > 0
+            ),
+        ),
+        Rule(
+            cel="has(self.dataset.testUri) || self.dataset.split.test > 0.0 || !("
+            "has(self.evaluation.gate.maxLossRatio) || has(self.evaluation.gate.minExactMatch) || "
+            "has(self.evaluation.gate.minJsonFields))",
+            message="evaluation.gate needs rows to compare on; set dataset.testUri, or dataset.split.test above 0",
+            holds=lambda s: (
+                s.dataset.test_uri is not None
+                or s.dataset.split.test > 0
+                or s.evaluation.gate == type(s.evaluation.gate)()
+            ),
+        ),
+    )
+
+    #: Rules between the old and the new spec, known to the API server alone: CEL and message.
+    transition_rules: ClassVar[tuple[tuple[str, str], ...]] = tuple(
+        (
+            f"self.updatePolicy == 'Rerun' || self.{part} == oldSelf.{part}",
+            f"spec.{part} is immutable; create a new LoRAFineTune, or set updatePolicy: Rerun",
+        )
+        for part in IMMUTABLE_PARTS
+    )

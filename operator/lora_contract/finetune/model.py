@@ -1,0 +1,83 @@
+"""spec.model and spec.quantization: what is adapted, and how its weights are held."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import StringConstraints
+
+from lora_contract.base import Rule, SpecModel
+from lora_contract.finetune.fields import Matches, ObjectName, StorageUri, documented
+
+COMMIT = r"^[0-9a-f]{40}$"
+ModelId = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    Matches(
+        r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$",
+        "must be a model name such as microsoft/Phi-4-mini-instruct; for files in S3 set model.source as well",
+    ),
+]
+Commit = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    Matches(COMMIT, "must be a commit of 40 hexadecimal digits; or leave it out and set allowFloatingRevision: true"),
+]
+
+
+class ModelCacheSpec(SpecModel):
+    """A volume of the namespace that keeps base models between runs."""
+
+    claim_name: ObjectName = documented(
+        ..., "PersistentVolumeClaim of the same namespace that holds downloaded models.", "model-cache"
+    )
+
+
+class ModelSpec(SpecModel):
+    """The base model."""
+
+    id: ModelId = documented(
+        ...,
+        "Name that the adapter carries as its base model: the name under which the base is served.",
+        "microsoft/Phi-4-mini-instruct",
+    )
+    revision: Commit | None = documented(
+        None,
+        "Commit of the model repository, 40 hexadecimal digits. Needed for models from the Hub, unless"
+        " allowFloatingRevision is set; with a source the content of the files is the revision.",
+        "5a149550068a1eb93398160d8953f5f56c3603e9",
+    )
+    allow_floating_revision: bool = documented(
+        False, "Accept whatever commit the Hub serves at the start of the run; it is written to status.", True
+    )
+    source: StorageUri | None = documented(
+        None,
+        "S3 prefix with the model's files (config.json, *.safetensors, tokenizer); without it the Hub is used.",
+        "s3://models/phi-4-mini/",
+    )
+    token_secret_name: ObjectName | None = documented(
+        None, "Secret with the key HF_TOKEN, for gated models on the Hub.", "hf-token"
+    )
+    cache: ModelCacheSpec | None = documented(
+        None, "Volume shared by the runs of the namespace, so a model is downloaded once.", {"claimName": "model-cache"}
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="has(self.source) || has(self.revision) || self.allowFloatingRevision",
+            message="model.revision must be a 40-character commit for a model from the Hub;"
+            " or set model.source, or model.allowFloatingRevision: true",
+            holds=lambda m: bool(m.source or m.revision or m.allow_floating_revision),
+        ),
+    )
+
+
+class QuantizationSpec(SpecModel):
+    """How the frozen base weights are held while training."""
+
+    type: Literal["nf4", "fp4", "int8", "none"] = documented(
+        "nf4", "bitsandbytes type of the frozen weights: nf4 or fp4 (4 bit), int8 (8 bit), none (16 bit).", "nf4"
+    )
+    double_quant: bool = documented(
+        True, "Quantise the quantisation constants too (4-bit types only): about 0.4 bit a weight less.", True
+    )

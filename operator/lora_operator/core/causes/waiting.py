@@ -1,0 +1,128 @@
+"""Why a pod does not start: the kubelet's, the scheduler's and the Job controller's words, and how long to wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lora_contract.outside import shorten
+from lora_contract.reasons import Reason
+from lora_operator.core.observe import facts
+from lora_operator.core.observe.observed import Job, WarningEvent
+from lora_operator.core.observe.pod import Pod
+from lora_operator.core.observe.resource import CreateError
+from lora_operator.core.observe.sight import Fact, Sight
+from lora_operator.core.run import limits
+from lora_operator.core.run.decision import ReadWarnings
+from lora_operator.core.run.run import Run
+
+_IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+_MAX_MESSAGE = 700
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A reason to wait. After `patience` seconds the run fails with it; None: it waits for ever."""
+
+    reason: Reason
+    message: str
+    waited: float
+    patience: float | None
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the run has waited long enough."""
+        return self.patience is not None and self.waited >= self.patience
+
+    @property
+    def look_again(self) -> float | None:
+        """Seconds until patience ends."""
+        return None if self.patience is None else max(0.0, self.patience - self.waited)
+
+
+def pod_trouble(run: Run, pod: Pod) -> Trouble | None:
+    """Why this pod does not run yet, if there is more to say than that it is young."""
+    if pod.waiting is not None:
+        reason, message = pod.waiting
+        waited = run.seen_for(facts.waits(pod))
+        if reason in _IMAGE_REASONS:
+            text = f"The image cannot be pulled: {message or reason}"
+            return Trouble(Reason.IMAGE_PULL_FAILED, _short(text), waited, limits.WAIT_LIMIT)
+        if reason == "CreateContainerConfigError":
+            secret = "secret" in message.lower()
+            kind = Reason.SECRET_MISSING if secret else Reason.BAD_CONFIG
+            return Trouble(kind, _short(f"The pod cannot start: {message}"), waited, limits.CONFIG_GRACE)
+        if reason in ("CreateContainerError", "RunContainerError"):
+            return Trouble(Reason.INTERNAL_ERROR, _short(f"The pod cannot start: {message}"), waited, limits.WAIT_LIMIT)
+        if pod.initializing and waited >= limits.SETTLE:
+            text = f"The pod waits for its init containers, which something injected: {', '.join(pod.initializing)}"
+            return Trouble(Reason.OTHER_CONTAINERS_RUNNING, _short(text), waited, None)
+    if pod.unscheduled is not None and run.seen_for(Fact(Sight.POD, pod.uid)) >= limits.SETTLE:
+        return _unscheduled(pod.unscheduled[1], run.seen_for(Fact(Sight.POD_UNSCHEDULED, pod.uid)))
+    return None
+
+
+def _unscheduled(message: str, waited: float) -> Trouble:
+    if "persistentvolumeclaim" in message.lower():
+        return Trouble(Reason.VOLUME_MISSING, _short(message), waited, limits.WAIT_LIMIT)
+    return Trouble(Reason.UNSCHEDULABLE, _short(message), waited, None)
+
+
+def job_trouble(run: Run, job: Job) -> tuple[Trouble | None, ReadWarnings | None]:
+    """Why a Job has no pod though it may, and the order to read its Warning Events where they are not known."""
+    waited = without_pod_for(run, job)
+    if waited < limits.SETTLE:
+        return None, None
+    failed = next((event for event in fresh_warnings(run, job) if event.reason == "FailedCreate"), None)
+    return (None if failed is None else refusal(failed.message, waited)), reading(run, job)
+
+
+def without_pod_for(run: Run, job: Job) -> float:
+    """Seconds for which this process has seen no pod come or end, though the Job may have one."""
+    return run.seen_for(facts.pods_of_job(run.observed, job))
+
+
+def fresh_warnings(run: Run, job: Job) -> list[WarningEvent]:
+    """Warnings about the present lack of a pod: those from before the newest pod was made say nothing about it.
+
+    All these times are of the control plane; those of nodes may be wrong by hours.
+    """
+    warnings = run.observed.warnings
+    if warnings is None or warnings.job != job.name:
+        return []
+    pods = run.observed.pods_of(job.name)
+    since = max(job.started or job.created, job.created, *(pod.created for pod in pods))
+    return [event for event in warnings.items if event.time is None or event.time >= since]
+
+
+def reading(run: Run, job: Job) -> ReadWarnings | None:
+    """The order to read the Job's Warning Events, unless they were read a moment ago."""
+    warnings = run.observed.warnings
+    if warnings is None or warnings.job != job.name:
+        return ReadWarnings(job.name)
+    return ReadWarnings(job.name) if run.elapsed(warnings.read) >= reading_interval(run, job) else None
+
+
+def reading_interval(run: Run, job: Job) -> float:
+    """Seconds between two readings: the longer nothing changed, the longer."""
+    waited = without_pod_for(run, job)
+    return min(max(limits.FIRST_READINGS, waited / 4), limits.LONGEST_READINGS)
+
+
+def refusal(message: str, waited: float) -> Trouble:
+    """What the API server's refusal of a pod or Job means."""
+    lower = message.lower()
+    if "exceeded quota" in lower:
+        return Trouble(Reason.QUOTA_EXCEEDED, _short(message), waited, None)
+    if "serviceaccount" in lower or "service account" in lower:
+        return Trouble(Reason.SERVICE_ACCOUNT_MISSING, _short(message), waited, limits.WAIT_LIMIT)
+    return Trouble(Reason.ADMISSION_DENIED, _short(message), waited, limits.WAIT_LIMIT)
+
+
+def create_trouble(error: CreateError) -> Trouble:
+    """What a refused create of a Job means. It is tried again for ever: nothing is held meanwhile."""
+    found = refusal(error.message, 0)
+    return Trouble(found.reason, found.message, 0, None)
+
+
+def _short(text: str) -> str:
+    return shorten(text.strip(), _MAX_MESSAGE)

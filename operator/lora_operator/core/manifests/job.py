@@ -1,0 +1,173 @@
+"""The Jobs of a run. Each is created once under a name that follows from the run, and never re-applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lora_contract import exit_codes, names
+from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.order import Order
+from lora_contract.status import PlanStatus
+from lora_operator.core.manifests.pod import cache_claim, pod_template
+from lora_operator.core.observe.observed import KUEUE_QUEUE_LABEL, FineTune, Job
+from lora_operator.core.observe.pod import JOB_NAME_LABEL
+from lora_operator.settings import Settings
+
+KUEUE_PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
+KUEUE_MAX_SECONDS_LABEL = "kueue.x-k8s.io/max-exec-time-seconds"
+KUEUE_SAME_SIZE_ANNOTATION = "kueue.x-k8s.io/job-completions-equal-parallelism"
+#: A prepare pod waits for S3 and the Hub by itself; a second one helps against a bad node.
+_PREPARE_RETRIES = 1
+
+
+def job_manifest(
+    finetune: FineTune,
+    spec: LoRAFineTuneSpec,
+    settings: Settings,
+    *,
+    stage: names.Stage,
+    name: str,
+    spec_hash: str,
+    run_id: str | None = None,
+    plan: PlanStatus | None = None,
+    retries: int | None = None,
+    avoid_nodes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The Job of one stage. It holds no secret: Secrets are named, the kubelet reads them.
+
+    A Job that is made anew gets the `retries` that are left, and stays away from `avoid_nodes` where it can.
+    """
+    order = Order(
+        stage=stage,
+        namespace=finetune.namespace,
+        name=finetune.name,
+        uid=finetune.uid,
+        spec=spec,
+        run_id=run_id,
+        plan=plan,
+        scratch=names.SCRATCH_PATH,
+        cache=names.CACHE_PATH if cache_claim(spec, settings) else None,
+        unavailable_budget_seconds=settings.unavailable_budget_seconds,
+    )
+    labels = _labels(finetune, settings, stage)
+    annotations = {names.ANNOTATION_SPEC_HASH: spec_hash}
+    if run_id:
+        annotations[names.ANNOTATION_RUN_ID] = run_id
+    queued = stage == names.STAGE_TRAIN and spec.scheduling.queue_name is not None
+    if queued:
+        annotations[KUEUE_SAME_SIZE_ANNOTATION] = "true"
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": finetune.namespace,
+            "labels": labels | (_queue_labels(spec) if queued else {}),
+            "annotations": annotations,
+            "ownerReferences": [_owner(finetune)],
+        },
+        "spec": _job_spec(spec, settings, stage, queued=queued, retries=spec.retries if retries is None else retries)
+        | {"template": pod_template(order, settings, job=name, labels=labels, avoid_nodes=avoid_nodes)},
+    }
+
+
+def service_manifest(finetune: FineTune, settings: Settings, job: Job) -> dict[str, Any]:
+    """The headless Service that gives the pods of a Job on several nodes their names. It goes with the Job.
+
+    Names of pods that are not ready count too: pods are ready only once they have found each other.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": names.service_name(job.name),
+            "namespace": finetune.namespace,
+            "labels": _labels(finetune, settings, job.stage),
+            "ownerReferences": [owner_job(job)],
+        },
+        "spec": {
+            "clusterIP": "None",
+            "selector": {JOB_NAME_LABEL: job.name},
+            "publishNotReadyAddresses": True,
+            "ports": [{"name": "group", "port": names.GROUP_PORT}],
+        },
+    }
+
+
+def owner_job(job: Job) -> dict[str, Any]:
+    """The owner reference of what goes with a Job."""
+    return {"apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": job.uid, "controller": True}
+
+
+def _labels(finetune: FineTune, settings: Settings, stage: str) -> dict[str, str]:
+    """Our own labels, and of the user's only those that the platform lists: tools that prune by label read them."""
+    copied = {key: finetune.labels[key] for key in settings.propagated_labels if key in finetune.labels}
+    return copied | {
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_FINETUNE: finetune.name,
+        names.LABEL_FINETUNE_UID: finetune.uid,
+        names.LABEL_STAGE: stage,
+    }
+
+
+def _queue_labels(spec: LoRAFineTuneSpec) -> dict[str, str]:
+    scheduling = spec.scheduling
+    labels = {KUEUE_QUEUE_LABEL: scheduling.queue_name or ""}
+    if scheduling.priority_class:
+        labels[KUEUE_PRIORITY_LABEL] = scheduling.priority_class
+    if scheduling.max_execution_seconds:
+        labels[KUEUE_MAX_SECONDS_LABEL] = str(scheduling.max_execution_seconds)
+    return labels
+
+
+def _owner(finetune: FineTune) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": finetune.name,
+        "uid": finetune.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _job_spec(spec: LoRAFineTuneSpec, settings: Settings, stage: str, *, queued: bool, retries: int) -> dict[str, Any]:
+    """No ttlSecondsAfterFinished: a Job must outlive an outage of the operator, or its result would be lost.
+
+    The operator deletes it itself once the result is latched in the status.
+    """
+    train = stage == names.STAGE_TRAIN
+    nodes = spec.compute.nodes if train else 1
+    job: dict[str, Any] = {
+        "completionMode": "Indexed",
+        "completions": nodes,
+        "parallelism": nodes,
+        "backoffLimit": retries if train else min(retries, _PREPARE_RETRIES),
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {"rules": _failure_rules()},
+    }
+    if queued:
+        job["suspend"] = True  # Kueue lets it go; without Kueue it waits rather than jump the queue.
+    elif not train:
+        job["activeDeadlineSeconds"] = settings.prepare_deadline_seconds  # whatever keeps it from an answer, it ends
+    elif train and spec.scheduling.max_execution_seconds:
+        job["activeDeadlineSeconds"] = spec.scheduling.max_execution_seconds
+    return job
+
+
+def _failure_rules() -> list[dict[str, Any]]:
+    """The first rule that matches decides; what none matches counts against backoffLimit."""
+    return [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        _on_exit_codes("Ignore", exit_codes.NOT_COUNTED),
+        _on_exit_codes("FailJob", exit_codes.FINAL),
+    ]
+
+
+def _on_exit_codes(action: str, codes: tuple[exit_codes.ExitCode, ...]) -> dict[str, Any]:
+    values = sorted(int(code) for code in codes)
+    return {
+        "action": action,
+        "onExitCodes": {"containerName": names.CONTAINER, "operator": "In", "values": values},
+    }

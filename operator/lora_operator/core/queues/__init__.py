@@ -1,0 +1,1 @@
+"""What a queue system says about a Job that waits."""

@@ -1,0 +1,187 @@
+"""What Kueue says about a train Job that waits for its quota."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from lora_contract.outside import shorten
+from lora_contract.reasons import Reason
+from lora_contract.status import ConditionType, LoRAFineTuneStatus, QueueStatus
+from lora_operator.core.observe.observed import Job, ObjectCondition, Workload
+from lora_operator.core.observe.sight import Fact, Sight
+from lora_operator.core.run import limits
+from lora_operator.core.run.run import Run, format_time
+
+_MAX_MESSAGE = 700
+_MAX_REASON = 128
+#: Words of Kueue, reasons of newer versions and parts of the messages of older ones, and what to make of them.
+_ADVICE = (
+    ("doesn't exist", "Correct scheduling.queueName, or ask the platform team for the queue."),
+    ("is stopped", "An administrator stopped the queue; the run goes on when it is started again."),
+    ("is inactive", "It is stopped or not set up: ask the platform team; the run goes on once it works."),
+    ("maximum capacity", "Waiting does not help: change compute, or ask for more quota."),
+    ("ExceedsMaxQuota", "Waiting does not help: change compute, or ask for more quota."),
+    ("NoMatchingFlavor", "Waiting does not help: change compute.nodeSelector or tolerations, or ask for a flavor."),
+    ("Misconfigured", "Waiting does not help: the platform team has to repair the queue."),
+    ("Inadmissible", "Waiting does not help: change compute, or ask the platform team about the queue."),
+)
+#: Places up to this one are told exactly, later ones rounded up to it: most of their changes tell nobody anything.
+_EXACT_PLACES = 10
+
+
+#: Said before Kueue's words while the pod that has to go still runs.
+SAVING = "Saving a checkpoint. "
+_AGAIN = " Waiting in queue "
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a Job stands in its queue. `failed`: Kueue gave it up for good."""
+
+    reason: Reason
+    message: str
+    failed: bool = False
+    look_again: float | None = None
+
+
+def place(run: Run, job: Job) -> Place:
+    """Why the queued Job does not run."""
+    workload = run.observed.workload_of(job)
+    queue = name_of(job, workload)
+    waited = run.seen_for(Fact(Sight.JOB, job.uid))
+    if not run.observed.kueue_installed and workload is None:
+        return Place(
+            Reason.QUEUED,
+            f"Waiting for queue {queue}, but Kueue is not installed in this cluster. Install Kueue,"
+            " or create the run without scheduling.queueName.",
+        )
+    if workload is None:
+        return _no_workload(run, job, queue, waited)
+    if given_up := _given_up(workload):
+        return given_up
+    if not workload.active and not run.was_held:
+        return Place(Reason.QUEUED, f"Held in queue {queue}: the Workload {workload.name} was deactivated.")
+    if evicted := _evicted(workload):
+        return Place(evicted[0], shorten(f"{evicted[1]}{_AGAIN}{queue} again.", _MAX_MESSAGE))
+    if waited < limits.SETTLE:
+        return Place(Reason.QUEUED, _plain(queue), look_again=limits.SETTLE - waited)
+    if _reserved(workload) is not None:
+        return Place(Reason.QUEUED, f"Quota in queue {queue} is reserved; waiting for its admission checks.")
+    return Place(Reason.QUEUED, _pending(workload, _at(queue, _rounded(run.observed.queue_position))))
+
+
+def name_of(job: Job, workload: Workload | None) -> str:
+    """The LocalQueue a Job waits in; Kueue can be set up to take in Jobs that name none."""
+    return job.queue or (workload.queue_name if workload is not None else None) or ""
+
+
+def is_between(run: Run, job: Job, *, stopping: bool) -> bool:
+    """Whether a suspended Job has quota for a moment only: about to start, or stopped before Kueue says why."""
+    reserved = _reserved(run.observed.workload_of(job))
+    settling = run.seen_for(Fact(Sight.QUOTA_RESERVED, job.uid)) < limits.SETTLE
+    return reserved is not None and (stopping or settling)
+
+
+def _reserved(workload: Workload | None) -> ObjectCondition | None:
+    return _true(workload.condition("QuotaReserved")) if workload is not None else None
+
+
+def status_of(run: Run, job: Job, since: datetime | None) -> QueueStatus:
+    """`status.queue` of a Job that waits since a moment."""
+    workload = run.observed.workload_of(job)
+    reserved = workload.condition("QuotaReserved") if workload else None
+    return QueueStatus(
+        local_queue=name_of(job, workload),
+        position=_rounded(run.observed.queue_position),
+        reason=reserved.reason[:_MAX_REASON] or None if reserved and not reserved.true else None,
+        since=format_time(since) if since else None,
+    )
+
+
+def _rounded(position: int | None) -> int | None:
+    if position is None or position <= _EXACT_PLACES:
+        return position
+    return -(-position // _EXACT_PLACES) * _EXACT_PLACES
+
+
+def preempted(workload: Workload | None, before: LoRAFineTuneStatus) -> str | None:
+    """Kueue's words where it took the quota back; None where it did not.
+
+    Kueue may give quota again while the pod still saves its checkpoint, and forgets its words then: those that the
+    status told last count too.
+    """
+    evicted = None if workload is None else _evicted(workload)
+    if evicted is not None:
+        return evicted[1]
+    told = before.condition(ConditionType.READY)
+    if told is None or told.reason != Reason.PREEMPTED:
+        return None
+    return told.message.removeprefix(SAVING).partition(_AGAIN)[0]
+
+
+def _plain(queue: str) -> str:
+    return f"Waiting in queue {queue}."
+
+
+def _no_workload(run: Run, job: Job, queue: str, waited: float) -> Place:
+    if waited < limits.QUEUE_GRACE:
+        return Place(Reason.QUEUED, _plain(queue), look_again=limits.QUEUE_GRACE - waited)
+    warnings = run.observed.warnings
+    said = warnings.items[0].message if warnings and warnings.job == job.name and warnings.items else ""
+    priority = run.spec.scheduling.priority_class
+    asked = f" a WorkloadPriorityClass {priority}," if priority else ""
+    text = (
+        f"Queue {queue} does not take the Job: is there a LocalQueue {queue} in this namespace,{asked}"
+        f" and does Kueue run and manage the namespace? {said}"
+    )
+    return Place(Reason.QUEUED, shorten(text.strip(), _MAX_MESSAGE))
+
+
+def _given_up(workload: Workload) -> Place | None:
+    finished = _true(workload.condition("Finished"))
+    if finished and finished.reason not in ("Succeeded", "Failed", "JobFinished"):
+        return Place(Reason.ADMISSION_DENIED, f"Kueue gave the Job up: {finished.message}", failed=True)
+    evicted = _true(workload.condition("Evicted"))
+    if evicted and not workload.active:
+        if "MaximumExecutionTimeExceeded" in evicted.reason:
+            text = "The Job ran longer than scheduling.maxExecutionSeconds."
+            return Place(Reason.DEADLINE_EXCEEDED, text, failed=True)
+        if "RequeuingLimitExceeded" in evicted.reason:
+            return Place(Reason.RETRIES_EXHAUSTED, f"Kueue gave the Job up: {evicted.message}", failed=True)
+    return None
+
+
+def _evicted(workload: Workload) -> tuple[Reason, str] | None:
+    """Quota was taken back and not given again. Its being switched off by us is no eviction to tell of."""
+    evicted = _true(workload.condition("Evicted"))
+    if evicted is None or not workload.active or _reserved(workload):
+        return None
+    if evicted.reason.startswith("Deactivated"):
+        return None
+    reason = Reason.PREEMPTED if evicted.reason == "Preempted" else Reason.EVICTED
+    return reason, _sentence(evicted.message.strip() or f"Kueue took the quota back ({evicted.reason})")
+
+
+def _pending(workload: Workload, queue: str) -> str:
+    reserved = workload.condition("QuotaReserved")
+    if reserved is None:
+        return f"Waiting in queue {queue}, behind other runs or not yet looked at."
+    said = f"{reserved.reason}: {reserved.message}"
+    advice = next((f" {text}" for words, text in _ADVICE if words in said), "")
+    message = _sentence(reserved.message) if advice else reserved.message
+    return shorten(f"Waiting in queue {queue} ({reserved.reason}): {message}{advice}", _MAX_MESSAGE)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
+
+
+def _at(queue: str, position: int | None) -> str:
+    if position is None:
+        return queue
+    return f"{queue}, {'next' if position == 1 else f'place {position}'}"
+
+
+def _true(condition: ObjectCondition | None) -> ObjectCondition | None:
+    return condition if condition is not None and condition.true else None

@@ -1,0 +1,222 @@
+"""One run as the checks see it: what was observed, the status as found, and the status being written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Literal
+
+from lora_contract import identity, names
+from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.reasons import Reason
+from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, Phase, QueueStatus
+from lora_operator.core.observe.observed import FineTune, Job, Observed, Workload
+from lora_operator.core.observe.pod import Pod
+from lora_operator.core.observe.resource import CreateError
+from lora_operator.core.observe.sight import Fact, Sight
+from lora_operator.core.run import limits
+from lora_operator.core.run.decision import Action, Event
+from lora_operator.settings import Settings
+
+UNDER_WAY = (Phase.PENDING, Phase.PREPARING, Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
+
+Stage = Literal["prepare", "train"]
+
+
+class Kind(Enum):
+    """What an outcome means for the conditions."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REFUSED = "refused"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    LATCHED = "latched"
+    #: Something has to be read before anything can be told.
+    ASKING = "asking"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the run is: one phase, one reason, one message. The status and its conditions follow from it."""
+
+    kind: Kind
+    phase: Phase
+    reason: Reason
+    message: str
+    status: LoRAFineTuneStatus
+    actions: tuple[Action, ...] = ()
+    events: tuple[Event, ...] = ()
+    error: ErrorStatus | None = None
+    ended: datetime | None = None
+    look_again: float | None = None
+    #: What is done once the status is written.
+    follow_up: tuple[Action, ...] = ()
+    #: Where the run stands, while it waits in a queue.
+    queue: QueueStatus | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run in hand. `before` is the status as found, `status` the one that will be written."""
+
+    observed: Observed
+    settings: Settings
+    now: datetime
+    before: LoRAFineTuneStatus
+    status: LoRAFineTuneStatus
+    superseded: bool = False
+    job_names: dict[Stage, str] = field(default_factory=dict)
+    first_seen: Mapping[Fact, float] = field(default_factory=dict)
+    #: The spec as it stands was accepted before, perhaps by other rules.
+    accepted: bool = False
+
+    @property
+    def finetune(self) -> FineTune:
+        """The resource."""
+        return self.observed.finetune
+
+    @property
+    def spec(self) -> LoRAFineTuneSpec:
+        """The valid spec.
+
+        Raises:
+            ValueError: the spec is invalid; `refused` ends such runs before anything asks.
+        """
+        if self.finetune.spec is None:
+            raise ValueError("the spec is invalid")
+        return self.finetune.spec
+
+    @property
+    def prepared(self) -> bool:
+        """Whether prepare is done for good: its Job may be gone."""
+        return self.status.run_id is not None and self.status.plan is not None
+
+    @property
+    def stage(self) -> Stage:
+        """The stage the run is in."""
+        return "train" if self.prepared else "prepare"
+
+    def job(self, stage: Stage) -> Job | None:
+        """The Job of a stage."""
+        return self.observed.job(self.job_names[stage])
+
+    def pods(self, stage: Stage) -> tuple[Pod, ...]:
+        """The pods of a stage, oldest first."""
+        return self.observed.pods_of(self.job_names[stage])
+
+    def present_pods(self, stage: Stage) -> tuple[Pod, ...]:
+        """The newest pod of each index, oldest first."""
+        newest = {pod.index: pod for pod in self.pods(stage)}
+        return tuple(sorted(newest.values(), key=lambda pod: (pod.created, pod.name)))
+
+    def workload(self, stage: Stage) -> Workload | None:
+        """The Kueue Workload of a stage."""
+        job = self.job(stage)
+        return None if job is None else self.observed.workload_of(job)
+
+    def learned(self, **fields: Any) -> Run:
+        """The run with these fields of its status."""
+        return replace(self, status=self.status.model_copy(update=fields))
+
+    def seen_for(self, fact: Fact) -> float:
+        """Seconds since this process first saw a fact; 0 where it sees it now, or not at all."""
+        return self.elapsed(self.first_seen.get(fact, self.observed.monotonic))
+
+    def elapsed(self, moment: float) -> float:
+        """Seconds since a moment of the monotonic clock."""
+        return self.observed.monotonic - moment
+
+    def abandoned(self, pod: Pod) -> bool:
+        """Whether a pod will never end by itself: its node is gone with the kubelet that would have to say so."""
+        if pod.finished or not pod.unreachable or not pod.deleting:
+            return False
+        return self.until_abandoned(pod) <= 0
+
+    def until_abandoned(self, pod: Pod) -> float:
+        """Seconds until a pod that is being deleted is given up, if its node stays silent."""
+        patience = pod.deletion_seconds + limits.NODE_GRACE
+        return patience - self.seen_for(Fact(Sight.POD_DELETING, pod.uid))
+
+    def refused_lately(self, name: str) -> CreateError | None:
+        """The API server's refusal of an object of this name, where it is too early to try again."""
+        error = self.observed.create_error
+        if error is None or error.name != name or self.elapsed(error.time) >= limits.RETRY:
+            return None
+        return error
+
+    @property
+    def was_held(self) -> bool:
+        """Whether the status as found says that the run is suspended, or about to be, or that its spec is refused."""
+        said = {c.type: c for c in self.before.conditions}
+        suspended, accepted, ready = (
+            said.get(kind) for kind in (ConditionType.SUSPENDED, ConditionType.ACCEPTED, ConditionType.READY)
+        )
+        return (
+            (suspended is not None and suspended.status == "True")
+            or (accepted is not None and accepted.status == "False")
+            or (ready is not None and ready.reason == Reason.SUSPENDING)
+        )
+
+    def active(self, phase: Phase, reason: Reason, message: str, **more: Any) -> Outcome:
+        """The run goes on."""
+        return Outcome(Kind.ACTIVE, phase, reason, message, self.status, **more)
+
+    def unchanged(self, look_again: float | None = None) -> Outcome:
+        """Nothing to tell yet: what the status says stays."""
+        ready = self.before.condition(ConditionType.READY)
+        if self.superseded or ready is None or self.before.phase not in UNDER_WAY:
+            return self.active(Phase.PENDING, Reason.PENDING, "Seen; nothing started yet.", look_again=look_again)
+        try:
+            reason = Reason(ready.reason)
+        except ValueError:  # written by another version
+            reason = Reason.PENDING
+        return self.active(self.before.phase, reason, ready.message, look_again=look_again, queue=self.before.queue)
+
+
+def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
+    """The run that the status is about, or a new one.
+
+    A new one begins on the first visit, on a changed runToken, and on a changed training spec under
+    updatePolicy Rerun. Anything else, an upgrade of the operator too, goes on with the run there is.
+    """
+    before = observed.finetune.status
+    accepted = observed.finetune.accepted
+    if accepted:
+        observed = replace(observed, finetune=observed.finetune.by_earlier_rules())
+    finetune, status, superseded = observed.finetune, before, False
+    if (spec := finetune.spec) is not None:
+        wanted = before.spec_hash
+        if wanted is None or (spec.update_policy == "Rerun" and not identity.is_hash_of(wanted, spec)):
+            wanted = identity.spec_hash(spec)
+        first = before.spec_hash is None
+        changed = (wanted, spec.run_token) != (before.spec_hash, before.run_token or "")
+        superseded = changed and not first and not accepted
+        if first or superseded:
+            status = LoRAFineTuneStatus(spec_hash=wanted, run_token=spec.run_token, start_time=format_time(now))
+    stages: tuple[Stage, Stage] = ("prepare", "train")
+    job_names = {
+        stage: names.job_name(
+            finetune.name,
+            stage,
+            uid=finetune.uid,
+            spec_hash=status.spec_hash or "",
+            run_token=_token_of_names(status, stage),
+        )
+        for stage in stages
+    }
+    return Run(observed, settings, now, before, status, superseded, job_names, accepted=accepted)
+
+
+def _token_of_names(status: LoRAFineTuneStatus, stage: Stage) -> str:
+    """The part of a Job's name that makes it another: prepare has a new Job after each report that was lost."""
+    lost = sum(1 for attempt in status.attempts if attempt.reason == Reason.REPORT_MISSING)
+    token = status.run_token or ""
+    return f"{token}/{lost}" if lost and stage == "prepare" else token
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with whole seconds, as Kubernetes writes times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

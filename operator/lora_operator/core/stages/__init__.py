@@ -1,0 +1,1 @@
+"""What to do about each stage of a run."""

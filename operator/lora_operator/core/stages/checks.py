@@ -1,0 +1,156 @@
+"""Checks that come before the stages: is there anything to do at all?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lora_contract import names
+from lora_contract.outside import shorten
+from lora_contract.reasons import Reason
+from lora_contract.status import ConditionType, Phase
+from lora_operator.core.observe.observed import Job
+from lora_operator.core.observe.pod import Pod
+from lora_operator.core.record import usage
+from lora_operator.core.run.decision import Action, DeleteJob, SetWorkloadActive, SuspendJob
+from lora_operator.core.run.run import UNDER_WAY, Kind, Outcome, Run
+from lora_operator.core.stages.input_check import check_inputs
+from lora_operator.core.status.conclude import clean_up
+
+_MAX_MESSAGE = 1000
+
+
+def finished(run: Run) -> Outcome | None:
+    """The latch: a finished run stays finished, whatever became of its Jobs or of status.phase."""
+    if run.superseded or not run.status.finished:
+        return None
+    failed = run.status.condition(ConditionType.FAILED)
+    phase = Phase.FAILED if failed is not None and failed.status == "True" else Phase.COMPLETE
+    check = check_inputs(run)
+    actions, look_again = clean_up(check.run, check.run.status, needed=check.job)
+    return Outcome(
+        Kind.LATCHED,
+        phase,
+        Reason.PENDING,
+        "",
+        check.run.status,
+        actions=(*actions, *check.actions),
+        events=check.events,
+        look_again=min((each for each in (look_again, check.look_again) if each is not None), default=None),
+    )
+
+
+def refused(run: Run) -> Outcome | None:
+    """The spec cannot be run as it stands. A change of the spec, or of the platform's settings, ends this.
+
+    A rule binds only specs that are new to the operator: one that was accepted goes on by the rules of its day, until
+    somebody edits it. A run whose spec was edited into one that cannot be run is paused: it holds no GPU until the spec
+    is corrected, and goes on from its checkpoint then.
+    """
+    if run.accepted:
+        return None
+    finetune, settings = run.finetune, run.settings
+    if finetune.spec is None:
+        return _refusal(run, Reason.SPEC_INVALID, "; ".join(finetune.spec_errors))
+    endpoint = finetune.spec.storage.endpoint
+    allowed = {item.rstrip("/") for item in (settings.default_s3_endpoint, *settings.allowed_s3_endpoints) if item}
+    if endpoint is not None and endpoint.rstrip("/") not in allowed:
+        text = (
+            f"spec.storage.endpoint: {endpoint} is not an endpoint that this platform allows"
+            f" ({', '.join(sorted(allowed)) or 'none is'}). Use one of these, or leave the field out."
+        )
+        return _refusal(run, Reason.ENDPOINT_NOT_ALLOWED, text)
+    last_pod = f"{run.job_names['train']}-{finetune.spec.compute.nodes - 1}"
+    if (excess := len(last_pod) - names.MAX_LABEL_LENGTH) > 0:
+        text = (
+            f"metadata.name: {finetune.name} is too long for the names of {finetune.spec.compute.nodes} pods."
+            f" Use at most {len(finetune.name) - excess} characters."
+        )
+        return _refusal(run, Reason.SPEC_INVALID, text)
+    return None
+
+
+def _refusal(run: Run, reason: Reason, message: str) -> Outcome:
+    job = run.job(run.stage)
+    follow_up = _pause(run, job) if job is not None else ()
+    if job is not None and not job.finished:
+        message = f"{message} The run is paused until then."
+    text = shorten(message, _MAX_MESSAGE)
+    return Outcome(Kind.REFUSED, Phase.FAILED, reason, text, run.status, follow_up=follow_up)
+
+
+def learn_pause(run: Run) -> Run:
+    """The run with the time up to the beginning or end of a pause booked where it belongs."""
+    pauses = _pauses(run)
+    if pauses == run.was_held:
+        return run
+    account: usage.Account = "suspended_seconds"
+    if pauses:
+        account = "queue_seconds" if run.prepared else "staging_seconds"
+    return replace(run, status=usage.booked(run.status, account, run.now))
+
+
+def _pauses(run: Run) -> bool:
+    """Whether the run is held, or goes on only when its pod has ended; an end that was already reached stands.
+
+    A Job is let go on only after its pods ended. Else what stopped them could not be told: they end as those of a Job
+    that runs.
+    """
+    job = run.job(run.stage)
+    if job is not None and job.finished:
+        return False
+    return run.spec.suspend or (job is not None and _is_paused(run, job) and bool(_unfinished(run)))
+
+
+def _is_paused(run: Run, job: Job) -> bool:
+    """Whether we stopped a Job, or are about to; one that waits in a queue may be stopped by others."""
+    if not run.observed.queued(job):
+        return job.suspended
+    workload = run.observed.workload_of(job)
+    return run.was_held and workload is not None and not workload.active
+
+
+def _unfinished(run: Run) -> list[Pod]:
+    return [pod for pod in run.present_pods(run.stage) if not pod.finished and not run.abandoned(pod)]
+
+
+def suspended(run: Run) -> Outcome | None:
+    """spec.suspend: pods are stopped after a checkpoint. What they hold is free when they have ended."""
+    if not _pauses(run):
+        return None
+    job = run.job(run.stage)
+    # The status first: it says why the pods end, however soon the run is let go on.
+    follow_up = _pause(run, job) if job is not None and run.spec.suspend else ()
+    if pods := _unfinished(run):
+        return _stopping(run, pods, follow_up)
+    text = "Suspended. Set spec.suspend: false to go on from the last checkpoint."
+    return Outcome(Kind.SUSPENDED, Phase.SUSPENDED, Reason.SUSPENDED, text, run.status, follow_up=follow_up)
+
+
+def _stopping(run: Run, pods: list[Pod], follow_up: tuple[Action, ...]) -> Outcome:
+    text = "The prepare pod is being stopped."
+    if run.prepared:
+        text = "The train pod saves a checkpoint; its GPU is free when it has ended."
+    if not run.spec.suspend:
+        text = f"{text} Then the run goes on."
+    phase = run.before.phase if run.before.phase in UNDER_WAY and not run.superseded else Phase.PENDING
+    silent = [run.until_abandoned(pod) for pod in pods if pod.unreachable and pod.deleting]
+    look_again = min(silent, default=None)
+    return run.active(phase, Reason.SUSPENDING, text, follow_up=follow_up, look_again=look_again)
+
+
+def _pause(run: Run, job: Job) -> tuple[Action, ...]:
+    """A Job in a queue belongs to Kueue: its Workload is switched off, never the Job itself."""
+    if job.deleting or job.finished:
+        return ()
+    if not run.observed.queued(job):
+        return () if job.suspended else (SuspendJob(job.name, suspend=True),)
+    workload = run.observed.workload_of(job)
+    if workload is None or not workload.active:
+        return ()
+    return (SetWorkloadActive(workload.name, active=False),)
+
+
+def stale_jobs(run: Run) -> tuple[Action, ...]:
+    """Deletions of Jobs that an earlier run of this resource left."""
+    current = set(run.job_names.values())
+    return tuple(DeleteJob(job.name) for job in run.observed.jobs if job.name not in current and not job.deleting)

@@ -1,0 +1,100 @@
+"""Whether a run fits a GPU: prepare's estimate against the memory that the platform names or the nodes' labels say.
+
+Judged once, before the train Job is made. What is not known is no verdict: the run is queued and tries.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.reasons import Reason
+from lora_contract.status import MemoryStatus, Phase, PlanStatus
+from lora_operator.core.causes.pod_end import End
+from lora_operator.core.manifests.pod import gpu_resource
+from lora_operator.core.run import limits
+from lora_operator.core.run.decision import ReadGpuMemory
+from lora_operator.core.run.run import Kind, Outcome, Run
+from lora_operator.core.stages import results
+
+GIB = 1 << 30
+#: How far the estimate may be too high: a run that is refused wrongly is worse than one that runs out of memory.
+_TOLERANCE = 1.1
+#: Lengths are told in steps of this many tokens, and none is told that cuts rows to less than this share.
+_TOKENS, _SHARE = 64, 0.5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The run with the verdict in its plan, and what to do instead of starting it, if anything."""
+
+    run: Run
+    outcome: Outcome | None = None
+
+
+def judge(run: Run) -> Judged:
+    """Compare; before that, ask for the nodes' labels where they are needed and not fresh."""
+    plan, compute = run.status.plan, run.spec.compute
+    trained_before = any(attempt.stage == "train" for attempt in run.status.attempts)
+    if plan is None or plan.memory is None or plan.fits is not None or not compute.gpus or trained_before:
+        return Judged(run)
+    size: int | None = run.settings.gpu_memory
+    if size is None and run.settings.read_gpu_nodes:
+        question = _question(run)
+        known = run.observed.gpu_memory.get(question.selector)
+        if known is None or run.elapsed(known.read) > limits.GPU_MEMORY_FRESH:
+            asking = Outcome(Kind.ASKING, Phase.PREPARING, Reason.PREPARING, "", run.before, actions=(question,))
+            return Judged(run, asking)
+        size = known.largest_bytes
+    return Judged(run) if size is None else _verdict(run, plan, plan.memory, size)
+
+
+def _question(run: Run) -> ReadGpuMemory:
+    """What to ask: the label of NVIDIA's feature discovery (`nvidia.com/gpu.memory`, also for MIG) in MiB."""
+    label = f"{gpu_resource(run.spec, run.settings)}.memory"
+    wanted = (f"{key}={value}" for key, value in sorted(run.spec.compute.node_selector.items()))
+    return ReadGpuMemory(label, ",".join([label, *wanted]))
+
+
+def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> Judged:
+    fits = memory.total_bytes <= size * _TOLERANCE
+    run = run.learned(plan=plan.model_copy(update={"fits": fits}))
+    if fits:
+        return Judged(run)
+    where = " that compute.nodeSelector matches" if run.spec.compute.node_selector else ""
+    text = (
+        f"Even with one row a pass the run needs about {_gib(memory.total_bytes)} of GPU memory, and the largest"
+        f" GPU{where} has {_gib(size)}. It needs {_gib(memory.weights_bytes)} for the weights,"
+        f" {_gib(memory.adapter_bytes)} for the adapter and its optimiser, {_gib(memory.activation_bytes)} for the"
+        f" longest row ({memory.row_tokens} tokens), {_gib(memory.logit_bytes)} for logits and"
+        f" {_gib(memory.context_bytes)} for CUDA."
+    )
+    param, change = _smallest_change(run.spec, memory, size)
+    end = End(Reason.INSUFFICIENT_GPU_MEMORY, text, param=param, hint=change)
+    return Judged(run, results.failure(run, end))
+
+
+def _smallest_change(spec: LoRAFineTuneSpec, memory: MemoryStatus, size: int) -> tuple[str, str]:
+    """The field to change, and to what."""
+    larger = f"a GPU with at least {math.ceil(memory.total_bytes / GIB)} GiB"
+    tokens = _tokens(memory, size, memory.weights_bytes)
+    if tokens >= memory.row_tokens * _SHARE:
+        return "spec.training.maxLength", f"Set training.maxLength: {tokens}, or use {larger}."
+    nf4 = "quantization: {type: nf4, doubleQuant: true}"
+    smaller = memory.nf4_weights_bytes
+    if smaller < memory.weights_bytes and (tokens := _tokens(memory, size, smaller)) >= memory.row_tokens * _SHARE:
+        shorter = "" if tokens >= memory.row_tokens else f" and training.maxLength: {tokens}"
+        return "spec.quantization", f"Set {nf4}{shorter}, or use {larger}."
+    return "spec.compute", f"Use {larger}, or a smaller base model than {spec.model.id}."
+
+
+def _tokens(memory: MemoryStatus, size: int, weights_bytes: int) -> int:
+    """How long the longest row may be, in whole steps; a shorter one may need less for logits too."""
+    left = size - memory.total_bytes + memory.weights_bytes - weights_bytes + memory.activation_bytes
+    tokens = max(0, left) * memory.row_tokens // max(1, memory.activation_bytes)
+    return min(tokens, memory.row_tokens) if tokens >= memory.row_tokens else tokens // _TOKENS * _TOKENS
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"

@@ -1,0 +1,131 @@
+"""Identical runs of a namespace train once: the second waits in no queue, then looks for what the first published.
+
+In S3 the claims of the train pods decide, also across namespaces and clusters; here the operator spares the second pod
+its GPU. It has an identity from the word of a run's own pods, so it compares runs of one namespace only, whose users
+can stop each other's runs anyhow: with the identity of a run of another namespace, a forged report could hold it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from lora_contract import names
+from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.reasons import Reason
+from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
+from lora_operator.core.observe.observed import FineTune, IdenticalRun, Identity, Job, Workload
+from lora_operator.core.record import usage
+from lora_operator.core.run import limits
+from lora_operator.core.run.decision import DeleteJob
+from lora_operator.core.run.run import Outcome, Run, format_time
+
+
+def identity_of(namespace: str, spec: LoRAFineTuneSpec, run_id: str, default_endpoint: str) -> Identity:
+    """The identity of a run: runs of two outputs share nothing."""
+    return Identity(namespace, run_id, spec.output.uri, spec.storage.endpoint or default_endpoint)
+
+
+def identical_run(
+    run: FineTune,
+    run_id: str | None,
+    jobs: Sequence[Job],
+    workloads: Sequence[Workload],
+    *,
+    default_endpoint: str,
+    starting: bool,
+    refused: bool,
+) -> IdenticalRun | None:
+    """What identical runs need to know of a run; None where it is not under way. `starting`: its Job is being made."""
+    spec, status = run.spec, run.status
+    if run_id is None or spec is None or spec.suspend or run.deleting:
+        return None
+    if status.finished or status.phase is Phase.FAILED:
+        return None
+    train = [job for job in jobs if job.stage == names.STAGE_TRAIN and not job.finished and not is_held(job, workloads)]
+    between_pods = any(attempt.stage == names.STAGE_TRAIN for attempt in status.attempts) and any(
+        not job.suspended for job in train
+    )
+    return IdenticalRun(
+        identity=identity_of(run.namespace, spec, run_id, default_endpoint),
+        name=run.name,
+        uid=run.uid,
+        created=run.created,
+        queue=spec.scheduling.queue_name,
+        started=bool(train) or starting,
+        running=status.phase in (Phase.RUNNING, Phase.PUBLISHING) or between_pods,
+        refused=refused,
+    )
+
+
+def is_held(job: Job, workloads: Sequence[Workload]) -> bool:
+    """Whether a train Job waits for us, not for Kueue: spec.suspend held it, and nobody let it go on yet."""
+    mine = [workload for workload in workloads if workload.job_uid == job.uid]
+    if mine:
+        return not any(workload.active for workload in mine)
+    return job.suspended and job.queue is None
+
+
+def waits(run: Run, job: Job | None) -> Outcome | None:
+    """An identical run trains, or did until now; None: nobody is before it, or the run's own Job is under way."""
+    waited = identical_run_trains(run.before) and not run.superseded
+    held_by_us = run.was_held or waited
+    if job is not None and not (held_by_us and is_held(job, run.observed.workloads)):
+        return None
+    leader = _leader(run)
+    if leader is not None and run.now < (end := _end_of_wait(run)):
+        does = "trains" if leader.running else "is to train"
+        text = (
+            f"Run {leader.name} {does} the same adapter; this run waits for it without a GPU,"
+            f" until {format_time(end)} at the latest, and adopts it."
+        )
+        again = min(limits.IDENTICAL_INTERVAL, (end - run.now).total_seconds())
+        return run.active(Phase.QUEUED, Reason.IDENTICAL_RUN_TRAINING, text, look_again=again)
+    return _prepares_again(run, leader) if waited else None
+
+
+def identical_run_trains(status: LoRAFineTuneStatus) -> bool:
+    """Whether a status says that its run waits for an identical one."""
+    ready = status.condition(ConditionType.READY)
+    return ready is not None and ready.reason == Reason.IDENTICAL_RUN_TRAINING
+
+
+def _leader(run: Run) -> IdenticalRun | None:
+    """The identical run that goes before this one.
+
+    Of the same queue the one that started, else the older. Any other only while its pod runs: nobody waits for the
+    queue of another.
+    """
+    mine = (run.finetune.created, run.finetune.uid)
+    default = run.settings.default_s3_endpoint
+    identity = identity_of(run.finetune.namespace, run.spec, run.status.run_id or "", default)
+
+    def goes_before(other: IdenticalRun) -> bool:
+        if other.queue != run.spec.scheduling.queue_name:
+            return other.running
+        return other.started or (not other.refused and (other.created, other.uid) < mine)
+
+    before = [other for other in run.observed.identical if other.identity == identity and goes_before(other)]
+    return min(before, key=lambda other: (not other.started, other.created, other.uid), default=None)
+
+
+def _end_of_wait(run: Run) -> datetime:
+    """When the run waits no longer. What it waited before counts too, so a chain of identical runs ends as well."""
+    since = usage.booked_until(run.status) or run.now
+    before = run.status.usage.queue_seconds if run.status.usage else 0
+    return since + timedelta(seconds=limits.IDENTICAL_WAIT - before)
+
+
+def _prepares_again(run: Run, leader: IdenticalRun | None) -> Outcome:
+    """The other run ended, well or not, or took too long: prepare looks for its adapter, with this user's own rights.
+
+    Prepare waits as well while S3 says that another trains; where it says nothing, this run trains.
+    """
+    jobs = [job for job in (run.job("prepare"), run.job("train")) if job is not None]
+    run = replace(run, status=usage.booked(run.status, "queue_seconds", run.now)).learned(run_id=None, plan=None)
+    text = "The identical run ended; its adapter is looked for."
+    if leader is not None:
+        hours = limits.IDENTICAL_WAIT / 3600
+        text = f"Run {leader.name} did not publish within {hours:.0f} hours; S3 is asked once more who trains."
+    return run.active(Phase.PENDING, Reason.PENDING, text, actions=tuple(DeleteJob(job.name) for job in jobs))

@@ -1,0 +1,115 @@
+"""What should be there and is not: nothing is concluded from that before the API server was asked once more.
+
+The cache lags behind for as long as the API server is away: that a Job, a pod or a report is not in it says nothing.
+So the run's Jobs and pods are read anew, after the moment at which this process first missed the thing. A report that
+is missing then is lost. Its run does not fail yet: prepare looks once more, and finds in S3 what was published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lora_contract import names
+from lora_contract.reasons import Reason
+from lora_contract.status import Phase
+from lora_operator.core.causes.pod_end import End
+from lora_operator.core.observe.observed import Job
+from lora_operator.core.observe.sight import Fact, Sight
+from lora_operator.core.record.attempts import lacks_report, without_report
+from lora_operator.core.run import limits
+from lora_operator.core.run.decision import Event
+from lora_operator.core.run.run import Outcome, Run, Stage
+from lora_operator.core.stages.results import failure, job_failed, report_of
+
+
+def absences(run: Run) -> Iterator[Fact]:
+    """What the status or a Job tells of and the cache does not hold."""
+    for job in run.observed.jobs:
+        if job.finished and not _is_explained(run, job):
+            yield Fact(Sight.REPORT_ABSENT, job.uid)
+    if _is_latched(run):
+        return
+    if run.job(run.stage) is None and existed(run, run.stage):
+        yield Fact(Sight.JOB_ABSENT, run.job_names[run.stage])
+    seen = {pod.name for pod in run.observed.pods}
+    for attempt in run.status.attempts:
+        if attempt.end_time is None and attempt.pod not in seen:
+            yield Fact(Sight.POD_ABSENT, attempt.pod or "")
+
+
+def must_read(run: Run) -> bool:
+    """Whether the run's Jobs and pods have to be read before anything is concluded.
+
+    A Job often ends a moment before its pod's end is seen: that moment is waited for.
+    """
+    for fact in absences(run):
+        certain = run.observed.read is not None and run.observed.read > run.first_seen[fact]
+        if not certain and (fact.sight is not Sight.REPORT_ABSENT or run.seen_for(fact) >= limits.SETTLE):
+            return True
+    return False
+
+
+def existed(run: Run, stage: Stage) -> bool:
+    """Whether the status as found says that this stage's Job was created."""
+    if run.superseded:
+        return False
+    if stage == "prepare":
+        return run.before.phase == Phase.PREPARING
+    return run.before.phase in (Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
+
+
+def wait_for_report(run: Run, job: Job) -> float | None:
+    """Seconds until a finished Job whose report is not seen is looked at again; None: it is seen, or lost."""
+    waited = run.seen_for(Fact(Sight.REPORT_ABSENT, job.uid))
+    return limits.SETTLE - waited if not _is_explained(run, job) and waited < limits.SETTLE else None
+
+
+def lost(run: Run, stage: Stage, job: Job) -> Outcome:
+    """A Job ended and what its pod said is lost: prepare looks once more, then the run fails."""
+    end = _end(run, stage)
+    if lacks_report(run.status, stage):
+        return failure(run, end, ended=job.ended)
+    run = without_report(run, stage, job, end.message)
+    text = f"{end.message} {'Its adapter is looked for in S3.' if stage == 'train' else 'It is done again.'}"
+    events = (Event("Warning", Reason.REPORT_MISSING, text),)
+    return run.active(Phase.PENDING, Reason.PENDING, text, events=events)
+
+
+def found_nothing(run: Run, job: Job) -> Outcome:
+    """The second look ended without an adapter."""
+    if (wait := wait_for_report(run, job)) is not None:
+        return run.unchanged(look_again=wait)
+    end = _end(run, "train")
+    said = job_failed(run, "prepare", job) if job.failure is not None else None
+    why = f"Looking for its adapter failed: {said.message}" if said is not None else "S3 holds no adapter of it."
+    return failure(run, End(end.reason, f"{end.message} {why}"), ended=job.ended)
+
+
+def _end(run: Run, stage: Stage) -> End:
+    job = run.job(stage)
+    if job is not None and job.failure is not None:
+        text = f"The {stage} Job failed and its pods are gone: {job.failure.message or job.failure.reason}."
+        return End(Reason.INTERNAL_ERROR, text)
+    return End(Reason.REPORT_MISSING, f"The {stage} Job is complete, but the report of its pod is missing.")
+
+
+def _is_explained(run: Run, job: Job) -> bool:
+    """Whether a pod of a finished Job said how it ended, or its words are needed no more."""
+    pods = [pod for pod in run.observed.pods_of(job.name) if pod.created >= job.created]
+    if job.stage == names.STAGE_CHECK:
+        return any(pod.report is not None for pod in pods)
+    stage: Stage = "train" if job.name == run.job_names["train"] else "prepare"
+    if _is_latched(run) or job.name != run.job_names[stage]:
+        return True
+    if stage == "prepare" and run.prepared and not lacks_report(run.status, "train"):
+        return True
+    if job.failure is not None and job.failure.reason == "DeadlineExceeded":
+        return True
+    if job.failure is not None:
+        return all(pod.finished for pod in pods) and any(pod.exit_code or pod.phase == "Failed" for pod in pods)
+    report = report_of(run, stage)
+    return report is not None and (report.run_id is not None if stage == "prepare" else report.artifact is not None)
+
+
+def _is_latched(run: Run) -> bool:
+    return run.before.finished and not run.superseded

@@ -1,0 +1,168 @@
+"""The end of a stage: what its pod reported, or why there is no result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from lora_contract.exit_codes import FINAL, NOT_COUNTED
+from lora_contract.outside import shorten
+from lora_contract.reasons import Reason
+from lora_contract.report import Report
+from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase
+from lora_operator.core.causes.pod_end import End, end_of
+from lora_operator.core.causes.remedies import REMEDIES
+from lora_operator.core.observe.observed import Job
+from lora_operator.core.record import usage
+from lora_operator.core.record.attempts import circumstances, lacks_report
+from lora_operator.core.record.progress import finished_progress
+from lora_operator.core.run.run import Kind, Outcome, Run, Stage
+
+_MAX_TEXT = 1000
+
+
+def report_of(run: Run, stage: Stage) -> Report | None:
+    """The report of the pod that did the stage's work, or spoke for those that did.
+
+    Pods of an earlier Job of the same name do not count.
+    """
+    job = run.job(stage)
+    pods = [pod for pod in run.pods(stage) if job is None or pod.created >= job.created]
+    reports = (pod.report for pod in reversed(pods) if pod.exit_code == 0 and pod.speaks)
+    return next((report for report in reports if report is not None and report.stage == stage), None)
+
+
+def learn_prepared(run: Run) -> Run:
+    """The run with what prepare found, latched: its Job is not needed any more."""
+    job = run.job("prepare")
+    if run.prepared or job is None or not job.complete:
+        return run
+    report = report_of(run, "prepare")
+    if report is None or report.run_id is None or report.plan is None:
+        return run
+    run = run.learned(run_id=report.run_id, plan=report.plan, warnings=list(report.warnings))
+    return replace(run, status=usage.booked(run.status, "staging_seconds", job.completed or run.now))
+
+
+def adopted(run: Run) -> Outcome | None:
+    """The adapter existed already: prepare found it, and nothing is trained."""
+    report = report_of(run, "prepare")
+    job = run.job("prepare")
+    if job is None or not job.complete or report is None or not report.adopted or report.artifact is None:
+        return None
+    run = run.learned(
+        run_id=report.run_id,
+        plan=report.plan or run.status.plan,
+        artifact=report.artifact,
+        warnings=list(dict.fromkeys([*run.status.warnings, *report.warnings])),
+    )
+    if report.metrics is not None:
+        run = run.learned(metrics=report.metrics)
+    return _gate_failed(run, report, job) or _adopted(run, report.artifact, job)
+
+
+def _gate_failed(run: Run, report: Report, job: Job) -> Outcome | None:
+    if not report.gate_failed:
+        return None
+    text = f"The adapter is published but missed a limit of evaluation.gate: {report.gate_failed}"
+    return failure(run, End(Reason.QUALITY_GATE_FAILED, text), ended=job.completed)
+
+
+def _adopted(run: Run, artifact: ArtifactStatus, job: Job) -> Outcome:
+    if lacks_report(run.status, "train"):
+        text = f"The adapter is published at {artifact.uri}; what the train pod reported of it was lost."
+        return Outcome(Kind.COMPLETE, Phase.COMPLETE, Reason.ADAPTER_PUBLISHED, text, run.status, ended=job.completed)
+    text = f"The same adapter was published before at {artifact.uri}; nothing was trained."
+    return Outcome(
+        Kind.COMPLETE, Phase.COMPLETE, Reason.ADOPTED_EXISTING_ARTIFACT, text, run.status, ended=job.completed
+    )
+
+
+def trained(run: Run, job: Job) -> Outcome | None:
+    """The train Job is complete: what its pod published; None: its pod did not say."""
+    report = report_of(run, "train")
+    if report is None or report.artifact is None:
+        return None
+    run = _with_report(run, report)
+    if missed := _gate_failed(run, report, job):
+        return missed
+    if report.adopted:
+        return _adopted(run, report.artifact, job)
+    text = f"The adapter is published at {report.artifact.uri}"
+    return Outcome(Kind.COMPLETE, Phase.COMPLETE, Reason.ADAPTER_PUBLISHED, text, run.status, ended=job.completed)
+
+
+def job_failed(run: Run, stage: Stage, job: Job) -> Outcome | None:
+    """A Job failed for good: the last pod's words, or the Job's own; None: nothing is known of any pod."""
+    condition = job.failure
+    reason = condition.reason if condition else ""
+    if reason == "DeadlineExceeded":
+        end = End(Reason.DEADLINE_EXCEEDED, "The Job ran longer than scheduling.maxExecutionSeconds.")
+        if stage == "prepare":
+            seconds = run.settings.prepare_deadline_seconds
+            text = f"Model and data were not checked within {seconds} s, the platform's limit for a prepare Job."
+            end = End(Reason.PREPARE_DEADLINE_EXCEEDED, text)
+        return failure(run, end, ended=job.ended)
+    last = _last_end(run, stage)
+    if last is None:
+        return None
+    if reason == "BackoffLimitExceeded" and job.failed > 1:
+        text = f"The {stage} pod failed {job.failed} times; the last time {last.reason}: {last.message}"
+        last = End(Reason.RETRIES_EXHAUSTED, text, last.exit_code, last.param, last.hint)
+    if (report := _failed_report(run, stage)) and stage == "train":
+        run = _with_report(run, report)
+    return failure(run, last, ended=job.ended)
+
+
+def failure(run: Run, end: End, *, ended: datetime | None = None) -> Outcome:
+    """The run ends here."""
+    hint = end.hint or REMEDIES.get(end.reason)
+    message = shorten(end.message, _MAX_TEXT)
+    error = ErrorStatus(code=str(end.reason), message=message, param=end.param, hint=hint)
+    text = message if not hint else shorten(f"{message.rstrip('.')}. {hint}", _MAX_TEXT)
+    return Outcome(Kind.FAILED, Phase.FAILED, end.reason, text, run.status, error=error, ended=ended)
+
+
+def _last_end(run: Run, stage: Stage) -> End | None:
+    """How the last pod that failed ended: from the pod, else from its attempt.
+
+    Of several pods that ended together it is the one whose error ended the Job; the others were only stopped.
+    """
+    failed = [p for p in reversed(run.pods(stage)) if p.exit_code not in (None, 0) or p.phase == "Failed"]
+    ended_the_job = [pod for pod in failed if pod.exit_code in FINAL]
+    by_itself = [pod for pod in failed if pod.exit_code not in NOT_COUNTED and not pod.deleting]
+    for pod in (*ended_the_job, *by_itself, *failed):
+        return end_of(pod, circumstances(run, stage))
+    job, seen = run.job_names[stage], {pod.name for pod in run.pods(stage)}
+    for attempt in reversed(run.status.attempts):
+        if attempt.reason == Reason.POD_DELETED and attempt.pod not in seen:
+            continue  # concluded from the pod's absence, which does not say why the Job failed
+        if attempt.job == job and attempt.reason not in (None, Reason.SUCCEEDED):
+            return End(_reason(attempt.reason), attempt.message or "", attempt.exit_code)
+    return None
+
+
+def _reason(text: str | None) -> Reason:
+    try:
+        return Reason(text or "")
+    except ValueError:
+        return Reason.INTERNAL_ERROR
+
+
+def _failed_report(run: Run, stage: Stage) -> Report | None:
+    reports = (pod.report for pod in reversed(run.pods(stage)) if pod.speaks)
+    return next((report for report in reports if report is not None), None)
+
+
+def _with_report(run: Run, report: Report) -> Run:
+    if report.artifact is not None:
+        run = run.learned(artifact=report.artifact)
+    if report.metrics is not None:
+        shown = run.status.metrics or MetricsStatus()
+        run = run.learned(metrics=shown.model_copy(update=report.metrics.model_dump(exclude_none=True)))
+    if report.warnings:
+        run = run.learned(warnings=list(dict.fromkeys([*run.status.warnings, *report.warnings])))
+    if report.timing is not None and run.status.plan is not None:
+        step, total = report.timing.last_step, run.status.plan.total_steps
+        run = run.learned(progress=finished_progress(run.status.progress, step=step, total=total))
+    return run

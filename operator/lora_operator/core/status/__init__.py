@@ -1,0 +1,1 @@
+"""The conditions and the status that a decision gives."""

@@ -1,0 +1,57 @@
+"""Conditions as the API conventions ask for: each is always said, and keeps its time until it flips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Literal
+
+from lora_contract.outside import shorten
+from lora_contract.reasons import Reason
+from lora_contract.status import MAX_MESSAGE_LENGTH, Condition, ConditionType
+from lora_operator.core.run.run import format_time
+
+#: Status, reason and message of a condition.
+Fact = tuple[Literal["True", "False", "Unknown"], str, str]
+
+_MAX_MESSAGE = MAX_MESSAGE_LENGTH - 24  # room for the mark of a cut
+
+
+def fact(holds: bool, reason: str, message: str = "") -> Fact:
+    """A condition that holds or not."""
+    return ("True" if holds else "False", reason, message)
+
+
+def conditions(
+    facts: Mapping[ConditionType, Fact], before: Iterable[Condition], *, generation: int, now: datetime
+) -> list[Condition]:
+    """The conditions that state these facts; `before` are those that were written last."""
+    known = {condition.type: condition for condition in before}
+    found = []
+    for kind, (status, reason, message) in facts.items():
+        old = known.get(kind)
+        flipped = old is None or old.status != status
+        found.append(
+            Condition(
+                type=kind,
+                status=status,
+                reason=reason,
+                message=shorten(message, _MAX_MESSAGE),
+                last_transition_time=format_time(now) if old is None or flipped else old.last_transition_time,
+                observed_generation=generation,
+            )
+        )
+    return found
+
+
+def undecided(before: Iterable[Condition], defect: str, *, generation: int, now: datetime) -> list[Condition]:
+    """The conditions of an object about which the operator fails to decide: Stalled, the others as they are."""
+    text = (
+        f"The operator cannot decide what to do here ({defect}). It is a defect: report it with the operator's log."
+        " The operator tries again; what runs goes on. A changed spec, or an upgrade of the operator, may end this."
+    )
+    known = list(before)
+    stalled = conditions(
+        {ConditionType.STALLED: fact(True, Reason.INTERNAL_ERROR, text)}, known, generation=generation, now=now
+    )
+    return [*(each for each in known if each.type is not ConditionType.STALLED), *stalled]

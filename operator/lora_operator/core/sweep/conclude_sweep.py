@@ -1,0 +1,100 @@
+"""From where a sweep is to its status with its conditions, and to the Events that tell of the change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from lora_contract.reasons import Reason
+from lora_contract.status import ConditionType
+from lora_contract.sweep import BestStatus, SweepPhase, SweepReason, TrialPhase, TrialStatus
+from lora_operator.core.run.decision import Event
+from lora_operator.core.run.run import format_time
+from lora_operator.core.status.conditions import Fact, conditions, fact
+from lora_operator.core.sweep.observed_sweep import Sweep
+from lora_operator.core.sweep.sweep_decision import SweepAction, SweepDecision
+
+_WARNINGS = (Reason.SPEC_INVALID, SweepReason.TRIAL_REFUSED, SweepReason.NO_TRIAL_COMPLETE)
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """Where the sweep is: one phase, one reason, one message; the conditions follow from them."""
+
+    phase: SweepPhase
+    reason: Reason | SweepReason
+    message: str
+    rows: tuple[TrialStatus, ...] = ()
+    active: int = 0
+    best: BestStatus | None = None
+    actions: tuple[SweepAction, ...] = ()
+    events: tuple[Event, ...] = field(default=())
+    look_again: float | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the spec cannot be run."""
+        return self.reason is Reason.SPEC_INVALID
+
+    @property
+    def ended(self) -> bool:
+        """Whether every trial is over."""
+        return self.phase in (SweepPhase.COMPLETE, SweepPhase.FAILED) and not self.refused
+
+
+def conclude_sweep(sweep: Sweep, outcome: SweepOutcome, now: datetime) -> SweepDecision:
+    """The decision that an outcome stands for."""
+    before = sweep.status
+    over = sum(1 for row in outcome.rows if row.phase.over)
+    fields: dict[str, Any] = {
+        "observed_generation": sweep.generation,
+        "phase": outcome.phase,
+        "conditions": conditions(_facts(outcome), before.conditions, generation=sweep.generation, now=now),
+        "start_time": before.start_time or format_time(now),
+        "completion_time": format_time(now) if outcome.ended else None,
+        "summary": f"{over}/{len(outcome.rows)}" if outcome.rows else None,
+        "active": outcome.active,
+        "trials": list(outcome.rows),
+        "best": outcome.best,
+    }
+    status = before.model_copy(update=fields)
+    return SweepDecision(status, outcome.actions, (*outcome.events, *_events(sweep, outcome)), outcome.look_again)
+
+
+def latched(sweep: Sweep) -> SweepDecision:
+    """A finished sweep takes notice of a changed spec and changes in nothing else."""
+    seen = [c.model_copy(update={"observed_generation": sweep.generation}) for c in sweep.status.conditions]
+    return SweepDecision(sweep.status.model_copy(update={"observed_generation": sweep.generation, "conditions": seen}))
+
+
+def in_words(rows: tuple[TrialStatus, ...]) -> str:
+    """How many trials ended how: `3 complete, 1 stopped`."""
+    ends = (TrialPhase.COMPLETE, TrialPhase.STOPPED, TrialPhase.FAILED)
+    counts = {phase: sum(1 for row in rows if row.phase is phase) for phase in ends}
+    return ", ".join(f"{count} {phase.lower()}" for phase, count in counts.items() if count)
+
+
+def _facts(outcome: SweepOutcome) -> dict[ConditionType, Fact]:
+    reason, message, phase = str(outcome.reason), outcome.message, outcome.phase
+    complete, failed = phase is SweepPhase.COMPLETE, phase is SweepPhase.FAILED
+    running, suspended = phase is SweepPhase.RUNNING, phase is SweepPhase.SUSPENDED
+    ended = outcome.ended
+    accepted = fact(False, reason, message) if outcome.refused else fact(True, Reason.SPEC_ACCEPTED)
+    return {
+        ConditionType.ACCEPTED: accepted,
+        ConditionType.READY: fact(complete, reason, message),
+        ConditionType.RECONCILING: fact(running, reason, message if running else ""),
+        ConditionType.STALLED: fact(failed, reason, message if failed else ""),
+        ConditionType.SUSPENDED: fact(suspended, Reason.SUSPENDED if suspended else Reason.NOT_SUSPENDED),
+        ConditionType.FINISHED: fact(ended, reason, message if ended else ""),
+        ConditionType.COMPLETE: fact(complete, reason, message if complete else ""),
+        ConditionType.FAILED: fact(failed and ended, reason, message if failed and ended else ""),
+    }
+
+
+def _events(sweep: Sweep, outcome: SweepOutcome) -> tuple[Event, ...]:
+    old = sweep.status.condition(ConditionType.READY)
+    if old is not None and old.reason == outcome.reason:
+        return ()
+    return (Event("Warning" if outcome.reason in _WARNINGS else "Normal", str(outcome.reason), outcome.message),)

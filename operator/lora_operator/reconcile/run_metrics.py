@@ -1,0 +1,73 @@
+"""What runs did, counted from one status to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from lora_contract.reasons import Reason
+from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
+from lora_operator.core.observe.pod import parse_time
+from lora_operator.effects import metrics
+from lora_operator.effects.memory.cache import Cache
+
+_REASONS = {str(reason) for reason in Reason}
+
+
+_ACCOUNTS = ("staging", "queue", "suspended", "train", "gpu", "gpu_idle")
+
+
+def count_changes(old: LoRAFineTuneStatus, new: LoRAFineTuneStatus, *, namespace: str) -> None:
+    """Count what a written status says that the one before did not."""
+    ended_before = {attempt.pod for attempt in old.attempts if attempt.reason}
+    for attempt in new.attempts:
+        if attempt.reason and attempt.pod not in ended_before:
+            metrics.ATTEMPTS.labels(reason=_bounded(attempt.reason)).inc()
+    if new.finished and not old.finished:
+        _count_end(new, namespace)
+
+
+def _count_end(status: LoRAFineTuneStatus, namespace: str) -> None:
+    complete = status.condition(ConditionType.COMPLETE)
+    result = "complete" if complete is not None and complete.status == "True" else "failed"
+    finished = status.condition(ConditionType.FINISHED)
+    reason = finished.reason if finished is not None else ""
+    if status.error is not None:
+        reason = status.error.code
+    metrics.RUNS_FINISHED.labels(result=result, reason=_bounded(reason)).inc()
+    start, end = parse_time(status.start_time), parse_time(status.completion_time)
+    if start is not None and end is not None:
+        metrics.RUN_SECONDS.labels(result=result).observe(max(0.0, (end - start).total_seconds()))
+    if status.usage is not None:
+        for account in _ACCOUNTS:
+            seconds = getattr(status.usage, f"{account}_seconds")
+            metrics.USAGE_SECONDS.labels(namespace=namespace, account=account).inc(seconds)
+        if status.usage.cost and status.usage.currency:
+            metrics.COST.labels(namespace=namespace, currency=status.usage.currency).inc(float(status.usage.cost))
+        metrics.QUEUE_SECONDS.observe(status.usage.queue_seconds)
+        metrics.GPU_SECONDS.labels(result=result).inc(status.usage.gpu_seconds)
+        metrics.GPU_IDLE_SECONDS.inc(status.usage.gpu_idle_seconds)
+        metrics.LOST_STEPS.inc(status.usage.lost_steps)
+
+
+def _bounded(reason: str) -> str:
+    return reason if reason in _REASONS else "Other"
+
+
+class RunsByPhase(Collector):
+    """The gauge `lora_finetune_runs`, computed when asked."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Count the runs in each phase."""
+        counts = dict.fromkeys(Phase, 0)
+        for entry in self._cache.finetunes.entries():
+            counts[entry.value.status.phase or Phase.PENDING] += 1
+        family = GaugeMetricFamily("lora_finetune_runs", "Runs that exist, by phase.", labels=["phase"])
+        for phase, count in counts.items():
+            family.add_metric([str(phase)], count)
+        yield family

@@ -1,0 +1,1 @@
+"""The commands of the image, and the launcher of processes."""

@@ -1,0 +1,130 @@
+"""`lora-trainer run finetune.yaml`: prepare and train on this machine, with the files that a cluster would leave."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from lora_contract import names
+from lora_contract.exit_codes import ExitCode
+from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.order import Order
+from lora_contract.report import Report
+from lora_trainer import stopping
+from lora_trainer.command import yaml_documents
+from lora_trainer.command.stage import carry_out, unexpected, words
+from lora_trainer.environment import cpu_is_allowed
+from lora_trainer.errors import TrainerError, bad_config, unsupported
+from lora_trainer.processes.restart import SmallerMicroBatch, start_again
+
+log = logging.getLogger(__name__)
+
+
+def run_file(path: Path) -> int:
+    """Carry out a LoRAFineTune and say where the adapter lies; the exit code is that of a pod."""
+    try:
+        name, spec = read(path)
+        check_gpu(spec)
+        return _run(name, spec)
+    except stopping.StopRequested:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return ExitCode.CHECKPOINTED
+    except SmallerMicroBatch as order:
+        start_again(order)
+    except Exception as error:
+        failure = error if isinstance(error, TrainerError) else unexpected(error)
+        print(f"error: {words(failure)}", file=sys.stderr)
+        return failure.exit_code
+
+
+def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:
+    """Name and spec of the first LoRAFineTune in a file.
+
+    Raises:
+        TrainerError: 64, there is none, or a field is wrong.
+    """
+    try:
+        documents = yaml_documents.documents(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise bad_config(f"{path} cannot be read: {error}") from None
+    for document in documents:
+        if isinstance(document, dict) and document.get("kind") == names.KIND:
+            return _named_spec(path, document)
+    raise bad_config(f"{path} has no document of kind {names.KIND}")
+
+
+def _named_spec(path: Path, document: dict[str, Any]) -> tuple[str, LoRAFineTuneSpec]:
+    try:
+        spec = LoRAFineTuneSpec.model_validate(document.get("spec"))
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(['spec', *map(str, each['loc'])])}: {each['msg']}"
+            for each in error.errors(include_input=False, include_url=False)
+        ]
+        raise bad_config(f"{path}: " + "; ".join(lines)) from None
+    name = (document.get("metadata") or {}).get("name")
+    if not isinstance(name, str) or not name:
+        raise bad_config(f"{path}: metadata.name is missing")
+    return name, spec
+
+
+def check_gpu(spec: LoRAFineTuneSpec, devices: Path = Path("/dev")) -> None:
+    """Refuse a run for a GPU where there is none, before its data is read; without loading torch.
+
+    Raises:
+        TrainerError: 78, there is no NVIDIA device, neither of Linux nor of Windows' Linux.
+    """
+    wanted = spec.compute.gpus
+    if wanted and not cpu_is_allowed() and not [*devices.glob("nvidia[0-9]*"), *devices.glob("dxg")]:
+        raise unsupported(
+            f"the run wants {wanted} GPU and this machine has no NVIDIA device",
+            param="spec.compute.gpus",
+            hint="Set compute.gpus: 0 to train on the CPU.",
+        )
+
+
+def _run(name: str, spec: LoRAFineTuneSpec) -> int:
+    with tempfile.TemporaryDirectory(prefix="lora-trainer-") as scratch:
+        order = Order(stage="prepare", namespace="local", name=name, uid=f"local-{name}", spec=spec, scratch=scratch)
+        report = carry_out(order)
+        if not report.adopted:
+            _say_plan(report)
+            report = carry_out(
+                order.model_copy(update={"stage": "train", "run_id": report.run_id, "plan": report.plan})
+            )
+    _say_result(report)
+    return ExitCode.DONE
+
+
+def _say_plan(report: Report) -> None:
+    plan = report.plan
+    if plan is not None:
+        print(
+            f"{plan.rows} training, {plan.validation_rows} validation and {plan.test_rows} test rows, "
+            f"{plan.tokens} tokens, {plan.total_steps} steps"
+        )
+    for warning in report.warnings:
+        print(f"note: {warning}")
+
+
+def _say_result(report: Report) -> None:
+    for warning in report.warnings:
+        print(f"note: {warning}")
+    if report.gate_failed:
+        print(f"quality gate missed: {report.gate_failed}")
+    metrics = report.metrics
+    if metrics is not None:
+        for label, value in (
+            ("test loss of the base model", metrics.base_test_loss),
+            ("of the adapter", metrics.test_loss),
+        ):
+            if value is not None:
+                print(f"{label}: {value}")
+    if report.artifact is not None:
+        print(f"adapter: {report.artifact.uri}{' (existed already)' if report.adopted else ''}")

@@ -1,0 +1,1 @@
+"""Losses on held-out rows, generated answers and the gate."""

@@ -1,0 +1,102 @@
+"""Judging generated answers against references; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lora_contract.finetune.training import GateSpec
+
+
+@dataclass(frozen=True)
+class AnswerScores:
+    """Shares between 0 and 1; the JSON ones only where every reference is a JSON object."""
+
+    exact_match: float
+    json_valid: float | None
+    json_fields: float | None
+
+
+def score(answers: Sequence[str], references: Sequence[str]) -> AnswerScores | None:
+    """Compare answers with references, white space at both ends apart; None without answers."""
+    if not answers:
+        return None
+    pairs = [(answer.strip(), reference.strip()) for answer, reference in zip(answers, references, strict=True)]
+    exact = sum(answer == reference for answer, reference in pairs) / len(pairs)
+    wanted = [_json_object(reference) for _, reference in pairs]
+    if any(item is None for item in wanted):
+        return AnswerScores(exact, None, None)
+    given = [_json_object(answer) for answer, _ in pairs]
+    valid = sum(item is not None for item in given) / len(pairs)
+    fields = sum(_right_fields(g or {}, w or {}) for g, w in zip(given, wanted, strict=True)) / len(pairs)
+    return AnswerScores(exact, valid, fields)
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _right_fields(given: dict[str, Any], wanted: dict[str, Any]) -> float:
+    """Share of fields, over those wanted and those given, that are right."""
+    names = wanted.keys() | given.keys()
+    if not names:
+        return 1.0
+    return sum(name in given and name in wanted and given[name] == wanted[name] for name in names) / len(names)
+
+
+def gate_failure(
+    gate: GateSpec,
+    *,
+    test_loss: float | None,
+    base_test_loss: float | None,
+    scores: AnswerScores | None,
+    forgetting_ratio: float | None = None,
+) -> str | None:
+    """The first limit of the gate that the adapter missed, in words; None when it reached all."""
+    checks = (
+        _loss_missed(gate.max_loss_ratio, test_loss, base_test_loss),
+        _forgetting_missed(gate.max_forgetting_ratio, forgetting_ratio),
+        _share_missed("minExactMatch", "exact match", gate.min_exact_match, scores.exact_match if scores else None),
+        _share_missed(
+            "minJsonFields", "right JSON fields", gate.min_json_fields, scores.json_fields if scores else None
+        ),
+    )
+    return next((missed for missed in checks if missed is not None), None)
+
+
+def _loss_missed(limit: float | None, test_loss: float | None, base_test_loss: float | None) -> str | None:
+    if limit is None:
+        return None
+    if test_loss is None or not base_test_loss:
+        return "gate.maxLossRatio cannot be checked: there are no test rows, or compareWithBase is false"
+    ratio = test_loss / base_test_loss
+    if ratio <= limit:
+        return None
+    return (
+        f"test loss {test_loss:.4f} is {ratio:.3f} of the base model's {base_test_loss:.4f}, "
+        f"above gate.maxLossRatio {limit:g}"
+    )
+
+
+def _forgetting_missed(limit: float | None, ratio: float | None) -> str | None:
+    if limit is None:
+        return None
+    if ratio is None:
+        return "gate.maxForgettingRatio cannot be checked: compareWithBase is false"
+    if ratio <= limit:
+        return None
+    return f"the loss on general text is {ratio:.3f} times the base model's, above gate.maxForgettingRatio {limit:g}"
+
+
+def _share_missed(name: str, words: str, limit: float | None, share: float | None) -> str | None:
+    if limit is None:
+        return None
+    if share is None:
+        return f"gate.{name} cannot be checked: no answers were generated, or references are not JSON objects"
+    return None if share >= limit else f"{words} {share:.3f} is below gate.{name} {limit:g}"

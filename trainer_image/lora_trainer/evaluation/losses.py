@@ -1,0 +1,79 @@
+"""Losses on held-out rows, weighted by tokens, whatever the batch size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from lora_trainer.batches.batch import Row, to_device
+from lora_trainer.model.forward import ForwardPass
+from lora_trainer.model.loss import loss_sum_and_correct
+from lora_trainer.processes.group import Group
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Sums over all target tokens of some rows."""
+
+    total: float
+    targets: int
+    correct: int
+
+    @property
+    def loss(self) -> float:
+        """Nats per target token."""
+        return self.total / self.targets if self.targets else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """Share of target tokens that were the most likely token."""
+        return self.correct / self.targets if self.targets else math.nan
+
+
+def batches_of(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
+    """Rows sorted by length, in batches of at most `tokens` tokens after padding (one row at least)."""
+    batch: list[Row] = []
+    for row in sorted(rows, key=len, reverse=True):
+        if batch and (len(batch) + 1) * len(batch[0]) > tokens:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def measure(
+    way: ForwardPass,
+    model: nn.Module,
+    rows: Sequence[Row],
+    *,
+    alive: Callable[[], None] = lambda: None,
+    tokens: int | None = None,
+    group: Group | None = None,
+) -> Losses:
+    """Loss and token accuracy over all target tokens of `rows`. `alive` is called before every batch.
+
+    `tokens`: of one batch, where not those that the way says. The processes of a `group` share the rows, and each gets
+    the same sums.
+    """
+    if group is not None and not group.place.alone:
+        rows = sorted(rows, key=len, reverse=True)[group.place.rank :: group.size]
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    total, targets, correct = 0.0, 0, 0
+    for together in batches_of(rows, tokens or way.evaluation_tokens):
+        alive()
+        batch = to_device(way.collate(together), device)
+        with way.evaluating(model, batch):
+            hidden, labels = way.targets(model, batch)
+            loss, right = loss_sum_and_correct(hidden, labels, *way.head(model))
+        total, targets, correct = total + loss, targets + len(labels), correct + right
+    model.train(was_training)
+    if group is not None and not group.place.alone:
+        total, all_targets, all_correct = group.total(total, targets, correct)
+        targets, correct = int(all_targets), int(all_correct)
+    return Losses(total, targets, correct)

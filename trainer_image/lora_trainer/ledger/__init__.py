@@ -1,0 +1,1 @@
+"""What a run writes below `_work/`: claims, checkpoints, attempts, keys."""

@@ -1,0 +1,1 @@
+"""What is known before training: memory, micro batch, rows to evaluate on."""

@@ -1,0 +1,219 @@
+"""transformers.Trainer with our batches, our loss, our evaluation, and guards."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
+
+from lora_contract.exit_codes import ExitCode
+from lora_trainer.batches.batch import IGNORED
+from lora_trainer.batches.rows import EffectiveBatches, EpochLoader, Rows, with_silent_row
+from lora_trainer.errors import TrainerError, bad_config
+from lora_trainer.evaluation.losses import measure
+from lora_trainer.model.data_parallel import data_parallel
+from lora_trainer.model.forward import ForwardPass
+from lora_trainer.processes.group import Group
+from lora_trainer.train.schedule import Schedule, scheduler
+
+#: With float16 the loss scale starts too high on purpose; this many skipped steps in a row are no longer the start.
+_SKIPPED_STEPS_ALLOWED = 20
+
+
+class LoraTrainer(Trainer):
+    """Trains one adapter. Losses are sums over target tokens divided by the targets of the effective batch.
+
+    The processes of a group each do their share of every effective batch and make the same step.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: PeftModel,
+        args: TrainingArguments,
+        way: ForwardPass,
+        train_rows: Rows,
+        validation_rows: Rows | None,
+        effective_batch_size: int,
+        schedule: Schedule,
+        callbacks: list[TrainerCallback],
+        alive: Callable[[], None],
+        group: Group,
+    ) -> None:
+        """`alive` is called before every batch of an evaluation."""
+        self.way = way
+        self.effective_batch_size = effective_batch_size
+        self.tokens_trained = 0
+        self._alive = alive
+        self._group = group
+        self._schedule = schedule
+        self._skipped = 0
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_rows,
+            eval_dataset=validation_rows,
+            data_collator=way.collate,
+            callbacks=callbacks,
+        )
+        self.loss_is_scaled_for_ga = True
+        self.remove_callback(PrinterCallback)
+
+    def get_train_dataloader(self) -> EpochLoader:
+        """Micro batches of effective batches that do not depend on the micro batch size."""
+        rows: Rows = self.train_dataset
+        return EpochLoader(
+            rows,
+            batch_sampler=EffectiveBatches(
+                len(rows),
+                effective_batch_size=self.effective_batch_size,
+                micro_batch_size=self.args.per_device_train_batch_size,
+                seed=self.args.seed,
+                lengths=None if self.way.padding_free else rows.lengths,
+                place=self._group.place,
+            ),
+            collate_fn=with_silent_row(self.way.collate, rows[0].silent),
+            pin_memory=self.args.dataloader_pin_memory,
+            # A loader draws from its generator; the global one would make a resumed run differ.
+            generator=torch.Generator().manual_seed(self.args.seed),
+        )
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
+        """Our schedule, whose first step learns."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler: LambdaLR | None = scheduler(
+                optimizer or self.optimizer,
+                schedule=self._schedule,
+                warmup_steps=self.args.warmup_steps,
+                total_steps=num_training_steps,
+            )
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | None:
+        """Target tokens of the effective batch, over all processes."""
+        if not batch_samples:
+            return None
+        targets = torch.stack([(batch["labels"][:, 1:] != IGNORED).sum() for batch in batch_samples]).sum()
+        tokens = sum(count_tokens(batch) for batch in batch_samples)
+        if self._group.place.alone:
+            self.tokens_trained += tokens
+            return targets.to(device)
+        all_targets, all_tokens = self._group.total(float(targets), tokens)
+        self.tokens_trained += int(all_tokens)
+        return torch.tensor(int(all_targets), device=device)
+
+    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
+        """With several processes the loss runs inside torch's DistributedDataParallel, which averages gradients."""
+        if self._group.place.alone or not training or model is not self.model:
+            return super()._wrap_model(model, training, dataloader)
+        return data_parallel(self.model, self.way)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """This micro batch's share of the mean loss of the effective batch.
+
+        Times the number of processes, because gradients and logged losses are averaged over them.
+        """
+        if self._group.place.alone:
+            return self.way.loss_sum(model, inputs) / num_items_in_batch
+        return model(inputs) * self._group.size / num_items_in_batch
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> float:
+        """The gradient norm, checked before the optimiser uses the gradients."""
+        norm = float(super()._get_grad_norm(model, grad_norm))
+        step = self.state.global_step + 1
+        if math.isfinite(norm):
+            self._skipped = 0
+        else:
+            self._skipped += 1
+            if not self.args.fp16 or self._skipped > _SKIPPED_STEPS_ALLOWED:
+                raise not_finite("gradient", step)
+        if self.state.global_step == 0 and norm == 0.0:
+            raise bad_config(
+                "the adapter gets no gradient: nothing would be learned",
+                param="spec.lora.targetModules",
+                hint="Choose modules that take part in the forward pass, for instance all-linear.",
+            )
+        return norm
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """One micro batch; its loss must be finite.
+
+        Raises:
+            TrainerError: 81, the loss is not finite.
+        """
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise not_finite("loss", self.state.global_step + 1)
+        return loss
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Loss and token accuracy over all target tokens of the validation rows, whatever the batch size."""
+        rows: Rows = self.eval_dataset
+        everything = [rows[i] for i in range(len(rows))]
+        losses = measure(self.way, self.model, everything, alive=self._alive, group=self._group)
+        metrics = {f"{metric_key_prefix}_loss": losses.loss, f"{metric_key_prefix}_token_accuracy": losses.accuracy}
+        self.log(dict(metrics))
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """The adapter alone, as safetensors: no pickled arguments, no model card."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """The random state of every process, in the checkpoint of the chief; the others keep none."""
+        super()._save_rng_state(output_dir)
+        place = self._group.place
+        if place.alone:
+            return
+        folder = Path(output_dir)
+        states = self._group.gathered((folder / _random_state(place.rank)).read_bytes())
+        if states is None:
+            shutil.rmtree(folder)
+            return
+        for rank, state in enumerate(states):
+            (folder / _random_state(rank)).write_bytes(state)
+
+
+def _random_state(rank: int) -> str:
+    """Name of a file that transformers reads."""
+    return f"rng_state_{rank}.pth"
+
+
+def count_tokens(batch: Mapping[str, Any]) -> int:
+    """Tokens of a batch without padding; 0 where nothing counts."""
+    if not (batch["labels"] != IGNORED).any():
+        return 0
+    mask = batch.get("attention_mask")
+    return int(batch["input_ids"].numel() if mask is None else mask.sum())
+
+
+def not_finite(what: str, step: int) -> TrainerError:
+    """The error for a loss or gradient that is not a number."""
+    return TrainerError(
+        ExitCode.LOSS_NOT_FINITE,
+        f"the {what} at step {step} is not finite",
+        param="spec.training.learningRate",
+        hint="Lower training.learningRate (a tenth is a good next try), or set training.maxGradNorm to 1.",
+    )
