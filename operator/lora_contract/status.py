@@ -79,6 +79,7 @@ class MemoryStatus(StatusModel):
 class PlanStatus(StatusModel):
     """What prepare found out before any GPU was asked for."""
 
+    rows_read: int | None = Field(None, description="Rows that the files hold, those left out included.")
     rows: int = Field(description="Training rows after checks and split.")
     validation_rows: int = Field(0, description="Rows held out for evaluation during training.")
     evaluation_rows: int | None = Field(
@@ -87,7 +88,11 @@ class PlanStatus(StatusModel):
     test_rows: int = Field(0, description="Rows held out for the final comparison.")
     bad_rows: int = Field(0, description="Rows left out because they were bad (onBadRows Skip).")
     duplicate_rows: int = Field(0, description="Rows left out because they repeat another.")
+    rows_without_target: int = Field(
+        0, description="Rows left out because cutting at training.maxLength left nothing of their answers."
+    )
     truncated_rows: int = Field(0, description="Rows cut at training.maxLength.")
+    longest_row: int | None = Field(None, description="Tokens of the longest row before it was cut.")
     tokens: int = Field(description="Tokens of the training rows.")
     target_tokens: int = Field(0, description="Tokens of the training rows that count for the loss.")
     total_steps: int = Field(description="Optimiser steps of the run.")

@@ -160,6 +160,12 @@ BAD_SPECS = (
         "evaluation.gate needs rows",
         "set dataset.testUri",
     ),
+    bad(
+        "gate on answers without answers",
+        {"evaluation": {"samples": 0, "gate": {"minJsonFields": 0.9}}},
+        "spec.evaluation",
+        "set samples above 0",
+    ),
     bad("gate above 1", {"evaluation.gate.minExactMatch": 2}, "gate.minExactMatch", "less than or equal to 1"),
     # output and storage
     bad("no output", {"output": REMOVED}, "spec.output", "Required value"),

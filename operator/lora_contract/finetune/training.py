@@ -125,6 +125,16 @@ class GateSpec(SpecModel):
         None, "Lowest allowed share of right fields in generated JSON answers, 0 to 1.", 0.9, ge=0, le=1
     )
 
+    @property
+    def needs_answers(self) -> bool:
+        """Whether a limit is about answers that are generated for test rows."""
+        return self.min_exact_match is not None or self.min_json_fields is not None
+
+    @property
+    def needs_test_rows(self) -> bool:
+        """Whether a limit is about test rows."""
+        return self.max_loss_ratio is not None or self.needs_answers
+
 
 class EvaluationSpec(SpecModel):
     """The final comparison on the test rows."""
@@ -144,5 +154,11 @@ class EvaluationSpec(SpecModel):
             cel="self.compareWithBase || !has(self.gate.maxLossRatio)",
             message="evaluation.gate.maxLossRatio needs evaluation.compareWithBase: true; or remove the gate",
             holds=lambda e: e.compare_with_base or e.gate.max_loss_ratio is None,
+        ),
+        Rule(
+            cel="self.samples > 0 || !(has(self.gate.minExactMatch) || has(self.gate.minJsonFields))",
+            message="evaluation.gate.minExactMatch and minJsonFields are measured on evaluation.samples answers;"
+            " set samples above 0, or remove them",
+            holds=lambda e: e.samples > 0 or not e.gate.needs_answers,
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -194,13 +195,36 @@ def test_what_a_user_should_know_is_in_the_report(tmp_path: Path) -> None:
 
     report = place(tmp_path, dataset__onBadRows="Skip", dataset__split__seed=2, training__maxLength=64).prepare()
 
-    assert report.warnings == [
-        "1 bad rows were left out (dataset.onBadRows: Skip)",
+    first = "1 bad rows were left out (dataset.onBadRows: Skip); the first: rows.jsonl, line 4: is not JSON"
+    assert report.warnings[0].startswith(first)
+    assert report.warnings[1:] == [
         "1 repeated rows were left out",
         "1 of 2 rows were cut at 64 tokens; raise training.maxLength",
         "no row fell into the validation split: too few rows; nothing is evaluated during training",
         "no row fell into the test split: too few rows; base and adapter are not compared",
     ]
+
+
+def test_rows_whose_answer_was_cut_away_are_told_until_following_the_advice_keeps_them(tmp_path: Path) -> None:
+    # given rows of which some have a question longer than a row may be, and a column that is not read
+    rows = [{"prompt": f"{n}? " + "word " * 40 * (n % 2), "completion": "Yes.", "source": "x"} for n in range(20)]
+    (tmp_path / "rows.jsonl").write_bytes(lines(rows))
+    # when they are prepared, now and once more
+    training = {"epochs": 1, "maxLength": 64}
+    for report in (place(tmp_path, training=training).prepare(), place(tmp_path, training=training).prepare()):
+        # then plan and warnings say what was left out
+        plan = report.plan
+        assert plan is not None
+        assert (plan.rows_read, plan.rows_without_target) == (20, 10)
+        assert plan.rows + plan.validation_rows + plan.test_rows == 10
+        assert "columns that are not used: source" in report.warnings
+        (warning,) = [each for each in report.warnings if "nothing of their answers is left" in each]
+        assert warning.startswith("10 of 20 rows were left out: cut at training.maxLength 64")
+    # and with the length that is named there, no row is
+    needed = int(re.findall(r"raise training.maxLength, to (\d+) for all of them", warning)[0])
+    plan = place(tmp_path, training={"epochs": 1, "maxLength": needed}).prepare().plan
+    assert plan is not None
+    assert (plan.rows_without_target, plan.truncated_rows, plan.longest_row) == (0, 0, needed)
 
 
 def _config(**changes: object) -> Callable[[Path], None]:

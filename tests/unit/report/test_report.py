@@ -112,6 +112,13 @@ def test_the_model_card_names_base_model_data_and_limits() -> None:
         assert shown in card
 
 
+@pytest.mark.parametrize(
+    ("longest", "row"), [(120, "| Longest row | 120 tokens |"), (9000, "| Longest row | 9,000 tokens, cut at 512 |")]
+)
+def test_the_longest_row_is_told_as_it_is(longest: int, row: str) -> None:
+    assert row in render_model_card(dataclasses.replace(example_report(), longest_row=longest))
+
+
 def test_an_unknown_license_is_said() -> None:
     card = render_model_card(dataclasses.replace(example_report(), model_license=None))
 

@@ -91,7 +91,7 @@ def run(
             for row, tokens in zip(batch, encoded, strict=True):
                 prompt = next(prompts) if row.split == "test" else None
                 if not tokens.targets.any():
-                    tally.without_target += 1
+                    tally.drop(tokens.full_length)
                     continue
                 tally.add(row.split, tokens.targets, tokens.full_length)
                 writers[row.split].add(tokens, prompt, row.rendered.reference)

@@ -56,6 +56,7 @@ class DataProfile(StatusModel):
     truncated_rows: int = Field(0, description="Rows cut at training.maxLength, all splits.")
     truncated_share: float = Field(0, description="The same as a share of the rows.")
     rows_without_target: int = Field(0, description="Rows dropped because cutting left nothing to learn.")
+    longest_row_without_target: int = Field(0, description="Tokens of the longest of these before it was cut.")
     duplicate_rows: int = Field(0, description="Rows dropped because they repeat another.")
     bad_rows: int = Field(0, description="Rows left out because they were bad.")
     bad_row_examples: list[str] = Field([], description="The first bad rows, with place and reason.")
@@ -81,6 +82,7 @@ class Tally:
         self.all_tokens = 0
         self.truncated = 0
         self.without_target = 0
+        self.longest_without_target = 0
         self.longest = 0
 
     def add(self, split: str, targets: npt.NDArray[np.bool_], full_length: int) -> None:
@@ -95,6 +97,11 @@ class Tally:
             self.tokens += length
             self.target_tokens += int(np.count_nonzero(targets))
 
+    def drop(self, full_length: int) -> None:
+        """Count one row of which cutting left nothing to learn."""
+        self.without_target += 1
+        self.longest_without_target = max(self.longest_without_target, full_length)
+
     def fill(self, profile: DataProfile) -> DataProfile:
         """The profile with the counts."""
         rows = sum(self.rows.values())
@@ -107,6 +114,7 @@ class Tally:
                 "truncated_rows": self.truncated,
                 "truncated_share": round(self.truncated / max(rows, 1), 4),
                 "rows_without_target": self.without_target,
+                "longest_row_without_target": self.longest_without_target,
                 "longest_row": self.longest,
                 "mean_tokens": round(self.all_tokens / max(rows, 1), 1),
                 "histogram_edges": self._edges.tolist(),

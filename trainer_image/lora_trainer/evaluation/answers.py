@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from lora_contract.finetune.training import GateSpec
+
+
+class HeldOutRow(NamedTuple):
+    """What is asked of the model, in token ids, and the right answer."""
+
+    prompt: Sequence[int]
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -19,22 +27,31 @@ class AnswerScores:
     json_fields: float | None
 
 
+def answered(rows: Iterable[HeldOutRow], samples: int, max_length: int) -> list[HeldOutRow]:
+    """Choose the test rows that are answered: the first `samples` whose prompt is shorter than a row may be.
+
+    Memory is planned for rows of `max_length` tokens, and nothing longer was trained on.
+    """
+    return list(islice((row for row in rows if len(row.prompt) < max_length), samples))
+
+
 def score(answers: Sequence[str], references: Sequence[str]) -> AnswerScores | None:
     """Compare answers with references, white space at both ends apart; None without answers."""
     if not answers:
         return None
     pairs = [(answer.strip(), reference.strip()) for answer, reference in zip(answers, references, strict=True)]
     exact = sum(answer == reference for answer, reference in pairs) / len(pairs)
-    wanted = [_json_object(reference) for _, reference in pairs]
+    wanted = [json_object(reference) for _, reference in pairs]
     if any(item is None for item in wanted):
         return AnswerScores(exact, None, None)
-    given = [_json_object(answer) for answer, _ in pairs]
+    given = [json_object(answer) for answer, _ in pairs]
     valid = sum(item is not None for item in given) / len(pairs)
     fields = sum(_right_fields(g or {}, w or {}) for g, w in zip(given, wanted, strict=True)) / len(pairs)
     return AnswerScores(exact, valid, fields)
 
 
-def _json_object(text: str) -> dict[str, Any] | None:
+def json_object(text: str) -> dict[str, Any] | None:
+    """Read a JSON object; None: the text is none."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -28,7 +28,7 @@ from lora_trainer.model_files.blame import about
 from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.planning import memory_estimate
 from lora_trainer.planning.evaluation_rows import evaluation_rows
-from lora_trainer.prepare import data_process, dataset_files, model_check, template_date
+from lora_trainer.prepare import data_process, data_warnings, dataset_files, gates, model_check, template_date
 from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
 from lora_trainer.prepare.data_process import DataProcess
 from lora_trainer.prepare.dataset_files import FetchedDataset
@@ -36,8 +36,6 @@ from lora_trainer.publish import Adopted, adopt, find_published
 from lora_trainer.store.protocol import Store
 
 log = logging.getLogger(__name__)
-
-_TRUNCATED_SHARE_TO_WARN = 0.05
 
 
 def prepare(order: Order, store: Store, *, stall_seconds: float = data_process.STALL_SECONDS) -> Report:
@@ -84,7 +82,8 @@ class _Preparation:
             return _adopted(run_id, plan, found)
         if plan is not None:
             log.info("run %s was prepared before", run_id)
-            return Report(stage="prepare", run_id=run_id, plan=plan, warnings=self._warnings(plan))
+            warnings = self._warnings(plan, self._existing_profile(run_layout))
+            return Report(stage="prepare", run_id=run_id, plan=plan, warnings=warnings)
         adapted = model_check.adapted_modules(self._tensors, self._spec, self._config)
         model_check.check_files(self._spec, self._config, self._tensors, staged.path, self._tokenizer.without_embedding)
         started = time.monotonic()
@@ -92,14 +91,15 @@ class _Preparation:
         seconds = time.monotonic() - started
         rows = sum(profile.rows_read.values())
         log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)
+        gates.check(self._spec, profile.rows, self._folder / "prepared")
         row_tokens = min(profile.longest_row, self._spec.training.max_length)
         model_check.check_context(self._spec, self._config, self._tensors, row_tokens)
         model_check.check_tokens(prepared.largest_token(self._folder / "prepared"), self._spec, self._config)
         needed = memory_estimate.estimate(self._spec, self._config, self._tensors, adapted, row_tokens=row_tokens)
         plan = _plan(self._spec, profile, data, staged.commit, needed)
         plan = plan.model_copy(update={"template_date": None if today is None else today.isoformat()})
-        plan = self._hand_over(run_layout, plan, _with_files(profile, data, self._warnings(plan)))
-        return Report(stage="prepare", run_id=run_id, plan=plan, warnings=self._warnings(plan))
+        plan = self._hand_over(run_layout, plan, _with_files(profile, data, self._warnings(plan, profile)))
+        return Report(stage="prepare", run_id=run_id, plan=plan, warnings=self._warnings(plan, profile))
 
     def _published(self, run_id: str) -> Report | None:
         """The adapter of a run that was prepared before, whatever became of its data and model since."""
@@ -108,9 +108,11 @@ class _Preparation:
             found = adopt(self._store, run_layout)
         return None if found is None else _adopted(run_id, None, found)
 
-    def _warnings(self, plan: PlanStatus) -> list[str]:
+    def _warnings(self, plan: PlanStatus, profile: DataProfile | None) -> list[str]:
         row_tokens = plan.memory.row_tokens if plan.memory is not None else None
-        return _warnings(self._spec, plan) + model_check.warnings(self._spec, self._config, row_tokens)
+        return data_warnings.about(self._spec, plan, profile) + model_check.warnings(
+            self._spec, self._config, row_tokens
+        )
 
     def _check_model(self, folder: Path, tensors: dict[str, Tensor]) -> None:
         """Judge the small files before weights are read."""
@@ -146,6 +148,14 @@ class _Preparation:
             return None
         try:
             return PlanStatus.model_validate_json(raw)
+        except ValidationError:
+            return None
+
+    def _existing_profile(self, run_layout: RunLayout) -> DataProfile | None:
+        """What an earlier prepare of the same run saw of the data; None: that was an older version of it."""
+        raw = self._store.read_if_exists(f"{run_layout.prepared}/{prepared.PROFILE}")
+        try:
+            return None if raw is None else DataProfile.model_validate_json(raw)
         except ValidationError:
             return None
 
@@ -189,13 +199,16 @@ def _plan(
     spec: LoRAFineTuneSpec, profile: DataProfile, data: FetchedDataset, commit: str, needed: MemoryStatus
 ) -> PlanStatus:
     return PlanStatus(
+        rows_read=sum(profile.rows_read.values()),
         rows=profile.rows["train"],
         validation_rows=profile.rows["validation"],
         evaluation_rows=evaluation_rows(spec.training, profile.rows["validation"]),
         test_rows=profile.rows["test"],
         bad_rows=profile.bad_rows,
         duplicate_rows=profile.duplicate_rows,
+        rows_without_target=profile.rows_without_target,
         truncated_rows=profile.truncated_rows,
+        longest_row=profile.longest_row,
         tokens=profile.tokens,
         target_tokens=profile.target_tokens,
         total_steps=total_steps(spec, profile.rows["train"]),
@@ -209,33 +222,3 @@ def _plan(
 
 def _with_files(profile: DataProfile, data: FetchedDataset, warnings: list[str]) -> DataProfile:
     return profile.model_copy(update={"files": list(data.files), "warnings": warnings})
-
-
-def _warnings(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
-    """What a user should know although nothing is wrong."""
-    warnings = []
-    if plan.template_date:
-        warnings.append(
-            f"the chat template writes today's date into every row; in this run it is {plan.template_date},"
-            " the day of its first preparation"
-        )
-    rows = plan.rows + plan.validation_rows + plan.test_rows
-    if plan.bad_rows:
-        warnings.append(f"{plan.bad_rows} bad rows were left out (dataset.onBadRows: Skip)")
-    if plan.duplicate_rows:
-        warnings.append(f"{plan.duplicate_rows} repeated rows were left out")
-    if plan.truncated_rows > _TRUNCATED_SHARE_TO_WARN * rows:
-        warnings.append(
-            f"{plan.truncated_rows} of {rows} rows were cut at {spec.training.max_length} tokens;"
-            " raise training.maxLength"
-        )
-    if plan.evaluation_rows is not None and plan.evaluation_rows < plan.validation_rows:
-        warnings.append(
-            f"each evaluation during training takes {plan.evaluation_rows} of {plan.validation_rows} validation rows,"
-            " to cost a tenth of the time at most; raise training.evalSteps for more rows"
-        )
-    if not plan.validation_rows and (spec.dataset.split.validation or spec.dataset.validation_uri):
-        warnings.append("no row fell into the validation split: too few rows; nothing is evaluated during training")
-    if not plan.test_rows and (spec.dataset.split.test or spec.dataset.test_uri):
-        warnings.append("no row fell into the test split: too few rows; base and adapter are not compared")
-    return warnings

@@ -109,6 +109,8 @@ class ReportInput:
     samples: tuple[Sample, ...] = ()
     template_date: str | None = None
     """Date that the chat template wrote into every row; None: it wrote none."""
+    longest_row: int | None = None
+    """Tokens of the longest row before it was cut; None: prepared by a version that did not say."""
     data: DataSection = field(default_factory=DataSection)
     attempts: tuple[Attempt, ...] = ()
     gate_failed: str | None = None

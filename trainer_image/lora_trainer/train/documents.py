@@ -111,6 +111,7 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
         },
         tokens=plan.tokens,
         target_tokens=plan.target_tokens,
+        longest_row=plan.longest_row,
         total_steps=plan.total_steps,
         duration_seconds=account.duration_seconds,
         tokens_per_second=session.progress.tokens_per_second,

@@ -6,7 +6,7 @@ import gc
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from lora_contract.finetune import EvaluationSpec
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.model import COMMIT
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from lora_contract.order import Order
 from lora_trainer.batches.rows import Rows
 from lora_trainer.callbacks.best import adapter_tensors
-from lora_trainer.evaluation.answers import AnswerScores, gate_failure, score
+from lora_trainer.evaluation.answers import AnswerScores, HeldOutRow, answered, gate_failure, score
 from lora_trainer.evaluation.generate import answer
 from lora_trainer.evaluation.losses import Losses, measure
 from lora_trainer.report import Sample
@@ -57,7 +57,9 @@ def compare(session: Session, order: Order, inputs: Inputs, alive: Callable[[], 
     """Measure adapter and base on the test rows, let both answer some of them, and check the gate."""
     wishes, test = order.spec.evaluation, inputs.test
     forgetting = measure_forgetting(session, alive) if wishes.compare_with_base else None
-    found = Result(forgetting=forgetting) if test is None else _on_test_rows(session, wishes, test, forgetting, alive)
+    found = Result(forgetting=forgetting)
+    if test is not None:
+        found = _on_test_rows(session, order.spec, test, forgetting, alive)
     failed = gate_failure(
         wishes.gate,
         test_loss=None if found.test is None else found.test.loss,
@@ -69,30 +71,30 @@ def compare(session: Session, order: Order, inputs: Inputs, alive: Callable[[], 
 
 
 def _on_test_rows(
-    session: Session, wishes: EvaluationSpec, test: Rows, forgetting: Forgetting | None, alive: Callable[[], None]
+    session: Session, spec: LoRAFineTuneSpec, test: Rows, forgetting: Forgetting | None, alive: Callable[[], None]
 ) -> Result:
-    model = session.adapted.model
+    model, wishes = session.adapted.model, spec.evaluation
     rows = [test[index] for index in range(len(test))]
     losses = measure(session.way, model, rows, alive=alive)
     base_losses = None
     if wishes.compare_with_base:
         with model.disable_adapter():
             base_losses = measure(session.way, model, rows, alive=alive)
-    count = min(wishes.samples, len(test.prompts))
-    prompts, references = test.prompts[:count], test.references[:count]
+    chosen = answered(map(HeldOutRow, test.prompts, test.references), wishes.samples, spec.training.max_length)
+    prompts, references = [row.prompt for row in chosen], [row.reference for row in chosen]
     answers = _answers(session, prompts, wishes.max_new_tokens, alive)
     base_answers: list[str] | None = None
-    if wishes.compare_with_base and count:
+    if wishes.compare_with_base and chosen:
         with model.disable_adapter():
             base_answers = _answers(session, prompts, wishes.max_new_tokens, alive)
     samples = tuple(
         Sample(
-            prompt=session.tokenizer.decode(prompts[index], skip_special_tokens=True).strip(),
-            reference=references[index],
+            prompt=session.tokenizer.decode(row.prompt, skip_special_tokens=True).strip(),
+            reference=row.reference,
             base=None if base_answers is None else base_answers[index],
             adapter=answers[index],
         )
-        for index in range(count)
+        for index, row in enumerate(chosen)
     )
     return Result(
         test=losses,
@@ -104,7 +106,9 @@ def _on_test_rows(
     )
 
 
-def _answers(session: Session, prompts: list[list[int]], max_new_tokens: int, alive: Callable[[], None]) -> list[str]:
+def _answers(
+    session: Session, prompts: Sequence[Sequence[int]], max_new_tokens: int, alive: Callable[[], None]
+) -> list[str]:
     model, tokenizer = session.adapted.model, session.tokenizer
     return answer(session.way, model, tokenizer, prompts, max_new_tokens=max_new_tokens, alive=alive)
 

@@ -119,11 +119,12 @@ def plan_in_words(plan: PlanStatus) -> str:
         for count, what in (
             (plan.bad_rows, "bad"),
             (plan.duplicate_rows, "repeated"),
+            (plan.rows_without_target, "cut before their answer"),
         )
         if count
     ]
     text = f"{plan.rows} rows to train on, {plan.validation_rows} to evaluate, {plan.test_rows} to test"
-    text += f"; {' and '.join(left_out)} left out" if left_out else ""
+    text += f"; {', '.join(left_out)} left out" if left_out else ""
     text += f"; {plan.truncated_rows} cut at training.maxLength" if plan.truncated_rows else ""
     return f"{text}; {plan.tokens} tokens, {plan.total_steps} steps."
 

@@ -1,0 +1,88 @@
+"""What nothing could be measured for ends in prepare, not after a full training; followed, each hint helps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_contract.exit_codes import ExitCode
+from lora_trainer.errors import TrainerError
+from support.prepare_orders import place
+from support.prepared_data import chat, lines
+
+ONLY_TRAINING_ROWS = {"dataset__split": {"validation": 1e-9, "test": 1e-9}}
+GATES: list[dict[str, Any]] = [{"maxLossRatio": 0.9}, {"minExactMatch": 0.5}, {"minJsonFields": 0.5}]
+
+
+def refusal(folder: Path, **changes: Any) -> TrainerError:
+    with pytest.raises(TrainerError) as raised:
+        place(folder, **changes).prepare()
+    assert raised.value.exit_code is ExitCode.BAD_DATA
+    return raised.value
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_a_gate_on_test_rows_needs_one_after_the_split(gate: dict[str, Any], tmp_path: Path) -> None:
+    error = refusal(tmp_path, evaluation__gate=gate, **ONLY_TRAINING_ROWS)
+
+    assert error.param == "spec.dataset.split.test"
+    assert "no row fell into the test split, and evaluation.gate needs some" in error.message
+    (tmp_path / "test.jsonl").write_bytes(lines([chat("And now?", '{"a": 1}')]))
+    own = {"dataset__testUri": f"file://{tmp_path}/test.jsonl"}
+    assert place(tmp_path, evaluation__gate=gate, **ONLY_TRAINING_ROWS, **own).prepare().plan
+    assert place(tmp_path, **ONLY_TRAINING_ROWS).prepare().plan
+
+
+def test_a_gate_needs_rows_at_an_address_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_bytes(b"\n")
+    own = {"dataset__testUri": f"file://{tmp_path}/test.jsonl"}
+
+    error = refusal(tmp_path, evaluation__gate={"maxLossRatio": 0.9}, **own)
+
+    assert error.param == "spec.dataset.testUri"
+    assert "dataset.testUri holds no row that can be used" in error.message
+    report = place(tmp_path, **own).prepare()
+    assert "dataset.testUri holds no row that can be used: base and adapter are not compared" in report.warnings
+
+
+def test_early_stopping_needs_a_validation_row_after_the_split(tmp_path: Path) -> None:
+    training = {"epochs": 1, "earlyStopping": {"patience": 2}}
+
+    error = refusal(tmp_path, training=training, **ONLY_TRAINING_ROWS)
+
+    assert error.param == "spec.dataset.split.validation"
+    assert "training.earlyStopping needs some" in error.message
+    assert place(tmp_path, training=training, dataset__split={"validation": 0.3}).prepare().plan
+
+
+def test_a_gate_on_json_needs_answers_that_are_json_objects(tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_bytes(lines([chat("One?", '{"a": 1}'), chat("Two?", "two"), chat("Three?", "[3]")]))
+    own = {"dataset__testUri": f"file://{tmp_path}/test.jsonl"}
+
+    error = refusal(tmp_path, evaluation__gate={"minJsonFields": 0.9}, **own)
+
+    assert error.param == "spec.evaluation.gate.minJsonFields"
+    assert "in 2 of the 3 test rows that are answered the right answer is none" in error.message
+    # rows that are not answered do not count, and another measure can be taken
+    one = {"samples": 1, "gate": {"minJsonFields": 0.9}}
+    assert place(tmp_path, evaluation=one, **own).prepare().plan
+    assert place(tmp_path, evaluation__gate={"minExactMatch": 0.9}, **own).prepare().plan
+
+
+def test_a_gate_on_answers_needs_a_prompt_that_fits(tmp_path: Path) -> None:
+    # given test rows whose last question alone is longer than a row may be
+    turns = [*chat("One?", json.dumps({"a": 1}))["messages"], *chat("word " * 200, "{}")["messages"]]
+    (tmp_path / "test.jsonl").write_bytes(lines([{"messages": turns}]))
+    changes: dict[str, Any] = {
+        "dataset__testUri": f"file://{tmp_path}/test.jsonl",
+        "training": {"epochs": 1, "maxLength": 64},
+    }
+
+    error = refusal(tmp_path, evaluation__gate={"minExactMatch": 0.9}, **changes)
+
+    assert error.param == "spec.training.maxLength"
+    assert "none is answered" in error.message
+    assert place(tmp_path, evaluation__gate={"maxLossRatio": 0.9}, **changes).prepare().plan

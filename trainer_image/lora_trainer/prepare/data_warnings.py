@@ -1,0 +1,79 @@
+"""What a user should know of the data although nothing is wrong: above all, what of it is not trained on."""
+
+from __future__ import annotations
+
+from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.status import PlanStatus
+from lora_trainer.data.profile import DataProfile
+
+_TRUNCATED_SHARE_TO_WARN = 0.05
+_MOST_COLUMNS = 20
+
+
+def about(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | None) -> list[str]:
+    """Sentences for the status; `profile` is None where an older version prepared the run."""
+    return [*_template_date(plan), *_left_out(spec, plan, profile), *_splits(spec, plan)]
+
+
+def _template_date(plan: PlanStatus) -> list[str]:
+    if not plan.template_date:
+        return []
+    return [
+        f"the chat template writes today's date into every row; in this run it is {plan.template_date},"
+        " the day of its first preparation"
+    ]
+
+
+def _left_out(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | None) -> list[str]:
+    warnings = []
+    if profile is not None and profile.ignored_columns:
+        shown = ", ".join(profile.ignored_columns[:_MOST_COLUMNS])
+        more = len(profile.ignored_columns) - _MOST_COLUMNS
+        warnings.append(f"columns that are not used: {shown}{f' and {more} more' if more > 0 else ''}")
+    if plan.bad_rows:
+        examples = profile.bad_row_examples if profile is not None else []
+        first = f"; the first: {examples[0]}" if examples else ""
+        warnings.append(f"{plan.bad_rows} bad rows were left out (dataset.onBadRows: Skip){first}")
+    if plan.duplicate_rows:
+        warnings.append(f"{plan.duplicate_rows} repeated rows were left out")
+    rows = plan.rows + plan.validation_rows + plan.test_rows
+    if plan.rows_without_target:
+        longest = profile.longest_row_without_target if profile is not None else 0
+        warnings.append(
+            f"{plan.rows_without_target} of {plan.rows_without_target + rows} rows were left out:"
+            f" cut at training.maxLength {spec.training.max_length}, nothing of their answers is left;"
+            f" raise training.maxLength{f', to {longest} for all of them' if longest else ''}"
+        )
+    if plan.truncated_rows > _TRUNCATED_SHARE_TO_WARN * rows:
+        warnings.append(
+            f"{plan.truncated_rows} of {rows} rows were cut at {spec.training.max_length} tokens;"
+            " raise training.maxLength"
+        )
+    return warnings
+
+
+def _splits(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
+    warnings = []
+    if plan.evaluation_rows is not None and plan.evaluation_rows < plan.validation_rows:
+        warnings.append(
+            f"each evaluation during training takes {plan.evaluation_rows} of {plan.validation_rows} validation rows,"
+            " to cost a tenth of the time at most; raise training.evalSteps for more rows"
+        )
+    split = spec.dataset.split
+    for name, rows, share, address, consequence in (
+        (
+            "validation",
+            plan.validation_rows,
+            split.validation,
+            spec.dataset.validation_uri,
+            "nothing is evaluated during training",
+        ),
+        ("test", plan.test_rows, split.test, spec.dataset.test_uri, "base and adapter are not compared"),
+    ):
+        if rows:
+            continue
+        if address is not None:
+            warnings.append(f"dataset.{name}Uri holds no row that can be used: {consequence}")
+        elif share:
+            warnings.append(f"no row fell into the {name} split: too few rows; {consequence}")
+    return warnings
