@@ -21,10 +21,10 @@ SWEEP_SHORT_NAME = "lsw"
 #: Resource name that stands for "the GPUs of the platform" where a spec does not name another.
 GPU_RESOURCE = "nvidia.com/gpu"
 
-#: Longest name of a pod that others find by it.
+#: Longest name of a Job with the index of its last pod: the API server makes the pods' hostnames of them.
 MAX_LABEL_LENGTH = 63
-#: Longest metadata.name: room for "-prepare-" and 8 characters of hash in a Job name of at most 63.
-MAX_NAME_LENGTH = 46
+#: Longest metadata.name: room for "-prepare-", 8 characters of hash and the index "-0" of a pod's hostname.
+MAX_NAME_LENGTH = 44
 #: The same for a sweep: room for "-" and the two digits of a trial.
 MAX_SWEEP_NAME_LENGTH = MAX_NAME_LENGTH - 3
 

@@ -5,12 +5,48 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-#: What the API server accepts. No query, no fragment, no empty or dot segment.
-S3_URI_PATTERN = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()=+@,:&$~-]+)*/?$"
-#: A `.` or `..` segment, which S3 clients disagree about.
-DOT_SEGMENT_PATTERN = r"/[.]{1,2}(/|$)"
-NOT_AN_ADDRESS = "must be a storage address s3://bucket/key: a bucket of 3 to 63 characters, no query, no empty segment"
-HAS_DOT_SEGMENT = "must not contain '.' or '..' segments; write the full key"
+
+class AddressRule(NamedTuple):
+    """A rule for storage addresses: a pattern (RE2) that one matches, or must not match, and what is said else."""
+
+    pattern: str
+    wanted: bool
+    message: str
+
+    def holds(self, text: str) -> bool:
+        """Whether an address keeps to the rule."""
+        return (re.search(_python(self.pattern), text, re.ASCII) is not None) == self.wanted
+
+
+IS_S3 = AddressRule(r"^s3://", True, "must be a storage address: s3://bucket/key")
+#: What the API server accepts; each rule is one cause with its own words. A key may hold any other character.
+ADDRESS_RULES = (
+    IS_S3,
+    AddressRule(
+        r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|$)",
+        True,
+        "must be s3://bucket/key with a bucket of 3 to 63 characters: lower-case letters, digits, '.' and '-'",
+    ),
+    AddressRule(r"^s3://.*//", False, "must not contain an empty segment: write one '/' where two stand side by side"),
+    # S3 clients disagree about these segments, and proxies about their encoded forms.
+    AddressRule(
+        r"/([.]|%2[eE]){1,2}(/|$)", False, "must not contain '.' or '..' segments, encoded or not; write the full key"
+    ),
+    AddressRule(
+        r"[?]versionId=", False, "must not name a version of an object: the newest is read; remove ?versionId="
+    ),
+    # Control characters, line ends, and marks that turn the direction of writing.
+    AddressRule(
+        r"[\x{0}-\x{1f}\x{7f}-\x{9f}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}]",
+        False,
+        "must not contain line breaks, control characters or marks that turn the direction of writing",
+    ),
+)
+
+
+def _python(pattern: str) -> str:
+    """The same pattern in Python's syntax."""
+    return re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: f"\\u{int(found[1], 16):04x}", pattern).replace("$", r"\Z")
 
 
 class StorageUri(NamedTuple):
@@ -33,13 +69,13 @@ def parse(text: str) -> StorageUri:
     """Split an address.
 
     Raises:
-        ValueError: it is neither `s3://bucket/key` nor `file:///absolute/path`, or has a dot segment.
+        ValueError: it is neither `s3://bucket/key` nor `file:///absolute/path`, or breaks another of `ADDRESS_RULES`.
     """
-    if re.search(DOT_SEGMENT_PATTERN, text):
-        raise ValueError(f"{text!r} {HAS_DOT_SEGMENT}")
-    if text.startswith("file:///"):
+    local = text.startswith("file:///")
+    for rule in ADDRESS_RULES:
+        if not (rule.holds(text) or (local and rule.wanted)):
+            raise ValueError(f"{text!r} {rule.message}")
+    if local:
         return StorageUri("file", "", text.removeprefix("file://"))
-    if re.fullmatch(S3_URI_PATTERN, text) is None:
-        raise ValueError(f"{text!r} {NOT_AN_ADDRESS}")
     bucket, _, key = text.removeprefix("s3://").partition("/")
     return StorageUri("s3", bucket, key)

@@ -66,7 +66,9 @@ def _object(resource: Resource) -> Schema:
         },
         RULES: [
             {
-                "rule": f"size(self.metadata.name) <= {longest}",
+                # Objects of the time before a limit go on: their status must still be written.
+                "rule": f"oldSelf.hasValue() || size(self.metadata.name) <= {longest}",
+                "optionalOldSelf": True,
                 "message": f"metadata.name must be at most {longest} characters; names of {resource.made_of_it}"
                 " are made of it",
             },

@@ -13,8 +13,6 @@ from lora_contract import uri
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-CPU_QUANTITY = r"^([1-9][0-9]*m|[1-9][0-9]*([.][0-9]{1,3})?|0[.][0-9]{0,2}[1-9])$"
-MEMORY_QUANTITY = r"^[1-9][0-9]*([.][0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)$"
 LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 
@@ -61,12 +59,15 @@ class StorageAddress:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """State pattern and dot segments as CEL rules with messages."""
-        return with_rules(
-            handler(schema),
-            {"rule": f"self.matches({cel_string(uri.S3_URI_PATTERN)})", "message": uri.NOT_AN_ADDRESS},
-            {"rule": f"!self.matches({cel_string(uri.DOT_SEGMENT_PATTERN)})", "message": uri.HAS_DOT_SEGMENT},
-        )
+        """State each rule as CEL with its message; those about the rest say nothing of what is no address at all."""
+        return with_rules(handler(schema), *(_address_rule(rule) for rule in uri.ADDRESS_RULES))
+
+
+def _address_rule(rule: uri.AddressRule) -> dict[str, str]:
+    cel = f"{'' if rule.wanted else '!'}self.matches({cel_string(rule.pattern)})"
+    if rule is not uri.IS_S3:
+        cel = f"!self.startsWith('s3://') || {cel}"
+    return {"rule": cel, "message": rule.message}
 
 
 def with_rules(schema: dict[str, Any], *rules: dict[str, str]) -> dict[str, Any]:
@@ -87,14 +88,6 @@ ObjectName = Annotated[
     Matches(
         DNS_SUBDOMAIN, "must be the name of an object: lower-case letters, digits, '-' and '.', such as s3-credentials"
     ),
-]
-CpuQuantity = Annotated[
-    str, StringConstraints(max_length=32), Matches(CPU_QUANTITY, "must be CPU cores above 0, such as '4' or '500m'")
-]
-MemoryQuantity = Annotated[
-    str,
-    StringConstraints(max_length=32),
-    Matches(MEMORY_QUANTITY, "must be memory above 0 with a unit, such as 32Gi or 512Mi"),
 ]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import StringConstraints
 
 from lora_contract.base import Rule, SpecModel
-from lora_contract.finetune.fields import Matches, ObjectName, StorageUri, documented
+from lora_contract.finetune.fields import Matches, ObjectName, StorageUri, cel_string, documented
 
 COMMIT = r"^[0-9a-f]{40}$"
 ModelId = Annotated[
@@ -18,11 +19,20 @@ ModelId = Annotated[
         "must be a model name such as microsoft/Phi-4-mini-instruct; for files in S3 set model.source as well",
     ),
 ]
-Commit = Annotated[
+Revision = Annotated[
     str,
-    StringConstraints(max_length=64),
-    Matches(COMMIT, "must be a commit of 40 hexadecimal digits; or leave it out and set allowFloatingRevision: true"),
+    StringConstraints(max_length=250),
+    Matches(
+        r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$",
+        "must be a commit of 40 hexadecimal digits; or a branch or tag, with allowFloatingRevision: true",
+    ),
 ]
+
+_IS_COMMIT = f"self.revision.matches({cel_string(COMMIT)})"
+
+
+def _is_commit(revision: str | None) -> bool:
+    return revision is None or re.fullmatch(COMMIT, revision) is not None
 
 
 class ModelCacheSpec(SpecModel):
@@ -41,14 +51,18 @@ class ModelSpec(SpecModel):
         "Name that the adapter carries as its base model: the name under which the base is served.",
         "microsoft/Phi-4-mini-instruct",
     )
-    revision: Commit | None = documented(
+    revision: Revision | None = documented(
         None,
         "Commit of the model repository, 40 hexadecimal digits. Needed for models from the Hub, unless"
-        " allowFloatingRevision is set; with a source the content of the files is the revision.",
+        " allowFloatingRevision is set: then it may name a branch or tag. With a source the content of the files is"
+        " the revision.",
         "5a149550068a1eb93398160d8953f5f56c3603e9",
     )
     allow_floating_revision: bool = documented(
-        False, "Accept whatever commit the Hub serves at the start of the run; it is written to status.", True
+        False,
+        "Train on the commit that the branch or tag in revision, or else the default branch, has when the run starts;"
+        " it is written to status.plan.modelCommit.",
+        True,
     )
     source: StorageUri | None = documented(
         None,
@@ -68,6 +82,18 @@ class ModelSpec(SpecModel):
             message="model.revision must be a 40-character commit for a model from the Hub;"
             " or set model.source, or model.allowFloatingRevision: true",
             holds=lambda m: bool(m.source or m.revision or m.allow_floating_revision),
+        ),
+        Rule(
+            cel=f"has(self.source) || !has(self.revision) || {_IS_COMMIT} || self.allowFloatingRevision",
+            message="model.revision is a branch or tag, which may move; write the commit of 40 hexadecimal digits,"
+            " or set model.allowFloatingRevision: true",
+            holds=lambda m: bool(m.source or _is_commit(m.revision) or m.allow_floating_revision),
+        ),
+        Rule(
+            cel=f"!has(self.source) || !has(self.revision) || {_IS_COMMIT}",
+            message="model.revision beside model.source must be a commit of 40 hexadecimal digits; or leave it out:"
+            " the content of the files is the revision",
+            holds=lambda m: m.source is None or _is_commit(m.revision),
         ),
     )
 

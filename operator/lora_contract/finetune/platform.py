@@ -9,17 +9,16 @@ from pydantic import Field, StringConstraints
 
 from lora_contract.base import Rule, SpecModel
 from lora_contract.finetune.fields import (
-    DNS_LABEL,
+    DNS_SUBDOMAIN,
     LABEL_KEY,
     LABEL_VALUE,
-    CpuQuantity,
     Matches,
-    MemoryQuantity,
     ObjectName,
     StorageUri,
     cel_string,
     documented,
 )
+from lora_contract.finetune.quantity import CpuQuantity, MemoryQuantity
 from lora_contract.names import GPU_RESOURCE
 
 LabelText = Annotated[
@@ -46,8 +45,10 @@ ExtendedResource = Annotated[
 QueueName = Annotated[
     str,
     StringConstraints(max_length=63),
-    Matches(DNS_LABEL, "must be the name of a LocalQueue: lower-case letters, digits and '-', such as team-a"),
+    Matches(DNS_SUBDOMAIN, "must be the name of a LocalQueue: lower-case letters, digits, '-' and '.', such as team-a"),
 ]
+
+_WHOLE = r"^(0|[1-9][0-9]{0,17})$"
 
 
 class OutputSpec(SpecModel):
@@ -84,17 +85,36 @@ class TolerationSpec(SpecModel):
     """A toleration as in a pod."""
 
     key: LabelKey = documented(..., "Taint key. A toleration of every taint is refused.", "nvidia.com/gpu")
-    operator: Literal["Equal", "Exists"] = documented("Equal", "How the value compares.", "Exists")
-    value: LabelText | None = documented(None, "Taint value, with operator Equal.", "present")
+    operator: Literal["Equal", "Exists", "Lt", "Gt"] = documented(
+        "Equal", "How the value compares; Lt and Gt compare numbers, on clusters that know them.", "Exists"
+    )
+    value: LabelText | None = documented(None, "Taint value; none with operator Exists.", "present")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = documented(
         None, "Taint effect; absent: all effects of the key.", "NoSchedule"
+    )
+    toleration_seconds: int | None = documented(
+        None,
+        "With effect NoExecute: seconds for which a running pod tolerates the taint; absent: for ever.",
+        300,
+        ge=0,
+        le=31_536_000,
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="self.operator != 'Exists' || !has(self.value)",
+            cel="self.operator != 'Exists' || !has(self.value) || self.value == ''",
             message="a toleration with operator Exists has no value; remove it, or use operator Equal",
-            holds=lambda t: t.operator != "Exists" or t.value is None,
+            holds=lambda t: t.operator != "Exists" or not t.value,
+        ),
+        Rule(
+            cel=f"!(self.operator in ['Lt', 'Gt']) || (has(self.value) && self.value.matches({cel_string(_WHOLE)}))",
+            message="a toleration with operator Lt or Gt needs a whole number as its value, such as '950'",
+            holds=lambda t: t.operator not in ("Lt", "Gt") or re.fullmatch(_WHOLE, t.value or "") is not None,
+        ),
+        Rule(
+            cel="!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+            message="tolerationSeconds needs effect: NoExecute, the one effect that ends pods; or remove it",
+            holds=lambda t: t.toleration_seconds is None or t.effect == "NoExecute",
         ),
     )
 

@@ -32,15 +32,43 @@ def test_an_address_is_split_and_put_together_again(text: str, parts: tuple[str,
 
 @pytest.mark.parametrize(
     "text",
-    ["", "s3://", "s3://ab/x", "s3://Data/x", "gs://data/x", "http://data/x", "s3://data//x", "s3://data/x?y",
-     "/data/x", "s3://data/x#y", "s3://data/x y", "s3://data/x\n", "file://host/x", "file://x", "s3:///x"],
+    ["", "s3://", "s3://ab/x", "s3://Data/x", "gs://data/x", "http://data/x", "/data/x", "file://host/x", "file://x",
+     "s3:///x", "s3://d\u0430ta/x"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_with_the_form_to_write(text: str) -> None:
     with pytest.raises(ValueError, match="s3://bucket/key"):
         uri.parse(text)
 
 
-@pytest.mark.parametrize("text", ["s3://data/../x", "s3://data/.", "s3://data/x/..", "file:///data/../etc/passwd"])
+@pytest.mark.parametrize(
+    "key",
+    ["my file (final).jsonl", "Daten für März/häufig.csv", "データ/訓練.jsonl", "a&b=c;d,e@f+g$h!i'j\"k", "100%/x",
+     "what?", "x#y", "a%20b", "{braces}[brackets]|pipe^caret`tick\\backslash", "👩\u200d⚕️/rows.jsonl", "...", "v.1..2"],
+)  # fmt: skip
+def test_a_key_may_hold_whatever_s3_takes(key: str) -> None:
+    assert uri.parse(f"s3://data/{key}").key == key
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("s3://data//x", "empty segment"),
+        ("s3://data/x//", "empty segment"),
+        ("s3://data/x?versionId=1", "version of an object"),
+        ("s3://data/x\n", "line breaks"),
+        ("s3://data/a\u202ex", "direction of writing"),
+        ("s3://data/a\x85x", "control characters"),
+        ("file:///data/a\x00", "control characters"),
+    ],
+)
+def test_each_cause_has_its_own_words(text: str, cause: str) -> None:
+    with pytest.raises(ValueError, match=cause):
+        uri.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://data/../x", "s3://data/.", "s3://data/x/..", "file:///data/../etc/passwd", "s3://data/%2e%2E/x"]
+)
 def test_dot_segments_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write the full key"):
         uri.parse(text)
@@ -83,9 +111,9 @@ def test_claims_and_steps_sort_as_text_as_they_do_as_numbers() -> None:
     st.text(),
 )
 def test_names_of_jobs_are_labels(name: str, uid: str, token: str) -> None:
-    for stage in (names.STAGE_PREPARE, names.STAGE_TRAIN):
+    for stage, last_index in ((names.STAGE_PREPARE, 0), (names.STAGE_TRAIN, 63), (names.STAGE_CHECK, 0)):
         made = names.job_name(name, stage, uid=uid, spec_hash="a" * 64, run_token=token)
-        assert len(made) <= 63
+        assert len(f"{made}-{last_index}") <= names.MAX_LABEL_LENGTH, "the hostname of its last pod"
         assert DNS_LABEL.fullmatch(made)
 
 

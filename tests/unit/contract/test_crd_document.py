@@ -48,6 +48,7 @@ def fields(name: str) -> dict[str, dict[str, Any]]:
 
 SPEC_FIELDS, STATUS_FIELDS = fields("spec"), fields("status")
 ALL_FIELDS = SPEC_FIELDS | STATUS_FIELDS
+TYPES = {"object", "array", "string", "integer", "number", "boolean"}
 NAMED = [path for path in ALL_FIELDS if not path.endswith("[]")]
 
 
@@ -89,7 +90,7 @@ def test_every_field_of_the_spec_has_an_example() -> None:
 def test_the_schema_is_structural() -> None:
     def is_structural(schema: dict[str, Any]) -> bool:
         return (
-            schema["type"] in {"object", "array", "string", "integer", "number", "boolean"}
+            (schema.get("type") in TYPES) != ("x-kubernetes-int-or-string" in schema)
             and not {"title", "$ref", "$defs", "anyOf", "allOf", "const", "examples"} & set(schema)
             and schema.get("additionalProperties") is not False
             and isinstance(schema.get("exclusiveMinimum", True), bool)
@@ -102,7 +103,8 @@ def test_everything_of_the_spec_is_bounded() -> None:
     bounds = {"string": "maxLength", "array": "maxItems", "integer": "maximum", "number": "maximum"}
 
     def is_bounded(schema: dict[str, Any]) -> bool:
-        value = schema["type"] not in bounds or bounds[schema["type"]] in schema or "enum" in schema
+        kind = schema.get("type", "string")
+        value = kind not in bounds or bounds[kind] in schema or "enum" in schema
         return value and ("additionalProperties" not in schema or "maxProperties" in schema)
 
     assert [path for path, schema in SPEC_FIELDS.items() if not is_bounded(schema)] == []

@@ -42,7 +42,7 @@ def open_source(order: Order, store: Store) -> ModelSource:
     planned = order.plan.model_commit if order.plan else None
     return HubSource(
         model.id,
-        model.revision or planned,
+        planned or model.revision,  # a branch may have moved since the run was prepared
         order.unavailable_budget_seconds,
         worked_before=order.stage == STAGE_TRAIN,
     )
