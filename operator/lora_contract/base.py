@@ -46,6 +46,17 @@ class SpecModel(Model):
         return self
 
     @classmethod
+    def read(cls, raw: Any, *, cluster: bool = False) -> Self:
+        """The spec as a user wrote it: camelCase alone, as the API server takes it.
+
+        `cluster`: addresses of files of this machine are refused too, which only runs without a cluster may name.
+
+        Raises:
+            ValidationError: a field is unknown, missing or wrong, or a rule is broken.
+        """
+        return cls.model_validate(raw, by_alias=True, by_name=False, context={"cluster": cluster})
+
+    @classmethod
     def unchecked(cls, raw: Mapping[str, Any]) -> Self | None:
         """The spec without its rules, for one that was accepted before a rule existed.
 
@@ -81,7 +92,11 @@ class StatusModel(Model):
 
 def explained(error: ValidationError, path: str) -> tuple[str, ...]:
     """What is wrong with a spec, a line for each field: its path below `path`, and what the rule says."""
-    return tuple(
-        f"{'.'.join([path, *(str(part) for part in item['loc'])])}: {item['msg'].removeprefix('Value error, ')}"
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
-    )
+    lines = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        text = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            name = str(item["loc"][-1])
+            text = f"unknown field; write {to_camel(name)}" if "_" in name else "unknown field"
+        lines.append(f"{'.'.join([path, *(str(part) for part in item['loc'])])}: {text}")
+    return tuple(lines)

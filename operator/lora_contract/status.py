@@ -223,8 +223,20 @@ class ConditionedStatus(StatusModel):
 
     @property
     def finished(self) -> bool:
-        """Whether the end was reached, either way. What is finished is never started again."""
-        condition = self.condition(ConditionType.FINISHED)
+        """Whether the end was reached, either way. What is finished is never started again.
+
+        A refused spec says Finished too, for whoever waits for the end; but it goes on once it is corrected.
+        """
+        return self._holds(ConditionType.FINISHED) and not self.refused
+
+    @property
+    def refused(self) -> bool:
+        """Whether the spec was refused."""
+        accepted = self.condition(ConditionType.ACCEPTED)
+        return accepted is not None and accepted.status == "False"
+
+    def _holds(self, kind: ConditionType) -> bool:
+        condition = self.condition(kind)
         return condition is not None and condition.status == "True"
 
 

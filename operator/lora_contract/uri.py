@@ -65,13 +65,13 @@ class StorageUri(NamedTuple):
         return self._replace(key="/".join([self.key.rstrip("/"), *parts]).lstrip("/" if self.bucket else ""))
 
 
-def parse(text: str) -> StorageUri:
-    """Split an address.
+def parse(text: str, *, local: bool = True) -> StorageUri:
+    """Split an address. `local`: a file of this machine is one too.
 
     Raises:
         ValueError: it is neither `s3://bucket/key` nor `file:///absolute/path`, or breaks another of `ADDRESS_RULES`.
     """
-    local = text.startswith("file:///")
+    local = local and text.startswith("file:///")
     for rule in ADDRESS_RULES:
         if not (rule.holds(text) or (local and rule.wanted)):
             raise ValueError(f"{text!r} {rule.message}")

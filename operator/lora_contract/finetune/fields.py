@@ -50,13 +50,14 @@ class Matches:
 class StorageAddress:
     """`s3://bucket/key` for the API server; pydantic also takes `file:///path`, for runs without a cluster."""
 
-    def _check(self, text: str) -> str:
-        uri.parse(text)
+    def _check(self, text: str, info: core_schema.ValidationInfo) -> str:
+        for_a_cluster = bool(info.context and info.context.get("cluster"))
+        uri.parse(text, local=not for_a_cluster)
         return text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check after pydantic's own checks of the string."""
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
+        return core_schema.with_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """State each rule as CEL with its message; those about the rest say nothing of what is no address at all."""

@@ -29,7 +29,7 @@ def parse_quantity(text: str) -> Decimal | None:
         return None
     number, suffix = Decimal(found["number"]), found["suffix"]
     if suffix in _BINARY:
-        return number * 2 ** _BINARY[suffix]
+        return number * (1 << _BINARY[suffix])
     return number.scaleb(_DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:]))
 
 

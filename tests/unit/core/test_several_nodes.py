@@ -70,16 +70,6 @@ def test_a_name_that_begins_with_a_digit_gives_a_service_name() -> None:
     assert names.service_name(job).removeprefix("lora-") == job.rpartition("-")[2]
 
 
-def test_a_name_too_long_for_so_many_pods_is_refused_with_the_length_that_fits() -> None:
-    story = given_finetune({"compute.nodes": 16, "compute.gpus": 1})
-    story.body["metadata"]["name"] = "a" * names.MAX_NAME_LENGTH
-    story.decides()
-    assert story.condition("Stalled") == ("True", "SpecInvalid")
-    assert "at most 45 characters" in story.message
-    story.body["metadata"]["name"] = "a" * 45
-    assert story.asked().actions
-
-
 def test_one_node_needs_no_service() -> None:
     story = given_finetune().decides().after(2).stage_succeeds("prepare", PREPARED).decides().decides()
     assert services(story) == []

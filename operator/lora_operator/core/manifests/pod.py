@@ -136,7 +136,7 @@ def _resources(order: Order, settings: Settings) -> Json:
     if order.stage != names.STAGE_TRAIN:
         cpu, memory, gpus = settings.prepare_cpu, settings.prepare_memory, {}
     else:
-        cpu, memory = compute.cpu, compute.memory
+        cpu, memory = str(compute.cpu), str(compute.memory)
         gpus = {gpu_resource(order.spec, settings): str(compute.gpus)} if compute.gpus else {}
     return {
         "requests": {"cpu": cpu, "memory": memory, **gpus, **disk.requests},

@@ -7,15 +7,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lora_contract.base import explained
+from lora_contract.base import SpecModel, explained
 
+SpecT = TypeVar("SpecT", bound=SpecModel)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def parsed_spec(model: type[ModelT], raw: Mapping[str, Any]) -> tuple[ModelT | None, tuple[str, ...]]:
+def parsed_spec(model: type[SpecT], raw: Mapping[str, Any]) -> tuple[SpecT | None, tuple[str, ...]]:
     """The spec, or None and why it is invalid, one line a field."""
     try:
-        return model.model_validate(raw), ()
+        return model.read(raw), ()
     except ValidationError as error:
         return None, explained(error, "spec")
 

@@ -151,12 +151,10 @@ class Run:
     def was_held(self) -> bool:
         """Whether the status as found says that the run is suspended, or about to be, or that its spec is refused."""
         said = {c.type: c for c in self.before.conditions}
-        suspended, accepted, ready = (
-            said.get(kind) for kind in (ConditionType.SUSPENDED, ConditionType.ACCEPTED, ConditionType.READY)
-        )
+        suspended, ready = said.get(ConditionType.SUSPENDED), said.get(ConditionType.READY)
         return (
             (suspended is not None and suspended.status == "True")
-            or (accepted is not None and accepted.status == "False")
+            or self.before.refused
             or (ready is not None and ready.reason == Reason.SUSPENDING)
         )
 

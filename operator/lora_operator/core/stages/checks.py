@@ -7,7 +7,7 @@ from dataclasses import replace
 from lora_contract import names
 from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType, Phase
+from lora_contract.status import ConditionType, ErrorStatus, Phase
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.observe.pod import Pod
 from lora_operator.core.record import usage
@@ -17,6 +17,9 @@ from lora_operator.core.stages.input_check import check_inputs
 from lora_operator.core.status.conclude import clean_up
 
 _MAX_MESSAGE = 1000
+_CORRECT = (
+    "Correct it: the run then goes on by itself. What cannot be changed any more: delete the run and apply it again."
+)
 
 
 def finished(run: Run) -> Outcome | None:
@@ -46,9 +49,16 @@ def refused(run: Run) -> Outcome | None:
     somebody edits it. A run whose spec was edited into one that cannot be run is paused: it holds no GPU until the spec
     is corrected, and goes on from its checkpoint then.
     """
+    finetune, settings = run.finetune, run.settings
+    if len(finetune.name) > names.MAX_NAME_LENGTH and not run.observed.jobs:
+        # Also where it was accepted, when longer names were: the API server makes no Job for it.
+        text = (
+            f"metadata.name: {finetune.name} is too long for the hostnames of its pods, which the API server makes of"
+            f" it. Create the run anew with a name of at most {names.MAX_NAME_LENGTH} characters."
+        )
+        return _refusal(run, Reason.SPEC_INVALID, text)
     if run.accepted:
         return None
-    finetune, settings = run.finetune, run.settings
     if finetune.spec is None:
         return _refusal(run, Reason.SPEC_INVALID, "; ".join(finetune.spec_errors))
     endpoint = finetune.spec.storage.endpoint
@@ -59,13 +69,6 @@ def refused(run: Run) -> Outcome | None:
             f" ({', '.join(sorted(allowed)) or 'none is'}). Use one of these, or leave the field out."
         )
         return _refusal(run, Reason.ENDPOINT_NOT_ALLOWED, text)
-    last_pod = f"{run.job_names['train']}-{finetune.spec.compute.nodes - 1}"
-    if (excess := len(last_pod) - names.MAX_LABEL_LENGTH) > 0:
-        text = (
-            f"metadata.name: {finetune.name} is too long for the names of {finetune.spec.compute.nodes} pods."
-            f" Use at most {len(finetune.name) - excess} characters."
-        )
-        return _refusal(run, Reason.SPEC_INVALID, text)
     return None
 
 
@@ -75,7 +78,8 @@ def _refusal(run: Run, reason: Reason, message: str) -> Outcome:
     if job is not None and not job.finished:
         message = f"{message} The run is paused until then."
     text = shorten(message, _MAX_MESSAGE)
-    return Outcome(Kind.REFUSED, Phase.FAILED, reason, text, run.status, follow_up=follow_up)
+    error = ErrorStatus(code=reason, message=text, param=message.partition(":")[0], hint=_CORRECT)
+    return Outcome(Kind.REFUSED, Phase.FAILED, reason, text, run.status, error=error, follow_up=follow_up)
 
 
 def learn_pause(run: Run) -> Run:

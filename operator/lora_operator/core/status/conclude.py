@@ -65,9 +65,12 @@ def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
         "conditions": conditions(_facts(outcome), run.before.conditions, generation=generation, now=run.now),
         "queue": outcome.queue,
         "error": outcome.error,
+        "completion_time": None,
     }
     status = outcome.status
-    if outcome.kind in (Kind.COMPLETE, Kind.FAILED):
+    if outcome.kind is Kind.REFUSED:
+        fields["completion_time"] = (run.before.refused and run.before.completion_time) or format_time(run.now)
+    elif outcome.kind in (Kind.COMPLETE, Kind.FAILED):
         ended = outcome.ended or run.now
         fields["completion_time"] = format_time(ended)
         status = usage.booked(status, "queue_seconds" if run.prepared else "staging_seconds", ended)
@@ -85,7 +88,8 @@ def _latched(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
 def _facts(outcome: Outcome) -> dict[ConditionType, Fact]:
     """Every condition, from the outcome alone; nothing is left unsaid, so tools never wait for one."""
     kind, reason, message = outcome.kind, str(outcome.reason), outcome.message
-    complete, failed, refused = kind is Kind.COMPLETE, kind is Kind.FAILED, kind is Kind.REFUSED
+    complete, refused = kind is Kind.COMPLETE, kind is Kind.REFUSED
+    failed = refused or kind is Kind.FAILED
     accepted = fact(False, reason, message) if refused else fact(True, Reason.SPEC_ACCEPTED)
     suspended = kind is Kind.SUSPENDED
     return {
@@ -93,7 +97,7 @@ def _facts(outcome: Outcome) -> dict[ConditionType, Fact]:
         ConditionType.PREPARED: _prepared(outcome),
         ConditionType.READY: fact(complete, reason, message),
         ConditionType.RECONCILING: fact(kind is Kind.ACTIVE, reason, message if kind is Kind.ACTIVE else ""),
-        ConditionType.STALLED: fact(failed or refused, reason, message if failed or refused else ""),
+        ConditionType.STALLED: fact(failed, reason, message if failed else ""),
         ConditionType.SUSPENDED: fact(suspended, Reason.SUSPENDED if suspended else Reason.NOT_SUSPENDED),
         ConditionType.FINISHED: fact(complete or failed, reason, message if complete or failed else ""),
         ConditionType.COMPLETE: fact(complete, reason, message if complete else ""),

@@ -8,7 +8,7 @@ from typing import Any
 
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType
-from lora_contract.sweep import BestStatus, SweepPhase, SweepReason, TrialPhase, TrialStatus
+from lora_contract.sweep import BestStatus, LoRASweepStatus, SweepPhase, SweepReason, TrialPhase, TrialStatus
 from lora_operator.core.run.decision import Event
 from lora_operator.core.run.run import format_time
 from lora_operator.core.status.conditions import Fact, conditions, fact
@@ -37,11 +37,6 @@ class SweepOutcome:
         """Whether the spec cannot be run."""
         return self.reason is Reason.SPEC_INVALID
 
-    @property
-    def ended(self) -> bool:
-        """Whether every trial is over."""
-        return self.phase in (SweepPhase.COMPLETE, SweepPhase.FAILED) and not self.refused
-
 
 def conclude_sweep(sweep: Sweep, outcome: SweepOutcome, now: datetime) -> SweepDecision:
     """The decision that an outcome stands for."""
@@ -52,7 +47,7 @@ def conclude_sweep(sweep: Sweep, outcome: SweepOutcome, now: datetime) -> SweepD
         "phase": outcome.phase,
         "conditions": conditions(_facts(outcome), before.conditions, generation=sweep.generation, now=now),
         "start_time": before.start_time or format_time(now),
-        "completion_time": format_time(now) if outcome.ended else None,
+        "completion_time": _completion_time(before, outcome, now),
         "summary": f"{over}/{len(outcome.rows)}" if outcome.rows else None,
         "active": outcome.active,
         "trials": list(outcome.rows),
@@ -60,6 +55,13 @@ def conclude_sweep(sweep: Sweep, outcome: SweepOutcome, now: datetime) -> SweepD
     }
     status = before.model_copy(update=fields)
     return SweepDecision(status, outcome.actions, (*outcome.events, *_events(sweep, outcome)), outcome.look_again)
+
+
+def _completion_time(before: LoRASweepStatus, outcome: SweepOutcome, now: datetime) -> str | None:
+    """When every trial was over, or the spec was refused: then nothing more happens until it is corrected."""
+    if outcome.phase not in (SweepPhase.COMPLETE, SweepPhase.FAILED):
+        return None
+    return (outcome.refused and before.refused and before.completion_time) or format_time(now)
 
 
 def latched(sweep: Sweep) -> SweepDecision:
@@ -79,7 +81,7 @@ def _facts(outcome: SweepOutcome) -> dict[ConditionType, Fact]:
     reason, message, phase = str(outcome.reason), outcome.message, outcome.phase
     complete, failed = phase is SweepPhase.COMPLETE, phase is SweepPhase.FAILED
     running, suspended = phase is SweepPhase.RUNNING, phase is SweepPhase.SUSPENDED
-    ended = outcome.ended
+    ended = complete or failed
     accepted = fact(False, reason, message) if outcome.refused else fact(True, Reason.SPEC_ACCEPTED)
     return {
         ConditionType.ACCEPTED: accepted,
@@ -89,7 +91,7 @@ def _facts(outcome: SweepOutcome) -> dict[ConditionType, Fact]:
         ConditionType.SUSPENDED: fact(suspended, Reason.SUSPENDED if suspended else Reason.NOT_SUSPENDED),
         ConditionType.FINISHED: fact(ended, reason, message if ended else ""),
         ConditionType.COMPLETE: fact(complete, reason, message if complete else ""),
-        ConditionType.FAILED: fact(failed and ended, reason, message if failed and ended else ""),
+        ConditionType.FAILED: fact(failed, reason, message if failed else ""),
     }
 
 
