@@ -85,7 +85,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
     "zstd of blank lines": ("a.jsonl.zst", lambda: _zstd(b"\n" * _BLOCK), "", "a.jsonl.zst"),
     "zstd of opening brackets": ("a.json.zst", lambda: _zstd(b"[" * _BLOCK), "", "a.json.zst"),
     "zstd for parquet": ("a.parquet.zst", lambda: _zstd(bytes(_BLOCK)), "grows beyond", "a.parquet.zst"),
-    "no gzip": ("a.jsonl.gz", lambda: GOOD, "cannot be decompressed", "a.jsonl.gz"),
+    "no gzip": ("a.jsonl.gz", lambda: GOOD, "holds plain text", "a.jsonl.gz"),
     "a footer of 4 GiB": ("a.parquet", lambda: _footer_of(2**32 - 1), "readable parquet", "a.parquet"),
     "a footer of 2 GiB": ("a.parquet", lambda: _footer_of(2**31 - 1), "readable parquet", "a.parquet"),
     "a footer of nothing": ("a.parquet", lambda: _footer_of(0), "readable parquet", "a.parquet"),

@@ -73,11 +73,27 @@ BAD: dict[str, Bad] = {
         "a.jsonl:2",
     ),
     "utf-16": Bad("a.jsonl", GOOD_LINE.decode().encode("utf-16"), "line 1: is not UTF-8 (byte 0xff", "a.jsonl:1"),
-    "half a line": Bad("a.jsonl", GOOD_LINE * 1 + b'{"messages": [', "line 2: is not JSON: Expecting", "a.jsonl:2"),
+    "half a line": Bad("a.jsonl", GOOD_LINE * 1 + b'{"messages": [', "a.jsonl, line 2 is cut off", "a.jsonl:2"),
+    "half a line before others": Bad(
+        "a.jsonl", GOOD_LINE + b'{"messages": [\n' + GOOD_LINE, "line 2: is not JSON: Expecting", "a.jsonl:2"
+    ),
     "single quotes": Bad("a.jsonl", b"{'prompt': 'x'}\n", "line 1: is not JSON: Expecting property name", "a.jsonl:1"),
     "two objects in a line": Bad("a.jsonl", b'{"a": 1} {"a": 2}\n', "line 1: is not JSON: Extra data", "a.jsonl:1"),
-    "an array in jsonl": Bad(
-        "a.jsonl", b'[\n{"prompt": "x"}\n]\n', "a file with one JSON array is named .json", "a.jsonl:1"
+    "an array in each line": Bad(
+        "a.jsonl", b'[{"role": "user"}]\n[{"role": "user"}]\n', "line 1: is an array, and so is line 2", "a.jsonl:1"
+    ),
+    "a pretty-printed object in jsonl": Bad(
+        "a.jsonl",
+        b'{\n  "prompt": "x",\n  "completion": "y"\n}\n',
+        "a.jsonl, line 1: begins an object that goes on in the next lines",
+        "a.jsonl:1",
+    ),
+    "a pretty-printed object in json": Bad(
+        "a.json",
+        b'{"data": [\n  {"prompt": "x", "completion": "y"}\n]}\n',
+        "a.json, line 1: begins an object that goes on in the next lines",
+        "a.json:1",
+        {"dataset__onBadRows": "Skip"},
     ),
     "NaN": Bad(
         "a.jsonl", GOOD_LINE + b'{"messages": [], "x": NaN}\n', "line 2: has NaN, which is not JSON", "a.jsonl:2"
@@ -200,7 +216,7 @@ BAD: dict[str, Bad] = {
     "blank lines only": Bad("a.jsonl", b"\n \n\n", "the dataset has no rows", "spec.dataset.uri"),
     "an empty array": Bad("a.json", b"[]", "the dataset has no rows", "spec.dataset.uri"),
     "an array that ends early": Bad(
-        "a.json", b"[" + GOOD_LINE.strip() + b"\n", "line 2: the array does not end", "a.json:2"
+        "a.json", b"[" + GOOD_LINE.strip() + b"\n", "a.json, line 2 is cut off: the array does not end", "a.json:2"
     ),
     "an array without commas": Bad(
         "a.json", b"[\n" + GOOD_LINE + GOOD_LINE + b"]", "line 3: is not JSON: expected ',' or ']'", "a.json:3"
@@ -208,11 +224,13 @@ BAD: dict[str, Bad] = {
     "an array with a broken element": Bad(
         "a.json",
         b"[\n" + GOOD_LINE + b',\n{"messages":\n oops}]',
-        "a.json, line 5: is not JSON: Expecting value",
+        "a.json, element 2 (line 5): is not JSON: Expecting value",
         "a.json:5",
     ),
-    "an array with NaN": Bad("a.json", b'[\n{"x": NaN}]', "a.json, line 2: has NaN", "a.json:2"),
-    "an array of numbers": Bad("a.json", b"[\n1, 2]", "a.json, line 2: is a number, expected an object", "a.json:2"),
+    "an array with NaN": Bad("a.json", b'[\n{"x": NaN}]', "a.json, element 1 (line 2): has NaN", "a.json:2"),
+    "an array of numbers": Bad(
+        "a.json", b"[\n1, 2]", "a.json, element 1 (line 2): is a number, expected an object", "a.json:2"
+    ),
     "text behind an array": Bad(
         "a.json", b"[" + GOOD_LINE + b"]\n{}", "line 3: has something behind the end of the array", "a.json:3"
     ),
@@ -225,14 +243,28 @@ BAD: dict[str, Bad] = {
     "a large element in an array": Bad(
         "a.json",
         lambda: b"[\n" + lines([chat("x" * (3 << 20), "y")]) + b"]",
-        "line 2: is longer than 1 MiB",
+        "a.json, element 1 (line 2): is longer than 1 MiB",
         "a.json:2",
+    ),
+    "a bad element in an array on one line": Bad(
+        "a.json",
+        lambda: b"[" + b",".join([GOOD_LINE.strip()] * 2) + b", 7, " + GOOD_LINE.strip() + b"]",
+        "a.json, element 3 (line 1): is a number, expected an object",
+        "a.json:1",
+    ),
+    "a broken element before much text": Bad(
+        "a.json",
+        lambda: b"[" + GOOD_LINE.strip() + b', {"messages": oops}, ' + GOOD_LINE.strip() * 30_000 + b"]",
+        "a.json, element 2 (line 1): is not JSON: Expecting value",
+        "a.json:1",
     ),
     "csv with too few fields": Bad(
         "a.csv", b"prompt,completion\nq,a\nonly\n", "a.csv, line 3: has 1 fields, the header has 2", "a.csv:3"
     ),
     "csv with commas unquoted": Bad("a.csv", b"prompt,completion\nq, and q,a\n", "line 2: has 3 fields", "a.csv:2"),
-    "csv with an open quote": Bad("a.csv", b'prompt,completion\nq,a\n"q,a\n', "a.csv, line 3: is not CSV", "a.csv:3"),
+    "csv with an open quote": Bad(
+        "a.csv", b'prompt,completion\nq,a\n"q,a\n', "a.csv, line 3: is cut off, or a quote that opens", "a.csv:3"
+    ),
     "csv with a repeated column": Bad("a.csv", b"prompt,prompt\nq,a\n", "the header names 'prompt' twice", "a.csv:1"),
     "csv with a nameless column": Bad("a.csv", b"prompt,,completion\nq,,a\n", "has a column without a name", "a.csv:1"),
     "csv with semicolons": Bad(
@@ -245,8 +277,13 @@ BAD: dict[str, Bad] = {
     "csv with an empty field": Bad(
         "a.csv", b'prompt,completion\nq,a\n"two\nlines",\n', "a.csv, line 3: column", "a.csv:3"
     ),
-    "not parquet": Bad("a.parquet", GOOD_LINE, "a.parquet is not a readable parquet file", "a.parquet"),
-    "parquet cut off": Bad("a.parquet", lambda: _pairs(["q"], ["a"])[:-20], "is not a readable parquet", "a.parquet"),
+    "not parquet": Bad("a.parquet", GOOD_LINE, "a.parquet holds plain text, not parquet data", "a.parquet"),
+    "parquet cut off": Bad("a.parquet", lambda: _pairs(["q"], ["a"])[:-20], "a.parquet is cut off", "a.parquet"),
+    "jsonl that is gz": Bad("a.jsonl", gzip.compress(GOOD_LINE), "a.jsonl holds gzip data, not text", "a.jsonl"),
+    "csv that is zst": Bad("a.csv", zstandard.compress(GOOD_LINE), "a.csv holds zstd data, not text", "a.csv"),
+    "jsonl that is a workbook": Bad("a.csv", b"PK\x03\x04" + bytes(40), "a.csv holds zip data, not text", "a.csv"),
+    "gz twice": Bad("a.jsonl.gz", gzip.compress(gzip.compress(GOOD_LINE)), "is compressed twice", "a.jsonl.gz"),
+    "json that is parquet": Bad("a.json", lambda: _pairs(["q"], ["a"]), "a.json holds parquet data", "a.json"),
     "parquet with null": Bad(
         "a.parquet", lambda: _pairs(["q", "r"], ["a", None]), "row 2: column 'completion' is null", "a.parquet:2"
     ),
@@ -283,9 +320,11 @@ BAD: dict[str, Bad] = {
     "csv with half a million columns": Bad(
         "a.csv", b"a," * 500_000 + b"b\n", "line 1: the header names 'a' twice", "a.csv:1"
     ),
-    "gz that is plain": Bad("a.jsonl.gz", GOOD_LINE, "a.jsonl.gz cannot be decompressed: Not a gzipped", "a.jsonl.gz"),
-    "gz cut off": Bad("a.jsonl.gz", _truncated_gzip, "a.jsonl.gz cannot be decompressed", "a.jsonl.gz"),
-    "zst that is gz": Bad("a.jsonl.zst", gzip.compress(GOOD_LINE), "a.jsonl.zst cannot be decompressed", "a.jsonl.zst"),
+    "gz that is plain": Bad("a.jsonl.gz", GOOD_LINE, "a.jsonl.gz holds plain text, not gzip data", "a.jsonl.gz"),
+    "gz cut off": Bad("a.jsonl.gz", _truncated_gzip, "a.jsonl.gz is cut off", "a.jsonl.gz"),
+    "zst that is gz": Bad(
+        "a.jsonl.zst", gzip.compress(GOOD_LINE), "a.jsonl.zst holds gzip data, not zstd", "a.jsonl.zst"
+    ),
     "gz bomb in one line": Bad(
         "a.jsonl.gz", lambda: gzip.compress(b" " * (70 << 20), 1), "grows beyond 64 MiB when decompressed", "a.jsonl.gz"
     ),

@@ -48,6 +48,7 @@ FILES: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
     "a.json.zstd": lambda rows: zstandard.compress(json.dumps(rows).encode()),
     "a.parquet.gz": _parquet,
     "lines-in.json": lines,
+    "array-in.jsonl": lambda rows: json.dumps(rows).encode(),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lora_trainer.data.readers import json_type
+from lora_trainer.data.json_values import json_type
 from lora_trainer.data.rows import BadRow, Message, Role
 
 _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}

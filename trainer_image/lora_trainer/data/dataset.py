@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lora_trainer.data.csv_reader import read_csv
 from lora_trainer.data.files import DataFile
+from lora_trainer.data.json_lines import read_json
 from lora_trainer.data.parquet_reader import read_parquet
-from lora_trainer.data.readers import read_csv, read_json, read_json_lines
 from lora_trainer.data.rows import RawRow
 from lora_trainer.data.splits import Split
 
-_READERS = {"jsonl": read_json_lines, "json": read_json, "csv": read_csv, "parquet": read_parquet}
+_READERS = {"jsonl": read_json, "json": read_json, "csv": read_csv, "parquet": read_parquet}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lora_contract.finetune.dataset import ColumnsSpec, DatasetSpec
-from lora_trainer.data.readers import DECODER, json_type
+from lora_trainer.data.json_values import DECODER, json_type
 from lora_trainer.data.rows import BadRow
 from lora_trainer.errors import TrainerError, bad_data
 

@@ -10,12 +10,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lora_trainer.data.files import MAX_DECOMPRESSED_BYTES, MAX_RATIO, MAX_RATIO_FLOOR, DataFile, decompressed_copy
-from lora_trainer.data.readers import MAX_ROW_BYTES, TOO_LONG
+from lora_trainer.data import signatures
+from lora_trainer.data.compression import cut_off, damaged, decompressed_copy, grows_beyond, most_bytes
+from lora_trainer.data.files import DataFile
+from lora_trainer.data.lines import MAX_ROW_BYTES, TOO_LONG
 from lora_trainer.data.rows import Place, RawRow
-from lora_trainer.errors import TrainerError, bad_data
+from lora_trainer.errors import bad_data
 
 MAX_COLUMNS = 1000
+_MAGIC = b"PAR1"
 _BATCH_ROWS = 64
 #: A file may claim a row for so many bytes that it may grow to: a column of equal values takes no room, whatever its
 #: length, and its rows would be read for hours.
@@ -26,21 +29,32 @@ def read_parquet(file: DataFile) -> Iterator[RawRow]:
     """Rows with the columns that can hold text; binary columns, structures and times are left out."""
     with tempfile.TemporaryDirectory(dir=file.path.parent) as folder:
         path = decompressed_copy(file, Path(folder))
+        _check_ends(path, file)
         try:
-            with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as parquet:
+            with pq.ParquetFile(
+                path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+            ) as parquet:
                 size = path.stat().st_size
-                limit = min(max(MAX_RATIO_FLOOR, MAX_RATIO * size), MAX_DECOMPRESSED_BYTES)
+                limit = most_bytes(size)
                 _check_bounds(parquet, size, limit, file)
                 yield from _rows(parquet, file, limit)
         except MemoryError:
             raise
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             words = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise bad_data(
-                f"{file.name} is not a readable parquet file: {words}",
-                param=file.name,
-                hint="write it again, or upload it again: it may be cut off",
-            ) from error
+            raise damaged(file.name, f"it is not a readable parquet file: {words}", file.name) from error
+
+
+def _check_ends(path: Path, file: DataFile) -> None:
+    """Hold first and last bytes against the format, which begins and ends with the same four."""
+    with path.open("rb") as content:
+        head = content.peek(signatures.HEAD_BYTES)
+        if file.compression == "":
+            signatures.check_stored(file, head)
+        content.seek(max(0, path.stat().st_size - len(_MAGIC)))
+        whole = content.read() == _MAGIC
+    if head.startswith(_MAGIC) and not whole:
+        raise cut_off(file.name, "a parquet file ends with its footer, which is not there", file.name)
 
 
 def _check_bounds(parquet: pq.ParquetFile, size: int, limit: int, file: DataFile) -> None:
@@ -53,7 +67,7 @@ def _check_bounds(parquet: pq.ParquetFile, size: int, limit: int, file: DataFile
         )
     total = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
     if total > limit:
-        raise _grows_beyond(limit, file)
+        raise grows_beyond(limit, file)
     most = limit // _LEAST_ROW_BYTES
     if metadata.num_rows > most:
         raise bad_data(
@@ -75,17 +89,12 @@ def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRo
             characters = _characters(value)
             grown += characters
             if grown > limit:
-                raise _grows_beyond(limit, file)
+                raise grows_beyond(limit, file)
             too_long = not small and characters > MAX_ROW_BYTES
             yield RawRow(place, None, TOO_LONG) if too_long else RawRow(place, value)
-
-
-def _grows_beyond(limit: int, file: DataFile) -> TrainerError:
-    return bad_data(
-        f"{file.name} grows beyond {limit >> 20} MiB when decompressed",
-        param=file.name,
-        hint=f"a file may grow to {MAX_RATIO} times its compressed size; store it with less compression",
-    )
+    if number != parquet.metadata.num_rows:
+        problem = f"its footer counts {parquet.metadata.num_rows} rows, and {number} can be read"
+        raise damaged(file.name, problem, file.name)
 
 
 def _characters(value: Any) -> int:

@@ -20,14 +20,17 @@ class Message(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a row stands: file, number from 1, and what is numbered."""
+    """Where a row stands: file, number from 1, and what is numbered; in an array also which element it is, from 1."""
 
     file: str
     number: int
     unit: Literal["line", "row"] = "line"
+    element: int | None = None
 
     def __str__(self) -> str:
         """The place in a sentence."""
+        if self.element is not None:
+            return f"{self.file}, element {self.element} ({self.unit} {self.number})"
         return f"{self.file}, {self.unit} {self.number}"
 
     @property

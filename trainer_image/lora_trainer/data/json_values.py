@@ -1,0 +1,53 @@
+"""JSON as rows hold it: strict, bounded, and with words for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from lora_trainer.data.rows import Place, RawRow
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"has {name}, which is not JSON; write null or leave the field out")
+
+
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python converts
+        raise ValueError(f"has a number of {len(digits)} digits; write it as a text") from None
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
+
+_LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+#: What the decoder leaves of an escape or a number that ends early.
+_HALF_ESCAPE_OR_NUMBER = re.compile(r"\\?u?[0-9a-fA-F]{0,4}|\.|\.?[eE][+-]?")
+_LONGEST_REST = 10
+
+
+def ends_early(error: json.JSONDecodeError) -> bool:
+    """Whether a text that is not JSON is the beginning of one that is: nothing is wrong but that it ends."""
+    if error.msg.startswith("Unterminated string"):
+        return True
+    rest = error.doc[error.pos : error.pos + _LONGEST_REST].strip()
+    if len(rest) == _LONGEST_REST:
+        return False
+    if not rest or any(literal.startswith(rest) for literal in _LITERALS):
+        return True
+    return _HALF_ESCAPE_OR_NUMBER.fullmatch(rest) is not None
+
+
+def as_row(value: Any, place: Place) -> RawRow:
+    """A row of a JSON value, which must be an object."""
+    if not isinstance(value, dict):
+        return RawRow(place, None, f"is {json_type(value)}, expected an object with columns as keys")
+    return RawRow(place, value)
+
+
+def json_type(value: Any) -> str:
+    """The JSON name of a value's type, with its article."""
+    names = {dict: "an object", list: "an array", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
