@@ -52,7 +52,6 @@ def _version(resource: Resource) -> dict[str, Any]:
 
 
 def _object(resource: Resource) -> Schema:
-    longest = resource.max_name_length
     return {
         "description": resource.description,
         "type": "object",
@@ -66,16 +65,11 @@ def _object(resource: Resource) -> Schema:
         },
         RULES: [
             {
-                # Objects of the time before a limit go on: their status must still be written.
-                "rule": f"oldSelf.hasValue() || size(self.metadata.name) <= {longest}",
-                "optionalOldSelf": True,
-                "message": f"metadata.name must be at most {longest} characters; names of {resource.made_of_it}"
-                " are made of it",
-            },
-            {
-                "rule": "!self.metadata.name.contains('.')",
-                "message": "metadata.name must not contain '.'; names of hosts are made of it; use '-'",
-            },
+                "rule": rule.cel,
+                **({"optionalOldSelf": True} if "oldSelf" in rule.cel else {}),
+                "message": rule.message,
+            }
+            for rule in resource.name_rules
         ],
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lora_contract import names
-from lora_contract.base import SpecModel, StatusModel
+from lora_contract.base import Rule, SpecModel, StatusModel
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.status import LoRAFineTuneStatus
 from lora_contract.sweep import LoRASweepSpec, LoRASweepStatus
@@ -41,6 +41,25 @@ class Resource:
     def name(self) -> str:
         """Name of the CustomResourceDefinition."""
         return f"{self.plural}.{names.GROUP}"
+
+    @property
+    def name_rules(self) -> tuple[Rule, ...]:
+        """What metadata.name must be beside the name of an object; `holds` takes the name."""
+        longest = self.max_name_length
+        return (
+            Rule(
+                # Objects of the time before a limit go on: their status must still be written.
+                cel=f"oldSelf.hasValue() || size(self.metadata.name) <= {longest}",
+                message=f"metadata.name must be at most {longest} characters; names of {self.made_of_it}"
+                " are made of it",
+                holds=lambda name: len(name) <= longest,
+            ),
+            Rule(
+                cel="!self.metadata.name.contains('.')",
+                message="metadata.name must not contain '.'; names of hosts are made of it; use '-'",
+                holds=lambda name: "." not in name,
+            ),
+        )
 
 
 _REASON = Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', wide=True)

@@ -6,18 +6,13 @@ import logging
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from lora_contract import names
+from lora_contract import manifests, names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_trainer import stopping
-from lora_trainer.command import yaml_documents
 from lora_trainer.command.stage import carry_out, unexpected, words
 from lora_trainer.environment import cpu_is_allowed
 from lora_trainer.errors import TrainerError, bad_config, unsupported
@@ -50,28 +45,15 @@ def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:
         TrainerError: 64, there is none, or a field is wrong.
     """
     try:
-        documents = yaml_documents.documents(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        documents = manifests.documents(path.read_text(encoding="utf-8"))
+        for document in documents:
+            if isinstance(document, dict) and document.get("kind") == names.KIND:
+                return manifests.fine_tune(document)
+    except (OSError, UnicodeDecodeError) as error:
         raise bad_config(f"{path} cannot be read: {error}") from None
-    for document in documents:
-        if isinstance(document, dict) and document.get("kind") == names.KIND:
-            return _named_spec(path, document)
+    except manifests.InvalidManifestError as error:
+        raise bad_config(f"{path}: {error}") from None
     raise bad_config(f"{path} has no document of kind {names.KIND}")
-
-
-def _named_spec(path: Path, document: dict[str, Any]) -> tuple[str, LoRAFineTuneSpec]:
-    try:
-        spec = LoRAFineTuneSpec.model_validate(document.get("spec"))
-    except ValidationError as error:
-        lines = [
-            f"{'.'.join(['spec', *map(str, each['loc'])])}: {each['msg']}"
-            for each in error.errors(include_input=False, include_url=False)
-        ]
-        raise bad_config(f"{path}: " + "; ".join(lines)) from None
-    name = (document.get("metadata") or {}).get("name")
-    if not isinstance(name, str) or not name:
-        raise bad_config(f"{path}: metadata.name is missing")
-    return name, spec
 
 
 def check_gpu(spec: LoRAFineTuneSpec, devices: Path = Path("/dev")) -> None:

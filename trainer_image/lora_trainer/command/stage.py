@@ -7,6 +7,7 @@ import os
 
 from pydantic import ValidationError
 
+from lora_contract.base import explained
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import ENV_ORDER, STAGE_CHECK, STAGE_PREPARE, STAGE_TRAIN, Stage
 from lora_contract.order import Order
@@ -88,9 +89,8 @@ def order_of_environment(stage: Stage) -> Order:
     try:
         order = Order.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise bad_config(f"{ENV_ORDER}: {where}: {first['msg']}", param=where) from None
+        where = ".".join(str(part) for part in error.errors(include_input=False, include_url=False)[0]["loc"])
+        raise bad_config(explained(error, ENV_ORDER)[0], param=where) from None
     return order if order.stage == stage else order.model_copy(update={"stage": stage})
 
 
