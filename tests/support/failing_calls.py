@@ -10,9 +10,11 @@ from botocore.exceptions import ClientError
 from lora_trainer.store.retry import Retries
 
 
-def answer(code: str, status: int) -> ClientError:
+def answer(code: str, status: int, message: str = "") -> ClientError:
     """An answer of S3 that is an error."""
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")  # type: ignore[typeddict-item]
+    return ClientError(
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject"
+    )  # type: ignore[typeddict-item]
 
 
 @dataclass

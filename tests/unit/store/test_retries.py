@@ -54,6 +54,8 @@ def test_what_passes_by_itself_is_tried_again(error: Exception) -> None:
         (answer("403", 403), ExitCode.ACCESS_DENIED),
         (NoCredentialsError(), ExitCode.ACCESS_DENIED),
         (answer("PermanentRedirect", 301), ExitCode.BAD_CONFIG),
+        (answer("AuthorizationHeaderMalformed", 400, "the region 'x' is wrong; expecting 'y'"), ExitCode.BAD_CONFIG),
+        (answer("AuthorizationHeaderMalformed", 400, "the Credential is mal-formed"), ExitCode.ACCESS_DENIED),
         (SSLError(endpoint_url="https://s3", error=ValueError("CERTIFICATE_VERIFY_FAILED")), ExitCode.BAD_CONFIG),
         (answer("NoSuchUpload", 404), ExitCode.UNAVAILABLE),
         (OSError(28, "No space left on device"), ExitCode.INTERNAL),

@@ -189,6 +189,14 @@ def _is_malformed(error: BaseException) -> bool:
     return isinstance(error, HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError)
 
 
+def _is_of_key_id(error: BaseException) -> bool:
+    """Whether the header that names key, date and region cannot be read; with a wrong region S3 says which is right."""
+    if code_of(error) != "AuthorizationHeaderMalformed" or not isinstance(error, ClientError):
+        return False
+    said = error.response.get("Error", {})
+    return "Region" not in said and "region" not in str(said.get("Message", "")).lower()
+
+
 def translate(error: BaseException, uri: str) -> TrainerError:
     """The words for a permanent failure. Never contains a key: only codes and addresses are taken from the error."""
     code, status = code_of(error), status_of(error)
@@ -199,7 +207,7 @@ def translate(error: BaseException, uri: str) -> TrainerError:
         return TrainerError(ExitCode.UNAVAILABLE, f"another process aborted the upload of {uri}")
     if is_missing(error):
         return missing(uri, bucket=code == "NoSuchBucket")
-    if code in _OTHER_REGION_CODES:
+    if code in _OTHER_REGION_CODES and not _is_of_key_id(error):
         return TrainerError(
             ExitCode.BAD_CONFIG,
             f"the bucket of {uri} is in another region",
@@ -228,6 +236,8 @@ def _refused(error: BaseException, uri: str) -> TrainerError | None:
         return denied(f"the credentials for {uri} are incomplete")
     if code == "RequestTimeTooSkewed":
         return denied(f"S3 refuses {uri}: the clock of this node is wrong", hint="set the node's clock (NTP)")
+    if _is_of_key_id(error):
+        return denied(f"S3 cannot make out the key in AWS_ACCESS_KEY_ID ({code}, {uri})")
     if code in _CREDENTIAL_CODES or code in _EXPIRED_CODES or code in _DENIED_CODES or status in (401, 403):
         return denied(f"S3 denies access to {uri} ({code})")
     return None

@@ -24,8 +24,11 @@ _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _REGION = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # a label of a host name
 _SECRET_HINT = (
     "write the Secret anew with kubectl create secret generic --from-literal;"  # noqa: S105 - words
-    " where the value is encoded by hand, with printf instead of echo"
+    " where the value is encoded by hand, with printf instead of echo and without quotes"
 )
+_BYTE_ORDER_MARK = "\ufeff"
+#: What Python makes of bytes in the environment that are no UTF-8.
+_SURROGATES = ("\udc80", "\udcff")
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,22 @@ def client_settings(environment: Mapping[str, str]) -> ClientSettings:
 
 
 def odd_characters(value: str) -> str | None:
-    """What no header of HTTP can carry in a credential, in words; None: nothing."""
+    """What no header of HTTP can carry in a credential, or what an editor or a shell left around it, in words.
+
+    None: nothing.
+    """
+    if value.startswith(_BYTE_ORDER_MARK):
+        return "begins with a byte order mark, as some editors write at the beginning of a file"
+    if any(_SURROGATES[0] <= character <= _SURROGATES[1] for character in value):
+        return "holds bytes that are no text in UTF-8"
     if value != value.rstrip("\r\n"):
         return "ends in a line end"
     if any(character.isspace() for character in value):
         return "holds white space or a line end"
     if any(not character.isprintable() for character in value):
         return "holds a control character"
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return "stands in quotes, which are part of the value"
     return None if value.isascii() else "holds a character that is no ASCII"
 
 
@@ -111,7 +123,7 @@ def _check_region(name: str, region: str, endpoint: str) -> None:
         raise bad_config(f"{name} is no name of a region", param=_PARAM_SECRET, hint="write one such as us-east-1")
     if not endpoint and not _is_of_aws(region):
         raise bad_config(
-            f"{name}: AWS has no region {region}",
+            f"{name} names a region that AWS does not have",
             param=_PARAM_SECRET,
             hint="correct the region in the Secret; for an S3 server that is not AWS set spec.storage.endpoint",
         )
