@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ from rich.console import Console
 
 from lora_cli import view
 from lora_cli.cluster import Cluster, CommandError
+from lora_cli.files import judge
+from lora_contract.outside import shorten
 
 app = typer.Typer(
     name="kubectl lora", help="See and steer LoRA fine-tuning runs.", no_args_is_help=True, add_completion=False
@@ -60,6 +63,23 @@ def check_inputs(name: Name, namespace: Namespace = None, context: Context = Non
     token = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     Cluster(namespace, context).patch(name, {"checkToken": token})
     Console().print(f"The data of {name} is read again; the condition InputsDrifted will tell.")
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Option("--filename", "-f", help="File with manifests; - for standard input.")],
+) -> None:
+    """Say of manifests in files what the cluster would refuse, without asking it."""
+    verdicts = [verdict for file in files for verdict in judge(file)]
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for verdict in verdicts:
+        where = f"{verdict.file}: {verdict.about}".rstrip(": ")
+        if not verdict.faults:
+            console.print(f"{where} is valid")
+        for fault in verdict.faults:
+            console.print(f"{where}: {shorten(fault)}")
+    if any(verdict.faults for verdict in verdicts):
+        raise typer.Exit(1)
 
 
 def main() -> None:

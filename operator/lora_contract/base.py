@@ -38,6 +38,15 @@ class SpecModel(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nulls(cls, raw: Any) -> Any:
+        """Take a known field that is null for one that is absent, as the API server does."""
+        if not isinstance(raw, dict):
+            return raw
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {key: value for key, value in raw.items() if value is not None or key not in known}
+
     @model_validator(mode="after")
     def _check_rules(self) -> Self:
         for rule in self.rules:

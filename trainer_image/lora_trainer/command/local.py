@@ -6,12 +6,15 @@ import logging
 import sys
 import tempfile
 from pathlib import Path
+from typing import cast
 
-from lora_contract import manifests, names
+from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.manifest import is_ours, read_manifest
 from lora_contract.order import Order
 from lora_contract.report import Report
+from lora_contract.yaml_documents import DocumentError, read_documents
 from lora_trainer import stopping
 from lora_trainer.command.stage import carry_out, unexpected, words
 from lora_trainer.environment import cpu_is_allowed
@@ -45,13 +48,13 @@ def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:
         TrainerError: 64, there is none, or a field is wrong.
     """
     try:
-        documents = manifests.documents(path.read_text(encoding="utf-8"))
-        for document in documents:
-            if isinstance(document, dict) and document.get("kind") == names.KIND:
-                return manifests.fine_tune(document)
+        for document in read_documents(path.read_text(encoding="utf-8")):
+            if is_ours(document) and document.get("kind") != names.SWEEP_KIND:
+                manifest = read_manifest(document, cluster=False)
+                return manifest.name, cast("LoRAFineTuneSpec", manifest.spec)
     except (OSError, UnicodeDecodeError) as error:
         raise bad_config(f"{path} cannot be read: {error}") from None
-    except manifests.InvalidManifestError as error:
+    except DocumentError as error:
         raise bad_config(f"{path}: {error}") from None
     raise bad_config(f"{path} has no document of kind {names.KIND}")
 
