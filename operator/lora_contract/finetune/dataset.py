@@ -38,7 +38,8 @@ class DatasetSpec(SpecModel):
 
     uri: StorageUri = documented(
         ...,
-        "Object or prefix with jsonl, json, csv or parquet files, plain or gz or zst.",
+        "Object or prefix with jsonl, json, csv or parquet files, plain or gz or zst. Files of a prefix that are named"
+        " as a validation or test split, as on the Hugging Face Hub, are that split.",
         "s3://datasets/triage.jsonl",
     )
     format: Literal["auto", "messages", "prompt-completion", "instruction"] = documented(

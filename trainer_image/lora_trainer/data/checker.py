@@ -46,14 +46,14 @@ class RowChecker:
     rows_read: dict[str, int] = field(default_factory=dict)
     _seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     _files: list[tuple[Split | None, str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        dataset = self.spec.dataset
-        self._validation_share = 0.0 if dataset.validation_uri else dataset.split.validation
-        self._test_share = 0.0 if dataset.test_uri else dataset.split.test
+    _validation_share: float = 0.0
+    _test_share: float = 0.0
 
     def rows(self, dataset: Dataset) -> Iterator[ReadyRow]:
         """All rows that are good and new, in the order of the files."""
+        split = self.spec.dataset.split
+        self._validation_share = 0.0 if dataset.validation else split.validation
+        self._test_share = 0.0 if dataset.test else split.test
         for index, (part, file) in enumerate(dataset.parts()):
             self._files.append((part, file.name))
             self.rows_read[file.name] = 0
@@ -125,7 +125,7 @@ class RowChecker:
         if other != part:
             first = place._replace(file=file, number=before[1])
             raise BadRow(
-                f"repeats the row at {first.short}: a row must not be in two of dataset.uri, validationUri and testUri",
+                f"repeats the row at {first.short}: a row must be in one of the training, validation and test files",
                 "remove it from one of them, or the evaluation would be of rows that were trained on",
             )
         return True

@@ -15,6 +15,22 @@ Compression = Literal["", "gz", "zst"]
 _NAME = re.compile(r"\.(?P<kind>jsonl|ndjson|json|csv|parquet)(?:\.(?P<compression>gz|zst|zstd))?$", re.IGNORECASE)
 _KINDS: dict[str, Kind] = {"jsonl": "jsonl", "ndjson": "jsonl", "json": "json", "csv": "csv", "parquet": "parquet"}
 _COMPRESSIONS: dict[str, Compression] = {"": "", "gz": "gz", "zst": "zst", "zstd": "zst"}
+#: What to do with files of other kinds, by their last extension.
+_REMEDIES = {
+    "txt": 'write each document as a JSON line, {"text": ...}',
+    "tsv": "write it as CSV, with commas",
+    "xls": "save the sheet as CSV",
+    "xlsx": "save the sheet as CSV",
+    "arrow": "write it as Parquet, for example with Dataset.to_parquet of the library datasets",
+    "bz2": "compress it as .gz or .zst instead",
+    "xz": "compress it as .gz or .zst instead",
+    "zip": "unpack it",
+    "tar": "unpack it",
+    "tgz": "unpack it",
+    "pkl": "write its rows as JSON lines or Parquet",
+    "orc": "write it as Parquet",
+    "avro": "write it as Parquet",
+}
 
 
 @dataclass(frozen=True)
@@ -35,9 +51,14 @@ def classify(name: str) -> tuple[Kind, Compression]:
     """
     match = _NAME.search(name)
     if match is None:
-        raise bad_data(
-            f"{name} is not a data file by its name",
-            param=name,
-            hint="name it .jsonl, .json, .csv or .parquet, with .gz or .zst behind it where it is compressed",
-        )
+        raise bad_data(f"{name} is not a data file by its name", param=name, hint=_remedy(name))
     return _KINDS[match["kind"].lower()], _COMPRESSIONS[(match["compression"] or "").lower()]
+
+
+def _remedy(name: str) -> str:
+    *_, before, last = ("", "", *name.lower().split("."))
+    remedy = _REMEDIES.get("tar" if before == "tar" else last)
+    readable = (
+        "a file that is read is named .jsonl, .json, .csv or .parquet, with .gz or .zst behind it where compressed"
+    )
+    return f"{remedy}; {readable}" if remedy else f"let the address of the dataset lead to data alone; {readable}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,53 +16,72 @@ from lora_trainer.data.profile import FileProfile
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_data
 from lora_trainer.model_files.blame import about
+from lora_trainer.prepare import folder_contents
+from lora_trainer.store.errors import ObjectReplacedError
 from lora_trainer.store.protocol import ObjectInfo, Store
 
 MAIN, VALIDATION, TEST = "dataset", "validation", "test"
 #: Longest name that an object has in S3, bytes.
 _LONGEST_NAME = 1024
+#: Names that a note spells out.
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True)
 class FetchedDataset:
-    """The files on disk, what is known of them before they are read, and the digest of their content."""
+    """The files on disk, what is known of them before they are read, and the digest of their content.
+
+    `notes` are sentences for the user: which files were taken for a held-out split, and which were not read.
+    """
 
     dataset: Dataset
     files: tuple[FileProfile, ...]
     digest: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """An object that is to be read: what messages call it, and the field of the spec that leads to it."""
+
+    name: str
+    info: ObjectInfo
+    param: str
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """All objects to be read by part, and what the user should know of how they were chosen."""
+
+    parts: dict[str, list[_Listed]]
+    notes: list[str]
 
 
 def fetch(order: Order, store: Store, into: Path) -> FetchedDataset:
     """Download all files of the dataset.
 
     Raises:
-        TrainerError: an address holds nothing, may not be read, or holds something that is no data file.
+        TrainerError: an address holds nothing, may not be read, or holds something that is no data file; or an object
+            changed while it was read.
     """
-    spec = order.spec.dataset
-    addresses = (
-        (MAIN, "spec.dataset.uri", spec.uri),
-        (VALIDATION, "spec.dataset.validationUri", spec.validation_uri),
-        (TEST, "spec.dataset.testUri", spec.test_uri),
-    )
-    parts: dict[str, list[DataFile]] = {}
+    listing = _list(order, store)
+    # Every name is judged before the first byte is read.
+    kinds = {each.name: classify(each.name) for objects in listing.parts.values() for each in objects}
+    files: dict[str, list[DataFile]] = {part: [] for part in listing.parts}
     profiles: list[FileProfile] = []
-    listed = []
-    for part, param, address in addresses:
-        with about(param, order):
-            objects = _objects(store, address, param) if address is not None else []
-            listed.append(
-                (part, param, [(info, _name(address, info), *classify(_name(address, info))) for info in objects])
-            )
-    for part, param, objects_of_part in listed:
-        parts[part] = []
-        for info, name, kind, compression in objects_of_part:
+    for part, objects in listing.parts.items():
+        for each in objects:
             path = into / f"{len(profiles):06d}"
-            with about(param, order):
-                store.download(info.uri, path)
-            profiles.append(FileProfile(name=name, split=part, sha256=sha256_of(path), size_bytes=info.size))
-            parts[part].append(DataFile(name, path, kind, compression))
-    dataset = Dataset(parts[MAIN], parts[VALIDATION], parts[TEST])
-    return FetchedDataset(dataset, tuple(profiles), dataset_digest(profiles))
+            with about(each.param, order):
+                try:
+                    store.download(each.info.uri, path)
+                except ObjectReplacedError as error:
+                    raise _changed(each) from error
+            profiles.append(FileProfile(name=each.name, split=part, sha256=sha256_of(path), size_bytes=each.info.size))
+            files[part].append(DataFile(each.name, path, *kinds[each.name]))
+    _check_unchanged(order, store, listing)
+    dataset = Dataset(files[MAIN], files[VALIDATION], files[TEST])
+    return FetchedDataset(dataset, tuple(profiles), dataset_digest(profiles), tuple(listing.notes))
 
 
 def dataset_digest(files: list[FileProfile]) -> str:
@@ -69,12 +89,90 @@ def dataset_digest(files: list[FileProfile]) -> str:
     return digest({part: [file.sha256 for file in files if file.split == part] for part in (MAIN, VALIDATION, TEST)})
 
 
-def _objects(store: Store, address: str, param: str) -> list[ObjectInfo]:
-    """The object at an address, or the data objects below it; markers such as `_SUCCESS` are passed over."""
+def _addresses(order: Order) -> Iterator[tuple[str, str, str]]:
+    """Part, field of the spec and address of each place that data come from."""
+    spec = order.spec.dataset
+    yield MAIN, "spec.dataset.uri", spec.uri
+    if spec.validation_uri is not None:
+        yield VALIDATION, "spec.dataset.validationUri", spec.validation_uri
+    if spec.test_uri is not None:
+        yield TEST, "spec.dataset.testUri", spec.test_uri
+
+
+def _list(order: Order, store: Store) -> _Listing:
+    listing = _Listing({MAIN: [], VALIDATION: [], TEST: []}, [])
+    own = {part: uri for part, _, uri in _addresses(order) if part != MAIN}
+    for part, param, uri in _addresses(order):
+        with about(param, order):
+            objects = [_Listed(_name(uri, info), info, param) for info in _objects(store, uri, param)]
+        if len(objects) == 1 and objects[0].info.uri == uri:  # what is named itself is meant as it is
+            listing.parts[part].extend(objects)
+            continue
+        contents = folder_contents.sort([each.name for each in objects], uri, param)
+        held_out = contents.held_out if part == MAIN else {}
+        for each in objects:
+            split = held_out.get(each.name)
+            if each.name not in contents.beside and (split is None or split not in own):
+                listing.parts[split or part].append(each)
+        listing.notes.extend(_notes(uri, sorted(contents.beside), held_out, own))
+    return listing
+
+
+def _notes(uri: str, beside: Sequence[str], held_out: Mapping[str, str], own: Mapping[str, str]) -> Iterator[str]:
+    """Sentences about the files below an address that are not trained on."""
+    for split in (VALIDATION, TEST):
+        names = [name for name, each in held_out.items() if each == split]
+        if names and split in own:
+            yield (
+                f"files below {uri} were not read: they are the {split} split by their names,"
+                f" for which dataset.{split}Uri is set: {_few(names)}"
+            )
+        elif names:
+            yield f"files below {uri} were taken for the {split} split by their names: {_few(names)}"
+    if beside:
+        yield f"files below {uri} were not read, as their names are not those of data: {_few(beside)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
+
+
+def _check_unchanged(order: Order, store: Store, listing: _Listing) -> None:
+    """List again: what was read must be what was there before it was, in all of a dataset's files at once.
+
+    Raises:
+        TrainerError: 65, an object was replaced or deleted.
+    """
+    for _, param, uri in _addresses(order):
+        with about(param, order):
+            now = {info.uri: info for info in _below(store, uri)}
+        for each in (each for objects in listing.parts.values() for each in objects if each.param == param):
+            if now.get(each.info.uri) != each.info:
+                raise _changed(each)
+
+
+def _changed(listed: _Listed) -> TrainerError:
+    return bad_data(
+        f"{listed.name} changed while it was read",
+        param=listed.param,
+        hint="when the dataset is written, start the run again by a change of spec.runToken;"
+        " better, write new data to a new address",
+    )
+
+
+def _below(store: Store, address: str) -> list[ObjectInfo]:
+    """The object at an address, or all below it."""
     single = None if address.endswith("/") else store.info(address)
-    if single is not None:
-        return [single]
-    below = [info for info in store.list(address.rstrip("/")) if not _is_marker(info)]
+    return list(store.list(address.rstrip("/"))) if single is None else [single]
+
+
+def _objects(store: Store, address: str, param: str) -> list[ObjectInfo]:
+    """The object at an address, or the objects below it; markers such as `_SUCCESS` are passed over."""
+    found = _below(store, address)
+    if len(found) == 1 and found[0].uri == address:
+        return found
+    below = [info for info in found if not _is_marker(info)]
     if not below:
         raise TrainerError(
             ExitCode.INPUT_MISSING,

@@ -69,6 +69,7 @@ class _Preparation:
         data_folder = self._folder / "data"
         data_folder.mkdir()
         data = dataset_files.fetch(self._order, self._store, data_folder)
+        self._notes = data.notes
         log.info("dataset: %d files, %d bytes", len(data.files), sum(file.size_bytes for file in data.files))
         staged = model_files.stage(self._order, self._store, self._folder / "model", self._check_model)
         run_id, today = self._identity(staged.commit, data.digest)
@@ -110,9 +111,11 @@ class _Preparation:
 
     def _warnings(self, plan: PlanStatus, profile: DataProfile | None) -> list[str]:
         row_tokens = plan.memory.row_tokens if plan.memory is not None else None
-        return data_warnings.about(self._spec, plan, profile) + model_check.warnings(
-            self._spec, self._config, row_tokens
-        )
+        return [
+            *self._notes,
+            *data_warnings.about(self._spec, plan, profile),
+            *model_check.warnings(self._spec, self._config, row_tokens),
+        ]
 
     def _check_model(self, folder: Path, tensors: dict[str, Tensor]) -> None:
         """Judge the small files before weights are read."""

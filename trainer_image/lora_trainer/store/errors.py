@@ -104,6 +104,18 @@ class ErrorClass(Enum):
     """The same will be answered again."""
 
 
+class ObjectReplacedError(TrainerError):
+    """There is another object at an address than the one whose first part was read."""
+
+    def __init__(self, uri: str) -> None:
+        """`uri` is the address."""
+        super().__init__(
+            ExitCode.UNAVAILABLE,
+            f"{uri} was replaced while it was read",
+            hint="do not change inputs while a run reads them",
+        )
+
+
 @contextmanager
 def about(param: str) -> Iterator[None]:
     """Name the field of the spec that a `TrainerError` from inside is about, unless it names one already."""

@@ -154,7 +154,14 @@ class S3Store:
         """See `Store.download`. Large objects come in parts side by side, all of one version of the object."""
         bucket, key = split(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._call(lambda: self._client.download_file(bucket, key, str(path), Config=self._transfer), uri)
+        try:
+            self._retries.call(
+                lambda: self._client.download_file(bucket, key, str(path), Config=self._transfer),
+                uri,
+                handled=errors.is_taken,
+            )
+        except errors.CLIENT_ERRORS as error:
+            raise errors.ObjectReplacedError(uri) from error
 
     def write(self, uri: str, content: bytes, *, content_type: str = "application/octet-stream") -> None:
         """See `Store.write`."""

@@ -6,8 +6,6 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lora_contract.exit_codes import ExitCode
-from lora_trainer.errors import TrainerError
 from lora_trainer.store import errors
 from lora_trainer.store.retry import Retries
 
@@ -60,12 +58,8 @@ class ResumingStream(io.RawIOBase):
         try:
             answer = self._get(self._uri, self._position, self._etag)
         except errors.CLIENT_ERRORS as error:
-            if errors.status_of(error) == 412:
-                raise TrainerError(
-                    ExitCode.UNAVAILABLE,
-                    f"{self._uri} was replaced while it was read",
-                    hint="do not change inputs while a run reads them",
-                ) from error
+            if errors.is_taken(error):
+                raise errors.ObjectReplacedError(self._uri) from error
             raise
         if self._etag is None:
             self._etag = answer["ETag"]
