@@ -111,8 +111,23 @@ BAD: dict[str, Bad] = {
     "wrong columns": Bad(
         "a.jsonl",
         lines([{"question": "x", "answer": "y"}]),
-        "columns are question, answer; expected messages, or prompt and completion, or instruction and output"
-        " (with input where there is one); set dataset.columns",
+        "columns are question, answer; expected messages (or conversations), or prompt and completion, or instruction"
+        " and output (with input where there is one)",
+        "spec.dataset.columns",
+    ),
+    "a turn in each row": Bad(
+        "a.jsonl", lines([{"role": "user", "content": "x"}]), "a row seems to be one turn", "spec.dataset.columns"
+    ),
+    "preferences": Bad(
+        "a.jsonl",
+        lines([{"question": "x", "chosen": "y", "rejected": "z"}]),
+        "these are preferences (as for DPO), which are not trained",
+        "spec.dataset.columns",
+    ),
+    "all rows in one object": Bad(
+        "a.json",
+        lines([{"data": [{"prompt": "x", "completion": "y"}]}]),
+        "the rows seem to be the list data",
         "spec.dataset.columns",
     ),
     "wrong columns for the format": Bad(
@@ -157,10 +172,16 @@ BAD: dict[str, Bad] = {
         "a.jsonl", _messages("hi"), "line 2: turn 1 is a text, expected an object", "a.jsonl:2"
     ),
     "a turn without content": Bad("a.jsonl", _messages({"role": "user"}), "turn 1 has no content", "a.jsonl:2"),
-    "from and value": Bad(
+    "from without value": Bad(
         "a.jsonl",
-        _messages({"from": "human", "value": "x"}),
-        "turn 1 has no role; its keys are from, value",
+        _messages({"from": "human", "text": "x"}),
+        "turn 1 has no role; its keys are from, text",
+        "a.jsonl:2",
+    ),
+    "a ShareGPT call that is no JSON": Bad(
+        "a.jsonl",
+        _messages({"from": "human", "value": "x"}, {"from": "function_call", "value": "search(x)"}),
+        "line 2: turn 2 (function_call): value is not JSON",
         "a.jsonl:2",
     ),
     "an unknown role": Bad(
@@ -178,8 +199,50 @@ BAD: dict[str, Bad] = {
     "content is null": Bad(
         "a.jsonl", _messages(USER, _turn("assistant", None)), "turn 2: content is null", "a.jsonl:2"
     ),
-    "content in parts": Bad(
-        "a.jsonl", _messages(_turn("user", [{"type": "image"}]), ASSISTANT), "turn 1: content is an array", "a.jsonl:2"
+    "an image": Bad(
+        "a.jsonl",
+        _messages(_turn("user", [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {}}]), ASSISTANT),
+        "line 2: turn 1, part 2 of its content is an image; only text can be trained on",
+        "a.jsonl:2",
+    ),
+    "audio": Bad(
+        "a.jsonl",
+        _messages(_turn("user", [{"type": "input_audio"}]), ASSISTANT),
+        "part 1 of its content is audio",
+        "a.jsonl:2",
+    ),
+    "a file": Bad(
+        "a.jsonl",
+        _messages(_turn("user", [{"type": "file"}]), ASSISTANT),
+        "part 1 of its content is a file",
+        "a.jsonl:2",
+    ),
+    "a part of a kind that nobody knows": Bad(
+        "a.jsonl",
+        _messages(_turn("user", [{"type": "hologram"}]), ASSISTANT),
+        "is of the kind 'hologram'",
+        "a.jsonl:2",
+    ),
+    "a part with more than its text": Bad(
+        "a.jsonl",
+        _messages(_turn("user", [{"type": "text", "text": "x", "bold": True}]), ASSISTANT),
+        "turn 1, part 1 of its content has bold beside type and text",
+        "a.jsonl:2",
+    ),
+    "a part that is a number": Bad(
+        "a.jsonl", _messages(_turn("user", [7]), ASSISTANT), "part 1 of its content is a number", "a.jsonl:2"
+    ),
+    "two system texts": Bad(
+        "a.jsonl",
+        lines([{**chat("Q", "A", system="One."), "system": "Another."}]),
+        "line 1: has a system turn, and another text in the column 'system'",
+        "a.jsonl:1",
+    ),
+    "history that is no pairs": Bad(
+        "a.jsonl",
+        lines([{"instruction": "Q", "output": "A", "history": [["q"]]}]),
+        "column 'history' is not a list of pairs of texts",
+        "a.jsonl:1",
     ),
     "an empty turn": Bad(
         "a.jsonl", _messages(USER, _turn("assistant", "  ")), "turn 2 (assistant) is empty", "a.jsonl:2"
@@ -354,6 +417,13 @@ BAD: dict[str, Bad] = {
         "spec.dataset.split",
         {"dataset__split": {"validation": 0.5, "test": 0.49, "seed": 1}},
     ),
+    "only bad rows": Bad(
+        "a.jsonl",
+        b"{oops}\n" * 5,
+        "all 5 rows are bad; the first: a.jsonl, line 1: is not JSON",
+        "spec.dataset.uri",
+        {"dataset__onBadRows": "Skip"},
+    ),
     "more bad rows than may be skipped": Bad(
         "a.jsonl",
         GOOD_LINE + b"{\n" * 3,
@@ -384,6 +454,17 @@ def test_a_bad_file_ends_in_words_that_name_the_place(case: str, tmp_path: Path)
 def test_a_file_that_is_no_data_file_by_its_name_is_refused(name: str) -> None:
     with pytest.raises(TrainerError, match="is not a data file by its name"):
         classify(name)
+
+
+@pytest.mark.parametrize(("before", "advised"), [(b"", False), (GOOD_LINE, True)])
+def test_leaving_bad_rows_out_is_advised_only_where_a_row_is_good(before: bytes, advised: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(before + b"{oops}\n")
+
+    with pytest.raises(TrainerError) as raised:
+        run(tmp_path, [DataFile("a.jsonl", path, "jsonl", "")])
+
+    assert ("Skip" in str(raised.value.hint)) is advised
 
 
 def test_the_table_is_long_enough() -> None:

@@ -141,6 +141,66 @@ def test_each_shape_gives_a_conversation_and_is_reported(case: str, tmp_path: Pa
     assert "<|im_start|>assistant\nA<|im_end|>" in text
 
 
+def _sharegpt(*turns: tuple[str, str], **more: Any) -> dict[str, Any]:
+    return {"id": "1", "conversations": [{"from": speaker, "value": text} for speaker, text in turns], **more}
+
+
+#: Rows in forms of other tools, the same as messages, and what the plan calls them.
+SAME_AS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "ShareGPT": (
+        _sharegpt(("system", "S"), ("human", "Q"), ("gpt", "A"), ("human", "R"), ("gpt", "B")),
+        chat("Q", "A", "R", "B", system="S"),
+        "messages (columns conversations; ShareGPT: from and value are read as role and content)",
+    ),
+    "ShareGPT with the names of roles": (
+        _sharegpt(("user", "Q"), ("assistant", "A")),
+        chat("Q", "A"),
+        "messages (columns conversations; ShareGPT: from and value are read as role and content)",
+    ),
+    "ShareGPT with a column for the system": (
+        _sharegpt(("human", "Q"), ("gpt", "A"), system="S"),
+        chat("Q", "A", system="S"),
+        "messages (columns conversations, system; ShareGPT: from and value are read as role and content)",
+    ),
+    "conversations of messages": (
+        {"conversations": chat("Q", "A")["messages"]},
+        chat("Q", "A"),
+        "messages (columns conversations)",
+    ),
+    "an instruction with everything": (
+        {"instruction": "R", "input": "more", "output": "B", "system": "S", "history": [["Q", "A"]]},
+        chat("Q", "A", "R\n\nmore", "B", system="S"),
+        "instruction (columns instruction, output, input, system, history)",
+    ),
+    "an instruction with nothing but itself": (
+        {"instruction": "Q", "input": None, "output": "A", "system": "", "history": []},
+        chat("Q", "A"),
+        "instruction (columns instruction, output, input, system, history)",
+    ),
+    "content in parts": (
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "Q"}, {"type": "text", "text": "R", "x": None}]},
+                {"role": "assistant", "content": [{"type": "output_text", "text": "A", "annotations": []}]},
+            ]
+        },
+        chat("Q\nR", "A"),
+        "messages (columns messages)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAME_AS)
+def test_rows_in_forms_of_other_tools_read_as_the_messages_they_mean(case: str, tmp_path: Path) -> None:
+    row, messages, shape = SAME_AS[case]
+    expected = run(tmp_path, [data_file(tmp_path, "expected.jsonl", lines([messages]))]).rows()
+
+    result = run(tmp_path, [data_file(tmp_path, "a.jsonl", lines([row]))])
+
+    assert result.rows() == expected
+    assert result.profile.format == shape
+
+
 def test_messages_in_a_csv_column_are_read_as_json(tmp_path: Path) -> None:
     content = _csv([{"id": "1", "messages": json.dumps(chat("Q", "A")["messages"])}])
 

@@ -95,7 +95,7 @@ class RowChecker:
         if not raw.value:
             raise BadRow("is an empty object")
         if self.shape is None:
-            self.shape = formats.detect(list(raw.value), self.spec.dataset)
+            self.shape = formats.detect(raw.value, self.spec.dataset)
             ignored = [name[:_LONGEST_COLUMN] for name in raw.value if name not in self.shape.columns]
             self.ignored_columns = ignored[:_MOST_COLUMNS]
         messages = conversation.check(formats.turns(raw.value, self.shape))
@@ -134,7 +134,9 @@ class RowChecker:
         message = f"{place}: {error.problem}"
         dataset = self.spec.dataset
         if dataset.on_bad_rows == "Fail":
-            hint = error.hint or "correct the row, or set dataset.onBadRows: Skip to leave bad rows out"
+            # Before the first good row nothing shows that not all of them are bad.
+            skip = ", or set dataset.onBadRows: Skip to leave bad rows out" if self._seen else ""
+            hint = error.hint or f"correct the row{skip}"
             raise bad_data(message, param=place.short, hint=hint)
         self.bad_rows += 1
         if len(self.bad_examples) < MAX_BAD_ROW_EXAMPLES:

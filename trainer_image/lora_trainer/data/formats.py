@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lora_contract.finetune.dataset import ColumnsSpec, DatasetSpec
+from lora_trainer.data import content_parts, sharegpt, unknown_columns
 from lora_trainer.data.json_values import DECODER, json_type
 from lora_trainer.data.rows import BadRow
-from lora_trainer.errors import TrainerError, bad_data
+from lora_trainer.errors import bad_data
 
 Format = Literal["messages", "prompt-completion", "instruction"]
 
-_EXPECTED = "messages, or prompt and completion, or instruction and output (with input where there is one)"
+_MESSAGES_COLUMNS = ("messages", "conversations")
 _ANSWER_COLUMNS = ("output", "response", "completion")
+#: Columns that belong to a conversation where they are there, under these names alone.
+_SYSTEM, _HISTORY = "system", "history"
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class Shape:
     prompt: str | None = None
     input: str | None = None
     completion: str | None = None
+    system: str | None = None
+    history: str | None = None
+    #: The turns of the first row have `from` and `value`.
+    sharegpt: bool = False
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -36,30 +43,33 @@ class Shape:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that are read."""
-        return (*self.required, *([self.input] if self.input else []))
+        more = (self.input, self.system, self.history)
+        return (*self.required, *(name for name in more if name is not None))
 
     def __str__(self) -> str:
         """The shape in words."""
-        return f"{self.format} (columns {', '.join(self.columns)})"
+        said = "; ShareGPT: from and value are read as role and content" if self.sharegpt else ""
+        return f"{self.format} (columns {', '.join(self.columns)}{said})"
 
 
-def _shape(kind: Format, names: ColumnsSpec, columns: Sequence[str]) -> Shape:
+def _shape(kind: Format, names: ColumnsSpec, row: Mapping[str, Any]) -> Shape:
     """The shape of one format, with the user's names before the usual ones."""
+    system = _SYSTEM if _SYSTEM in row else None
     if kind == "messages":
-        return Shape(kind, messages=names.messages or "messages")
+        column = names.messages or next((name for name in _MESSAGES_COLUMNS if name in row), _MESSAGES_COLUMNS[0])
+        turns = row.get(column)
+        in_sharegpt = isinstance(turns, list) and bool(turns) and sharegpt.is_turn(turns[0])
+        return Shape(kind, messages=column, system=system, sharegpt=in_sharegpt)
     if kind == "prompt-completion":
-        return Shape(kind, prompt=names.prompt or "prompt", completion=names.completion or "completion")
-    answer = names.completion or next((name for name in _ANSWER_COLUMNS if name in columns), _ANSWER_COLUMNS[0])
-    extra = names.input or ("input" if "input" in columns else None)
-    return Shape(kind, prompt=names.prompt or "instruction", input=extra, completion=answer)
-
-
-def _wrong_columns(columns: Sequence[str], expected: str) -> TrainerError:
-    shown = ", ".join(list(columns)[:20]) + (", ..." if len(columns) > 20 else "")
-    return bad_data(
-        f"columns are {shown}; expected {expected}; set dataset.columns",
-        param="spec.dataset.columns",
-        hint="name your columns in dataset.columns, or rename them in the file",
+        return Shape(kind, prompt=names.prompt or "prompt", completion=names.completion or "completion", system=system)
+    answer = names.completion or next((name for name in _ANSWER_COLUMNS if name in row), _ANSWER_COLUMNS[0])
+    return Shape(
+        kind,
+        prompt=names.prompt or "instruction",
+        input=names.input or ("input" if "input" in row else None),
+        completion=answer,
+        system=system,
+        history=_HISTORY if _HISTORY in row else None,
     )
 
 
@@ -73,33 +83,107 @@ def _check_given_names(columns: Sequence[str], names: ColumnsSpec) -> None:
             )
 
 
-def detect(columns: Sequence[str], dataset: DatasetSpec) -> Shape:
-    """The shape of rows with these columns.
+def detect(row: Mapping[str, Any], dataset: DatasetSpec) -> Shape:
+    """The shape of rows like this one.
 
     Raises:
         TrainerError: no format fits, or more than one does and `dataset.format` is auto.
     """
-    names = dataset.columns
+    columns, names = list(row), dataset.columns
     _check_given_names(columns, names)
     if dataset.format != "auto":
-        shape = _shape(dataset.format, names, columns)
+        shape = _shape(dataset.format, names, row)
         if not set(shape.required) <= set(columns):
-            raise _wrong_columns(columns, f"{' and '.join(shape.required)} for format {dataset.format}")
+            raise unknown_columns.error(row, f"{' and '.join(shape.required)} for format {dataset.format}")
         return shape
     kinds: tuple[Format, ...] = ("messages", "prompt-completion", "instruction")
-    fitting = [shape for kind in kinds if set((shape := _shape(kind, names, columns)).required) <= set(columns)]
+    fitting = [shape for kind in kinds if set((shape := _shape(kind, names, row)).required) <= set(columns)]
     if len(fitting) == 2 and fitting[0].required == fitting[1].required:
         # Prompt and completion named by the user fit both; an input column named by the user tells them apart.
         fitting = [fitting[1] if names.input else fitting[0]]
     if len(fitting) > 1:
         raise bad_data(
-            f"columns are {', '.join(list(columns)[:20])}: they fit {' and '.join(s.format for s in fitting)}",
+            f"columns are {', '.join(columns[:20])}: they fit {' and '.join(s.format for s in fitting)}",
             param="spec.dataset.format",
             hint="set dataset.format to the one that is meant",
         )
     if not fitting:
-        raise _wrong_columns(columns, _EXPECTED)
+        raise unknown_columns.error(row)
     return fitting[0]
+
+
+def turns(value: dict[str, Any], shape: Shape) -> list[Any]:
+    """The conversation in a row, as a list of messages that `conversation.check` judges: role and content as text.
+
+    Raises:
+        BadRow: a column is missing, empty or of the wrong type, or a turn holds something that is no text.
+    """
+    if shape.messages is not None:
+        found = _messages(value, shape.messages)
+    else:
+        found = [*_history(value, shape), *_prompt(value, shape), *_completion(value, shape)]
+    made = [_turn(turn, number) for number, turn in enumerate(found, start=1)]
+    return [*_system(value, shape, made), *made]
+
+
+def _turn(turn: Any, number: int) -> Any:
+    """A turn in the form of messages, with its text in one piece."""
+    if sharegpt.is_turn(turn):
+        turn = sharegpt.as_message(turn, number)
+    if isinstance(turn, dict) and isinstance(turn.get("content"), list):
+        return {**turn, "content": content_parts.joined(turn["content"], number)}
+    return turn
+
+
+def _system(value: dict[str, Any], shape: Shape, found: Sequence[Any]) -> list[dict[str, str]]:
+    """The column `system` as a turn in front of the others."""
+    text = _text(value, shape.system, optional=True) if shape.system in value and shape.system else ""
+    if not text.strip():
+        return []
+    first = found[0] if found else None
+    if isinstance(first, dict) and first.get("role") in ("system", "developer"):
+        if first.get("content") == text:
+            return []
+        raise BadRow(f"has a system turn, and another text in the column {shape.system!r}; keep one of them")
+    return [{"role": "system", "content": text}]
+
+
+def _history(value: dict[str, Any], shape: Shape) -> list[dict[str, str]]:
+    """Earlier questions and answers of an instruction, as LLaMA-Factory has them: a list of pairs of texts."""
+    pairs = value.get(shape.history) if shape.history else None
+    if pairs is None:
+        return []
+    if isinstance(pairs, str) and not pairs.strip():
+        return []
+    made: list[dict[str, str]] = []
+    for pair in pairs if isinstance(pairs, list) else [None]:
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise BadRow(f"column {shape.history!r} is not a list of pairs of texts: question and answer")
+        made += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    return made
+
+
+def _prompt(value: dict[str, Any], shape: Shape) -> list[Any]:
+    """What is asked: a text, with what an instruction is given; or messages, of which no answer is to be learned."""
+    asked = value.get(str(shape.prompt))
+    if isinstance(asked, list):
+        return [_not_learned(turn) for turn in asked]
+    prompt = _text(value, str(shape.prompt))
+    extra = _text(value, shape.input, optional=True) if shape.input in value and shape.input else ""
+    return [{"role": "user", "content": f"{prompt}\n\n{extra}" if extra.strip() else prompt}]
+
+
+def _not_learned(turn: Any) -> Any:
+    is_answer = isinstance(turn, dict) and turn.get("role") == "assistant"
+    return {**turn, "train": False} if is_answer and "weight" not in turn else turn
+
+
+def _completion(value: dict[str, Any], shape: Shape) -> list[Any]:
+    """What is answered: a text, or messages."""
+    answered = value.get(str(shape.completion))
+    if isinstance(answered, list):
+        return answered
+    return [{"role": "assistant", "content": _text(value, str(shape.completion))}]
 
 
 def _text(value: dict[str, Any], column: str, *, optional: bool = False) -> str:
@@ -113,20 +197,6 @@ def _text(value: dict[str, Any], column: str, *, optional: bool = False) -> str:
     if not optional and not text.strip():
         raise BadRow(f"column {column!r} is empty")
     return text
-
-
-def turns(value: dict[str, Any], shape: Shape) -> list[Any]:
-    """The conversation in a row, as a list that `conversation.check` judges.
-
-    Raises:
-        BadRow: a column is missing, empty or of the wrong type.
-    """
-    if shape.messages is not None:
-        return _messages(value, shape.messages)
-    prompt, completion = _text(value, str(shape.prompt)), _text(value, str(shape.completion))
-    extra = _text(value, shape.input, optional=True) if shape.input in value and shape.input else ""
-    user = f"{prompt}\n\n{extra}" if extra.strip() else prompt
-    return [{"role": "user", "content": user}, {"role": "assistant", "content": completion}]
 
 
 def _messages(value: dict[str, Any], column: str) -> list[Any]:

@@ -142,6 +142,12 @@ def _check_rows(spec: LoRAFineTuneSpec, checker: RowChecker, tally: Tally) -> No
             "spec.training.maxLength",
             "raise training.maxLength, or shorten the prompts",
         )
+    if checker.bad_rows == read:
+        _nothing(
+            f"all {read} rows are bad; the first: {checker.bad_examples[0]}",
+            "spec.dataset.uri",
+            "correct the rows, or convert them to a form that is read: dataset.onBadRows: Skip leaves nothing of them",
+        )
     held_out = tally.rows["validation"] + tally.rows["test"]
     _nothing(
         f"no training rows are left: {read} rows read, {checker.bad_rows} bad, {checker.duplicates} repeated,"

@@ -1,0 +1,51 @@
+"""The content of a turn in parts, as the APIs of servers take it: text is joined, anything else is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lora_trainer.data.json_values import json_type
+from lora_trainer.data.rows import BadRow
+
+_TEXT = frozenset({"text", "input_text", "output_text"})
+#: Kinds of parts, by what people call them.
+_MEDIA = {
+    "an image": ("image", "image_url", "input_image", "image_base64"),
+    "audio": ("audio", "audio_url", "input_audio"),
+    "a video": ("video", "video_url", "input_video"),
+    "a file": ("file", "input_file", "document"),
+}
+_NAMES = {kind: name for name, kinds in _MEDIA.items() for kind in kinds}
+_LONGEST_KIND = 40
+
+
+def joined(parts: list[Any], number: int) -> str:
+    """The text of turn `number`, its parts joined by line breaks, as vLLM joins them for templates that want a text.
+
+    Raises:
+        BadRow: naming the turn and the kind of the first part that is no text.
+    """
+    return "\n".join(_text(part, number, index) for index, part in enumerate(parts, start=1))
+
+
+def _text(part: Any, number: int, index: int) -> str:
+    if isinstance(part, str):
+        return part
+    where = f"turn {number}, part {index} of its content"
+    if not isinstance(part, dict):
+        raise BadRow(f"{where} is {json_type(part)}, expected a text or an object with type and text")
+    given = {key: value for key, value in part.items() if value not in (None, "", [], {})}
+    kind = str(given.get("type", "text"))
+    if kind not in _TEXT:
+        called = _NAMES.get(kind, f"of the kind {kind[:_LONGEST_KIND]!r}")
+        hint = "leave such rows out, or leave the part out where the text alone makes sense"
+        raise BadRow(f"{where} is {called}; only text can be trained on", hint)
+    text = part.get("text")
+    if not isinstance(text, str):
+        raise BadRow(f"{where}: text is {json_type(text)}, expected a text")
+    unknown = ", ".join(str(key)[:_LONGEST_KIND] for key in list(given)[:20] if key not in ("type", "text"))
+    if unknown:
+        raise BadRow(
+            f"{where} has {unknown} beside type and text, which would be dropped", "remove what has no meaning"
+        )
+    return text

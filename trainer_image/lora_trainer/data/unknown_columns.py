@@ -1,0 +1,54 @@
+"""What to tell of rows whose columns fit no format: what they seem to be, and the change that makes them fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lora_trainer.errors import TrainerError, bad_data
+
+_EXPECTED = (
+    "messages (or conversations), or prompt and completion, or instruction and output (with input where there is one)"
+)
+_QUESTIONS = ("prompt", "question", "query", "user", "input", "instruction", "problem", "context", "text")
+_ANSWERS = ("completion", "answer", "response", "output", "target", "assistant", "solution", "label", "summary")
+_LONGEST_NAME = 100
+
+
+def error(row: Mapping[str, Any], expected: str = _EXPECTED) -> TrainerError:
+    """The error for rows like this one."""
+    names = [name[:_LONGEST_NAME] for name in row]
+    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    meaning, hint = _meaning(row)
+    return bad_data(
+        f"columns are {shown}; expected {expected}{meaning}",
+        param="spec.dataset.columns",
+        hint=hint or "name your columns in dataset.columns, or rename them in the file",
+    )
+
+
+def _meaning(row: Mapping[str, Any]) -> tuple[str, str | None]:
+    """What the row seems to be, to go on the sentence with, and what to do about it."""
+    if {"role", "content"} <= row.keys() or {"from", "value"} <= row.keys():
+        return "; a row seems to be one turn", "put the turns of each conversation into one row: a list, as messages"
+    if {"chosen", "rejected"} <= row.keys():
+        return (
+            "; these are preferences (as for DPO), which are not trained",
+            "write prompt and completion, the chosen answer",
+        )
+    for name, value in row.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict) and name.isidentifier():
+            if {"role", "from"} & value[0].keys():
+                return "", f"set dataset.columns: {{messages: {name}}}"
+            if len(row) == 1:
+                return f"; the rows seem to be the list {name}", f"write one row a line: jq -c '.{name}[]'"
+    question = next((name for name in _QUESTIONS if isinstance(row.get(name), str)), None)
+    answer = next((name for name in _ANSWERS if isinstance(row.get(name), str)), None)
+    if question and answer:
+        return (
+            "",
+            f"where these are question and answer, set dataset.columns: {{prompt: {question}, completion: {answer}}}",
+        )
+    if len(row) == 1 and any(mark in next(iter(row)) for mark in ";\t|"):
+        return "; the columns are not separated by commas", "write the file with commas between the fields"
+    return "", None
