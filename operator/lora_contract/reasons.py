@@ -19,6 +19,7 @@ class Reason(StrEnum):
     DATA_PREPARED = "DataPrepared"
     QUEUED = "Queued"
     IDENTICAL_RUN_TRAINING = "IdenticalRunTraining"
+    IDENTICAL_RUN_ENDED = "IdenticalRunEnded"
     STARTING = "Starting"
     TRAINING = "Training"
     PUBLISHING = "Publishing"
@@ -57,6 +58,7 @@ class Reason(StrEnum):
     VOLUME_MISSING = "VolumeMissing"
     SERVICE_ACCOUNT_MISSING = "ServiceAccountMissing"
     ADMISSION_DENIED = "AdmissionDenied"
+    NAME_TAKEN = "NameTaken"
     QUOTA_EXCEEDED = "QuotaExceeded"
     EPHEMERAL_STORAGE_EXCEEDED = "EphemeralStorageExceeded"
     EVICTED = "Evicted"
@@ -70,6 +72,8 @@ class Reason(StrEnum):
     OTHER_CONTAINERS_RUNNING = "OtherContainersRunning"
     RETRIES_EXHAUSTED = "RetriesExhausted"
     REPORT_MISSING = "ReportMissing"
+    # of Events alone
+    STATUS_REFUSED = "StatusRefused"
 
 
 #: What each exit code of the trainer image is called on the object.

@@ -13,6 +13,7 @@ from lora_operator.core.record.progress import learn_progress
 from lora_operator.core.run.decision import ReadObjects, RunDecision
 from lora_operator.core.run.run import Run, begin
 from lora_operator.core.stages.checks import finished, learn_pause, refused, stale_jobs, suspended
+from lora_operator.core.stages.identical import forget_preparation
 from lora_operator.core.stages.loss import absences, must_read
 from lora_operator.core.stages.results import adopted, learn_prepared
 from lora_operator.core.stages.sidecars import concluded, kept_jobs
@@ -39,7 +40,7 @@ def _decide(run: Run) -> RunDecision:
         return conclude(run, refusal)
 
     as_seen, run = run, concluded(run)
-    run = learn_attempts(learn_prepared(run))
+    run = learn_attempts(learn_prepared(forget_preparation(run)))
     run, progress_wait = learn_progress(learn_pause(run))
     outcome = adopted(run) or suspended(run) or looking(run) or preparing(run) or training(run)
 

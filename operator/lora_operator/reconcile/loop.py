@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
+from lora_contract.reasons import Reason
 from lora_operator.core.observe.resource import CreateError, Observation, Resource, StatusT
-from lora_operator.core.run.decision import ActionT, Create, Decision
+from lora_operator.core.run.decision import ActionT, Create, Decision, Event
 from lora_operator.core.status.conditions import undecided
 from lora_operator.effects import metrics
-from lora_operator.effects.api.client import ApiError
+from lora_operator.effects.api.client import ApiError, Cause
 from lora_operator.effects.api.event_recorder import EventRecorder
-from lora_operator.effects.api.kube import Kube
+from lora_operator.effects.api.kube import Kube, NotOursError
 from lora_operator.effects.api.merge_patch import difference
 from lora_operator.effects.errors import ExpectedError
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.effects.memory.cache import Cache
+from lora_operator.reconcile.refused_status import said_of, without
 from lora_operator.settings import Settings
 
 ObservedT = TypeVar("ObservedT", bound=Observation)
@@ -89,13 +92,11 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
         return _NEXT_LOOK_SECONDS
 
     async def _tell_defect(self, resource: Resource[Any, StatusT], error: Exception) -> None:
-        """Log the trace once and say on the object that it is stuck. What has ended stays as it is told."""
+        """Log the trace once and say on the object that it is stuck; what it became stays as it is told."""
         memory, defect = self._cache.memory(resource.uid), f"{type(error).__name__}: {error}"
         if memory.defect != defect:
             memory.defect = defect
             logger.error("%s/%s: no decision could be made", resource.namespace, resource.name, exc_info=error)
-        if resource.status.finished:
-            return
         generation = resource.generation
         told = undecided(resource.status.conditions, type(error).__name__, generation=generation, now=self._kube.now())
         await self._write_status(resource, resource.status.model_copy(update={"conditions": told}))
@@ -118,23 +119,51 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
         return True
 
     async def _write_status(self, resource: Resource[Any, StatusT], status: StatusT) -> bool:
-        """Write what differs. False: the object has changed since it was read; it was read again."""
-        patch = difference(resource.status.dump(), status.dump())
-        if not patch:
-            return True
+        """Write what differs. False: the object has changed since it was read; it was read again.
+
+        What the schema refuses, which is that of a CRD of another release, is left out and named on the object.
+        """
+        before, wanted = resource.status.dump(), said_of((), status.dump())
+        refused: tuple[Cause, ...] = ()
+        while patch := difference(before, wanted):
+            try:
+                await self._patch_status(resource, patch)
+            except ApiError as error:
+                if error.status in (404, 409):
+                    metrics.STATUS_WRITES.labels(result="conflict").inc()
+                    await self._read_again(Key(resource.namespace, resource.name), resource.uid)
+                    return False
+                if error.status != 422:
+                    raise
+                metrics.STATUS_WRITES.labels(result="refused").inc()
+                rest = without(error.causes, wanted)
+                if rest is None:
+                    self._tell_refused(resource, error.message)
+                    raise
+                refused = (*refused, *error.causes)
+                wanted = said_of(refused, rest)
+            else:
+                self._count(resource, status)
+                break
+        if refused:
+            self._tell_refused(resource, "; ".join(f"{cause.field}: {cause.message}" for cause in refused))
+        return True
+
+    async def _patch_status(self, resource: Resource[Any, StatusT], patch: Mapping[str, Any]) -> None:
         key = Key(resource.namespace, resource.name)
-        try:
-            written = await self._kube.patch_status(self.kind, key, patch, resource_version=resource.resource_version)
-        except ApiError as error:
-            if error.status not in (404, 409):
-                raise
-            metrics.STATUS_WRITES.labels(result="conflict").inc()
-            await self._read_again(key, resource.uid)
-            return False
+        written = await self._kube.patch_status(self.kind, key, patch, resource_version=resource.resource_version)
         metrics.STATUS_WRITES.labels(result="written").inc()
         self._cache.put(self.kind, written)
-        self._count(resource, status)
-        return True
+
+    def _tell_refused(self, resource: Resource[Any, StatusT], what: str) -> None:
+        """Log that a write was refused, and tell of it by an Event; once, until something else is refused."""
+        memory = self._cache.memory(resource.uid)
+        if memory.refused_write == what:
+            return
+        memory.refused_write = what
+        logger.error("%s/%s: the API server refused of its status %s", resource.namespace, resource.name, what)
+        text = f"The API server refused a part of the status: {what}"
+        self._events.record(resource, Event("Warning", Reason.STATUS_REFUSED, text))
 
     async def _read_again(self, key: Key, uid: str) -> None:
         body = await self._kube.get(self.kind, key)
@@ -144,25 +173,32 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
             self._cache.put(self.kind, body)
 
     async def _create(self, kind: Kind, owner: Resource[Any, Any], action: Create) -> bool:
-        """Create what a resource needs. False: it was refused, which the next decision knows.
+        """Create what a resource needs. False: it was refused, which the next decision knows."""
+        return await self._created(owner, action.name, self._kube.create(kind, owner.namespace, action.manifest), kind)
 
-        Raises:
-            NotOursError: the name is taken.
+    async def _created(
+        self, owner: Resource[Any, Any], name: str, create: Awaitable[dict[str, Any] | None], kind: Kind | None = None
+    ) -> bool:
+        """Await a create; what it made is put into the cache where it is of a `kind` that is watched.
+
+        False: it was refused, or the name is taken, which the next decision knows.
         """
         try:
-            body = await self._kube.create(kind, owner.namespace, action.manifest)
+            body = await create
+        except NotOursError as error:
+            refusal = CreateError(name, 409, str(error), time.monotonic())
         except ApiError as error:
             if error.transient:
                 raise
-            self._refused(owner, CreateError(action.name, error.status, error.message, time.monotonic()))
-            return False
-        self._cache.set_create_error(owner, None)
-        self._cache.put(kind, body)
-        return True
-
-    def _refused(self, owner: Resource[Any, Any], error: CreateError) -> None:
-        self._cache.set_create_error(owner, error)
-        logger.warning("%s/%s: %s was refused: %s", owner.namespace, owner.name, error.name, error.message)
+            refusal = CreateError(name, error.status, error.message, time.monotonic())
+        else:
+            self._cache.set_create_error(owner, None)
+            if kind is not None and body is not None:
+                self._cache.put(kind, body)
+            return True
+        self._cache.set_create_error(owner, refusal)
+        logger.warning("%s/%s: %s was refused: %s", owner.namespace, owner.name, name, refusal.message)
+        return False
 
     async def _patch_spec(self, kind: Kind, key: Key, spec: dict[str, bool]) -> bool:
         """Change fields of the spec of an object. False: it is gone."""

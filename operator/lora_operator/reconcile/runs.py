@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from lora_contract import names
 from lora_contract.status import LoRAFineTuneStatus
 from lora_operator.core.decide import decide
 from lora_operator.core.observe.observed import FineTune, GpuMemory, Observed, Warnings
-from lora_operator.core.observe.resource import CreateError, Resource
+from lora_operator.core.observe.resource import Resource
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import (
     Action,
@@ -29,7 +28,6 @@ from lora_operator.core.run.decision import (
     SetWorkloadActive,
     SuspendJob,
 )
-from lora_operator.effects.api.client import ApiError
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.reconcile import run_metrics
 from lora_operator.reconcile.loop import Reconciler
@@ -149,18 +147,6 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
                 return False
             self._cache.isolated |= {namespace}
             return True
-
-    async def _created(self, run: FineTune, name: str, create: Awaitable[None]) -> bool:
-        """Create what is not watched. False: it was refused, which the next decision knows."""
-        try:
-            await create
-        except ApiError as error:
-            if error.transient:
-                raise
-            self._refused(run, CreateError(name, error.status, error.message, time.monotonic()))
-            return False
-        self._cache.set_create_error(run, None)
-        return True
 
     async def _delete_job(self, observed: Observed, name: str) -> None:
         job = observed.job(name)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from lora_contract.sweep import LoRASweepStatus
-from lora_operator.core.observe.resource import CreateError
 from lora_operator.core.sweep.decide import decide_sweep
-from lora_operator.core.sweep.observed_sweep import ObservedSweep, Sweep
+from lora_operator.core.sweep.observed_sweep import ObservedSweep
 from lora_operator.core.sweep.sweep_decision import CreateTrial, SuspendTrial, SweepAction, SweepDecision
-from lora_operator.effects.api.kube import NotOursError
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.reconcile.loop import Reconciler
 
@@ -36,17 +33,10 @@ class SweepReconciler(Reconciler[ObservedSweep, LoRASweepStatus, SweepAction]):
         sweep = observed.sweep
         match action:
             case CreateTrial():
-                done = await self._create_trial(sweep, action)
+                done = await self._create(Kind.FINETUNE, sweep, action)
             case SuspendTrial(name, suspend):
                 await self._patch_spec(Kind.FINETUNE, Key(sweep.namespace, name), {"suspend": suspend})
                 done = True
         if done:
             self._look_at_run(Key(sweep.namespace, action.name))
         return done
-
-    async def _create_trial(self, sweep: Sweep, action: CreateTrial) -> bool:
-        try:
-            return await self._create(Kind.FINETUNE, sweep, action)
-        except NotOursError as error:  # the user chose the name: it is told, and not only tried again
-            self._refused(sweep, CreateError(action.name, 409, str(error), time.monotonic()))
-            return False

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from lora_contract.exit_codes import ExitCode
+from lora_contract.status import ConditionType
 from lora_operator.core.observe.observed import IdenticalRun, Identity
+from lora_operator.core.run.decision import DeleteJob
 from lora_operator.core.stages.identical import identical_run
 from support.builders import Story, given_finetune, given_training
 from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED, failed_report
@@ -145,6 +147,35 @@ def test_where_the_first_failed_the_second_trains() -> None:
 
     assert story.stages == ["prepare", "train"]
     assert story.status.run_id == RUN_ID
+
+
+def test_the_status_says_why_before_a_job_is_deleted() -> None:
+    story = waiting()
+    prepare = story.job("prepare")["metadata"]["name"]
+    story.identical = ()
+
+    decision = story.decides().decisions[-1]
+
+    assert decision.actions == ()
+    assert decision.follow_up == (DeleteJob(prepare),)
+    ready = decision.status.condition(ConditionType.READY)
+    assert ready is not None
+    assert ready.reason == "IdenticalRunEnded"
+
+
+def test_a_crash_between_the_two_takes_no_old_report_for_the_answer() -> None:
+    story = waiting()
+    story.identical = ()
+    before = dict(story.jobs)
+    story.decides()
+    story.jobs = before  # the operator was killed before it deleted any
+
+    story.after(5).decides()
+
+    assert story.stages == []
+    story.decides()
+    assert story.condition("Reconciling") == ("True", "Preparing")
+    assert story.stages == ["prepare"]
 
 
 def test_what_the_first_prepare_said_is_not_taken_for_the_word_of_the_second() -> None:

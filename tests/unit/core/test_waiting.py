@@ -115,6 +115,22 @@ def test_a_refused_job_is_tried_again_and_told() -> None:
     assert story.asked().actions == (create,)
 
 
+def test_a_name_that_somebody_elses_object_has_is_told_with_what_to_do() -> None:
+    story = given_finetune()
+    (create,) = story.asked().actions
+    assert isinstance(create, CreateJob)
+    taken = f"Job team-a/{create.name} exists and was not made for this object"
+    story.create_error = CreateError(create.name, 409, taken, story.monotonic)
+
+    story.decides()
+
+    assert story.condition("Reconciling") == ("True", "NameTaken")
+    assert taken in story.message
+    assert "Delete it" in story.message
+    story.after(16)
+    assert story.asked().actions == (create,)
+
+
 # ---- specs that cannot run
 
 

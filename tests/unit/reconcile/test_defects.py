@@ -18,6 +18,8 @@ from lora_operator.effects.memory.cache import Cache
 from lora_operator.reconcile import runs
 from lora_operator.reconcile.loop import UndecidedError
 from lora_operator.reconcile.runs import RunReconciler
+from support.builders import given_training
+from support.pod_reports import TRAINED
 from support.specs import changed
 from support.story import START, resource, settings
 
@@ -43,9 +45,12 @@ class StatusKube:
         self.body = body
         return body
 
-    def stalled(self) -> tuple[str, str]:
-        found = next(c for c in self.body["status"]["conditions"] if c["type"] == "Stalled")
+    def condition(self, kind: str) -> tuple[str, str]:
+        found = next(c for c in self.body["status"]["conditions"] if c["type"] == kind)
         return found["status"], found["reason"]
+
+    def stalled(self) -> tuple[str, str]:
+        return self.condition("Stalled")
 
 
 async def test_it_is_told_once_and_goes_away(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -71,6 +76,27 @@ async def test_it_is_told_once_and_goes_away(monkeypatch: pytest.MonkeyPatch, ca
     await reconciler.reconcile(KEY)
     assert kube.stalled() == ("True", "EndpointNotAllowed")
     assert difference(kube.body["status"], kube.body["status"]) == {}
+
+
+async def test_a_run_that_ended_says_that_it_is_stuck_and_what_it_became(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = given_training().stage_succeeds("train", TRAINED).decides()
+    kube = StatusKube(story.body)
+    cache = Cache()
+    cache.put(Kind.FINETUNE, kube.body)
+    events = EventRecorder(cast("Kube", kube), "operator")
+    reconciler = RunReconciler(cache=cache, kube=cast("Kube", kube), events=events, settings=settings())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "decide", fails)
+        with pytest.raises(UndecidedError):
+            await reconciler.reconcile(KEY)
+
+    assert kube.condition("Stalled") == ("True", "InternalError")
+    assert kube.condition("Complete") == ("True", "AdapterPublished")
+    assert kube.body["status"]["phase"] == "Complete"
+
+    await reconciler.reconcile(KEY)
+    assert kube.condition("Stalled") == ("False", "AdapterPublished")
 
 
 def fails(*_: object) -> None:

@@ -120,6 +120,9 @@ def refusal(message: str, waited: float) -> Trouble:
 
 def create_trouble(error: CreateError) -> Trouble:
     """What a refused create of a Job means. It is tried again for ever: nothing is held meanwhile."""
+    if error.code == 409:
+        text = f"{error.message}. Delete it, or apply this one under another name."
+        return Trouble(Reason.NAME_TAKEN, _short(text), 0, None)
     found = refusal(error.message, 0)
     return Trouble(found.reason, found.message, 0, None)
 

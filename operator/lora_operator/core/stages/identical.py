@@ -69,6 +69,8 @@ def is_held(job: Job, workloads: Sequence[Workload]) -> bool:
 
 def waits(run: Run, job: Job | None) -> Outcome | None:
     """An identical run trains, or did until now; None: nobody is before it, or the run's own Job is under way."""
+    if _prepares_anew(run):
+        return _without_jobs(run, run.unchanged().message)
     waited = identical_run_trains(run.before) and not run.superseded
     held_by_us = run.was_held or waited
     if job is not None and not (held_by_us and is_held(job, run.observed.workloads)):
@@ -87,8 +89,12 @@ def waits(run: Run, job: Job | None) -> Outcome | None:
 
 def identical_run_trains(status: LoRAFineTuneStatus) -> bool:
     """Whether a status says that its run waits for an identical one."""
+    return _ready_reason(status) == Reason.IDENTICAL_RUN_TRAINING
+
+
+def _ready_reason(status: LoRAFineTuneStatus) -> str:
     ready = status.condition(ConditionType.READY)
-    return ready is not None and ready.reason == Reason.IDENTICAL_RUN_TRAINING
+    return "" if ready is None else ready.reason
 
 
 def _leader(run: Run) -> IdenticalRun | None:
@@ -122,10 +128,30 @@ def _prepares_again(run: Run, leader: IdenticalRun | None) -> Outcome:
 
     Prepare waits as well while S3 says that another trains; where it says nothing, this run trains.
     """
-    jobs = [job for job in (run.job("prepare"), run.job("train")) if job is not None]
-    run = replace(run, status=usage.booked(run.status, "queue_seconds", run.now)).learned(run_id=None, plan=None)
     text = "The identical run ended; its adapter is looked for."
     if leader is not None:
         hours = limits.IDENTICAL_WAIT / 3600
         text = f"Run {leader.name} did not publish within {hours:.0f} hours; S3 is asked once more who trains."
-    return run.active(Phase.PENDING, Reason.PENDING, text, actions=tuple(DeleteJob(job.name) for job in jobs))
+    return _without_jobs(replace(run, status=usage.booked(run.status, "queue_seconds", run.now)), text)
+
+
+def _without_jobs(run: Run, text: str) -> Outcome:
+    """Delete the Jobs once the status says why; what the prepare Job reported is no answer to the new question."""
+    jobs = _jobs(run)
+    deletions = tuple(DeleteJob(job.name) for job in jobs if not job.deleting)
+    look_again = None if jobs else 0.0
+    return run.active(Phase.PENDING, Reason.IDENTICAL_RUN_ENDED, text, follow_up=deletions, look_again=look_again)
+
+
+def _jobs(run: Run) -> list[Job]:
+    return [job for job in (run.job("prepare"), run.job("train")) if job is not None]
+
+
+def _prepares_anew(run: Run) -> bool:
+    """Whether the status says that prepare is done once more, and still holds what it found before."""
+    return _ready_reason(run.before) == Reason.IDENTICAL_RUN_ENDED and run.prepared and not run.superseded
+
+
+def forget_preparation(run: Run) -> Run:
+    """The run as one that is to be prepared, once the Jobs are gone that were there when an identical run ended."""
+    return run.learned(run_id=None, plan=None) if _prepares_anew(run) and not _jobs(run) else run

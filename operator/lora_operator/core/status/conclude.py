@@ -10,7 +10,7 @@ from lora_operator.core.observe.pod import parse_time
 from lora_operator.core.record import usage
 from lora_operator.core.run.decision import Action, DeleteJob, Event, RunDecision
 from lora_operator.core.run.run import Kind, Outcome, Run, format_time
-from lora_operator.core.status.conditions import Fact, conditions, fact
+from lora_operator.core.status.conditions import Fact, conditions, fact, latched_conditions
 
 #: Outcomes and reasons a person should look at.
 _WARNINGS = {
@@ -20,6 +20,7 @@ _WARNINGS = {
     Reason.VOLUME_MISSING,
     Reason.SERVICE_ACCOUNT_MISSING,
     Reason.ADMISSION_DENIED,
+    Reason.NAME_TAKEN,
     Reason.QUOTA_EXCEEDED,
     Reason.PREEMPTED,
     Reason.EVICTED,
@@ -80,7 +81,7 @@ def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
 def _latched(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
     """The status of a finished run: it takes notice of a changed spec and changes in nothing else."""
     generation = run.finetune.generation
-    seen = [c.model_copy(update={"observed_generation": generation}) for c in outcome.status.conditions]
+    seen = latched_conditions(outcome.status.conditions, generation=generation, now=run.now)
     fields = {"observed_generation": generation, "phase": outcome.phase, "conditions": seen}
     return outcome.status.model_copy(update=fields)
 

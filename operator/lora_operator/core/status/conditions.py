@@ -44,14 +44,27 @@ def conditions(
     return found
 
 
+def latched_conditions(before: Iterable[Condition], *, generation: int, now: datetime) -> list[Condition]:
+    """The conditions of a finished object: as they were, but Stalled again says what Failed says.
+
+    It says otherwise where a decision about the object raised and now no longer does.
+    """
+    known = {condition.type: condition.model_copy(update={"observed_generation": generation}) for condition in before}
+    failed = known.get(ConditionType.FAILED)
+    if failed is not None and ConditionType.STALLED in known:
+        end: Fact = (failed.status, failed.reason, failed.message)
+        (stalled,) = conditions({ConditionType.STALLED: end}, known.values(), generation=generation, now=now)
+        known[ConditionType.STALLED] = stalled
+    return list(known.values())
+
+
 def undecided(before: Iterable[Condition], defect: str, *, generation: int, now: datetime) -> list[Condition]:
     """The conditions of an object about which the operator fails to decide: Stalled, the others as they are."""
     text = (
         f"The operator cannot decide what to do here ({defect}). It is a defect: report it with the operator's log."
         " The operator tries again; what runs goes on. A changed spec, or an upgrade of the operator, may end this."
     )
-    known = list(before)
-    stalled = conditions(
-        {ConditionType.STALLED: fact(True, Reason.INTERNAL_ERROR, text)}, known, generation=generation, now=now
-    )
-    return [*(each for each in known if each.type is not ConditionType.STALLED), *stalled]
+    known = {condition.type: condition for condition in before}
+    told = {ConditionType.STALLED: fact(True, Reason.INTERNAL_ERROR, text)}
+    (stalled,) = conditions(told, known.values(), generation=generation, now=now)
+    return list((known | {ConditionType.STALLED: stalled}).values())

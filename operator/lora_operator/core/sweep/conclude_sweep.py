@@ -11,7 +11,7 @@ from lora_contract.status import ConditionType
 from lora_contract.sweep import BestStatus, LoRASweepStatus, SweepPhase, SweepReason, TrialPhase, TrialStatus
 from lora_operator.core.run.decision import Event
 from lora_operator.core.run.run import format_time
-from lora_operator.core.status.conditions import Fact, conditions, fact
+from lora_operator.core.status.conditions import Fact, conditions, fact, latched_conditions
 from lora_operator.core.sweep.observed_sweep import Sweep
 from lora_operator.core.sweep.sweep_decision import SweepAction, SweepDecision
 
@@ -64,9 +64,9 @@ def _completion_time(before: LoRASweepStatus, outcome: SweepOutcome, now: dateti
     return (outcome.refused and before.refused and before.completion_time) or format_time(now)
 
 
-def latched(sweep: Sweep) -> SweepDecision:
+def latched(sweep: Sweep, now: datetime) -> SweepDecision:
     """A finished sweep takes notice of a changed spec and changes in nothing else."""
-    seen = [c.model_copy(update={"observed_generation": sweep.generation}) for c in sweep.status.conditions]
+    seen = latched_conditions(sweep.status.conditions, generation=sweep.generation, now=now)
     return SweepDecision(sweep.status.model_copy(update={"observed_generation": sweep.generation, "conditions": seen}))
 
 

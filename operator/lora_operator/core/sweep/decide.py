@@ -30,7 +30,7 @@ def decide_sweep(observed: ObservedSweep, settings: Settings, now: datetime) -> 
     if sweep.deleting:
         return SweepDecision(sweep.status)  # ownerReferences clean up
     if sweep.status.finished:
-        return latched(sweep)
+        return latched(sweep, now)
     if sweep.accepted:
         sweep = sweep.by_earlier_rules()
         observed = replace(observed, sweep=sweep)

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import aiohttp
@@ -35,15 +35,33 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 _LONGEST_WAIT_SECONDS = 10.0
 
 
-class ApiError(ExpectedError):
-    """The API server answered with an error. `retry_after`: seconds it asked to wait, if it did."""
+class Cause(NamedTuple):
+    """A field that the API server refuses, such as `status.conditions[2].message`, and why."""
 
-    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+    field: str
+    message: str
+
+
+class ApiError(ExpectedError):
+    """The API server answered with an error.
+
+    `retry_after`: seconds it asked to wait, if it did. `causes`: the fields that it refuses, if it named any.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        retry_after: float | None = None,
+        causes: tuple[Cause, ...] = (),
+    ) -> None:
         super().__init__(f"{status} {reason}: {message}")
         self.status = status
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+        self.causes = causes
         if self.transient:
             self.longest_wait = _LONGEST_WAIT_SECONDS
 
@@ -156,4 +174,12 @@ def _error(status: int, retry_after: str | None, raw: bytes) -> ApiError:
         text_of(answer.get("reason"), MAX_WORD),
         text_of(answer.get("message")) or shorten(raw[:200].decode(errors="replace")),
         float(retry_after) if retry_after and retry_after.isdigit() else None,
+        tuple(_causes(answer.get("details"))),
     )
+
+
+def _causes(details: object) -> Iterator[Cause]:
+    causes = details.get("causes") if isinstance(details, dict) else None
+    for cause in causes if isinstance(causes, list) else ():
+        if isinstance(cause, dict) and isinstance(cause.get("field"), str):
+            yield Cause(text_of(cause["field"], MAX_WORD), text_of(cause.get("message")))

@@ -33,7 +33,11 @@ class NotLeaderError(ExpectedError):
 class NotOursError(ExpectedError):
     """An object of the name that was to be created exists and belongs to somebody else."""
 
-    longest_wait = 30.0
+
+class StillThereError(ExpectedError):
+    """An object of the name that was to be created is on its way out."""
+
+    longest_wait = 10.0
 
 
 class Page(NamedTuple):
@@ -103,8 +107,8 @@ class Kube:
         """Create an object, or find the one that was created before; the object.
 
         Raises:
-            NotOursError: there is one of this name that is not what a `create` of the same controller made, or it is
-                on its way out.
+            NotOursError: there is one of this name that is not what a `create` of the same controller made.
+            StillThereError: there is one of this name that is being deleted.
             ApiError: the API server refuses it.
         """
         body, new = await self._create_once(kind.path(namespace), manifest)
@@ -242,11 +246,11 @@ class Kube:
                 raise
         metadata = manifest["metadata"]
         found = await self._get(f"{collection}/{metadata['name']}")
-        if found is None or not _is_made_from(found["metadata"], metadata):
-            what = f"{manifest['kind']} {Key(metadata['namespace'], metadata['name'])}"
-            raise NotOursError(
-                f"{what} exists and is controlled by another object or none, has other labels, or is being deleted"
-            )
+        what = f"{manifest['kind']} {Key(metadata['namespace'], metadata['name'])}"
+        if found is None or found["metadata"].get("deletionTimestamp"):
+            raise StillThereError(f"{what} is being deleted")
+        if not _is_made_from(found["metadata"], metadata):
+            raise NotOursError(f"{what} exists and was not made for this object: its controller or labels are others")
         return found, False
 
     async def _get(self, path: str) -> dict[str, Any] | None:
@@ -269,7 +273,7 @@ def _is_made_from(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether an object, by its metadata, is one that we created: controlled and labelled as wanted."""
     labels = found.get("labels") or {}
     ours = all(labels.get(key) == value for key, value in wanted["labels"].items() if key in _MADE_BY_US)
-    return ours and not found.get("deletionTimestamp") and controller_of(found) == controller_of(wanted)
+    return ours and controller_of(found) == controller_of(wanted)
 
 
 def _last_seen(event: Mapping[str, Any]) -> str:

@@ -23,3 +23,5 @@ class Memory:
     read: float | None = None
     #: Why the latest decision could not be made; its trace was logged.
     defect: str | None = None
+    #: What of the status the API server refused last; it was logged.
+    refused_write: str | None = None
