@@ -46,15 +46,18 @@ lint: venv ## ruff, mypy --strict, import-linter, drift of generated files
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PY) -m lora_contract.crd --check
+	$(PY) -m lora_contract.reasons --check
 
 .PHONY: format
 format: venv ## let ruff write the code's format and its safe fixes
 	$(VENV)/bin/ruff check --fix-only --quiet .
 	$(VENV)/bin/ruff format .
 
-.PHONY: crds
-crds: venv ## generate the CRD from the contract
+.PHONY: generate crds
+generate: venv ## generate the CRDs and docs/reasons.md from the contract
 	$(PY) -m lora_contract.crd
+	$(PY) -m lora_contract.reasons
+crds: generate
 
 .PHONY: test-unit
 test-unit: venv ## pure logic and tiny models: no cluster, no S3, under a minute on two cores

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     texts = {path: render(resource) for path, resource in COPIES.items()}
     outdated = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if check and outdated:
-        print(f"out of date: {', '.join(map(str, outdated))}; run `make crds`", file=sys.stderr)
+        print(f"out of date: {', '.join(map(str, outdated))}; run `make generate`", file=sys.stderr)
         return 1
     for path in outdated:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,10 @@ from datetime import datetime
 
 from lora_contract.exit_codes import FINAL, NOT_COUNTED
 from lora_contract.outside import shorten
-from lora_contract.reasons import Reason
+from lora_contract.reasons import REASONS, Reason
 from lora_contract.report import Report
 from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase
 from lora_operator.core.causes.pod_end import End, end_of
-from lora_operator.core.causes.remedies import REMEDIES
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.record import usage
 from lora_operator.core.record.attempts import circumstances, lacks_report
@@ -116,7 +115,7 @@ def job_failed(run: Run, stage: Stage, job: Job) -> Outcome | None:
 
 def failure(run: Run, end: End, *, ended: datetime | None = None) -> Outcome:
     """The run ends here."""
-    hint = end.hint or REMEDIES.get(end.reason)
+    hint = end.hint or REASONS[end.reason].remedy or None
     message = shorten(end.message, _MAX_TEXT)
     error = ErrorStatus(code=str(end.reason), message=message, param=end.param, hint=hint)
     text = message if not hint else shorten(f"{message.rstrip('.')}. {hint}", _MAX_TEXT)

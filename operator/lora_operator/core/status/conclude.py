@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from lora_contract.reasons import Reason
+from lora_contract.reasons import REASONS, Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, PlanStatus
 from lora_operator.core.observe.pod import parse_time
 from lora_operator.core.record import usage
 from lora_operator.core.run.decision import Action, DeleteJob, Event, RunDecision
 from lora_operator.core.run.run import Kind, Outcome, Run, format_time
 from lora_operator.core.status.conditions import Fact, conditions, fact, latched_conditions
-
-#: Outcomes and reasons a person should look at.
-_WARNINGS = {
-    Reason.IMAGE_PULL_FAILED,
-    Reason.UNSCHEDULABLE,
-    Reason.SECRET_MISSING,
-    Reason.VOLUME_MISSING,
-    Reason.SERVICE_ACCOUNT_MISSING,
-    Reason.ADMISSION_DENIED,
-    Reason.NAME_TAKEN,
-    Reason.QUOTA_EXCEEDED,
-    Reason.PREEMPTED,
-    Reason.EVICTED,
-}
 
 
 def conclude(run: Run, outcome: Outcome) -> RunDecision:
@@ -145,7 +131,7 @@ def _events(run: Run, outcome: Outcome, status: LoRAFineTuneStatus) -> list[Even
     events += _attempt_events(run, outcome, status)
     ready, old = status.condition(ConditionType.READY), run.before.condition(ConditionType.READY)
     if ready is not None and (run.superseded or old is None or old.reason != ready.reason):
-        bad = outcome.kind in (Kind.FAILED, Kind.REFUSED) or outcome.reason in _WARNINGS
+        bad = outcome.kind in (Kind.FAILED, Kind.REFUSED) or REASONS[outcome.reason].warning
         events.append(Event("Warning" if bad else "Normal", ready.reason, ready.message))
     return events
 

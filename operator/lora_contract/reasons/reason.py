@@ -1,10 +1,8 @@
-"""Reasons of conditions, Events and attempts. They are API: users match on them, docs/reasons.md explains each."""
+"""The words. Each has one row in a table beside this file."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-
-from lora_contract.exit_codes import ExitCode
 
 
 class Reason(StrEnum):
@@ -74,23 +72,3 @@ class Reason(StrEnum):
     REPORT_MISSING = "ReportMissing"
     # of Events alone
     STATUS_REFUSED = "StatusRefused"
-
-
-#: What each exit code of the trainer image is called on the object.
-REASON_OF_EXIT_CODE = {
-    ExitCode.BAD_CONFIG: Reason.BAD_CONFIG,
-    ExitCode.BAD_DATA: Reason.BAD_DATA,
-    ExitCode.INPUT_MISSING: Reason.INPUT_MISSING,
-    ExitCode.UNAVAILABLE: Reason.UNAVAILABLE,
-    ExitCode.INTERNAL: Reason.INTERNAL_ERROR,
-    ExitCode.CHECKPOINTED: Reason.CHECKPOINTED,
-    ExitCode.ACCESS_DENIED: Reason.ACCESS_DENIED,
-    ExitCode.UNSUPPORTED: Reason.UNSUPPORTED,
-    ExitCode.CUDA_OUT_OF_MEMORY: Reason.CUDA_OUT_OF_MEMORY,
-    ExitCode.LOSS_NOT_FINITE: Reason.LOSS_NOT_FINITE,
-    ExitCode.STALLED: Reason.STALLED,
-    ExitCode.GPU_FAILED: Reason.GPU_FAILED,
-    ExitCode.NOTHING_LEARNED: Reason.NOTHING_LEARNED,
-    ExitCode.VERIFICATION_FAILED: Reason.VERIFICATION_FAILED,
-    ExitCode.STORAGE_FULL: Reason.STORAGE_FULL,
-}
