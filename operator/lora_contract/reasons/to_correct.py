@@ -9,14 +9,16 @@ from lora_contract.reasons.reason import Reason
 REASONS = {
     Reason.SPEC_INVALID: ReasonFacts(
         meaning=(
-            "The spec breaks a rule that the API server did not check, for instance because the CRD is older than "
-            "the operator."
+            "The spec breaks a rule that the API server did not check, for instance because the CRD is older than the "
+            "operator; or the run has a name of more than 44 characters from the time when that was accepted."
         ),
-        advice="Correct the field that the message names; update the CRD.",
+        advice="Correct the field in `status.error.param`: the run goes on by itself. Update the CRD.",
     ),
     Reason.ENDPOINT_NOT_ALLOWED: ReasonFacts(
         meaning="`storage.endpoint` is not on the platform's list.",
-        advice="Leave it out, or ask for it to be added to `storage.allowedEndpoints` of the chart.",
+        advice=(
+            "Leave it out and the run goes on, or ask for it to be added to `storage.allowedEndpoints` of the chart."
+        ),
     ),
     Reason.BAD_CONFIG: ReasonFacts(
         exit_code=ExitCode.BAD_CONFIG,

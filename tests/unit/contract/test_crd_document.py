@@ -66,7 +66,7 @@ def test_a_copy_that_differs_is_named_with_the_remedy(
     written = tmp_path / copy
     written.write_text(written.read_text().replace("maximum: 512", "maximum: 513"))
     assert generator.main(["--check"]) == 1
-    assert f"out of date: {copy}; run `make crds`" in capsys.readouterr().err
+    assert f"out of date: {copy}; run `make generate`" in capsys.readouterr().err
 
 
 def test_the_yaml_reads_as_the_document() -> None:
