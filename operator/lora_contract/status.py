@@ -181,6 +181,7 @@ class QueueStatus(StatusModel):
     )
     reason: str | None = field("Kueue's word for why the run waits.", limit=128)
     since: str | None = field("When this wait began, RFC 3339; usage.queueSeconds counts all waits once they end.")
+    evicted_because: str | None = field("Kueue's words for taking the quota back, where it did.", limit=1024)
 
 
 class InputsStatus(StatusModel):

@@ -10,13 +10,11 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import Order
 from lora_contract.status import PlanStatus
 from lora_operator.core.manifests.pod import cache_claim, pod_template
-from lora_operator.core.observe.observed import KUEUE_QUEUE_LABEL, FineTune, Job
+from lora_operator.core.observe.observed import FineTune, Job
 from lora_operator.core.observe.pod import JOB_NAME_LABEL
+from lora_operator.core.queues import kueue
 from lora_operator.settings import Settings
 
-KUEUE_PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
-KUEUE_MAX_SECONDS_LABEL = "kueue.x-k8s.io/max-exec-time-seconds"
-KUEUE_SAME_SIZE_ANNOTATION = "kueue.x-k8s.io/job-completions-equal-parallelism"
 #: A prepare pod waits for S3 and the Hub by itself; a second one helps against a bad node.
 _PREPARE_RETRIES = 1
 
@@ -56,14 +54,14 @@ def job_manifest(
         annotations[names.ANNOTATION_RUN_ID] = run_id
     queued = stage == names.STAGE_TRAIN and spec.scheduling.queue_name is not None
     if queued:
-        annotations[KUEUE_SAME_SIZE_ANNOTATION] = "true"
+        annotations[kueue.SAME_SIZE_ANNOTATION] = "true"
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": name,
             "namespace": finetune.namespace,
-            "labels": labels | (_queue_labels(spec) if queued else {}),
+            "labels": labels | (kueue.job_labels(spec.scheduling) if queued else {}),
             "annotations": annotations,
             "ownerReferences": [_owner(finetune)],
         },
@@ -109,16 +107,6 @@ def _labels(finetune: FineTune, settings: Settings, stage: str) -> dict[str, str
         names.LABEL_FINETUNE_UID: finetune.uid,
         names.LABEL_STAGE: stage,
     }
-
-
-def _queue_labels(spec: LoRAFineTuneSpec) -> dict[str, str]:
-    scheduling = spec.scheduling
-    labels = {KUEUE_QUEUE_LABEL: scheduling.queue_name or ""}
-    if scheduling.priority_class:
-        labels[KUEUE_PRIORITY_LABEL] = scheduling.priority_class
-    if scheduling.max_execution_seconds:
-        labels[KUEUE_MAX_SECONDS_LABEL] = str(scheduling.max_execution_seconds)
-    return labels
 
 
 def _owner(finetune: FineTune) -> dict[str, Any]:

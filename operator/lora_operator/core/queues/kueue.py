@@ -1,17 +1,25 @@
-"""What Kueue says about a train Job that waits for its quota."""
+"""Kueue: how a Job is put into a queue, what Kueue says about it, how it is paused and continued."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 
+from lora_contract.finetune.platform import SchedulingSpec
 from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType, LoRAFineTuneStatus, QueueStatus
-from lora_operator.core.observe.observed import Job, ObjectCondition, Workload
+from lora_contract.status import ConditionType, QueueStatus
+from lora_operator.core.observe.observed import KUEUE_QUEUE_LABEL, Job, ObjectCondition, Workload
 from lora_operator.core.observe.sight import Fact, Sight
+from lora_operator.core.queues.port import Place
 from lora_operator.core.run import limits
+from lora_operator.core.run.decision import Action, SetWorkloadActive
 from lora_operator.core.run.run import Run, format_time
+
+_PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
+_MAX_SECONDS_LABEL = "kueue.x-k8s.io/max-exec-time-seconds"
+#: All pods of a Job at once, or none.
+SAME_SIZE_ANNOTATION = "kueue.x-k8s.io/job-completions-equal-parallelism"
 
 _MAX_MESSAGE = 700
 _MAX_REASON = 128
@@ -30,25 +38,48 @@ _ADVICE = (
 _EXACT_PLACES = 10
 
 
-#: Said before Kueue's words while the pod that has to go still runs.
-SAVING = "Saving a checkpoint. "
-_AGAIN = " Waiting in queue "
+def job_labels(scheduling: SchedulingSpec) -> dict[str, str]:
+    """The labels by which Kueue takes in a Job."""
+    labels = {KUEUE_QUEUE_LABEL: scheduling.queue_name or ""}
+    if scheduling.priority_class:
+        labels[_PRIORITY_LABEL] = scheduling.priority_class
+    if scheduling.max_execution_seconds:
+        labels[_MAX_SECONDS_LABEL] = str(scheduling.max_execution_seconds)
+    return labels
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a Job stands in its queue. `failed`: Kueue gave it up for good."""
+def is_paused(run: Run, job: Job) -> bool:
+    """Whether we switched the Workload off."""
+    workload = run.observed.workload_of(job)
+    return run.was_held and workload is not None and not workload.active
 
-    reason: Reason
-    message: str
-    failed: bool = False
-    look_again: float | None = None
+
+def is_held(job: Job, workloads: Sequence[Workload]) -> bool:
+    """Whether the Workload of a Job is switched off."""
+    mine = [workload for workload in workloads if workload.job_uid == job.uid]
+    return bool(mine) and not any(workload.active for workload in mine)
+
+
+def pause(run: Run, job: Job) -> tuple[Action, ...]:
+    """Switch the Workload off, never the Job itself, which belongs to Kueue."""
+    workload = run.observed.workload_of(job)
+    if workload is None or not workload.active:
+        return ()
+    return (SetWorkloadActive(workload.name, active=False),)
+
+
+def resume(run: Run, job: Job) -> tuple[Action, ...]:
+    """Switch the Workload on again; one that somebody else switched off stays off."""
+    workload = run.observed.workload_of(job)
+    if workload is None or workload.active or not run.was_held:
+        return ()
+    return (SetWorkloadActive(workload.name, active=True),)
 
 
 def place(run: Run, job: Job) -> Place:
     """Why the queued Job does not run."""
     workload = run.observed.workload_of(job)
-    queue = name_of(job, workload)
+    queue = _name_of(job, workload)
     waited = run.seen_for(Fact(Sight.JOB, job.uid))
     if not run.observed.kueue_installed and workload is None:
         return Place(
@@ -63,17 +94,12 @@ def place(run: Run, job: Job) -> Place:
     if not workload.active and not run.was_held:
         return Place(Reason.QUEUED, f"Held in queue {queue}: the Workload {workload.name} was deactivated.")
     if evicted := _evicted(workload):
-        return Place(evicted[0], shorten(f"{evicted[1]}{_AGAIN}{queue} again.", _MAX_MESSAGE))
+        return Place(evicted[0], shorten(f"{evicted[1]} Waiting in queue {queue} again.", _MAX_MESSAGE))
     if waited < limits.SETTLE:
         return Place(Reason.QUEUED, _plain(queue), look_again=limits.SETTLE - waited)
     if _reserved(workload) is not None:
         return Place(Reason.QUEUED, f"Quota in queue {queue} is reserved; waiting for its admission checks.")
     return Place(Reason.QUEUED, _pending(workload, _at(queue, _rounded(run.observed.queue_position))))
-
-
-def name_of(job: Job, workload: Workload | None) -> str:
-    """The LocalQueue a Job waits in; Kueue can be set up to take in Jobs that name none."""
-    return job.queue or (workload.queue_name if workload is not None else None) or ""
 
 
 def is_between(run: Run, job: Job, *, stopping: bool) -> bool:
@@ -91,11 +117,13 @@ def status_of(run: Run, job: Job, since: datetime | None) -> QueueStatus:
     """`status.queue` of a Job that waits since a moment."""
     workload = run.observed.workload_of(job)
     reserved = workload.condition("QuotaReserved") if workload else None
+    evicted = _evicted(workload) if workload else None
     return QueueStatus(
-        local_queue=name_of(job, workload),
+        local_queue=_name_of(job, workload),
         position=_rounded(run.observed.queue_position),
         reason=reserved.reason[:_MAX_REASON] or None if reserved and not reserved.true else None,
         since=format_time(since) if since else None,
+        evicted_because=shorten(evicted[1], _MAX_MESSAGE) if evicted else None,
     )
 
 
@@ -105,19 +133,26 @@ def _rounded(position: int | None) -> int | None:
     return -(-position // _EXACT_PLACES) * _EXACT_PLACES
 
 
-def preempted(workload: Workload | None, before: LoRAFineTuneStatus) -> str | None:
+def preempted_by(run: Run, job: Job) -> str | None:
     """Kueue's words where it took the quota back; None where it did not.
 
-    Kueue may give quota again while the pod still saves its checkpoint, and forgets its words then: those that the
-    status told last count too.
+    Kueue may give quota again while the pod still saves its checkpoint, and forgets its words then: those in
+    `status.queue` count too.
     """
+    workload = run.observed.workload_of(job)
     evicted = None if workload is None else _evicted(workload)
     if evicted is not None:
         return evicted[1]
-    told = before.condition(ConditionType.READY)
-    if told is None or told.reason != Reason.PREEMPTED:
+    ready = run.before.condition(ConditionType.READY)
+    if ready is None or ready.reason != Reason.PREEMPTED:
         return None
-    return told.message.removeprefix(SAVING).partition(_AGAIN)[0]
+    told = run.before.queue.evicted_because if run.before.queue is not None else None
+    return told or "Kueue took the quota back."
+
+
+def _name_of(job: Job, workload: Workload | None) -> str:
+    """The LocalQueue a Job waits in; Kueue can be set up to take in Jobs that name none."""
+    return job.queue or (workload.queue_name if workload is not None else None) or ""
 
 
 def _plain(queue: str) -> str:

@@ -17,7 +17,7 @@ from lora_operator.core.causes.pod_end import Circumstances, End, end_of, node_l
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.observe.pod import Pod, parse_time
 from lora_operator.core.observe.sight import Fact, Sight
-from lora_operator.core.queues import kueue
+from lora_operator.core.queues import queue_of
 from lora_operator.core.record import usage
 from lora_operator.core.run import limits
 from lora_operator.core.run.run import Run, Stage, format_time
@@ -98,7 +98,7 @@ def circumstances(run: Run, stage: Stage) -> Circumstances:
     job = run.job(stage)
     return Circumstances(
         suspended=_suspended(run, job),
-        preempted=kueue.preempted(run.workload(stage), run.before),
+        preempted=None if job is None else queue_of(run.observed, job).preempted_by(run, job),
         job_gone=job is None or job.deleting,
         moved=cause.message if (cause := moved(run.status)) is not None else None,
     )

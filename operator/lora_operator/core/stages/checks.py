@@ -10,8 +10,9 @@ from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, ErrorStatus, Phase
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.observe.pod import Pod
+from lora_operator.core.queues import queue_of
 from lora_operator.core.record import usage
-from lora_operator.core.run.decision import Action, DeleteJob, SetWorkloadActive, SuspendJob
+from lora_operator.core.run.decision import Action, DeleteJob
 from lora_operator.core.run.run import UNDER_WAY, Kind, Outcome, Run
 from lora_operator.core.stages.input_check import check_inputs
 from lora_operator.core.status.conclude import clean_up
@@ -102,15 +103,9 @@ def _pauses(run: Run) -> bool:
     job = run.job(run.stage)
     if job is not None and job.finished:
         return False
-    return run.spec.suspend or (job is not None and _is_paused(run, job) and bool(_unfinished(run)))
-
-
-def _is_paused(run: Run, job: Job) -> bool:
-    """Whether we stopped a Job, or are about to; one that waits in a queue may be stopped by others."""
-    if not run.observed.queued(job):
-        return job.suspended
-    workload = run.observed.workload_of(job)
-    return run.was_held and workload is not None and not workload.active
+    return run.spec.suspend or (
+        job is not None and queue_of(run.observed, job).is_paused(run, job) and bool(_unfinished(run))
+    )
 
 
 def _unfinished(run: Run) -> list[Pod]:
@@ -143,15 +138,7 @@ def _stopping(run: Run, pods: list[Pod], follow_up: tuple[Action, ...]) -> Outco
 
 
 def _pause(run: Run, job: Job) -> tuple[Action, ...]:
-    """A Job in a queue belongs to Kueue: its Workload is switched off, never the Job itself."""
-    if job.deleting or job.finished:
-        return ()
-    if not run.observed.queued(job):
-        return () if job.suspended else (SuspendJob(job.name, suspend=True),)
-    workload = run.observed.workload_of(job)
-    if workload is None or not workload.active:
-        return ()
-    return (SetWorkloadActive(workload.name, active=False),)
+    return () if job.deleting or job.finished else queue_of(run.observed, job).pause(run, job)
 
 
 def stale_jobs(run: Run) -> tuple[Action, ...]:

@@ -16,6 +16,7 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
 from lora_operator.core.observe.observed import FineTune, IdenticalRun, Identity, Job, Workload
+from lora_operator.core.queues import Queue, kueue, unqueued
 from lora_operator.core.record import usage
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import DeleteJob
@@ -43,7 +44,9 @@ def identical_run(
         return None
     if status.finished or status.phase is Phase.FAILED:
         return None
-    train = [job for job in jobs if job.stage == names.STAGE_TRAIN and not job.finished and not is_held(job, workloads)]
+    train = [
+        job for job in jobs if job.stage == names.STAGE_TRAIN and not job.finished and not _is_held(job, workloads)
+    ]
     between_pods = any(attempt.stage == names.STAGE_TRAIN for attempt in status.attempts) and any(
         not job.suspended for job in train
     )
@@ -59,21 +62,13 @@ def identical_run(
     )
 
 
-def is_held(job: Job, workloads: Sequence[Workload]) -> bool:
-    """Whether a train Job waits for us, not for Kueue: spec.suspend held it, and nobody let it go on yet."""
-    mine = [workload for workload in workloads if workload.job_uid == job.uid]
-    if mine:
-        return not any(workload.active for workload in mine)
-    return job.suspended and job.queue is None
-
-
 def waits(run: Run, job: Job | None) -> Outcome | None:
     """An identical run trains, or did until now; None: nobody is before it, or the run's own Job is under way."""
     if _prepares_anew(run):
         return _without_jobs(run, run.unchanged().message)
     waited = identical_run_trains(run.before) and not run.superseded
     held_by_us = run.was_held or waited
-    if job is not None and not (held_by_us and is_held(job, run.observed.workloads)):
+    if job is not None and not (held_by_us and _is_held(job, run.observed.workloads)):
         return None
     leader = _leader(run)
     if leader is not None and run.now < (end := _end_of_wait(run)):
@@ -155,3 +150,10 @@ def _prepares_anew(run: Run) -> bool:
 def forget_preparation(run: Run) -> Run:
     """The run as one that is to be prepared, once the Jobs are gone that were there when an identical run ended."""
     return run.learned(run_id=None, plan=None) if _prepares_anew(run) and not _jobs(run) else run
+
+
+def _is_held(job: Job, workloads: Sequence[Workload]) -> bool:
+    """Whether a train Job waits for us, not for quota."""
+    queued = job.queue is not None or any(workload.job_uid == job.uid for workload in workloads)
+    queue: Queue = kueue if queued else unqueued
+    return queue.is_held(job, workloads)

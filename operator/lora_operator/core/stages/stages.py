@@ -15,7 +15,7 @@ from lora_operator.core.manifests.job import job_manifest
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.observe.pod import Pod, parse_time
 from lora_operator.core.observe.sight import Fact, Sight
-from lora_operator.core.queues import kueue
+from lora_operator.core.queues import queue_of
 from lora_operator.core.record import usage
 from lora_operator.core.record.attempts import (
     awaits_its_job,
@@ -27,7 +27,7 @@ from lora_operator.core.record.attempts import (
 )
 from lora_operator.core.record.progress import prepare_progress, publishing
 from lora_operator.core.run import limits
-from lora_operator.core.run.decision import CreateJob, DeleteJob, Event, SetWorkloadActive, SuspendJob
+from lora_operator.core.run.decision import CreateJob, DeleteJob, Event
 from lora_operator.core.run.run import Outcome, Run, Stage
 from lora_operator.core.stages import gpu_fit, identical, loss, results, service, sidecars
 
@@ -181,25 +181,26 @@ def _ended(run: Run, stage: Stage, job: Job) -> Outcome | None:
 
 def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
     """Let a Job go on that is paused though spec.suspend is false."""
+    queue = queue_of(run.observed, job)
+    actions = queue.resume(run, job)
+    if not actions:
+        return None
     phase, reason, text = _words(run, stage)
-    if not run.observed.queued(job):
-        actions = (SuspendJob(job.name, suspend=False),)
-        return run.active(phase, reason, text, actions=actions) if job.suspended else None
-    workload = run.observed.workload_of(job)
-    if workload is None or workload.active or not run.was_held:
-        return None  # a Workload that somebody else switched off stays off
-    text = f"Waiting in queue {kueue.name_of(job, workload)}."
-    return run.active(phase, Reason.QUEUED, text, actions=(SetWorkloadActive(workload.name, active=True),))
+    if (place := queue.status_of(run, job, None)) is not None:
+        reason, text = Reason.QUEUED, f"Waiting in queue {place.local_queue}."
+    return run.active(phase, reason, text, actions=actions)
 
 
 def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
-    """Kueue holds the Job."""
+    """Its queue holds the Job."""
+    queue = queue_of(run.observed, job)
     unfinished = [pod for pod in pods if not pod.finished]
-    if kueue.is_between(run, job, stopping=bool(unfinished)):
+    if queue.is_between(run, job, stopping=bool(unfinished)):
         return run.unchanged(look_again=limits.SETTLE)
-    where = kueue.place(run, job)
+    where = queue.place(run, job)
+    status = queue.status_of(run, job, usage.booked_until(run.status))
     if any(pod.deleting for pod in unfinished):
-        return run.active(Phase.RUNNING, where.reason, f"{kueue.SAVING}{where.message}")
+        return run.active(Phase.RUNNING, where.reason, f"Saving a checkpoint. {where.message}", queue=status)
     if where.failed:
         return results.failure(run, End(where.reason, where.message))
     outcome = run.active(
@@ -207,7 +208,7 @@ def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
         where.reason,
         where.message,
         look_again=where.look_again,
-        queue=kueue.status_of(run, job, usage.booked_until(run.status)),
+        queue=status,
     )
     if (
         run.observed.workload_of(job) is None
