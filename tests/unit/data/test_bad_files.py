@@ -371,7 +371,7 @@ BAD: dict[str, Bad] = {
     "parquet of equal rows without end": Bad(
         "a.parquet",
         lambda: _pairs(pa.nulls(5_000_000, pa.string()), pa.nulls(5_000_000, pa.string())),
-        "claims 5000000 rows in",
+        "has 5000000 rows in",
         "a.parquet",
     ),
     "parquet with a row beyond the cap": Bad(
@@ -379,6 +379,18 @@ BAD: dict[str, Bad] = {
     ),
     "a number of 5000 digits": Bad(
         "a.jsonl", b'{"x": ' + b"9" * 5000 + b"}\n", "line 1: has a number of 5000 digits", "a.jsonl:1"
+    ),
+    "more columns than are read": Bad(
+        "a.jsonl",
+        lambda: lines([{f"c{n}": "x" for n in range(1001)}]),
+        "line 1: has 1001 columns, at most 1000",
+        "a.jsonl:1",
+    ),
+    "csv with more columns than are read": Bad(
+        "a.csv", lambda: ",".join(f"c{n}" for n in range(120_000)).encode(), "header has 120000 columns", "a.csv:1"
+    ),
+    "parquet without text": Bad(
+        "a.parquet", lambda: _parquet(pa.table({"prompt": [b"q"]})), "has no column that holds text", "a.parquet"
     ),
     "csv with half a million columns": Bad(
         "a.csv", b"a," * 500_000 + b"b\n", "line 1: the header names 'a' twice", "a.csv:1"

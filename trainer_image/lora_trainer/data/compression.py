@@ -23,6 +23,12 @@ MAX_RATIO_FLOOR = 64 << 20
 #: No file may grow beyond this, bytes.
 MAX_DECOMPRESSED_BYTES = 64 << 30
 
+#: A file has at most as many rows as it has stored bytes for, so many bytes each: rows that repeat one text take next
+#: to no room, and would be read for hours.
+_LEAST_ROW_BYTES = 4
+#: Small files may have so many rows in any case.
+_MAX_ROWS_FLOOR = 500_000
+
 _MAX_ZSTD_WINDOW = 1 << 27
 #: Compressed bytes that are decompressed at a time. A zstd block of 4 bytes may stand for 128 KiB, so this bounds
 #: what one step yields to 32 MiB.
@@ -58,6 +64,20 @@ def grows_beyond(limit: int, file: DataFile) -> TrainerError:
 def most_bytes(stored: int) -> int:
     """The most bytes that a file of so many stored ones may grow to."""
     return min(max(MAX_RATIO_FLOOR, MAX_RATIO * stored), MAX_DECOMPRESSED_BYTES)
+
+
+def most_rows(stored: int) -> int:
+    """The most rows that are read of a file of so many stored bytes."""
+    return max(_MAX_ROWS_FLOOR, stored // _LEAST_ROW_BYTES)
+
+
+def too_many_rows(rows: str, stored: int, file: DataFile) -> TrainerError:
+    """The error for a file with more rows than are read of one of its size; `rows` says how many."""
+    return bad_data(
+        f"{file.name} has {rows} rows in {stored} bytes: nearly all of them repeat others",
+        param=file.name,
+        hint="write each row once; set training.epochs to pass over the rows more often",
+    )
 
 
 class _ZstdFrames(io.RawIOBase):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lora_trainer.data.compression import most_rows, too_many_rows
 from lora_trainer.data.csv_reader import read_csv
 from lora_trainer.data.files import DataFile
 from lora_trainer.data.json_lines import read_json
@@ -12,6 +13,8 @@ from lora_trainer.data.parquet_reader import read_parquet
 from lora_trainer.data.rows import RawRow
 from lora_trainer.data.splits import Split
 
+#: Most columns of a row.
+MAX_COLUMNS = 1000
 _READERS = {"jsonl": read_json, "json": read_json, "csv": read_csv, "parquet": read_parquet}
 
 
@@ -36,4 +39,12 @@ def read_rows(file: DataFile) -> Iterator[RawRow]:
     Raises:
         TrainerError: the file as a whole cannot be read.
     """
-    return _READERS[file.kind](file)
+    stored = file.path.stat().st_size
+    most = most_rows(stored)
+    for count, row in enumerate(_READERS[file.kind](file), start=1):
+        if count > most:
+            raise too_many_rows(f"more than {most}", stored, file)
+        if row.value is not None and len(row.value) > MAX_COLUMNS:
+            yield RawRow(row.place, None, f"has {len(row.value)} columns, at most {MAX_COLUMNS} are read")
+        else:
+            yield row

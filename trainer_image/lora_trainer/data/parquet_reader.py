@@ -10,8 +10,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lora_contract.outside import shorten
 from lora_trainer.data import signatures
-from lora_trainer.data.compression import cut_off, damaged, decompressed_copy, grows_beyond, most_bytes
+from lora_trainer.data.compression import (
+    cut_off,
+    damaged,
+    decompressed_copy,
+    grows_beyond,
+    most_bytes,
+    most_rows,
+    too_many_rows,
+)
 from lora_trainer.data.files import DataFile
 from lora_trainer.data.lines import MAX_ROW_BYTES, TOO_LONG
 from lora_trainer.data.rows import Place, RawRow
@@ -19,10 +28,8 @@ from lora_trainer.errors import bad_data
 
 MAX_COLUMNS = 1000
 _MAGIC = b"PAR1"
+_LONGEST_TYPES = 500
 _BATCH_ROWS = 64
-#: A file may claim a row for so many bytes that it may grow to: a column of equal values takes no room, whatever its
-#: length, and its rows would be read for hours.
-_LEAST_ROW_BYTES = 16
 
 
 def read_parquet(file: DataFile) -> Iterator[RawRow]:
@@ -34,9 +41,8 @@ def read_parquet(file: DataFile) -> Iterator[RawRow]:
             with pq.ParquetFile(
                 path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
             ) as parquet:
-                size = path.stat().st_size
-                limit = most_bytes(size)
-                _check_bounds(parquet, size, limit, file)
+                limit = most_bytes(path.stat().st_size)
+                _check_bounds(parquet, limit, file)
                 yield from _rows(parquet, file, limit)
         except MemoryError:
             raise
@@ -57,7 +63,7 @@ def _check_ends(path: Path, file: DataFile) -> None:
         raise cut_off(file.name, "a parquet file ends with its footer, which is not there", file.name)
 
 
-def _check_bounds(parquet: pq.ParquetFile, size: int, limit: int, file: DataFile) -> None:
+def _check_bounds(parquet: pq.ParquetFile, limit: int, file: DataFile) -> None:
     metadata = parquet.metadata
     if len(parquet.schema_arrow.names) > MAX_COLUMNS:
         raise bad_data(
@@ -68,18 +74,21 @@ def _check_bounds(parquet: pq.ParquetFile, size: int, limit: int, file: DataFile
     total = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
     if total > limit:
         raise grows_beyond(limit, file)
-    most = limit // _LEAST_ROW_BYTES
-    if metadata.num_rows > most:
-        raise bad_data(
-            f"{file.name} claims {metadata.num_rows} rows in {size} bytes, at most {most} are read of such a file",
-            param=file.name,
-            hint="leave out rows that repeat others",
-        )
+    stored = file.path.stat().st_size
+    if metadata.num_rows > most_rows(stored):
+        raise too_many_rows(str(metadata.num_rows), stored, file)
 
 
 def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRow]:
     """All rows, of `limit` characters together: the footer counts a text once, however many rows repeat it."""
     columns = [field.name for field in parquet.schema_arrow if _may_hold_text(field.type)]
+    if not columns:
+        found = ", ".join(f"{field.name} ({field.type})" for field in list(parquet.schema_arrow)[:20])
+        raise bad_data(
+            f"{file.name} has no column that holds text; its columns are {shorten(found, _LONGEST_TYPES)}",
+            param=file.name,
+            hint="write texts as strings: cast binary columns to string where they hold text",
+        )
     number = grown = 0
     for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
         small = batch.nbytes <= MAX_ROW_BYTES
