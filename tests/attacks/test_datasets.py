@@ -28,6 +28,7 @@ from support.prepare_orders import Place, order, place
 from support.prepared_data import chat, lines
 from support.seaweedfs import SeaweedFS
 
+PAIR = b'{"prompt": "q", "completion": "a"}\n'
 GOOD = lines([chat("How are you?", "Fine.")])
 _BLOCK = 64 << 20
 _BLOCKS_OF_10_GIB = 160
@@ -67,6 +68,22 @@ def _one_text_in_ten_thousand_rows() -> bytes:
     return _pairs(rows, rows)
 
 
+def _many_columns() -> bytes:
+    names = [f"{number:x}" for number in range(120_000)]
+    return ",".join(names).encode() + b"\n" + (b"," * (len(names) - 1) + b"\n") * 8
+
+
+def _run_length_coded() -> bytes:
+    """A hundred million rows in some hundred thousand bytes."""
+    sink, text = io.BytesIO(), pa.array(["x"])
+    column = pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()).take(pa.array([0] * 10_000_000)), text)
+    table = pa.table({"prompt": column, "completion": column})
+    with pq.ParquetWriter(sink, table.schema) as writer:
+        for _ in range(10):
+            writer.write_table(table)
+    return sink.getvalue()
+
+
 def _nested_type() -> bytes:
     kind = pa.string()
     for _ in range(90):
@@ -91,7 +108,16 @@ FILES: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
     "a footer of nothing": ("a.parquet", lambda: _footer_of(0), "readable parquet", "a.parquet"),
     "a footer of noise": ("a.parquet", _noise_in_footer, "readable parquet", "a.parquet"),
     "a footer alone": ("a.parquet", lambda: _pairs(["q"], ["a"])[-200:], "readable parquet", "a.parquet"),
-    "a deep type": ("a.parquet", _nested_type, "turn 1 is an array", "a.parquet:1"),
+    "a deep type": (
+        "a.parquet",
+        _nested_type,
+        "a.parquet cannot be read: Parquet schema too deeply nested",
+        "a.parquet",
+    ),
+    "rows that repeat one": ("a.jsonl.gz", lambda: gzip.compress(PAIR * 2_000_000), "repeat others", "a.jsonl.gz"),
+    "elements without a column": ("a.json.gz", lambda: gzip.compress(b"[" + b"{}," * 21_000_000), "empty", "a.json.gz"),
+    "csv of 120,000 columns": ("a.csv", _many_columns, "has 120000 columns", "a.csv:1"),
+    "runs of equal rows": ("a.parquet", _run_length_coded, "repeat others", "a.parquet"),
     "deep arrays": ("a.jsonl", lambda: GOOD + b"[" * 500_000 + b"\n", "nested too deeply", "a.jsonl:2"),
     "deep objects": ("a.jsonl", lambda: GOOD + b'{"a":' * 200_000 + b"\n", "nested too deeply", "a.jsonl:2"),
     "deep elements": ("a.json", lambda: b"[\n" + b'{"a":' * 200_000, "", "a.json:2"),

@@ -27,7 +27,7 @@ MAX_DECOMPRESSED_BYTES = 64 << 30
 #: to no room, and would be read for hours.
 _LEAST_ROW_BYTES = 4
 #: Small files may have so many rows in any case.
-_MAX_ROWS_FLOOR = 500_000
+_MAX_ROWS_FLOOR = 200_000
 
 _MAX_ZSTD_WINDOW = 1 << 27
 #: Compressed bytes that are decompressed at a time. A zstd block of 4 bytes may stand for 128 KiB, so this bounds

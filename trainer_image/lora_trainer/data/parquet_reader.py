@@ -28,6 +28,8 @@ from lora_trainer.errors import bad_data
 
 MAX_COLUMNS = 1000
 _MAGIC = b"PAR1"
+#: What pyarrow says of a schema that is whole and that it does not read.
+_TOO_DEEP = "deeply nested"
 _LONGEST_TYPES = 500
 _BATCH_ROWS = 64
 
@@ -48,6 +50,9 @@ def read_parquet(file: DataFile) -> Iterator[RawRow]:
             raise
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             words = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if isinstance(error, pa.ArrowNotImplementedError) or _TOO_DEEP in words:
+                hint = "write it with other settings, for example with the usual ones of pyarrow or pandas"
+                raise bad_data(f"{file.name} cannot be read: {words}", param=file.name, hint=hint) from error
             raise damaged(file.name, f"it is not a readable parquet file: {words}", file.name) from error
 
 
