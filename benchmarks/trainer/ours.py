@@ -30,7 +30,7 @@ def run(setting: Setting, meter: Meter) -> tuple[Any, int]:
         meter.watch(ready.adapted.model)
         ready.trainer.add_callback(meter)
         session.run(ready, setting.order, None)
-    causal_model(ready.adapted.model).set_attn_implementation(ready.way.padding_attention)
+    causal_model(ready.adapted.model).set_attn_implementation(ready.forward_pass.padding_attention)
     return ready.adapted.model, libraries + _foretold(setting, ready, max(meter.tokens[:-1]))
 
 
@@ -44,8 +44,8 @@ def built(order: Order, folder: Path) -> Iterator[session.Session]:
     checkpoints = Checkpoints(store, layout, claim, folder / "uploads")
     watchdog = Watchdog(lambda _seconds: None)
     try:
-        part = session.ChiefsPart(checkpoints, None, lambda _step: None)
-        yield session.build(order, found, folder, group=group, watchdog=watchdog, chief=part)
+        part = session.LeaderDuties(checkpoints, None, lambda _step: None)
+        yield session.build(order, found, folder, group=group, watchdog=watchdog, leader=part)
     finally:
         checkpoints.close()
         watchdog.stop()

@@ -39,16 +39,16 @@ WAYS = {
 
 def run(setting: Setting, rows: list[Row], meter: Meter, name: str) -> Any:
     """Train on all rows once; the trained model."""
-    way = WAYS[name]
-    per_step, limit = setting.batch, way.per_pass
-    if way.options.get("packing"):
+    forward_pass = WAYS[name]
+    per_step, limit = setting.batch, forward_pass.per_pass
+    if forward_pass.options.get("packing"):
         # A step of packed blocks holds about as many rows as a step of all others.
         per_step = max(1, round(sum(len(row) for row in rows) / MAX_LENGTH / (len(rows) / setting.batch)))
         # On a CPU more than one block a pass gains nothing.
         limit = limit if setting.on_gpu else 1
     passes = math.ceil(per_step / limit)
     model = four_bit_base(setting)
-    options = {"max_length": MAX_LENGTH, **common_arguments(setting), **way.options}
+    options = {"max_length": MAX_LENGTH, **common_arguments(setting), **forward_pass.options}
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(

@@ -30,9 +30,9 @@ SOFT_CAP = "gemma2-softcap-window"
 def loss_and_gradients(model: Any, rows: list[Any], autocast: torch.dtype | None) -> tuple[float, dict[str, Tensor]]:
     """In the product's way, which must be one without padding."""
     model.zero_grad()
-    way, warnings = choose(model, rows, pad_token_id=0, autocast=autocast)
-    assert way.padding_free, warnings
-    loss = way.loss_sum(model, to_device(way.collate(rows), CUDA))
+    forward_pass, warnings = choose(model, rows, pad_token_id=0, autocast=autocast)
+    assert forward_pass.padding_free, warnings
+    loss = forward_pass.loss_sum(model, to_device(forward_pass.collate(rows), CUDA))
     loss.backward()
     return float(loss), gradients(model)
 

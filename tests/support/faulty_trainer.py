@@ -11,7 +11,7 @@ gpuBytes: n      CUDA gives this process at most n bytes
 float16: true    CUDA says that it has no bfloat16
 frozen: true     no gradient reaches the adapter
 hangAt: 5        step 5 never ends; the watchdog's patience is `patience` seconds
-publishAfter: p  the chief publishes only when the file `p` exists
+publishAfter: p  the leader publishes only when the file `p` exists
 rank: 1          in a run of several processes, the one that breaks; the first without it
 """
 

@@ -57,8 +57,8 @@ def losses(trainer: Any) -> list[float]:
 
 
 def ours(model: Any, rows: Rows, folder: Path) -> list[float]:
-    way, _ = choose(model, [rows[0], rows[1]], pad_token_id=0, autocast=None)
-    assert way.padding_free
+    forward_pass, _ = choose(model, [rows[0], rows[1]], pad_token_id=0, autocast=None)
+    assert forward_pass.padding_free
     hardware = Hardware(torch.device("cpu"), torch.float32)
     arguments = training_arguments(
         TRAINING,
@@ -71,7 +71,7 @@ def ours(model: Any, rows: Rows, folder: Path) -> list[float]:
     trainer = LoraTrainer(
         model=model,
         args=arguments,
-        way=way,
+        forward_pass=forward_pass,
         train_rows=rows,
         validation_rows=None,
         effective_batch_size=BATCH,

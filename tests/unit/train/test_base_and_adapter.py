@@ -36,8 +36,8 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lora_gradients(model: Any, rows: list[Any]) -> dict[str, torch.Tensor]:
     model.zero_grad()
-    way, _ = choose(model, rows, pad_token_id=0, autocast=None)
-    way.loss_sum(model, way.collate(rows)).backward()
+    forward_pass, _ = choose(model, rows, pad_token_id=0, autocast=None)
+    forward_pass.loss_sum(model, forward_pass.collate(rows)).backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 

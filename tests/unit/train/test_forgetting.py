@@ -20,15 +20,15 @@ from support.tiny_models import byte_tokenizer, ragged_rows, tiny
 def session() -> Session:
     """A model with an adapter that does nothing yet."""
     adapted = attach(tiny("llama"), LoraSpec())
-    way, _ = choose(adapted.model, ragged_rows(), pad_token_id=0, autocast=None)
-    return cast("Session", SimpleNamespace(adapted=adapted, way=way, tokenizer=byte_tokenizer()))
+    forward_pass, _ = choose(adapted.model, ragged_rows(), pad_token_id=0, autocast=None)
+    return cast("Session", SimpleNamespace(adapted=adapted, forward_pass=forward_pass, tokenizer=byte_tokenizer()))
 
 
 def plain_loss(session: Session) -> float:
     """Nats per token by the model's own loss, one passage after the other."""
     model: Any = session.adapted.model
     total, count = 0.0, 0
-    with torch.no_grad(), generating(session.way, model):
+    with torch.no_grad(), generating(session.forward_pass, model):
         for row in general_rows(session.tokenizer):
             ids = torch.from_numpy(row.input_ids).long()[None]
             total += float(model(input_ids=ids, labels=ids).loss) * row.target_count

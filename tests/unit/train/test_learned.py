@@ -31,12 +31,12 @@ def check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[
         LoraSpec(r=4, alpha=8, dropout=0),
     ).model
     rows = ragged_rows()
-    way, _ = choose(model, rows, pad_token_id=0, autocast=None)
+    forward_pass, _ = choose(model, rows, pad_token_id=0, autocast=None)
 
     def changed(change: Callable[[Any], None]) -> None:
         for tensor in _b_matrices(model):
             change(tensor)
-        learned.check(model, way, rows[:2], training=TRAINING, steps=3)
+        learned.check(model, forward_pass, rows[:2], training=TRAINING, steps=3)
 
     return changed
 

@@ -26,15 +26,15 @@ def test_loss_and_gradients_equal_the_padded_reference(family: str) -> None:
     model.zero_grad()
 
     # when the same rows go through the way that was found for the model
-    way, warnings = choose(model, rows, pad_token_id=0, autocast=None)
-    loss = way.loss_sum(model, way.collate(rows))
+    forward_pass, warnings = choose(model, rows, pad_token_id=0, autocast=None)
+    loss = forward_pass.loss_sum(model, forward_pass.collate(rows))
     loss.backward()
 
     # then no row was padded, and loss and gradients are the same
-    assert way.padding_free, warnings
-    assert way.own_head
+    assert forward_pass.padding_free, warnings
+    assert forward_pass.own_head
     assert warnings == []
-    assert "attention_mask" not in way.collate(rows)
+    assert "attention_mask" not in forward_pass.collate(rows)
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-4)
     found = gradients(model)
     assert found.keys() == wanted.keys()
@@ -46,11 +46,11 @@ def test_loss_and_gradients_equal_the_padded_reference(family: str) -> None:
 def test_no_row_sees_another() -> None:
     # given two batches that share their second row
     model = tiny("llama")
-    way, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
+    forward_pass, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
     first, second, third = ragged_rows(3)
     # when it stands behind different rows
     alone = [collate_padding_free([before, third]) for before in (first, second)]
-    states = [way.targets(model, batch)[0][-third.target_count :] for batch in alone]
+    states = [forward_pass.targets(model, batch)[0][-third.target_count :] for batch in alone]
     # then its states are the same
     torch.testing.assert_close(states[0], states[1], rtol=1e-5, atol=1e-5)
 
@@ -68,12 +68,12 @@ def test_a_model_with_an_unknown_output_head_falls_back_to_its_own_logits() -> N
     model.forward = doubled
     # when the way is chosen
     rows = ragged_rows()
-    way, warnings = choose(model, rows, pad_token_id=0, autocast=None)
+    forward_pass, warnings = choose(model, rows, pad_token_id=0, autocast=None)
     # then it is the slow one, said so, and its loss is right
-    assert not way.padding_free
+    assert not forward_pass.padding_free
     assert "slower" in warnings[0]
     torch.testing.assert_close(
-        way.loss_sum(model, way.collate(rows)), reference_loss(model, rows), rtol=1e-4, atol=1e-4
+        forward_pass.loss_sum(model, forward_pass.collate(rows)), reference_loss(model, rows), rtol=1e-4, atol=1e-4
     )
 
 
@@ -89,13 +89,13 @@ def test_a_model_whose_attention_ignores_the_bounds_is_padded_with_a_warning(mon
         )
     # when the way is chosen
     rows = ragged_rows()
-    way, warnings = choose(model, rows, pad_token_id=0, autocast=None)
+    forward_pass, warnings = choose(model, rows, pad_token_id=0, autocast=None)
     # then rows are padded and the loss is right
-    assert not way.padding_free
-    assert way.own_head
+    assert not forward_pass.padding_free
+    assert forward_pass.own_head
     assert "padded" in warnings[0]
     torch.testing.assert_close(
-        way.loss_sum(model, way.collate(rows)), reference_loss(model, rows), rtol=1e-4, atol=1e-4
+        forward_pass.loss_sum(model, forward_pass.collate(rows)), reference_loss(model, rows), rtol=1e-4, atol=1e-4
     )
 
 
@@ -103,12 +103,12 @@ def test_a_model_whose_attention_ignores_the_bounds_is_padded_with_a_warning(mon
 def test_a_silent_row_takes_part_and_changes_nothing(padding_free: bool) -> None:
     # given a process that has no row of its own in a step
     model, rows = tiny("llama"), ragged_rows()
-    way, _ = choose(model, rows, pad_token_id=0, autocast=None)
-    way = replace(way, padding_free=padding_free)
+    forward_pass, _ = choose(model, rows, pad_token_id=0, autocast=None)
+    forward_pass = replace(forward_pass, padding_free=padding_free)
     if not padding_free:
         model.set_attn_implementation("sdpa")
     # when it runs a silent row
-    loss = way.loss_sum(model, way.collate([rows[0].silent]))
+    loss = forward_pass.loss_sum(model, forward_pass.collate([rows[0].silent]))
     loss.backward()
     # then the loss is zero, and every weight has a gradient of zero for the others to wait for
     assert float(loss.detach()) == 0
@@ -120,8 +120,8 @@ def test_a_silent_row_takes_part_and_changes_nothing(padding_free: bool) -> None
 def test_evaluation_does_not_depend_on_the_batch_size(family: str) -> None:
     model, rows = tiny(family), ragged_rows(20)
     expected = float(reference_loss(model.eval(), rows).detach())
-    way, _ = choose(model, rows, pad_token_id=0, autocast=None)
-    results = [measure(way, model, rows, tokens=tokens) for tokens in (1, 64, 256, 100_000)]
+    forward_pass, _ = choose(model, rows, pad_token_id=0, autocast=None)
+    results = [measure(forward_pass, model, rows, tokens=tokens) for tokens in (1, 64, 256, 100_000)]
     assert len({result.targets for result in results}) == 1
     assert len({result.correct for result in results}) == 1
     for result in results[1:]:
@@ -131,14 +131,14 @@ def test_evaluation_does_not_depend_on_the_batch_size(family: str) -> None:
 
 def test_loss_and_gradients_do_not_depend_on_the_split_into_micro_batches() -> None:
     model, rows = adapted("llama"), ragged_rows(8)
-    way, _ = choose(model, rows, pad_token_id=0, autocast=None)
+    forward_pass, _ = choose(model, rows, pad_token_id=0, autocast=None)
     targets = sum(row.target_count for row in rows)
     results = []
     for size in (8, 4, 2, 1):
         model.zero_grad()
         total = 0.0
         for start in range(0, 8, size):
-            loss = way.loss_sum(model, way.collate(rows[start : start + size])) / targets
+            loss = forward_pass.loss_sum(model, forward_pass.collate(rows[start : start + size])) / targets
             loss.backward()
             total += float(loss.detach())
         results.append((total, gradients(model)))
@@ -151,7 +151,7 @@ def test_loss_and_gradients_do_not_depend_on_the_split_into_micro_batches() -> N
 def test_generation_uses_the_cache_and_training_does_not() -> None:
     # given a model in training
     model = tiny("llama").train()
-    way, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
+    forward_pass, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
     used: list[bool] = []
     forward = model.model.forward
 
@@ -162,11 +162,13 @@ def test_generation_uses_the_cache_and_training_does_not() -> None:
     model.model.forward = watched
     # when it answers prompts of different length together, and then trains on
     prompts = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [14]]
-    answers = answer(way, model, byte_tokenizer(), prompts, max_new_tokens=6)
+    answers = answer(forward_pass, model, byte_tokenizer(), prompts, max_new_tokens=6)
     assert all(used)
     used.clear()
-    way.loss_sum(model, way.collate(ragged_rows()))
+    forward_pass.loss_sum(model, forward_pass.collate(ragged_rows()))
     # then training is without the cache and as before, and each answer is the one the prompt gets alone
     assert used == [False]
     assert model.training
-    assert answers == [answer(way, model, byte_tokenizer(), [prompt], max_new_tokens=6)[0] for prompt in prompts]
+    assert answers == [
+        answer(forward_pass, model, byte_tokenizer(), [prompt], max_new_tokens=6)[0] for prompt in prompts
+    ]

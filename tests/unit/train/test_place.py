@@ -16,14 +16,14 @@ FOLDER = Path("/scratch/group-1")
 def test_without_a_launcher_a_process_is_alone_whatever_others_left_in_its_environment() -> None:
     place = place_of({"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "3", "LOCAL_WORLD_SIZE": "8"})
     assert place.alone
-    assert place.is_chief
+    assert place.is_leader
     assert place.leads_pod
 
 
 def test_a_process_of_one_pod_finds_its_place() -> None:
     place = Place(1, 2, 1, 2, FOLDER)
     assert place_of(place.environment()) == place
-    assert (place.is_chief, place.leads_pod, place.pod) == (False, False, 0)
+    assert (place.is_leader, place.leads_pod, place.pod) == (False, False, 0)
 
 
 def test_a_process_of_several_pods_finds_its_place_and_the_first_pod() -> None:
@@ -31,7 +31,7 @@ def test_a_process_of_several_pods_finds_its_place_and_the_first_pod() -> None:
     environment = place.environment() | {ENV_GROUP_ADDRESS: "triage-train-0.lora:29500"}
     assert place_of(environment) == place
     assert (environment["MASTER_ADDR"], environment["MASTER_PORT"]) == ("triage-train-0.lora", "29500")
-    assert (place.is_chief, place.leads_pod, place.pod) == (False, True, 1)
+    assert (place.is_leader, place.leads_pod, place.pod) == (False, True, 1)
 
 
 @pytest.mark.parametrize("text", ["", "host", "host:", ":29500", "host:port"])

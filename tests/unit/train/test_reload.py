@@ -31,11 +31,13 @@ class Written:
     folder: Path
     model: Path
     hardware: Hardware
-    way: Any
+    forward_pass: Any
     probe: reload.Probe
 
     def verify(self) -> None:
-        reload.verify(self.folder, self.model, NF4, way=self.way, hardware=self.hardware, probe=self.probe)
+        reload.verify(
+            self.folder, self.model, NF4, forward_pass=self.forward_pass, hardware=self.hardware, probe=self.probe
+        )
 
     def change(self, name: str, by: float) -> None:
         tensors = load_file(self.folder / ADAPTER_WEIGHTS)
@@ -60,9 +62,9 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> Written:
         if "lora_" in name:
             weight.data.copy_(weight.data.bfloat16())
     rows = ragged_rows()
-    way, _ = choose(model, rows, pad_token_id=0, autocast=None)
+    forward_pass, _ = choose(model, rows, pad_token_id=0, autocast=None)
     model.save_pretrained(str(tmp_path / "adapter"))
-    return Written(tmp_path / "adapter", path, hardware, way, reload.probe_of(model, way, rows[:2]))
+    return Written(tmp_path / "adapter", path, hardware, forward_pass, reload.probe_of(model, forward_pass, rows[:2]))
 
 
 def some_tensor(written: Written) -> str:

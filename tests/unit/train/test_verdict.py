@@ -23,7 +23,7 @@ def error_of(*ends: WorkerEnd) -> TrainerError:
     return caught.value
 
 
-def test_when_all_are_done_the_chief_has_the_word() -> None:
+def test_when_all_are_done_the_report_is_the_leaders() -> None:
     report = Report(stage="train", run_id="abc")
     assert verdict([WorkerEnd(1, 0, Report(stage="train")), WorkerEnd(0, 0, report)], 2) is report
 

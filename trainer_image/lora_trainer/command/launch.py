@@ -49,7 +49,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 def train(order: Order, store: Store) -> Report:
-    """Train in several processes; what the chief reported, and nothing of interest in a pod without it.
+    """Train in several processes; what the leader reported, and nothing of interest in a pod without it.
 
     A pod whose peers are gone forms the group anew, for the Job replaces them: so the end of one pod costs one retry,
     however many there are, and the loss of a node none. Oftener than the Job would replace one; then the pod itself
@@ -102,8 +102,8 @@ def _train_once(order: Order, pod: int) -> Report:
         with stopping.deferred():
             ends = _Workers(order, pod, folder).wait()
         restart.raise_request(folder)
-        chief = next((end.report for end in ends if end.rank == 0 and end.report is not None), None)
-        if chief is not None and (timing := chief.timing) is not None:
+        leader = next((end.report for end in ends if end.rank == 0 and end.report is not None), None)
+        if leader is not None and (timing := leader.timing) is not None:
             termination.measure_with(lambda: timing)
         report = verdict(ends, processes(order.spec.compute))
     finally:

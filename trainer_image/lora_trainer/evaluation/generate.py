@@ -27,7 +27,7 @@ class _Alive(StoppingCriteria):
 
 
 def answer(
-    way: ForwardPass,
+    forward_pass: ForwardPass,
     model: nn.Module,
     tokenizer: Any,
     prompts: Sequence[Sequence[int]],
@@ -41,7 +41,7 @@ def answer(
     stops = stop_tokens(model, tokenizer)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     answers = [""] * len(prompts)
-    with generating(way, model), torch.no_grad():
+    with generating(forward_pass, model), torch.no_grad():
         for first in range(0, len(order), BATCH):
             chosen = order[first : first + BATCH]
             longest = max(len(prompts[index]) for index in chosen)

@@ -46,7 +46,7 @@ def batches_of(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
 
 
 def measure(
-    way: ForwardPass,
+    forward_pass: ForwardPass,
     model: nn.Module,
     rows: Sequence[Row],
     *,
@@ -56,8 +56,8 @@ def measure(
 ) -> Losses:
     """Loss and token accuracy over all target tokens of `rows`. `alive` is called before every batch.
 
-    `tokens`: of one batch, where not those that the way says. The processes of a `group` share the rows, and each gets
-    the same sums.
+    `tokens`: of one batch, where not those that the forward pass says. The processes of a `group` share the rows, and
+    each gets the same sums.
     """
     if group is not None and not group.place.alone:
         rows = sorted(rows, key=len, reverse=True)[group.place.rank :: group.size]
@@ -65,12 +65,12 @@ def measure(
     was_training = model.training
     model.eval()
     total, targets, correct = 0.0, 0, 0
-    for together in batches_of(rows, tokens or way.evaluation_tokens):
+    for together in batches_of(rows, tokens or forward_pass.evaluation_tokens):
         alive()
-        batch = to_device(way.collate(together), device)
-        with way.evaluating(model, batch):
-            hidden, labels = way.targets(model, batch)
-            loss, right = loss_sum_and_correct(hidden, labels, *way.head(model))
+        batch = to_device(forward_pass.collate(together), device)
+        with forward_pass.evaluating(model, batch):
+            hidden, labels = forward_pass.targets(model, batch)
+            loss, right = loss_sum_and_correct(hidden, labels, *forward_pass.head(model))
         total, targets, correct = total + loss, targets + len(labels), correct + right
     model.train(was_training)
     if group is not None and not group.place.alone:

@@ -16,16 +16,16 @@ from lora_trainer.model_files.shape import expert_count
 class _LossSum(nn.Module):
     """The forward pass that DistributedDataParallel has to see: from a batch to the sum of its losses."""
 
-    def __init__(self, model: nn.Module, way: ForwardPass) -> None:
+    def __init__(self, model: nn.Module, forward_pass: ForwardPass) -> None:
         super().__init__()
         self.model = model
-        self._way = way
+        self._forward_pass = forward_pass
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        return self._way.loss_sum(self.model, batch)
+        return self._forward_pass.loss_sum(self.model, batch)
 
 
-def data_parallel(model: nn.Module, way: ForwardPass) -> DistributedDataParallel:
+def data_parallel(model: nn.Module, forward_pass: ForwardPass) -> DistributedDataParallel:
     """A module from a batch to its loss sum; its backward pass averages the adapter's gradients over the processes.
 
     Every process loaded the same frozen weights, so the adapter's values alone are made equal here.
@@ -35,7 +35,7 @@ def data_parallel(model: nn.Module, way: ForwardPass) -> DistributedDataParallel
         dist.broadcast(parameter.data, src=0)
     device = trained[0].device
     return DistributedDataParallel(
-        _LossSum(model, way),
+        _LossSum(model, forward_pass),
         device_ids=[device.index] if device.type == "cuda" else None,
         broadcast_buffers=False,
         init_sync=False,

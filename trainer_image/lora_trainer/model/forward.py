@@ -78,7 +78,7 @@ class ForwardPass:
             return head_logits(hidden, *self.head(model))
 
     def install(self, model: nn.Module) -> None:
-        """Make a freshly loaded model run this way."""
+        """Make a freshly loaded model run by this forward pass."""
         if self.padding_free:
             attention.register()
             causal_model(model).set_attn_implementation(attention.NAME)
@@ -108,7 +108,7 @@ def choose(
 ) -> tuple[ForwardPass, list[str]]:
     """Find by trial what the model can do: both ways are run on a few rows and compared with the model's own logits.
 
-    Returns the way to run it, and warnings. The model ends with the attention that the way needs.
+    Returns the forward pass and warnings. The model ends with the attention that the forward pass needs.
     """
     attention.register()
     inner = causal_model(model)
@@ -119,14 +119,14 @@ def choose(
     plain = ForwardPass(False, False, padding_attention, pad_token_id, autocast)
     reference = plain.logits(model, sample)
     headed = ForwardPass(False, True, padding_attention, pad_token_id, autocast)
-    way, reasons = plain, []
+    forward_pass, reasons = plain, []
     if _agrees(headed, model, sample, reference) is None:
-        way = headed
+        forward_pass = headed
         free = ForwardPass(True, True, padding_attention, pad_token_id, autocast)
         inner.set_attn_implementation(attention.NAME)
         reason = _agrees(free, model, sample, reference)
         if reason is None:
-            way = free
+            forward_pass = free
         else:
             inner.set_attn_implementation(padding_attention)
             reasons.append(f"rows are padded to the longest of a micro batch, which is slower: {reason}")
@@ -135,14 +135,16 @@ def choose(
             "rows are padded and all logits are computed, which is slower: the model's output head is unusual"
         )
     model.train(was_training)
-    log.info("forward pass: padding free %s, logits at targets only %s", way.padding_free, way.own_head)
-    return way, reasons
+    log.info(
+        "forward pass: padding free %s, logits at targets only %s", forward_pass.padding_free, forward_pass.own_head
+    )
+    return forward_pass, reasons
 
 
-def _agrees(way: ForwardPass, model: nn.Module, rows: list[Any], reference: Tensor) -> str | None:
-    """None when this way gives the reference logits, else the reason why it cannot be used."""
+def _agrees(forward_pass: ForwardPass, model: nn.Module, rows: list[Any], reference: Tensor) -> str | None:
+    """None when this forward pass gives the reference logits, else the reason why it cannot be used."""
     try:
-        logits = way.logits(model, rows)
+        logits = forward_pass.logits(model, rows)
     except attention.NotExpressibleError as error:
         return str(error)
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
@@ -153,23 +155,23 @@ def _agrees(way: ForwardPass, model: nn.Module, rows: list[Any], reference: Tens
     if logits.shape != reference.shape:
         return "the model gives logits of another shape"
     difference = float((logits - reference).norm() / reference.norm().clamp_min(1e-9))
-    dtype = way.autocast or next(model.parameters()).dtype
+    dtype = forward_pass.autocast or next(model.parameters()).dtype
     limit = TOLERANCE.get(dtype, 1e-3)
     return None if difference <= limit else f"its results differ by {difference:.1e}, more than {limit:.0e}"
 
 
 @contextmanager
-def generating(way: ForwardPass, model: nn.Module) -> Iterator[None]:
+def generating(forward_pass: ForwardPass, model: nn.Module) -> Iterator[None]:
     """The model's own attention and cache, for generation; what training needs is restored at the end."""
     inner = causal_model(model)
     was_training, use_cache = model.training, inner.config.use_cache
     model.eval()
     inner.config.use_cache = True
-    inner.set_attn_implementation(way.padding_attention)
+    inner.set_attn_implementation(forward_pass.padding_attention)
     try:
         yield
     finally:
         inner.config.use_cache = use_cache
-        if way.padding_free:
+        if forward_pass.padding_free:
             inner.set_attn_implementation(attention.NAME)
         model.train(was_training)

@@ -83,17 +83,17 @@ class Group:
             raise ValueError(f"the processes want to gather {lengths} bytes; {_MAX_BYTES} each are allowed")
         mine = torch.zeros(max(lengths), dtype=torch.uint8)
         mine[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        blocks = [torch.empty_like(mine) for _ in lengths] if self.place.is_chief else None
+        blocks = [torch.empty_like(mine) for _ in lengths] if self.place.is_leader else None
         dist.gather(mine, blocks, dst=0)
         if blocks is None:
             return None
         return [block[:length].numpy().tobytes() for block, length in zip(blocks, lengths, strict=True)]
 
-    def from_chief(self, name: str, kind: Any, make: Callable[[], _T]) -> _T:
-        """What `make` returns in the chief, for every process: JSON of the type `kind`."""
-        return self._from(name, kind, make, speaks=self.place.is_chief)
-
     def from_leader(self, name: str, kind: Any, make: Callable[[], _T]) -> _T:
+        """What `make` returns in the leader, for every process: JSON of the type `kind`."""
+        return self._from(name, kind, make, speaks=self.place.is_leader)
+
+    def from_pod_leader(self, name: str, kind: Any, make: Callable[[], _T]) -> _T:
         """What `make` returns in the first process of the pod, for each of its processes: JSON of the type `kind`."""
         return self._from(f"{name}/{self.place.pod}", kind, make, speaks=self.place.leads_pod)
 
@@ -112,23 +112,23 @@ class Group:
             raise LostContact from error
 
     def dismiss(self) -> None:
-        """In the chief, when the run is published: let the processes that wait for this go, and see them go."""
+        """In the leader, when the run is published: let the processes that wait for this go, and see them go."""
         waiting = [f"gone/{pod}" for pod in range(1, self.size // self.place.local_size)]
         if self._store is None or not waiting:
             return
-        self.from_chief(_PUBLISHED, bool, lambda: True)
+        self.from_leader(_PUBLISHED, bool, lambda: True)
         self._await(waiting)
 
     def await_dismissal(self) -> None:
-        """Elsewhere: one process of each other pod waits until the chief has published.
+        """Elsewhere: one process of each other pod waits until the leader has published.
 
         A pod that ended well is never started again, so it must not end before the whole run has ended well.
 
         Raises:
-            LostContact: the chief is gone.
+            LostContact: the leader is gone.
         """
         if self.place.pod and self.place.leads_pod and self._store is not None:
-            self.from_chief(_PUBLISHED, bool, lambda: True)
+            self.from_leader(_PUBLISHED, bool, lambda: True)
             self._store.set(f"gone/{self.place.pod}", "1")
 
     def leave(self) -> None:

@@ -83,14 +83,14 @@ def refuse_pickles() -> None:
 
 
 def _store_at(host: str, port: int, place: Place, deadline: float, keys: Keys) -> dist.Store:
-    """The store that the chief keeps for processes of several pods, behind a gate.
+    """The store that the leader keeps for processes of several pods, behind a gate.
 
     Its name and its pod may come late, so it is tried until then, where SIGTERM is heard.
 
     Raises:
         TrainerError: 69, it did not come; 77, the key of the group may not be read.
     """
-    if place.is_chief:
+    if place.is_leader:
         return _guarded_store(port, keys)
     while True:
         passage: Passage | None = None
@@ -127,10 +127,10 @@ def _guarded_store(port: int, keys: Keys) -> dist.Store:
 def _meet(store: dist.Store, place: Place, deadline: float) -> None:
     """Wait for all where SIGTERM is heard, before `init_process_group` waits where it is not."""
     if store.add(f"here/{place.rank}", 1) > 1:
-        # Another process had this place, so this is the group of a chief that goes on to its end without us.
+        # Another process had this place, so this is the group of a leader that goes on to its end without us.
         log.info("waiting for the end of the present group")
         while True:
-            store.check(["never"])  # fails when the chief ends
+            store.check(["never"])  # fails when the leader ends
             time.sleep(_POLL_SECONDS)
     everybody = [f"here/{rank}" for rank in range(place.size)]
     while not store.check(everybody):

@@ -51,7 +51,7 @@ class Place:
         return self.size == 1
 
     @property
-    def is_chief(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process speaks for the run: claim, checkpoints, progress, publication."""
         return self.rank == 0
 

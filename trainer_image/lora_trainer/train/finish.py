@@ -75,11 +75,11 @@ def _on_test_rows(
 ) -> Result:
     model, wishes = session.adapted.model, spec.evaluation
     rows = [test[index] for index in range(len(test))]
-    losses = measure(session.way, model, rows, alive=alive)
+    losses = measure(session.forward_pass, model, rows, alive=alive)
     base_losses = None
     if wishes.compare_with_base:
         with model.disable_adapter():
-            base_losses = measure(session.way, model, rows, alive=alive)
+            base_losses = measure(session.forward_pass, model, rows, alive=alive)
     chosen = answered(map(HeldOutRow, test.prompts, test.references), wishes.samples, spec.training.max_length)
     prompts, references = [row.prompt for row in chosen], [row.reference for row in chosen]
     answers = _answers(session, prompts, wishes.max_new_tokens, alive)
@@ -110,7 +110,7 @@ def _answers(
     session: Session, prompts: Sequence[Sequence[int]], max_new_tokens: int, alive: Callable[[], None]
 ) -> list[str]:
     model, tokenizer = session.adapted.model, session.tokenizer
-    return answer(session.way, model, tokenizer, prompts, max_new_tokens=max_new_tokens, alive=alive)
+    return answer(session.forward_pass, model, tokenizer, prompts, max_new_tokens=max_new_tokens, alive=alive)
 
 
 def save_adapter(session: Session, order: Order, commit: str, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a process does that shares the training of a run, while the chief speaks for it."""
+"""What a process does that shares the training of a run, while the leader speaks for it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from lora_trainer.store import Store
 from lora_trainer.termination import report_stall
 from lora_trainer.train import inputs, session
 
-#: Word of the chief: whether there is anything to train.
+#: Word of the leader: whether there is anything to train.
 TRAINS = "trains"
 
 
 def follow(order: Order, store: Store, layout: RunLayout, folder: Path, group: Group) -> Report:
-    """Share the steps and evaluations of the chief; its report says nothing.
+    """Share the steps and evaluations of the leader; its report says nothing.
 
     Raises:
         TrainerError, StopRequested, SmallerMicroBatch: as `lora_trainer.train.stage.train`.
     """
     silent = Report(stage="train", run_id=order.run_id)
-    if not group.from_chief(TRAINS, bool, lambda: True):
+    if not group.from_leader(TRAINS, bool, lambda: True):
         return silent
     shared = group.place.folder or folder
     checkpoint = inputs.checkpoint(store, layout, shared, group)
@@ -32,7 +32,7 @@ def follow(order: Order, store: Store, layout: RunLayout, folder: Path, group: G
     # Only now: another process may take its time to bring the model.
     watchdog = Watchdog(lambda seconds: report_stall(order, seconds))
     try:
-        ready = session.build(order, found, folder, group=group, watchdog=watchdog, chief=None)
+        ready = session.build(order, found, folder, group=group, watchdog=watchdog, leader=None)
         session.resume(ready, checkpoint)
         session.run(ready, order, checkpoint)
         group.leave()

@@ -57,8 +57,8 @@ def general_rows(tokenizer: PreTrainedTokenizerBase) -> list[Row]:
 def measure_forgetting(session: Session, alive: Callable[[], None]) -> Forgetting:
     """Measure adapter and base. `alive` is called before every batch."""
     model, rows = session.adapted.model, general_rows(session.tokenizer)
-    adapter = measure(session.way, model, rows, alive=alive).loss
+    adapter = measure(session.forward_pass, model, rows, alive=alive).loss
     with model.disable_adapter():
-        base = measure(session.way, model, rows, alive=alive).loss
+        base = measure(session.forward_pass, model, rows, alive=alive).loss
     log.info("loss on general text: base %.4f, adapter %.4f", base, adapter)
     return Forgetting(base, adapter)

@@ -48,8 +48,8 @@ def checkpoint(store: Store, layout: RunLayout, folder: Path, group: Group) -> C
             found = stored.latest(store, layout, into, checkpoint_files.check)
         return None if found is None else found.manifest.model_dump_json(by_alias=True)
 
-    mine = group.from_leader("checkpoint", str | None, bring)
-    if mine != group.from_chief("checkpoint", str | None, lambda: mine):
+    mine = group.from_pod_leader("checkpoint", str | None, bring)
+    if mine != group.from_leader("checkpoint", str | None, lambda: mine):
         raise TrainerError(ExitCode.UNAVAILABLE, "the pods of the run do not see the same newest checkpoint")
     return None if mine is None else Checkpoint(into, CheckpointManifest.model_validate_json(mine))
 
@@ -72,7 +72,7 @@ def fetch(order: Order, store: Store, layout: RunLayout, folder: Path, group: Gr
                     store.download(uri, rows / name)
         return [str(staged.path), staged.commit]
 
-    path, commit = group.from_leader("inputs", list[str], bring)
+    path, commit = group.from_pod_leader("inputs", list[str], bring)
     train = _rows(rows / prepared.TRAIN)
     if train is None:
         raise TrainerError(

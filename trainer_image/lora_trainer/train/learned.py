@@ -14,7 +14,7 @@ from lora_trainer.model.forward import ForwardPass
 from lora_trainer.train.trainer import not_finite
 
 
-def check(model: PeftModel, way: ForwardPass, rows: list[Row], *, training: TrainingSpec, steps: int) -> None:
+def check(model: PeftModel, forward_pass: ForwardPass, rows: list[Row], *, training: TrainingSpec, steps: int) -> None:
     """Compare the trained adapter with the one it started as, whose B matrices are zero.
 
     `rows`: the rows on which base and adapter are compared; `steps`: optimiser steps done.
@@ -29,9 +29,9 @@ def check(model: PeftModel, way: ForwardPass, rows: list[Row], *, training: Trai
     if not any(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name):
         raise _nothing_learned("its B matrices are zero, as they were before the first step", training, steps)
     with torch.no_grad():
-        adapted = way.logits(model.eval(), rows)
+        adapted = forward_pass.logits(model.eval(), rows)
         with model.disable_adapter():
-            base = way.logits(model, rows)
+            base = forward_pass.logits(model, rows)
     if base.numel() and torch.equal(adapted, base):
         raise _nothing_learned("its changes are too small to change any answer", training, steps)
 

@@ -1,7 +1,8 @@
 """Proof that what was written loads, and that it is the adapter that was trained.
 
-The reloaded model computes in the way of training, so equal weights give equal logits. Another way would only add the
-rounding of its own order of operations, which in bfloat16 and a deep model is as large as the effect of a weak adapter.
+The reloaded model computes by the forward pass of training, so equal weights give equal logits. Another would only add
+the rounding of its own order of operations, which in bfloat16 and a deep model is as large as the effect of a weak
+adapter.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Probe:
 
 def probe(session: Session, inputs: Inputs) -> Probe:
     """What the saved adapter is compared with, of the trained model."""
-    return probe_of(session.adapted.model, session.way, probe_rows(inputs))
+    return probe_of(session.adapted.model, session.forward_pass, probe_rows(inputs))
 
 
 def probe_rows(inputs: Inputs) -> list[Row]:
@@ -55,9 +56,9 @@ def probe_rows(inputs: Inputs) -> list[Row]:
     return [rows[index].cut(_LONGEST) for index in range(min(_ROWS, len(rows)))]
 
 
-def probe_of(model: PeftModel, way: ForwardPass, rows: list[Row]) -> Probe:
+def probe_of(model: PeftModel, forward_pass: ForwardPass, rows: list[Row]) -> Probe:
     """The same of any adapted model and rows."""
-    return Probe(adapter_tensors(model), rows, way.logits(model.eval(), rows).cpu())
+    return Probe(adapter_tensors(model), rows, forward_pass.logits(model.eval(), rows).cpu())
 
 
 def verify(
@@ -65,7 +66,7 @@ def verify(
     model_path: Path,
     quantization: QuantizationSpec,
     *,
-    way: ForwardPass,
+    forward_pass: ForwardPass,
     hardware: Hardware,
     probe: Probe,
 ) -> None:
@@ -78,8 +79,8 @@ def verify(
     model = PeftModel.from_pretrained(base, str(folder)).to(hardware.device).eval()
     _compare_tensors(adapter_tensors(model), probe.tensors)
     quicken(model)
-    way.install(model)
-    found = way.logits(model, probe.rows).cpu()
+    forward_pass.install(model)
+    found = forward_pass.logits(model, probe.rows).cpu()
     difference = float((found - probe.logits).norm() / probe.logits.norm().clamp_min(1e-9))
     if not difference <= _TOLERANCE[hardware.dtype]:
         raise _wrong(f"its logits differ by {difference:.1e} of their size")

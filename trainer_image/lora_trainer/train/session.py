@@ -53,7 +53,7 @@ _EPOCHS_LOOKED_AT = 8
 
 
 @dataclass(frozen=True)
-class ChiefsPart:
+class LeaderDuties:
     """What the process has that speaks for the run: where checkpoints go, and who is told about steps."""
 
     checkpoints: Checkpoints
@@ -68,7 +68,7 @@ class Session:
     trainer: LoraTrainer
     adapted: Adapted
     tokenizer: PreTrainedTokenizerBase
-    way: ForwardPass
+    forward_pass: ForwardPass
     hardware: Hardware
     best: BestAdapter
     progress: ReportProgress
@@ -88,11 +88,11 @@ def build(
     *,
     group: Group,
     watchdog: Watchdog,
-    chief: ChiefsPart | None,
+    leader: LeaderDuties | None,
 ) -> Session:
     """Load the base model, attach the adapter, choose how to run it, and make the trainer.
 
-    `chief`: what only the process has that speaks for the run.
+    `leader`: what only the process has that speaks for the run.
 
     Raises:
         TrainerError: 64 or 78, the model and the spec do not go together.
@@ -105,21 +105,21 @@ def build(
     log.info("training on %s with %s", hardware.device, hardware.dtype)
     tokenizer = AutoTokenizer.from_pretrained(inputs.model.path, local_files_only=True, trust_remote_code=False)
     adapted = _adapted(spec, inputs, hardware, watchdog.beat)
-    way, plan, warnings = _how_to_run(order, inputs, adapted, tokenizer, hardware=hardware, group=group)
+    forward_pass, plan, warnings = _how_to_run(order, inputs, adapted, tokenizer, hardware=hardware, group=group)
     watchdog.beat()
     best = BestAdapter(folder / "best", spec.training.early_stopping)
     progress = ReportProgress(
-        chief.poster if chief else None,
+        leader.poster if leader else None,
         best,
         lambda: trainer.tokens_trained,
-        chief.on_step if chief else lambda step: None,
-        silent=chief is None,
+        leader.on_step if leader else lambda step: None,
+        silent=leader is None,
     )
-    saving: list[TrainerCallback] = [SaveToStore(chief.checkpoints, best)] if chief else []
+    saving: list[TrainerCallback] = [SaveToStore(leader.checkpoints, best)] if leader else []
     trainer = LoraTrainer(
         model=adapted.model,
         args=_arguments(order, inputs, plan, hardware, folder=folder / "trainer", processes=group.size),
-        way=way,
+        forward_pass=forward_pass,
         train_rows=inputs.train,
         validation_rows=inputs.validation,
         effective_batch_size=spec.training.effective_batch_size,
@@ -131,7 +131,7 @@ def build(
     if hardware.device.type == "cpu" and spec.compute.gpus:
         warnings.append("no CUDA device was found; trained on the CPU")
     warnings += restart.warning()
-    return Session(trainer, adapted, tokenizer, way, hardware, best, progress, warnings, group)
+    return Session(trainer, adapted, tokenizer, forward_pass, hardware, best, progress, warnings, group)
 
 
 def _adapted(spec: LoRAFineTuneSpec, inputs: Inputs, hardware: Hardware, alive: Callable[[], None]) -> Adapted:
@@ -154,17 +154,19 @@ def _how_to_run(
     hardware: Hardware,
     group: Group,
 ) -> tuple[ForwardPass, MemoryPlan, list[str]]:
-    """The way of a forward pass, how much one takes, and warnings: found out with a few rows of the data."""
-    way, warnings = choose(
+    """The forward pass, how much one takes, and warnings: found out with a few rows of the data."""
+    forward_pass, warnings = choose(
         adapted.model,
         [inputs.train[index] for index in range(min(3, len(inputs.train)))],
         pad_token_id=tokenizer.pad_token_id or 0,
         autocast=hardware.autocast,
     )
-    plan = _memory_plan(order, inputs, adapted, way, hardware=hardware, group=group)
+    plan = _memory_plan(order, inputs, adapted, forward_pass, hardware=hardware, group=group)
     if hardware.is_cuda:
-        way = replace(way, evaluation_tokens=micro_batch.evaluation_tokens(plan, int(inputs.train.lengths.max())))
-    return way, plan, warnings
+        forward_pass = replace(
+            forward_pass, evaluation_tokens=micro_batch.evaluation_tokens(plan, int(inputs.train.lengths.max()))
+        )
+    return forward_pass, plan, warnings
 
 
 def _arguments(
@@ -187,7 +189,7 @@ def _steps(order: Order) -> int:
 
 
 def _memory_plan(
-    order: Order, inputs: Inputs, adapted: Adapted, way: ForwardPass, *, hardware: Hardware, group: Group
+    order: Order, inputs: Inputs, adapted: Adapted, forward_pass: ForwardPass, *, hardware: Hardware, group: Group
 ) -> MemoryPlan:
     """Rows in a forward pass, the same in all processes, as the memory of every one of them allows."""
     training, lengths = order.spec.training, inputs.train.lengths
@@ -198,7 +200,7 @@ def _memory_plan(
 
     @cache
     def pass_tokens(rows: int) -> int:
-        if not way.padding_free:
+        if not forward_pass.padding_free:
             return rows * int(lengths.max())
         batches = EffectiveBatches(
             len(lengths),
@@ -255,7 +257,7 @@ def run(session: Session, order: Order, checkpoint: stored.Checkpoint | None) ->
         log.info("all steps were done before")
         return
     # Dropout differs between processes; the first one draws what a process alone would draw.
-    if not session.group.place.is_chief:
+    if not session.group.place.is_leader:
         set_seed(order.spec.training.seed + session.group.place.rank)
     try:
         with stopping.deferred():

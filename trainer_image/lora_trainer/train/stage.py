@@ -50,7 +50,7 @@ def train(order: Order, store: Store) -> Report:
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="train-", dir=order.scratch))
     try:
-        if not group.place.is_chief:
+        if not group.place.is_leader:
             return follow(order, store, layout, folder, group)
         return _lead(order, store, layout, folder, group)
     finally:
@@ -62,10 +62,10 @@ def _lead(order: Order, store: Store, layout: RunLayout, folder: Path, group: Gr
     with about(_PARAM_OUTPUT):
         await_turn(store, layout, order.uid, lambda: find_published(store, layout))
         if found := adopt(store, layout):
-            group.from_chief(TRAINS, bool, lambda: False)
+            group.from_leader(TRAINS, bool, lambda: False)
             return adopted_report(order, found)
         claim = take_claim(store, layout, order.uid)
-    group.from_chief(TRAINS, bool, lambda: True)
+    group.from_leader(TRAINS, bool, lambda: True)
     with claim.kept_alive():
         return _Training(order, store, claim, folder, group).run()
 
@@ -113,8 +113,8 @@ class _Training:
         checkpoint = inputs.checkpoint(self._store, self._layout, shared, self._group)
         found = inputs.fetch(self._order, self._store, self._layout, shared, self._group)
         self._watchdog.beat()
-        part = session.ChiefsPart(self._checkpoints, self._poster, self._attempt.step)
-        ready = session.build(self._order, found, self._folder, group=self._group, watchdog=self._watchdog, chief=part)
+        part = session.LeaderDuties(self._checkpoints, self._poster, self._attempt.step)
+        ready = session.build(self._order, found, self._folder, group=self._group, watchdog=self._watchdog, leader=part)
         from_step = session.resume(ready, checkpoint)
         lost = attempts.lost_steps(self._earlier, from_step)
         self._attempt.begin(from_step)
@@ -149,7 +149,14 @@ class _Training:
         documents.write(output, account)
         probe, quantization = reload.probe(ready, found), self._order.spec.quantization
         finish.release(ready)
-        reload.verify(output, found.model.path, quantization, way=ready.way, hardware=ready.hardware, probe=probe)
+        reload.verify(
+            output,
+            found.model.path,
+            quantization,
+            forward_pass=ready.forward_pass,
+            hardware=ready.hardware,
+            probe=probe,
+        )
         self._watchdog.beat()
         artifact = self._publish(output, found, metrics, result.gate_failed, warnings)
         self._group.dismiss()
@@ -167,7 +174,7 @@ class _Training:
     def _check_learned(self, ready: session.Session, found: inputs.Inputs) -> None:
         """Before anything is measured: an adapter that changes nothing is not published."""
         training, steps = self._order.spec.training, ready.trainer.state.global_step
-        learned.check(ready.adapted.model, ready.way, reload.probe_rows(found), training=training, steps=steps)
+        learned.check(ready.adapted.model, ready.forward_pass, reload.probe_rows(found), training=training, steps=steps)
         self._watchdog.beat()
 
     def _warnings(self, ready: session.Session, result: finish.Result, output: Path) -> list[str]:

@@ -39,7 +39,7 @@ class LoraTrainer(Trainer):
         *,
         model: PeftModel,
         args: TrainingArguments,
-        way: ForwardPass,
+        forward_pass: ForwardPass,
         train_rows: Rows,
         validation_rows: Rows | None,
         effective_batch_size: int,
@@ -49,7 +49,7 @@ class LoraTrainer(Trainer):
         group: Group,
     ) -> None:
         """`alive` is called before every batch of an evaluation."""
-        self.way = way
+        self.forward_pass = forward_pass
         self.effective_batch_size = effective_batch_size
         self.tokens_trained = 0
         self._alive = alive
@@ -61,7 +61,7 @@ class LoraTrainer(Trainer):
             args=args,
             train_dataset=train_rows,
             eval_dataset=validation_rows,
-            data_collator=way.collate,
+            data_collator=forward_pass.collate,
             callbacks=callbacks,
         )
         self.loss_is_scaled_for_ga = True
@@ -77,10 +77,10 @@ class LoraTrainer(Trainer):
                 effective_batch_size=self.effective_batch_size,
                 micro_batch_size=self.args.per_device_train_batch_size,
                 seed=self.args.seed,
-                lengths=None if self.way.padding_free else rows.lengths,
+                lengths=None if self.forward_pass.padding_free else rows.lengths,
                 place=self._group.place,
             ),
-            collate_fn=with_silent_row(self.way.collate, rows[0].silent),
+            collate_fn=with_silent_row(self.forward_pass.collate, rows[0].silent),
             pin_memory=self.args.dataloader_pin_memory,
             # A loader draws from its generator; the global one would make a resumed run differ.
             generator=torch.Generator().manual_seed(self.args.seed),
@@ -115,7 +115,7 @@ class LoraTrainer(Trainer):
         """With several processes the loss runs inside torch's DistributedDataParallel, which averages gradients."""
         if self._group.place.alone or not training or model is not self.model:
             return super()._wrap_model(model, training, dataloader)
-        return data_parallel(self.model, self.way)
+        return data_parallel(self.model, self.forward_pass)
 
     def compute_loss(
         self,
@@ -129,7 +129,7 @@ class LoraTrainer(Trainer):
         Times the number of processes, because gradients and logged losses are averaged over them.
         """
         if self._group.place.alone:
-            return self.way.loss_sum(model, inputs) / num_items_in_batch
+            return self.forward_pass.loss_sum(model, inputs) / num_items_in_batch
         return model(inputs) * self._group.size / num_items_in_batch
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> float:
@@ -169,7 +169,7 @@ class LoraTrainer(Trainer):
         """Loss and token accuracy over all target tokens of the validation rows, whatever the batch size."""
         rows: Rows = self.eval_dataset
         everything = [rows[i] for i in range(len(rows))]
-        losses = measure(self.way, self.model, everything, alive=self._alive, group=self._group)
+        losses = measure(self.forward_pass, self.model, everything, alive=self._alive, group=self._group)
         metrics = {f"{metric_key_prefix}_loss": losses.loss, f"{metric_key_prefix}_token_accuracy": losses.accuracy}
         self.log(dict(metrics))
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -182,7 +182,7 @@ class LoraTrainer(Trainer):
         self.model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
 
     def _save_rng_state(self, output_dir: str) -> None:
-        """The random state of every process, in the checkpoint of the chief; the others keep none."""
+        """The random state of every process, in the checkpoint of the leader; the others keep none."""
         super()._save_rng_state(output_dir)
         place = self._group.place
         if place.alone:
