@@ -59,6 +59,10 @@ generate: venv ## generate the CRDs and docs/reasons.md from the contract
 	$(PY) -m lora_contract.reasons
 crds: generate
 
+.PHONY: docs-templates
+docs-templates: venv ## write docs/templates.md: what becomes of conversations with published chat templates
+	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.template_table
+
 .PHONY: test-unit
 test-unit: venv ## pure logic and tiny models: no cluster, no S3, under a minute on two cores
 	$(PYTEST) tests/unit -n $(WORKERS)

@@ -10,7 +10,8 @@ from lora_contract.finetune import LoRAFineTuneSpec
 
 #: Bumped only when the same spec would give another adapter; then what is applied anew trains anew. An upgrade of
 #: operator or image alone re-trains nothing, whatever the version. 2: the warm-up begins above a learning rate of 0.
-RECIPE_VERSION = 2
+#: 3: answers with weight 0 are not trained on, reasoning is, and each answer stands behind what a server is asked.
+RECIPE_VERSION = 3
 
 #: Parts of the spec that decide what the adapter is, and the fields of them that do not: addresses (content
 #: digests stand for them), caches, and what only changes how the same result is reached.

@@ -76,11 +76,27 @@ class MemoryStatus(StatusModel):
         return fixed + self.activation_bytes + self.logit_bytes
 
 
+class AnswersStatus(StatusModel):
+    """Answers of the assistant by whether they count for the loss, and why not."""
+
+    trained: int = Field(0, description="Answers that count.")
+    weight: int = Field(0, description="Answers that do not, because their row gives them weight 0.")
+    train: int = Field(0, description="Answers that do not, because their row says train: false.")
+    earlier: int = Field(0, description="Answers that do not, because training.trainOn is last and they are not.")
+
+
 class PlanStatus(StatusModel):
     """What prepare found out before any GPU was asked for."""
 
     rows_read: int | None = Field(None, description="Rows that the files hold, those left out included.")
     rows: int = Field(description="Training rows after checks and split.")
+    conversations: int | None = Field(
+        None, description="Conversations they come from: a chat template that rewrites turns makes several rows of one."
+    )
+    answers: AnswersStatus | None = Field(None, description="Answers of all splits by whether they count.")
+    unrolling_tokens: int = Field(
+        0, description="Of tokens, those that are there again because the chat template rewrites earlier turns."
+    )
     validation_rows: int = Field(0, description="Rows held out for evaluation during training.")
     evaluation_rows: int | None = Field(
         None, description="Validation rows that each evaluation during training takes, to cost a tenth of the time."

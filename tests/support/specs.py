@@ -70,6 +70,7 @@ GOOD_SPECS: dict[str, dict[str, Any]] = {
     "no clipping": {"training.maxGradNorm": 0},
     "constant schedule": {"training.schedule": "constant", "training.warmupRatio": 0},
     "all tokens": {"training.trainOn": "all"},
+    "the last answer": {"training.trainOn": "last", "dataset.ignoreKeys": ["annotations", "Größe"]},
     "early stopping": {"training.earlyStopping": {}},
     "early stopping on own rows": {
         "training.earlyStopping": {"patience": 1, "minDelta": 0.001},

@@ -19,6 +19,7 @@ class ColumnsSpec(SpecModel):
     prompt: ColumnName | None = documented(None, "Column with the prompt or instruction.", "question")
     input: ColumnName | None = documented(None, "Column with additional input of an instruction.", "context")
     completion: ColumnName | None = documented(None, "Column with the answer to learn.", "answer")
+    tools: ColumnName | None = documented(None, "Column with the tools that are offered; usually tools.", "functions")
 
 
 class SplitSpec(SpecModel):
@@ -55,6 +56,13 @@ class DatasetSpec(SpecModel):
     )
     test_uri: StorageUri | None = documented(
         None, "Rows for the final comparison, instead of split.test.", "s3://datasets/test.jsonl"
+    )
+    ignore_keys: list[ColumnName] = documented(
+        [],
+        "Keys of messages, and columns, that mean nothing for training and are left out. Any other key with a value"
+        " that is not understood makes a row bad.",
+        ["annotations"],
+        max_length=64,
     )
     on_bad_rows: Literal["Fail", "Skip"] = documented(
         "Fail", "Fail: the first bad row ends the run before a GPU is asked for. Skip: leave bad rows out.", "Fail"

@@ -79,8 +79,10 @@ class TrainingSpec(SpecModel):
     max_grad_norm: float = documented(
         1.0, "Gradients are clipped to this norm; 0 turns clipping off.", 1.0, ge=0, le=1000
     )
-    train_on: Literal["assistant", "all"] = documented(
-        "assistant", "Tokens that count for the loss: those of the assistant with the stop token, or all.", "assistant"
+    train_on: Literal["assistant", "last", "all"] = documented(
+        "assistant",
+        "Tokens that count for the loss: those of every answer with its stop token, of the last answer, or all.",
+        "assistant",
     )
     eval_steps: int = documented(
         10,

@@ -187,13 +187,16 @@ BAD: dict[str, Bad] = {
     "an unknown role": Bad(
         "a.jsonl", _messages(_turn("human", "x"), ASSISTANT), "turn 1 has the unknown role 'human'", "a.jsonl:2"
     ),
-    "a tool turn": Bad(
-        "a.jsonl", _messages(USER, _turn("tool", "4"), ASSISTANT), "turn 2 calls or answers a tool", "a.jsonl:2"
+    "a result without a call": Bad(
+        "a.jsonl",
+        _messages(USER, _turn("tool", "4"), ASSISTANT),
+        "turn 2 is the result of a tool, but no call waits for a result",
+        "a.jsonl:2",
     ),
-    "tool calls": Bad(
+    "a call of nothing": Bad(
         "a.jsonl",
         _messages(USER, _turn("assistant", None, tool_calls=[{"id": "1"}])),
-        "turn 2 calls or answers a tool; tool turns are not supported",
+        "turn 2, call 1 has no name",
         "a.jsonl:2",
     ),
     "content is null": Bad(
@@ -259,9 +262,6 @@ BAD: dict[str, Bad] = {
     "no assistant turn": Bad("a.jsonl", _messages(USER), "line 2: has no assistant turn", "a.jsonl:2"),
     "ends with the user": Bad(
         "a.jsonl", _messages(USER, ASSISTANT, USER), "line 2: ends with a user turn", "a.jsonl:2"
-    ),
-    "two user turns": Bad(
-        "a.jsonl", _messages(USER, USER, ASSISTANT), "turn 2 is user, expected assistant", "a.jsonl:2"
     ),
     "assistant first": Bad(
         "a.jsonl", _messages(ASSISTANT, USER, ASSISTANT), "turn 1 is assistant, expected user", "a.jsonl:2"

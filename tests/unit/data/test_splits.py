@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_trainer.data import prepared, splits
-from lora_trainer.data.rows import Message
+from lora_trainer.data.rows import Conversation, Message
 from lora_trainer.errors import TrainerError
 from support.prepared_data import chat, data_file, lines, run
 
@@ -17,8 +17,8 @@ TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 SHARE = st.floats(0, 0.5)
 
 
-def _row(user: str, assistant: str) -> tuple[Message, ...]:
-    return Message("user", user), Message("assistant", assistant)
+def _row(user: str, assistant: str) -> Conversation:
+    return Conversation((Message("user", user), Message("assistant", assistant)))
 
 
 @given(TEXT, TEXT, st.sampled_from([" ", "\n", "\t  ", "\r\n"]), st.integers(0, 2**31 - 1))
@@ -33,7 +33,7 @@ def test_rows_that_differ_in_white_space_alone_share_a_split(user: str, assistan
 
 @given(TEXT, TEXT.filter(str.strip))
 def test_turns_do_not_run_into_each_other(user: str, assistant: str) -> None:
-    joined = splits.fingerprint((Message("user", f"{user} {assistant}"), Message("assistant", "x")))
+    joined = splits.fingerprint(_row(f"{user} {assistant}", "x"))
 
     assert joined != splits.fingerprint(_row(user, f"{assistant} x"))
 

@@ -12,6 +12,12 @@ def test_plain_answers_are_compared_without_white_space_at_their_ends() -> None:
     assert score([" yes\n", "no"], ["yes", "yes"]) == AnswerScores(0.5, None, None)
 
 
+def test_what_is_thought_before_an_answer_is_not_compared() -> None:
+    thinking = ["<think>\n\n</think>\n\nyes", "Hm.\n</think>\n\nyes", "yes"]
+
+    assert score(thinking, ["yes"] * 3) == AnswerScores(1, None, None)
+
+
 def test_no_answers_give_no_scores() -> None:
     assert score([], []) is None
 

@@ -6,15 +6,15 @@ beside the conversation is the same for every row and every day: the date is giv
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
@@ -22,11 +22,12 @@ os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
 
-from lora_trainer.data.guard import CpuTimeExceeded
-from lora_trainer.data.rows import Message
+from lora_trainer.data import answer_text, template_refusal, tool_form
+from lora_trainer.data.rows import BadRow, CallForm, Message
+from lora_trainer.data.template_refusal import TemplateRefusal
+from lora_trainer.data.tool_form import ToolSupport
 from lora_trainer.errors import TrainerError, unsupported
 
-_GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 #: Templates that take a date from outside (Llama 3) write this one, their own default: rows must not depend on the day.
 _DATE = date(2024, 7, 26)
 _DATE_STRING = "26 Jul 2024"
@@ -34,71 +35,77 @@ _DATE_STRING = "26 Jul 2024"
 _DRAWS = re.compile(r"\b(random|lipsum)\b")
 _PROBE = (Message("user", "first question"), Message("assistant", "first answer"))
 _LONG_PROBE = (*_PROBE, Message("user", "second question"), Message("assistant", "second answer"))
+_NEXT_PROBE = Message("user", "second question")
 _SYSTEM_PROBE = "words of the system"
-_LONGEST_PROBLEM = 300
-
-
-class TemplateRefusal(Exception):  # noqa: N818 - a verdict of the template on a row
-    """The template raised an error on a conversation."""
-
-    def __init__(self, problem: str, *, line: int | None = None, of_row: bool = False) -> None:
-        """`line` is one of the template; `of_row`: it refuses this conversation on purpose and may accept others."""
-        super().__init__(problem if line is None else f"{problem} (line {line} of the template)")
-        self.of_row = of_row
+_NAME_PROBE = "name_of_the_user"
 
 
 class ChatTemplate:
     """Renders conversations of one model. Build it with `load`."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, model: str) -> None:
-        """`model` is the name that messages use."""
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, model: str, ends: Iterable[str] = ()) -> None:
+        """`model` is the name that messages use; `ends` are the tokens that its generation config ends answers at."""
         self.tokenizer = tokenizer
         self.model = model
+        self.listed_ends = frozenset(ends)
+        #: Tokens at which servers end answers; the tokenizer's own is one even where nothing lists it.
+        self._served_ends = self.listed_ends | {str(tokenizer.eos_token)}
         self._source: str = tokenizer.get_chat_template()
+        #: Some models have a template of its own for conversations with tools.
+        self._source_with_tools: str = tokenizer.get_chat_template(tools=list(tool_form.TOOLS))
         self._variables = {**tokenizer.special_tokens_map, "date_string": _DATE_STRING}
         #: The date for a template that reads the clock.
         self.today = _DATE
-        self._draws = _DRAWS.search(self._source) is not None
+        self._draws = _DRAWS.search(self._source + self._source_with_tools) is not None
         #: The template asked for today's date, in `check` or since.
         self.reads_clock = False
-        #: The template itself marks what the assistant says.
-        self.marked = _GENERATION_MARK.search(self._source) is not None
         special = {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special} | set(
             tokenizer.all_special_tokens
         )
         self.special_ids = frozenset(tokenizer.convert_tokens_to_ids(sorted(special)))
-        longest_first = sorted(special, key=lambda token: (-len(token), token))
-        self.special_tokens = tuple(longest_first)
         #: Finds a special token in a text.
-        self.special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self.special = _any_of(special)
         self.keeps_system = False
+        self._knows_developer = False
 
-    def render(self, messages: Sequence[Message], *, generation_prompt: bool = False) -> str:
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, generation_prompt: bool = False
+    ) -> str:
         """The conversation as one text with special tokens.
 
         Raises:
             TemplateRefusal: the template raised an error.
         """
-        return self._render(messages, add_generation_prompt=generation_prompt)[0]
+        form = self._tools.form if any(message.tool_calls for message in messages) else CallForm()
+        return self._render(messages, tools, form, generation_prompt=generation_prompt)
 
-    def render_marked(self, messages: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
-        """The text, and the character spans inside the template's generation marks."""
-        text, spans = self._render(messages, return_assistant_tokens_mask=True)
-        return text, [(start, end) for start, end in spans if start < end]
-
-    def _render(self, messages: Sequence[Message], **options: Any) -> tuple[str, list[tuple[int, int]]]:
-        conversation = [message.as_dict() for message in messages]
+    def _render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]],
+        form: CallForm,
+        *,
+        generation_prompt: bool = False,
+    ) -> str:
+        conversation = [message.as_dict(form) for message in messages]
+        if conversation and conversation[0]["role"] == "developer" and not self._knows_developer:
+            conversation[0]["role"] = "system"
         if self._draws:
             random.seed(0)
         try:
             # What transformers gives to templates reads the clock of each pod anew.
-            _compile_jinja_template(self._source).globals["strftime_now"] = self._strftime
-            texts, spans = render_jinja_template(
-                [conversation], chat_template=self._source, **options, **self._variables
+            source = self._source_with_tools if tools else self._source
+            _compile_jinja_template(source).globals["strftime_now"] = self._strftime
+            texts, _ = render_jinja_template(
+                [conversation],
+                tools=list(tools) or None,
+                chat_template=source,
+                add_generation_prompt=generation_prompt,
+                **self._variables,
             )
         except Exception as error:  # templates are programs: they raise whatever Python can
-            raise _refusal(error) from error
-        return texts[0], spans[0] if spans else []
+            raise template_refusal.of(error) from error
+        return texts[0]
 
     def _strftime(self, format: str) -> str:  # noqa: A002 - as transformers calls it
         self.reads_clock = True
@@ -125,15 +132,18 @@ class ChatTemplate:
                 param="spec.model.id",
                 hint="use an instruct model",
             )
-        if not self.marked and not self._answer_follows(whole, prompt):
+        if not self._answer_follows(whole, prompt):
             raise unsupported(
                 f"the chat template of {self.model} does not begin an answer as it is asked for at inference,"
                 " so the tokens of the answer cannot be told apart",
                 param="spec.model.id",
-                hint="use a model whose template supports add_generation_prompt, or has generation marks",
+                hint="use a model whose template supports add_generation_prompt",
             )
-        self.keeps_system = self._keeps_system()
+        self.keeps_system = self._shows(_SYSTEM_PROBE, Message("system", _SYSTEM_PROBE), *_PROBE)
+        self._knows_developer = True
+        self._knows_developer = self._shows(_SYSTEM_PROBE, Message("developer", _SYSTEM_PROBE), *_PROBE)
         self._render_long()
+        _ = self._tools  # so that a template which reads the clock for tools alone is known
 
     def _render_long(self) -> None:
         """Render what only longer conversations reach, so that a template which reads the clock there is known."""
@@ -145,47 +155,87 @@ class ChatTemplate:
     def _answer_follows(self, whole: str, prompt: str) -> bool:
         """Whether the answer begins where the prompt ends. Where the template knows no generation prompt (Mistral's
         does not need one) nothing may stand between the two."""
-        if not whole.startswith(prompt):
+        said = answer_text.continuation(prompt, whole, _PROBE[1])
+        if said is None:
             return False
         ignored = prompt == self.render(_PROBE[:1])
-        return not ignored or whole[len(prompt) :].lstrip().startswith(_PROBE[1].content)
+        return not ignored or said.lstrip().startswith(_PROBE[1].content)
 
-    def _keeps_system(self) -> bool:
+    def _shows(self, words: str, *messages: Message) -> bool:
         try:
-            return _SYSTEM_PROBE in self.render((Message("system", _SYSTEM_PROBE), *_PROBE))
+            return words in self.render(messages)
         except TemplateRefusal:
             return False
+
+    @cached_property
+    def _tools(self) -> ToolSupport:
+        return tool_form.find(self._render)
+
+    def check_tools(self, *, parallel: bool) -> None:
+        """Whether the text shows tools, calls and results; `parallel`: also several calls in one turn.
+
+        Raises:
+            BadRow: what it leaves out.
+        """
+        missing = self._tools.missing or (
+            "more than one call in a turn" if parallel and not self._tools.parallel else None
+        )
+        if missing:
+            raise BadRow(
+                f"has tools, but the chat template of {self.model} does not show {missing}",
+                "use a model whose chat template does, or leave such rows out",
+            )
+
+    @cached_property
+    def shows_names(self) -> bool:
+        """Whether the text says who speaks, where a turn has a name."""
+        return self._shows(_NAME_PROBE, Message("user", "first question", name=_NAME_PROBE), _PROBE[1])
+
+    def stop(self, said: str, end: int, *, calls: bool) -> str | None:
+        """What stands behind character `end` of an answer, up to and with its stop token; None: it has none.
+
+        An answer ends as `answer_text.end_of_stop` says; one that calls tools, whose format has special tokens of its
+        own, at the first token that ends answers, or else at its last special one. Where the template writes none, as
+        GLM's, it is the token that the next turn begins with, if the generation config lists that as an end.
+        """
+        if calls:
+            found = self._ends.search(said, end)
+            stop = found.end() if found is not None else None
+        else:
+            stop = answer_text.end_of_stop(said, end, self.special, self._served_ends)
+        follows = self._next_turn(calls=calls) if stop is None else None
+        if follows is not None:
+            return said[end:] + follows
+        if stop is None and calls:
+            stop = max((found.end() for found in self.special.finditer(said, end)), default=None)
+        return said[end:stop] if stop is not None else None
+
+    @cached_property
+    def _ends(self) -> re.Pattern[str]:
+        """Finds a token that ends answers: those that servers know, and the one behind an answer without calls."""
+        whole = self.render(_PROBE)
+        stop = self.stop(whole, whole.rindex(_PROBE[1].content) + len(_PROBE[1].content), calls=False)
+        last = [found[0] for found in self.special.finditer(stop or "")][-1:]
+        return _any_of({*self._served_ends, *last})
+
+    def _next_turn(self, *, calls: bool) -> str | None:
+        """What the template writes between an answer and the first token of the next turn, if that ends answers."""
+        turns = tool_form.PROBE if calls else (*_PROBE, _NEXT_PROBE)
+        offered = tool_form.TOOLS if calls else ()
+        whole, longer = self.render(turns[:2], offered), self.render(turns[:3], offered)
+        found = self.special.search(longer, len(whole)) if longer.startswith(whole) else None
+        if found is None or found[0] not in self.listed_ends or longer[len(whole) : found.start()].strip():
+            return None
+        return longer[len(whole) : found.end()]
 
     def no_system(self) -> str:
         """The words for a system turn that the template would drop or refuse."""
         return f"the chat template of {self.model} drops or refuses system turns"
 
 
-def _refusal(error: Exception) -> TemplateRefusal:
-    """What an error inside a template means for the conversation."""
-    # `raise_exception` of transformers raises this very class; jinja raises more special ones.
-    of_row = type(error) is jinja2.TemplateError
-    if isinstance(error, MemoryError):
-        problem = "needs more memory than a row may take"
-    elif isinstance(error, RecursionError):
-        problem = "calls itself without end"
-    elif of_row or isinstance(error, jinja2.TemplateError | CpuTimeExceeded):
-        problem = str(error)
-    else:
-        problem = f"{type(error).__name__}: {error}"
-    return TemplateRefusal(problem[:_LONGEST_PROBLEM], line=_line(error), of_row=of_row)
-
-
-def _line(error: Exception) -> int | None:
-    """The line of the template at which an error arose; jinja puts its lines into the stack trace."""
-    if isinstance(error, jinja2.TemplateSyntaxError):
-        return error.lineno
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<template>":
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(tokens, key=lambda token: (-len(token), token))
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def load(folder: Path, model: str) -> ChatTemplate:
@@ -207,11 +257,22 @@ def load(folder: Path, model: str) -> ChatTemplate:
             hint="use an instruct model, or add chat_template.jinja to the model's files",
         )
     try:
-        template = ChatTemplate(tokenizer, model)
+        template = ChatTemplate(tokenizer, model, _listed_ends(folder, tokenizer))
     except ValueError as error:
         raise unsupported(f"{model} has no default chat template: {error}", param="spec.model.id") from error
     template.check()
     return template
+
+
+def _listed_ends(folder: Path, tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """The tokens at which a server ends an answer of the model, by its generation_config.json."""
+    try:
+        settings = json.loads((folder / "generation_config.json").read_text())
+        ids = settings["eos_token_id"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []  # a file that is broken is refused with the model's other files
+    known = [token for token in (ids if isinstance(ids, list) else [ids]) if isinstance(token, int)]
+    return [str(tokenizer.convert_ids_to_tokens(token)) for token in known if 0 <= token < len(tokenizer)]
 
 
 def _no_tokenizer(model: str, problem: str) -> TrainerError:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.outside import shorten
-from lora_trainer.data import conversation, formats, masking, splits
-from lora_trainer.data.chat_template import ChatTemplate, TemplateRefusal
+from lora_contract.status import AnswersStatus
+from lora_trainer.data import conversation, formats, splits, unrolling
+from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.dataset import Dataset, read_rows
 from lora_trainer.data.formats import Shape
 from lora_trainer.data.guard import CpuTimeExceeded, Guard, Phase, TooSlow
-from lora_trainer.data.masking import Rendered, TemplateChangesTurns
 from lora_trainer.data.profile import MAX_BAD_ROW_EXAMPLES, MAX_SAMPLES, Turn, sample
-from lora_trainer.data.rows import BadRow, Message, Place, RawRow
+from lora_trainer.data.rows import BadRow, Conversation, Message, Place, RawRow
 from lora_trainer.data.splits import Split
+from lora_trainer.data.template_refusal import TemplateRefusal
+from lora_trainer.data.unrolling import AnswerNotFound, Rendered
 from lora_trainer.errors import bad_data, unsupported
 
+_TOOLS_COLUMNS = ("tools", "functions")
 #: What is kept of columns that are not read, and of the words for a bad row: names may be as long as rows.
 _MOST_COLUMNS, _LONGEST_COLUMN, _LONGEST_EXAMPLE = 100, 100, 500
 
 
 class ReadyRow(NamedTuple):
-    """A row that waits to be tokenised."""
+    """A row that waits to be tokenised; `last`: its conversation gives no further row."""
 
     split: Split
     rendered: Rendered
+    last: bool
 
 
 @dataclass
@@ -44,10 +49,16 @@ class RowChecker:
     bad_examples: list[str] = field(default_factory=list)
     samples: list[list[Turn]] = field(default_factory=list)
     rows_read: dict[str, int] = field(default_factory=dict)
+    _answers: Counter[str] = field(default_factory=Counter)
     _seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     _files: list[tuple[Split | None, str]] = field(default_factory=list)
     _validation_share: float = 0.0
     _test_share: float = 0.0
+
+    @property
+    def answers(self) -> AnswersStatus:
+        """The answers so far by whether they count."""
+        return AnswersStatus(**self._answers)
 
     def rows(self, dataset: Dataset) -> Iterator[ReadyRow]:
         """All rows that are good and new, in the order of the files."""
@@ -61,12 +72,10 @@ class RowChecker:
             for raw in read_rows(file):
                 self.rows_read[file.name] += 1
                 self.guard.note(Phase.READING, row=raw.place.number)
-                ready = self._checked(raw, part)
-                if ready is not None:
-                    yield ready
+                yield from self._checked(raw, part)
 
-    def _checked(self, raw: RawRow, part: Split | None) -> ReadyRow | None:
-        """The row, unless it is bad and may be left out."""
+    def _checked(self, raw: RawRow, part: Split | None) -> list[ReadyRow]:
+        """The rows that a row becomes: none where it repeats another, or is bad and may be left out."""
         try:
             return self._check(raw, part)
         except BadRow as error:
@@ -75,49 +84,73 @@ class RowChecker:
             problem = f"is refused by the chat template of {self.template.model}: {error}"
             if error.of_row and self.spec.dataset.on_bad_rows == "Skip":
                 self._bad(raw.place, BadRow(problem))
-                return None
+                return []
             hint = "change the row, or use a model whose chat template accepts it"
             raise unsupported(f"{raw.place}: {problem}", param=raw.place.short, hint=hint) from error
-        except (TemplateChangesTurns, CpuTimeExceeded, TooSlow) as error:
+        except (AnswerNotFound, CpuTimeExceeded, TooSlow) as error:
             problem = str(error)
-            if not isinstance(error, TemplateChangesTurns):
+            if not isinstance(error, AnswerNotFound):
                 problem = f"rendering with the chat template of {self.template.model} {error}"
             raise unsupported(
                 f"{raw.place}: {problem}",
                 param=raw.place.short,
-                hint="give such conversations as one row an answer, or use another model",
+                hint="change or remove such conversations, or use another model",
             ) from error
-        return None
+        return []
 
-    def _check(self, raw: RawRow, part: Split | None) -> ReadyRow | None:
+    def _check(self, raw: RawRow, part: Split | None) -> list[ReadyRow]:
         if raw.value is None:
             raise BadRow(raw.problem or "cannot be read")
         if not raw.value:
             raise BadRow("is an empty object")
-        if self.shape is None:
-            self.shape = formats.detect(raw.value, self.spec.dataset)
-            ignored = [name[:_LONGEST_COLUMN] for name in raw.value if name not in self.shape.columns]
-            self.ignored_columns = ignored[:_MOST_COLUMNS]
-        messages = conversation.check(formats.turns(raw.value, self.shape))
-        key = splits.fingerprint(messages)
-        if self._repeats(key, raw.place, part):
+        talk = self._conversation(raw)
+        key = splits.fingerprint(talk)
+        marked = splits.marked(key, talk.messages)
+        if self._repeats(key, marked, raw.place, part):
             self.duplicates += 1
-            return None
+            return []
         if len(self.samples) < MAX_SAMPLES:
-            self.samples.append(sample(messages))
-        if self.spec.dataset.system_prompt and messages[0].role != "system":
-            messages = (Message("system", self.spec.dataset.system_prompt), *messages)
+            self.samples.append(sample(talk.messages))
+        if self.spec.dataset.system_prompt and talk.messages[0].role not in ("system", "developer"):
+            system = Message("system", self.spec.dataset.system_prompt)
+            talk = talk._replace(messages=(system, *talk.messages))
+        train_on = self.spec.training.train_on
         with self.guard.rendering():
-            rendered = masking.render(self.template, messages, train_on_all=self.spec.training.train_on == "all")
-        self._seen[key] = (len(self._files) - 1, raw.place.number)
-        return ReadyRow(part or self._assign(key), rendered)
+            rendered = list(unrolling.unroll(self.template, talk, train_on))
+        self._answers.update(reason or "trained" for reason in unrolling.reasons(talk.messages, train_on))
+        self._seen[key] = self._seen[marked] = (len(self._files) - 1, raw.place.number)
+        split = part or self._assign(key)
+        return [ReadyRow(split, row, row is rendered[-1]) for row in rendered]
+
+    def _conversation(self, raw: RawRow) -> Conversation:
+        """What a row says. Columns that nothing reads are remembered."""
+        row, dataset = raw.value or {}, self.spec.dataset
+        if self.shape is None:
+            self.shape = formats.detect(row, dataset)
+        offered = self._tools_column(row)
+        for name, value in row.items():
+            read = name in self.shape.columns or name == offered or name in dataset.ignore_keys
+            if not read and value is not None and name[:_LONGEST_COLUMN] not in self.ignored_columns:
+                self.ignored_columns = [*self.ignored_columns, name[:_LONGEST_COLUMN]][:_MOST_COLUMNS]
+        tools = row.get(offered) if offered else None
+        return conversation.check(formats.turns(row, self.shape), tools, ignored=dataset.ignore_keys)
+
+    def _tools_column(self, row: Mapping[str, Any]) -> str | None:
+        """The column of a row with the tools it offers; files of before 2024 call it functions."""
+        dataset = self.spec.dataset
+        names = [dataset.columns.tools] if dataset.columns.tools else _TOOLS_COLUMNS
+        return next((name for name in names if row.get(name) and name not in dataset.ignore_keys), None)
 
     def _assign(self, key: bytes) -> Split:
         seed = self.spec.dataset.split.seed
         return splits.assign(key, seed=seed, validation=self._validation_share, test=self._test_share)
 
-    def _repeats(self, key: bytes, place: Place, part: Split | None) -> bool:
-        """Whether the row was seen in the same part; seen in another part it would leak."""
+    def _repeats(self, key: bytes, marked: bytes, place: Place, part: Split | None) -> bool:
+        """Whether the row was seen in the same part; seen in another part it would leak.
+
+        `key` is what it says, `marked` that with the answers that count: other answers of the same conversation may
+        count in another row.
+        """
         before = self._seen.get(key)
         if before is None:
             return False
@@ -128,7 +161,7 @@ class RowChecker:
                 f"repeats the row at {first.short}: a row must be in one of the training, validation and test files",
                 "remove it from one of them, or the evaluation would be of rows that were trained on",
             )
-        return True
+        return marked in self._seen
 
     def _bad(self, place: Place, error: BadRow) -> None:
         message = f"{place}: {error.problem}"

@@ -1,58 +1,181 @@
-"""The rules of a conversation that can be trained on."""
+"""The rules of a conversation that can be trained on. Whatever a row says is kept or refused, never dropped."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from lora_trainer.data import tools
 from lora_trainer.data.json_values import json_type
-from lora_trainer.data.rows import BadRow, Message, Role
+from lora_trainer.data.rows import BadRow, Conversation, LeftOut, Message, Role
 
-_ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
-_TOOL_ROLES = frozenset({"tool", "function", "ipython"})
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "developer",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "ipython": "tool",
+}
+_INSTRUCTIONS = ("system", "developer")
+#: Names under which files give the reasoning in front of an answer.
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+#: Keys of a turn that are understood, by the roles that may have them.
+_OF_EVERY_TURN = frozenset({"role", "content", "name", "weight", "train"})
+_OF_ANSWERS = frozenset({*_REASONING, "tool_calls", "function_call"})
+_OF_RESULTS = frozenset({"tool_call_id"})
+_LONGEST_KEY = 100
 
 
-def check(turns: Sequence[Any]) -> tuple[Message, ...]:
-    """The turns of one row as messages: at most one system turn, first; then user and assistant in turn.
+def check(turns: Sequence[Any], offered: Any = None, ignored: Collection[str] = ()) -> Conversation:
+    """The turns of one row, with the tools that it offers, as they stand in the file; keys in `ignored` are left out.
 
     Raises:
         BadRow: naming the turn, counted from 1, and what is wrong with it.
     """
     if not turns:
         raise BadRow("has no turns")
-    messages = tuple(_message(turn, number) for number, turn in enumerate(turns, start=1))
+    messages = tuple(_message(turn, number, ignored) for number, turn in enumerate(turns, start=1))
+    _check_order(messages)
+    conversation = Conversation(messages, tools.read(offered))
+    tools.check_calls(conversation)
+    return conversation
+
+
+def _check_order(messages: Sequence[Message]) -> None:
     if all(message.role != "assistant" for message in messages):
         raise BadRow("has no assistant turn, so there is nothing to learn")
-    first = 1 if messages[0].role == "system" else 0
-    for index in range(first, len(messages)):
-        expected = "user" if (index - first) % 2 == 0 else "assistant"
-        if messages[index].role != expected:
+    first = 1 if messages[0].role in _INSTRUCTIONS else 0
+    before = ""
+    for number, message in enumerate(messages[first:], start=first + 1):
+        if message.role in _INSTRUCTIONS or (not before and message.role != "user"):
+            expected = "assistant" if before == "user" else "user"
             raise BadRow(
-                f"turn {index + 1} is {messages[index].role}, expected {expected}:"
-                " user and assistant take turns, after one system turn at most"
+                f"turn {number} is {message.role}, expected {expected}:"
+                " one system turn at most stands first, and the user speaks before the assistant"
             )
+        before = message.role
     if messages[-1].role != "assistant":
-        raise BadRow("ends with a user turn; the last turn must be the assistant's")
-    return messages
+        raise BadRow(f"ends with a {messages[-1].role} turn; the last turn must be the assistant's")
+    if all(message.left_out for message in messages if message.role == "assistant"):
+        raise BadRow("has no answer that counts: each has weight 0 or train false", "leave the row out")
 
 
-def _message(turn: Any, number: int) -> Message:
+def _message(turn: Any, number: int, ignored: Collection[str]) -> Message:
     if not isinstance(turn, dict):
         raise BadRow(f"turn {number} is {json_type(turn)}, expected an object with role and content")
-    role, content = turn.get("role"), turn.get("content")
-    if "role" not in turn or "content" not in turn:
+    given = {key: value for key, value in turn.items() if key not in ignored and not _says_nothing(value)}
+    role = _role(turn, given, number)
+    calls = _calls(given, number) if role == "assistant" else ()
+    content = _content(turn, role, number, needed=not calls)
+    _check_keys(given, role, number)
+    return Message(
+        role,
+        content,
+        reasoning=_reasoning(given, number),
+        name=_text(given, "name", number),
+        tool_calls=calls,
+        tool_call_id=_text(given, "tool_call_id", number),
+        left_out=_left_out(given, role, number),
+    )
+
+
+def _says_nothing(value: Any) -> bool:
+    """Whether a key with this value is as good as absent: Arrow writes null for every key that another row has."""
+    return value is None or value in ("", [], {})
+
+
+def _role(turn: Mapping[str, Any], given: Mapping[str, Any], number: int) -> Role:
+    if "role" not in turn or ("content" not in turn and not given.keys() & {"tool_calls", "function_call"}):
         missing = "role" if "role" not in turn else "content"
         raise BadRow(f"turn {number} has no {missing}; its keys are {', '.join(map(str, list(turn)[:20]))}")
+    role = turn["role"]
     if not isinstance(role, str):
         raise BadRow(f"turn {number}: role is {json_type(role)}, expected a text")
-    if role in _TOOL_ROLES or turn.get("tool_calls") or turn.get("function_call"):
-        raise BadRow(f"turn {number} calls or answers a tool; tool turns are not supported, leave such rows out")
     if role not in _ROLES:
-        raise BadRow(f"turn {number} has the unknown role {role[:40]!r}; roles are system, user and assistant")
+        roles = "system, developer, user, assistant and tool"
+        raise BadRow(f"turn {number} has the unknown role {role[:40]!r}; roles are {roles}")
+    return _ROLES[role]
+
+
+def _content(turn: Mapping[str, Any], role: Role, number: int, *, needed: bool) -> str:
+    content = turn.get("content")
+    if content is None and not needed:
+        return ""
     if not isinstance(content, str):
         raise BadRow(f"turn {number}: content is {json_type(content)}, expected a text")
-    if not content.strip():
+    if not content.strip() and needed and role in ("user", "assistant"):
         raise BadRow(f"turn {number} ({role}) is empty")
-    if "\0" in content:
-        raise BadRow(f"turn {number} ({role}) contains a NUL character")
-    return Message(_ROLES[role], content)
+    return _clean(content, f"turn {number} ({role})")
+
+
+def _clean(text: str, where: str) -> str:
+    if "\0" in text:
+        raise BadRow(f"{where} contains a NUL character")
+    return text
+
+
+def _text(given: Mapping[str, Any], key: str, number: int) -> str:
+    value = given.get(key, "")
+    if not isinstance(value, str):
+        raise BadRow(f"turn {number}: {key} is {json_type(value)}, expected a text")
+    return _clean(value, f"turn {number}: {key}")
+
+
+def _reasoning(given: Mapping[str, Any], number: int) -> str:
+    texts = {key: _text(given, key, number) for key in _REASONING if key in given}
+    if len(set(texts.values())) > 1:
+        raise BadRow(
+            f"turn {number} has {' and '.join(texts)} with different texts, which mean the same",
+            "keep one of them, or name the other in dataset.ignoreKeys",
+        )
+    return next(iter(texts.values()), "")
+
+
+def _calls(given: Mapping[str, Any], number: int) -> tuple[Any, ...]:
+    """The calls of a turn; files of before 2024 have one, as `function_call`."""
+    if "function_call" in given and "tool_calls" in given:
+        raise BadRow(f"turn {number} has function_call and tool_calls; keep tool_calls")
+    if "function_call" in given:
+        return tools.calls([{"function": given["function_call"]}], number)
+    return tools.calls(given.get("tool_calls", []), number)
+
+
+def _check_keys(given: Mapping[str, Any], role: Role, number: int) -> None:
+    known = _OF_EVERY_TURN | (_OF_ANSWERS if role == "assistant" else frozenset())
+    known |= _OF_RESULTS if role == "tool" else frozenset()
+    unknown = [str(key)[:_LONGEST_KEY] for key in given if key not in known]
+    if unknown:
+        keys = ", ".join(unknown[:20])
+        raise BadRow(
+            f"turn {number} ({role}) has {'the key' if len(unknown) == 1 else 'the keys'} {keys},"
+            " which would be dropped: what it means is not known",
+            f"if it means nothing for training, set dataset.ignoreKeys: [{keys}]; or remove it",
+        )
+
+
+def _left_out(given: Mapping[str, Any], role: Role, number: int) -> LeftOut | None:
+    """Why the turn does not count, from `weight` (0 or 1) and `train` (true or false)."""
+    weight, train = given.get("weight", 1), given.get("train", True)
+    if not isinstance(train, bool):
+        raise BadRow(f"turn {number}: train is {json_type(train)}, expected true or false")
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        raise BadRow(f"turn {number}: weight is {json_type(weight)}, expected 0 or 1")
+    if weight not in (0, 1):
+        raise BadRow(
+            f"turn {number} has weight {weight}; only 0 and 1 are supported, fractions are not",
+            "write 1 for an answer to learn and 0 for one not to learn, or set dataset.ignoreKeys: [weight]",
+        )
+    if role != "assistant":
+        if given.get("weight") or given.get("train"):
+            raise BadRow(
+                f"turn {number} ({role}) is to be learned by its weight or train; only answers can be",
+                "remove weight and train from it, or set training.trainOn: all to learn whole conversations",
+            )
+        return None
+    if {"weight", "train"} <= given.keys() and bool(weight) != train:
+        raise BadRow(f"turn {number} has weight {weight} and train {str(train).lower()}, which contradict each other")
+    if weight == 0:
+        return "weight"
+    return None if train else "train"

@@ -1,10 +1,8 @@
-"""Which tokens count for the loss: those that the assistant says, with the stop token, in every turn.
+"""Which tokens count for the loss: those of the answers that count, each with its stop token.
 
-The whole conversation is rendered and tokenised once; pieces are never tokenised apart, which would change tokens at
-their seams. Where an answer lies in the text is found by rendering whole prefixes: the text up to turn i with the
-generation prompt must be a prefix of the text of the whole conversation, and so must the text up to and including
-turn i, up to its stop token. What some templates write behind the stop token (a line break, an end-of-text token) is
-no target: at inference it is never asked for.
+A row is tokenised as a whole; pieces tokenised apart would have other tokens at their seams. One seam is kept: where
+a token would reach from the prompt of the last answer into the answer (two line breaks), server and model meet there,
+so the row is tokenised up to it and from it on.
 """
 
 from __future__ import annotations
@@ -17,117 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lora_trainer.data import seams
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.profile import Segment
-from lora_trainer.data.rows import BadRow, Message
+from lora_trainer.data.unrolling import Rendered
 
 TokenIds = npt.NDArray[np.int32]
 Targets = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """A conversation as text. `spans` are the characters that count, `prompt` is what its last answer answers."""
-
-    text: str
-    spans: tuple[tuple[int, int], ...]
-    prompt: str
-    reference: str
-
-
-class TemplateChangesTurns(Exception):  # noqa: N818 - becomes a TrainerError with the place of the row
-    """The template renders a turn differently once the conversation goes on."""
-
-
-def render(template: ChatTemplate, messages: Sequence[Message], *, train_on_all: bool) -> Rendered:
-    """Render one conversation and find its answers.
-
-    Raises:
-        BadRow: a text holds a special token.
-        TemplateRefusal: the template raised an error.
-        TemplateChangesTurns: the answers cannot be told apart.
-    """
-    _check_texts(template, messages)
-    prompt = template.render(messages[:-1], generation_prompt=True)
-    if template.marked:
-        text, marks = template.render_marked(messages)
-        spans = _marked_spans(template, messages, text, marks)
-    else:
-        text = template.render(messages)
-        spans = _prefix_spans(template, messages, text, prompt)
-    if train_on_all:
-        spans = ((0, len(text)),)
-    return Rendered(text, spans, prompt, messages[-1].content)
-
-
-def _check_texts(template: ChatTemplate, messages: Sequence[Message]) -> None:
-    if messages[0].role == "system" and not template.keeps_system:
-        raise BadRow(f"has a system turn, but {template.no_system()}", "move its text into the first user turn")
-    for number, message in enumerate(messages, start=1):
-        found = template.special.search(message.content)
-        if found is not None:
-            raise BadRow(
-                f"turn {number} ({message.role}) contains the special token {found[0]!r} of {template.model}",
-                "remove it: the model would read it as the end or the start of a turn",
-            )
-
-
-def _prefix_spans(
-    template: ChatTemplate, messages: Sequence[Message], text: str, last_prompt: str
-) -> tuple[tuple[int, int], ...]:
-    spans = []
-    last = len(messages) - 1
-    for index, message in enumerate(messages):
-        if message.role != "assistant":
-            continue
-        prompt = last_prompt if index == last else template.render(messages[:index], generation_prompt=True)
-        if not text.startswith(prompt):
-            raise TemplateChangesTurns(_changed(template, index))
-        start = len(prompt)
-        end = _stop(template, text, start, message.content, index)
-        if index != last and not template.render(messages[: index + 1]).startswith(text[:end]):
-            raise TemplateChangesTurns(_changed(template, index))
-        spans.append((start, end))
-    return tuple(spans)
-
-
-def _marked_spans(
-    template: ChatTemplate, messages: Sequence[Message], text: str, marks: list[tuple[int, int]]
-) -> tuple[tuple[int, int], ...]:
-    """The template's own marks, each with its stop token, which may stand right behind the mark."""
-    answers = sum(message.role == "assistant" for message in messages)
-    if len(marks) < answers:
-        raise TemplateChangesTurns(
-            f"the chat template of {template.model} marks {len(marks)} of {answers} answers as generated"
-        )
-    spans = []
-    for start, end in marks:
-        has_stop = text[start:end].rstrip().endswith(template.special_tokens)
-        stop = None if has_stop else template.special.match(text, end)
-        spans.append((start, stop.end() if stop else end))
-    return tuple(spans)
-
-
-def _stop(template: ChatTemplate, text: str, start: int, content: str, index: int) -> int:
-    """Where the answer that starts at `start` ends, its stop token included."""
-    said = content.strip()
-    found = text.find(said, start)
-    if found < 0:
-        raise TemplateChangesTurns(_changed(template, index))
-    stop = template.special.search(text, found + len(said))
-    if stop is None:
-        raise TemplateChangesTurns(
-            f"the chat template of {template.model} writes no stop token behind turn {index + 1},"
-            " so the model would never learn to stop"
-        )
-    return stop.end()
-
-
-def _changed(template: ChatTemplate, index: int) -> str:
-    return (
-        f"the chat template of {template.model} renders turn {index + 1} differently as the conversation goes on,"
-        " so training would show other text than inference"
-    )
 
 
 @dataclass(frozen=True)
@@ -142,19 +36,34 @@ class Encoded:
 def encode(template: ChatTemplate, rows: Sequence[Rendered], max_length: int) -> list[Encoded]:
     """Tokenise rows in one batch; the text holds every special token already, so none is added."""
     encodings = _tokenise(template, [row.text for row in rows])
-    return [_encode(template, row, encoding, max_length) for row, encoding in zip(rows, encodings, strict=True)]
+    pieces = [_pieces(template, row, encoding) for row, encoding in zip(rows, encodings, strict=True)]
+    return [_encode(template, row, encoded, max_length) for row, encoded in zip(rows, pieces, strict=True)]
 
 
-def _encode(template: ChatTemplate, row: Rendered, encoding: Any, max_length: int) -> Encoded:
-    ids = np.array(encoding.ids, dtype=np.int32)
+def _pieces(template: ChatTemplate, row: Rendered, encoding: Any) -> list[tuple[int, Any]]:
+    """The encodings that a row is made of, each with the character at which it starts: one, or two with a seam."""
+    seam = len(row.prompt)
+    if seam >= len(row.text) or not seams.is_crossed(template, encoding, seam):
+        return [(0, encoding)]
+    before, after = _tokenise(template, [row.text[:seam], row.text[seam:]])
+    if template.tokenizer.decode(after.ids) != row.text[seam:]:
+        return [(0, encoding)]  # tokenizers that begin each text with a space cannot begin one here
+    return [(0, before), (seam, after)]
+
+
+def _encode(template: ChatTemplate, row: Rendered, pieces: Sequence[tuple[int, Any]], max_length: int) -> Encoded:
+    ids = np.array([token for _, piece in pieces for token in piece.ids], dtype=np.int32)
     targets = np.zeros(len(ids), dtype=np.bool_)
-    for start, end in row.spans:
-        first, last = _tokens(encoding, start, end)
-        if first is None or last is None:
-            continue
-        if int(ids[first]) in template.special_ids and encoding.token_to_chars(first)[0] < start:
-            first += 1  # a special token of the prompt that took in white space of the answer
-        targets[first : last + 1] = True
+    offset = 0
+    for begin, piece in pieces:
+        for start, end in row.spans:
+            first, last = _tokens(piece, max(start - begin, 0), end - begin)
+            if first is None or last is None:
+                continue
+            if piece.token_to_chars(first)[0] < start - begin and int(piece.ids[first]) in template.special_ids:
+                first += 1  # a special token of the prompt that took in white space of the answer
+            targets[offset + first : offset + last + 1] = True
+        offset += len(piece.ids)
     targets[:1] = False  # nothing predicts the first token
     return Encoded(ids[:max_length], targets[:max_length], len(ids))
 

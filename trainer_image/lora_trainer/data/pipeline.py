@@ -93,7 +93,7 @@ def run(
                 if not tokens.targets.any():
                     tally.drop(tokens.full_length)
                     continue
-                tally.add(row.split, tokens.targets, tokens.full_length)
+                tally.add(row.split, tokens.targets, tokens.full_length, last=row.last)
                 writers[row.split].add(tokens, prompt, row.rendered.reference)
                 if not first_example and row.split == "train":
                     first_example = masking.segments(template, tokens)
@@ -105,6 +105,7 @@ def run(
         format=str(checker.shape),
         ignored_columns=checker.ignored_columns,
         rows_read=checker.rows_read,
+        answers=checker.answers,
         duplicate_rows=checker.duplicates,
         bad_rows=checker.bad_rows,
         bad_row_examples=checker.bad_examples,

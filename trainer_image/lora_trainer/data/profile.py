@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from itertools import islice
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from lora_contract.base import StatusModel
+from lora_contract.status import AnswersStatus
 from lora_trainer.data.rows import Message
 
 HISTOGRAM_BINS = 20
@@ -29,8 +31,9 @@ class Segment(StatusModel):
 class Turn(StatusModel):
     """One turn of a sample row."""
 
-    role: str = Field(description="system, user or assistant.")
+    role: str = Field(description="system, developer, user, assistant or tool.")
     content: str = Field(description="The text, cut at 2000 characters.")
+    left_out: str | None = Field(None, description="Why an answer does not count; absent: it does, or is none.")
 
 
 class FileProfile(StatusModel):
@@ -50,6 +53,11 @@ class DataProfile(StatusModel):
     files: list[FileProfile] = Field([], description="Files in the order in which they were read.")
     rows_read: dict[str, int] = Field({}, description="Rows read by name of the file, bad and repeated ones included.")
     rows: dict[str, int] = Field({}, description="Rows by split: train, validation, test.")
+    conversations: int = Field(0, description="Conversations that the training rows come from.")
+    answers: AnswersStatus = Field(AnswersStatus(), description="Answers of all splits by whether they count.")
+    unrolling_tokens: int = Field(
+        0, description="Of `tokens`, those that are there again because the chat template rewrites earlier turns."
+    )
     tokens: int = Field(0, description="Tokens of the training rows.")
     target_tokens: int = Field(0, description="Of these, tokens that count for the loss.")
     target_share: float = Field(0, description="target_tokens / tokens.")
@@ -78,6 +86,8 @@ class Tally:
         self._counts = np.zeros(len(self._edges), dtype=np.int64)
         self.rows = {"train": 0, "validation": 0, "test": 0}
         self.tokens = 0
+        self.conversations = 0
+        self.unrolling_tokens = 0
         self.target_tokens = 0
         self.all_tokens = 0
         self.truncated = 0
@@ -85,8 +95,11 @@ class Tally:
         self.longest_without_target = 0
         self.longest = 0
 
-    def add(self, split: str, targets: npt.NDArray[np.bool_], full_length: int) -> None:
-        """Count one row that is kept: which of its tokens count, and its length before it was cut."""
+    def add(self, split: str, targets: npt.NDArray[np.bool_], full_length: int, *, last: bool) -> None:
+        """Count one row that is kept: which of its tokens count, and its length before it was cut.
+
+        `last`: no further row comes of the same conversation.
+        """
         length = len(targets)
         self.rows[split] += 1
         self.all_tokens += length
@@ -95,6 +108,8 @@ class Tally:
         self._counts[np.searchsorted(self._edges, length)] += 1
         if split == "train":
             self.tokens += length
+            self.conversations += last
+            self.unrolling_tokens += 0 if last else length
             self.target_tokens += int(np.count_nonzero(targets))
 
     def drop(self, full_length: int) -> None:
@@ -108,6 +123,8 @@ class Tally:
         return profile.model_copy(
             update={
                 "rows": dict(self.rows),
+                "conversations": self.conversations,
+                "unrolling_tokens": self.unrolling_tokens,
                 "tokens": self.tokens,
                 "target_tokens": self.target_tokens,
                 "target_share": round(self.target_tokens / max(self.tokens, 1), 4),
@@ -126,5 +143,12 @@ class Tally:
 def sample(messages: Iterable[Message]) -> list[Turn]:
     """A row for the report."""
     return [
-        Turn(role=role, content=content[:_MAX_SAMPLE_TEXT]) for role, content in islice(messages, _MAX_SAMPLE_TURNS)
+        Turn(role=message.role, content=_spoken(message)[:_MAX_SAMPLE_TEXT], left_out=message.left_out)
+        for message in islice(messages, _MAX_SAMPLE_TURNS)
     ]
+
+
+def _spoken(message: Message) -> str:
+    """Everything that a turn says, as one text."""
+    calls = [f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in message.tool_calls]
+    return "\n".join(part for part in (message.reasoning, message.content, *calls) if part)

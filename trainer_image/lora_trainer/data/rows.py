@@ -2,21 +2,68 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+#: Why an answer does not count: the row says so, or `training.trainOn: last`.
+LeftOut = Literal["weight", "train", "earlier"]
+
+
+class ToolCall(NamedTuple):
+    """One call of a tool. `id` is empty where the row gives none."""
+
+    name: str
+    arguments: dict[str, Any]
+    id: str = ""
+
+
+class CallForm(NamedTuple):
+    """How a chat template wants a turn that calls tools: its content where there is none, arguments as JSON text."""
+
+    no_content: str | None = ""
+    arguments_as_text: bool = False
 
 
 class Message(NamedTuple):
-    """One turn."""
+    """One turn; texts that the row does not give are empty."""
 
     role: Role
     content: str
+    reasoning: str = ""
+    name: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    #: Set on an answer that the row says not to learn.
+    left_out: LeftOut | None = None
 
-    def as_dict(self) -> dict[str, str]:
-        """The form in which chat templates read it."""
-        return {"role": self.role, "content": self.content}
+    def as_dict(self, form: CallForm = CallForm()) -> dict[str, Any]:  # noqa: B008 - it is immutable
+        """The form in which servers give it to chat templates; keys without a value are absent."""
+        turn: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.reasoning:
+            turn["reasoning_content"] = self.reasoning
+        if self.name:
+            turn["name"] = self.name
+        if self.tool_call_id:
+            turn["tool_call_id"] = self.tool_call_id
+        if self.tool_calls:
+            turn["content"] = self.content or form.no_content
+            turn["tool_calls"] = [_call(call, form) for call in self.tool_calls]
+        return turn
+
+
+def _call(call: ToolCall, form: CallForm) -> dict[str, Any]:
+    arguments = json.dumps(call.arguments, ensure_ascii=False) if form.arguments_as_text else call.arguments
+    made = {"type": "function", "function": {"name": call.name, "arguments": arguments}}
+    return {"id": call.id, **made} if call.id else made
+
+
+class Conversation(NamedTuple):
+    """The turns of a row and the tools that are offered in it, each as `{"type": "function", "function": ...}`."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[dict[str, Any], ...] = ()
 
 
 class Place(NamedTuple):

@@ -7,24 +7,51 @@ other row.
 from __future__ import annotations
 
 import hashlib
+import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Literal
 
-from lora_trainer.data.rows import BadRow, Message
+from lora_trainer.data.rows import BadRow, Conversation, Message
 
 Split = Literal["train", "validation", "test"]
 
 
-def fingerprint(messages: Sequence[Message]) -> bytes:
+def fingerprint(conversation: Conversation) -> bytes:
     """16 bytes that are equal for conversations that differ in white space or Unicode composition alone.
 
     Raises:
         BadRow: a text has a lone surrogate, which no file can hold.
     """
-    text = "\x1e".join(
-        f"{role}\x1f{' '.join(unicodedata.normalize('NFC', content).split())}" for role, content in messages
-    )
+    messages, tools = conversation
+    turns = [f"{message.role}\x1f{_normal(message.content)}{_more(message)}" for message in messages]
+    offered = ["\x1d" + json.dumps(tools, sort_keys=True, ensure_ascii=False)] if tools else []
+    return _digest("\x1e".join([*turns, *offered]))
+
+
+def marked(key: bytes, messages: Iterable[Message]) -> bytes:
+    """The fingerprint `key` of a conversation with what counts in it: equal rows that train other answers differ."""
+    marks = [message.left_out or "" for message in messages]
+    return _digest(f"{key.hex()}\x1e{marks}") if any(marks) else key
+
+
+def _normal(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _more(message: Message) -> str:
+    """What a turn has beside its content."""
+    more = {
+        "reasoning": _normal(message.reasoning),
+        "name": message.name,
+        "calls": message.tool_calls,
+        "id": message.tool_call_id,
+    }
+    given = {key: value for key, value in more.items() if value}
+    return f"\x1d{json.dumps(given, sort_keys=True, ensure_ascii=False)}" if given else ""
+
+
+def _digest(text: str) -> bytes:
     try:
         return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
     except UnicodeEncodeError as error:

@@ -36,10 +36,13 @@ def answered(rows: Iterable[HeldOutRow], samples: int, max_length: int) -> list[
 
 
 def score(answers: Sequence[str], references: Sequence[str]) -> AnswerScores | None:
-    """Compare answers with references, white space at both ends apart; None without answers."""
+    """Compare answers with references, but for what is thought before them and white space at both ends.
+
+    None without answers.
+    """
     if not answers:
         return None
-    pairs = [(answer.strip(), reference.strip()) for answer, reference in zip(answers, references, strict=True)]
+    pairs = [(_visible(answer), _visible(reference)) for answer, reference in zip(answers, references, strict=True)]
     exact = sum(answer == reference for answer, reference in pairs) / len(pairs)
     wanted = [json_object(reference) for _, reference in pairs]
     if any(item is None for item in wanted):
@@ -48,6 +51,11 @@ def score(answers: Sequence[str], references: Sequence[str]) -> AnswerScores | N
     valid = sum(item is not None for item in given) / len(pairs)
     fields = sum(_right_fields(g or {}, w or {}) for g, w in zip(given, wanted, strict=True)) / len(pairs)
     return AnswerScores(exact, valid, fields)
+
+
+def _visible(answer: str) -> str:
+    """An answer as a user of a reasoning model sees it: without the think block at its beginning."""
+    return answer.rpartition("</think>")[2].strip()
 
 
 def json_object(text: str) -> dict[str, Any] | None:

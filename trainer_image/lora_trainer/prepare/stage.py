@@ -204,6 +204,9 @@ def _plan(
     return PlanStatus(
         rows_read=sum(profile.rows_read.values()),
         rows=profile.rows["train"],
+        conversations=profile.conversations,
+        answers=profile.answers,
+        unrolling_tokens=profile.unrolling_tokens,
         validation_rows=profile.rows["validation"],
         evaluation_rows=evaluation_rows(spec.training, profile.rows["validation"]),
         test_rows=profile.rows["test"],

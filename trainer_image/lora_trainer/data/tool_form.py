@@ -1,0 +1,56 @@
+"""How a chat template shows tools: found out once a model, with calls whose words are looked for in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lora_trainer.data.rows import CallForm, Message, ToolCall
+from lora_trainer.data.template_refusal import TemplateRefusal
+
+_NAME, _VALUES, _RESULTS = "tool_of_the_probe", ("first value", "second value"), ("first result", "second result")
+_PARAMETERS = {"type": "object", "properties": {"place": {"type": "string", "description": "Where"}}}
+TOOLS: tuple[dict[str, Any], ...] = (
+    {"type": "function", "function": {"name": _NAME, "description": "Looks", "parameters": _PARAMETERS}},
+)
+_QUESTION = Message("user", "first question")
+_CALLS = tuple(ToolCall(_NAME, {"place": value}, f"call0000{n}") for n, value in enumerate(_VALUES))
+_ANSWERS = tuple(Message("tool", text, tool_call_id=f"call0000{n}") for n, text in enumerate(_RESULTS))
+#: A question, a call, and its result.
+PROBE = (_QUESTION, Message("assistant", "", tool_calls=_CALLS[:1]), _ANSWERS[0])
+_PARALLEL = (_QUESTION, Message("assistant", "", tool_calls=_CALLS), *_ANSWERS)
+#: Templates differ in whether a turn that only calls has no content or an empty one, and in the type of arguments.
+_FORMS = tuple(CallForm(content, as_text) for as_text in (False, True) for content in ("", None))
+
+#: Renders turns with tools, in a form of the calls.
+Renders = Callable[[Sequence[Message], Sequence[dict[str, Any]], CallForm], str]
+
+
+@dataclass(frozen=True)
+class ToolSupport:
+    """What a template shows of tools. `missing` says in words what it leaves out; None: nothing."""
+
+    form: CallForm
+    missing: str | None
+    parallel: bool
+
+
+def find(render: Renders) -> ToolSupport:
+    """What a template shows of tools, and in which form it wants calls."""
+    if not _holds(render, PROBE[:1], CallForm(), (_NAME,)):
+        return ToolSupport(CallForm(), "the tools that are offered", parallel=False)
+    for form in _FORMS:
+        if _holds(render, PROBE[:2], form, _VALUES[:1]):
+            missing = None if _holds(render, PROBE, form, _RESULTS[:1]) else "the results of tools"
+            return ToolSupport(form, missing, _holds(render, _PARALLEL, form, (*_VALUES, *_RESULTS)))
+    return ToolSupport(CallForm(), "the calls of tools", parallel=False)
+
+
+def _holds(render: Renders, turns: Sequence[Message], form: CallForm, words: Sequence[str]) -> bool:
+    try:
+        text = render(turns, TOOLS, form)
+    except TemplateRefusal:
+        return False
+    # A template that writes None, or JSON within JSON, wants another form.
+    return all(word in text for word in words) and "None" not in text and '\\"place' not in text

@@ -1,0 +1,168 @@
+"""Tools that a row offers and the calls of them: read in every form that files have, held against each other.
+
+The forms are those of the OpenAI API, https://platform.openai.com/docs/guides/function-calling, today's and that of
+before 2024 (`functions`, `function_call`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+from lora_trainer.data.json_values import DECODER, json_type
+from lora_trainer.data.rows import BadRow, Conversation, Message, ToolCall
+
+_MOST_TOOLS = 1024
+_LONGEST_NAME = 200
+
+
+def read(value: Any) -> tuple[dict[str, Any], ...]:
+    """The tools of a row: a list, or a text that holds one as JSON; each is a function.
+
+    Raises:
+        BadRow: naming the tool, counted from 1, and what is wrong with it.
+    """
+    if value is None or value in ("", [], {}):
+        return ()
+    if isinstance(value, str):
+        value = _parsed(value, "tools is a text that is not a JSON list of tools")
+    if not isinstance(value, list):
+        raise BadRow(f"tools is {json_type(value)}, expected a list of tools")
+    if len(value) > _MOST_TOOLS:
+        raise BadRow(f"offers {len(value)} tools, where {_MOST_TOOLS} are the most")
+    made = tuple(_tool(tool, number) for number, tool in enumerate(value, start=1))
+    names = [tool["function"]["name"] for tool in made]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadRow(f"declares the tool {name!r} twice")
+    return made
+
+
+def _tool(tool: Any, number: int) -> dict[str, Any]:
+    if not isinstance(tool, dict):
+        raise BadRow(f"tool {number} is {json_type(tool)}, expected an object")
+    kind = tool.get("type", "function")
+    if kind != "function":
+        raise BadRow(f"tool {number} has the type {str(kind)[:40]!r}; only functions can be learned")
+    function = tool.get("function", tool)
+    if not isinstance(function, dict):
+        raise BadRow(f"tool {number}: function is {json_type(function)}, expected an object")
+    name, parameters = function.get("name"), function.get("parameters")
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
+        raise BadRow(f"tool {number} has no name")
+    if parameters is not None:
+        if not isinstance(parameters, dict):
+            raise BadRow(f"tool {number} ({name}): parameters is {json_type(parameters)}, expected a JSON schema")
+        problem = _schemas().problem_of_schema(parameters)
+        if problem:
+            raise BadRow(f"tool {number} ({name}): parameters {problem}")
+    return tool if "function" in tool else {"type": "function", "function": tool}
+
+
+def _schemas() -> ModuleType:
+    from lora_trainer.data import json_schema  # noqa: PLC0415 - takes a tenth of a second
+
+    return json_schema
+
+
+def calls(value: Any, number: int) -> tuple[ToolCall, ...]:
+    """The calls of turn `number`; arguments may be an object, or a text that holds one as JSON.
+
+    Raises:
+        BadRow: naming the call, counted from 1, and what is wrong with it.
+    """
+    if not isinstance(value, list):
+        raise BadRow(f"turn {number}: tool_calls is {json_type(value)}, expected a list of calls")
+    made = tuple(_call(call, f"turn {number}, call {index}") for index, call in enumerate(value, start=1))
+    ids = [call.id for call in made if call.id]
+    if len(set(ids)) < len(ids):
+        raise BadRow(f"turn {number} has two calls with the same id")
+    return made
+
+
+def _call(call: Any, where: str) -> ToolCall:
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        raise BadRow(f"{where} is not an object with function: name and arguments")
+    kind = call.get("type") or "function"
+    if kind != "function":
+        raise BadRow(f"{where} has the type {str(kind)[:40]!r}; only calls of functions can be learned")
+    known = {"id", "type", "function", "index"} if function is not call else {"id", "type", "name", "arguments"}
+    unknown = [key for key, item in call.items() if key not in known and item is not None]
+    unknown += [key for key, item in function.items() if key not in {*known, "name", "arguments"} and item is not None]
+    if unknown:
+        raise BadRow(f"{where} has the key {str(unknown[0])[:40]}, which would be dropped: remove it")
+    name, identity = function.get("name"), call.get("id") or ""
+    if not isinstance(name, str) or not name:
+        raise BadRow(f"{where} has no name")
+    if not isinstance(identity, str):
+        raise BadRow(f"{where}: id is {json_type(identity)}, expected a text")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        arguments = _parsed(arguments or "{}", f"{where} of {name}: arguments is a text that is not JSON")
+    if not isinstance(arguments, dict):
+        raise BadRow(f"{where} of {name}: arguments is {json_type(arguments)}, expected an object")
+    return ToolCall(name, arguments, identity)
+
+
+def _parsed(text: str, problem: str) -> Any:
+    try:
+        return DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        detail = f": {error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise BadRow(f"{problem}{detail}") from error
+
+
+def check_calls(conversation: Conversation) -> None:
+    """Hold each call against the tools that are offered, and each result against the calls before it.
+
+    Raises:
+        BadRow: naming turn and call, and what does not fit.
+    """
+    offered = {tool["function"]["name"]: tool["function"] for tool in conversation.tools}
+    open_calls: list[ToolCall] = []
+    of_turn = 0
+    for number, message in enumerate(conversation.messages, start=1):
+        if message.role == "tool":
+            open_calls.remove(_answered(open_calls, message, number))
+            continue
+        if open_calls:
+            raise BadRow(
+                f"turn {number} is {message.role}, but {_named(open_calls[0])} of turn {of_turn} has no result"
+            )
+        for index, call in enumerate(message.tool_calls, start=1):
+            _check_call(call, offered, f"turn {number}, call {index}")
+        open_calls, of_turn = list(message.tool_calls), number
+
+
+def _answered(open_calls: list[ToolCall], message: Message, number: int) -> ToolCall:
+    """The call whose result a turn is: by its id, or the first where ids are not given."""
+    fitting = [call for call in open_calls if not message.tool_call_id or call.id in ("", message.tool_call_id)]
+    if message.name and not message.tool_call_id:
+        fitting = [call for call in fitting if call.name == message.name]
+    if fitting:
+        return fitting[0]
+    result = f"the result of {message.tool_call_id or message.name or 'a tool'}"
+    waiting = ", ".join(_named(call) for call in open_calls[:5]) or "no call"
+    raise BadRow(f"turn {number} is {result[:_LONGEST_NAME]}, but {waiting} waits for a result")
+
+
+def _named(call: ToolCall) -> str:
+    return f"the call {call.id[:40]} of {call.name[:40]}" if call.id else f"the call of {call.name[:40]}"
+
+
+def _check_call(call: ToolCall, offered: Mapping[str, Mapping[str, Any]], where: str) -> None:
+    if call.name not in offered:
+        declared = _listed(offered) if offered else "the row offers no tools: it has no column tools"
+        raise BadRow(f"{where} is of {call.name[:40]!r}, which is not declared; {declared}")
+    schema = offered[call.name].get("parameters")
+    problem = _schemas().problem_of_value(call.arguments, schema) if schema else None
+    if problem:
+        raise BadRow(f"{where} of {call.name[:40]}: arguments{problem}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    return f"declared are {', '.join(name[:40] for name in shown[:20])}{', ...' if len(shown) > 20 else ''}"

@@ -1,0 +1,207 @@
+"""From a conversation to rows: each answer stands behind exactly what the server is asked for it.
+
+For each answer that counts the text is the template's rendering of everything before it, with the generation prompt,
+then what the model has to say, then its stop token. Where the text of one answer is the beginning of the next one's
+prompt, and so are its tokens, both are one row. A template that rewrites earlier turns (Qwen3 leaves out earlier
+reasoning) makes several rows of a conversation. What some templates write behind the stop token (a line break, an
+end-of-text token) is no target: at inference it is never asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lora_trainer.data import answer_text, seams
+from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.rows import BadRow, Conversation, LeftOut, Message
+
+TrainOn = Literal["assistant", "last", "all"]
+
+#: Most characters that the rows of one conversation may have together: a row of 1 MiB could become thousands.
+_MOST_CHARACTERS = 64 << 20
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A row as text. `spans` are the characters that count; `prompt` is what its last answer answers."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    prompt: str
+    reference: str
+
+
+class AnswerNotFound(Exception):  # noqa: N818 - becomes a TrainerError with the place of the row
+    """The template does not render an answer where the server asks for it."""
+
+
+def reasons(messages: Sequence[Message], train_on: TrainOn) -> list[LeftOut | None]:
+    """For each answer, in order, why it does not count; None: it counts."""
+    found = [message.left_out for message in messages if message.role == "assistant"]
+    if train_on == "last":
+        found[:-1] = [reason or "earlier" for reason in found[:-1]]
+    return found
+
+
+def unroll(template: ChatTemplate, conversation: Conversation, train_on: TrainOn) -> Iterator[Rendered]:
+    """The rows of a conversation, in the order of its answers.
+
+    Raises:
+        BadRow: a text holds a special token, or something that the row says would be lost.
+        TemplateRefusal: the template raised an error.
+        AnswerNotFound: an answer is not where the server asks for it.
+    """
+    messages = conversation.messages
+    _check_texts(template, conversation)
+    if train_on == "all":
+        _check_all(messages)
+    indices = [index for index, message in enumerate(messages) if message.role == "assistant"]
+    reason_of = dict(zip(indices, reasons(messages, train_on), strict=True))
+    chosen = [index for index in indices if reason_of[index] is None]
+    if not chosen:
+        raise BadRow(
+            "has no answer that counts: its last one has weight 0 or train false, and training.trainOn is last",
+            "leave the row out, or set training.trainOn: assistant",
+        )
+    characters = rows = 0
+    spans: list[tuple[int, int]] = []
+    before: _Answer | None = None
+    for index in chosen:
+        answer = _answer(template, conversation, index)
+        if before is not None and not _goes_on(template, before, answer):
+            yield _row(before, spans, whole=train_on == "all" and not rows)
+            rows, spans = rows + 1, []
+            characters += len(answer.text)
+            if characters > _MOST_CHARACTERS:
+                raise BadRow(
+                    f"becomes more than {_MOST_CHARACTERS >> 20} million characters: the chat template of"
+                    f" {template.model} rewrites earlier turns, so each answer is a row with all turns before it",
+                    "split the conversation",
+                )
+        spans.append((len(answer.prompt), len(answer.text)))
+        before = answer
+    if before is not None:
+        yield _row(before, spans, whole=train_on == "all" and not rows)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An answer with what it answers; `rendered` goes on behind the stop token as the template does."""
+
+    message: Message
+    prompt: str
+    text: str
+    rendered: str
+
+
+def _goes_on(template: ChatTemplate, before: _Answer, answer: _Answer) -> bool:
+    """Whether an answer and the next one can be one row: same characters, and same tokens where the server joins in."""
+    if not answer.prompt.startswith(before.text):
+        return False
+    return not seams.crosses(template, before.text, len(before.prompt))
+
+
+def _row(last: _Answer, spans: Sequence[tuple[int, int]], *, whole: bool) -> Rendered:
+    text = last.rendered if last.rendered.startswith(last.text) else last.text
+    return Rendered(text, ((0, len(text)),) if whole else tuple(spans), last.prompt, _reference(last))
+
+
+def _reference(answer: _Answer) -> str:
+    if not answer.message.tool_calls:
+        return answer_text.without_thought(answer.message.content)
+    return answer_text.without_thought(answer.text[len(answer.prompt) :])
+
+
+def _answer(template: ChatTemplate, conversation: Conversation, index: int) -> _Answer:
+    messages, tools = conversation.messages[: index + 1], conversation.tools
+    message = messages[index]
+    prompt = template.render(messages[:index], tools, generation_prompt=True)
+    whole = template.render(messages, tools)
+    said = answer_text.continuation(prompt, whole, message)
+    if said is None:
+        if message.reasoning and answer_text.closes_thought(prompt):
+            raise BadRow(
+                f"turn {index + 1} has reasoning_content, but the chat template of {template.model} asks for an answer"
+                " without reasoning: its prompt closes the think block",
+                "switch reasoning on with chat.templateArgs (enable_thinking: true for most templates), or set"
+                " dataset.ignoreKeys: [reasoning_content]",
+            )
+        raise AnswerNotFound(
+            f"the chat template of {template.model} does not render turn {index + 1} where an answer is asked for at"
+            " inference, so training would show other text than inference"
+        )
+    end = _end_of_pieces(template, said, message, index)
+    stop = template.stop(said, end, calls=bool(message.tool_calls))
+    if stop is None:
+        raise AnswerNotFound(
+            f"the chat template of {template.model} writes no stop token behind turn {index + 1}, and"
+            " generation_config.json lists none that the next turn begins with, so the model would never learn to stop"
+        )
+    return _Answer(message, prompt, prompt + said[:end] + stop, whole)
+
+
+def _end_of_pieces(template: ChatTemplate, said: str, message: Message, index: int) -> int:
+    """Where what the row says of an answer ends. A template that leaves out some of it would train another answer."""
+    end = 0
+    for key, piece in answer_text.pieces(message):
+        found = said.find(piece, end)
+        if found < 0:
+            raise BadRow(
+                f"turn {index + 1}: the chat template of {template.model} leaves out {key}, or changes it",
+                f"set dataset.ignoreKeys: [{key}] to train without it, or use a model whose template writes it"
+                if key != "content"
+                else "change the turn, or use another model",
+            )
+        end = found + len(piece)
+    return end
+
+
+def _check_all(messages: Sequence[Message]) -> None:
+    """With every token as a target nothing can be left out."""
+    for number, message in enumerate(messages, start=1):
+        if message.role == "tool":
+            raise BadRow(
+                f"turn {number} is the result of a tool, which is never learned, but training.trainOn is all",
+                "set training.trainOn: assistant",
+            )
+        if message.left_out:
+            raise BadRow(
+                f"turn {number} is not to be learned ({message.left_out}), but training.trainOn is all",
+                f"set training.trainOn: assistant, or dataset.ignoreKeys: [{message.left_out}]",
+            )
+
+
+def _check_texts(template: ChatTemplate, conversation: Conversation) -> None:
+    messages, tools = conversation
+    if messages[0].role in ("system", "developer") and not template.keeps_system:
+        raise BadRow(f"has a system turn, but {template.no_system()}", "move its text into the first user turn")
+    if tools or any(message.tool_calls for message in messages):
+        template.check_tools(parallel=any(len(message.tool_calls) > 1 for message in messages))
+    for number, message in enumerate(messages, start=1):
+        texts = [message.content, message.reasoning, message.name]
+        texts += [text for call in message.tool_calls for text in (call.name, _as_text(call.arguments))]
+        _refuse_special(template, texts, f"turn {number} ({message.role})")
+        if message.name and message.role != "tool" and not template.shows_names:
+            raise BadRow(
+                f"turn {number} has the name {message.name[:40]!r}, but the chat template of {template.model} shows no"
+                " names",
+                "write the name into the content, or set dataset.ignoreKeys: [name]",
+            )
+    _refuse_special(template, [_as_text(tool) for tool in tools], "a tool")
+
+
+def _refuse_special(template: ChatTemplate, texts: Sequence[str], where: str) -> None:
+    for text in texts:
+        found = template.special.search(text)
+        if found is not None:
+            raise BadRow(
+                f"{where} contains the special token {found[0]!r} of {template.model}",
+                "remove it: the model would read it as the end or the start of a turn",
+            )
+
+
+def _as_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
