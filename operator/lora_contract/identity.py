@@ -18,11 +18,16 @@ RECIPE_VERSION = 3
 _PARTS: dict[str, frozenset[str]] = {
     "model": frozenset({"revision", "allowFloatingRevision", "source", "tokenSecretName", "cache"}),
     "dataset": frozenset({"uri", "validationUri", "testUri"}),
+    "chat": frozenset({"templateUri"}),
     "quantization": frozenset(),
     "lora": frozenset(),
     "training": frozenset({"microBatchSize", "saveSteps"}),
     "evaluation": frozenset(),
 }
+
+
+#: Parts that a release added later; without content they are left out, so that specs of before keep their hash.
+_ADDED = frozenset({"chat"})
 
 
 def canonical_json(value: Any) -> str:
@@ -47,6 +52,7 @@ def training_relevant(spec: LoRAFineTuneSpec) -> dict[str, Any]:
         part: {field: value for field, value in given.get(part, {}).items() if field not in left_out}
         for part, left_out in _PARTS.items()
     }
+    parts = {part: fields for part, fields in parts.items() if fields or part not in _ADDED}
     return _whole_numbers(parts)  # type: ignore[no-any-return]
 
 
@@ -69,15 +75,24 @@ def is_hash_of(found: str, spec: LoRAFineTuneSpec) -> bool:
 
 
 def run_id(
-    *, spec_hash: str, model_commit: str, dataset_digest: str, run_token: str, template_date: str | None = None
+    *,
+    spec_hash: str,
+    model_commit: str,
+    dataset_digest: str,
+    run_token: str,
+    template_digest: str | None = None,
+    template_date: str | None = None,
 ) -> str:
     """Identity of the result: 32 hexadecimal digits, equal in every cluster.
 
-    `template_date` is the date (RFC 3339) that a chat template which reads the clock writes into the rows.
+    `template_digest` is the sha256 of what chat.templateUri holds, `template_date` the date (RFC 3339) that a chat
+    template which reads the clock writes into the rows.
     """
     parts = {"spec": spec_hash, "model": model_commit, "dataset": dataset_digest}
     if run_token:
         parts["token"] = run_token
+    if template_digest:
+        parts["template"] = template_digest
     if template_date:
         parts["templateDate"] = template_date
     return digest(parts)[:32]

@@ -53,6 +53,19 @@ BAD_SPECS = (
     ),
     bad("cache without claim", {"model.cache": {}}, "spec.model.cache.claimName", "Required value"),
     bad("remote code", {"model.trustRemoteCode": True}, 'unknown field "spec.model.trustRemoteCode"'),
+    # chat
+    bad(
+        "two templates",
+        {"chat": {"template": "{{ x }}", "templateUri": "s3://models/chat.jinja"}},
+        "spec.chat",
+        "set at most one of chat.template and chat.templateUri",
+    ),
+    bad("an empty template", {"chat.template": ""}, "spec.chat.template"),
+    bad(
+        "no name of a variable", {"chat.templateArgs": {"enable-thinking": "no"}}, "spec.chat", "write letters, digits"
+    ),
+    bad("the server's own variable", {"chat.templateArgs": {"tools": "1"}}, "spec.chat", "servers give them to the"),
+    bad("a value that is no text", {"chat.templateArgs": {"thinking": False}}, "spec.chat.templateArgs.thinking"),
     # dataset
     bad("no dataset", {"dataset": REMOVED}, "spec.dataset", "Required value"),
     bad("dataset over http", {"dataset.uri": "https://host/rows.jsonl"}, "spec.dataset.uri", "s3://bucket/key"),

@@ -71,6 +71,9 @@ GOOD_SPECS: dict[str, dict[str, Any]] = {
     "constant schedule": {"training.schedule": "constant", "training.warmupRatio": 0},
     "all tokens": {"training.trainOn": "all"},
     "the last answer": {"training.trainOn": "last", "dataset.ignoreKeys": ["annotations", "Größe"]},
+    "arguments of the template": {"chat.templateArgs": {"enable_thinking": "false", "reasoning_effort": "high"}},
+    "own chat template": {"chat.template": "{% for m in messages %}{{ m.content }}{% endfor %}"},
+    "own chat template at an address": {"chat.templateUri": "s3://models/chat.jinja"},
     "early stopping": {"training.earlyStopping": {}},
     "early stopping on own rows": {
         "training.earlyStopping": {"patience": 1, "minDelta": 0.001},

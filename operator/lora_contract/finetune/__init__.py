@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import StringConstraints
 
 from lora_contract.base import Rule, SpecModel
+from lora_contract.finetune.chat import ChatSpec
 from lora_contract.finetune.dataset import DatasetSpec
 from lora_contract.finetune.fields import Matches, documented
 from lora_contract.finetune.model import ModelSpec, QuantizationSpec
@@ -14,6 +15,7 @@ from lora_contract.finetune.platform import ComputeSpec, OutputSpec, SchedulingS
 from lora_contract.finetune.training import EvaluationSpec, LoraSpec, TrainingSpec
 
 __all__ = [
+    "ChatSpec",
     "ComputeSpec",
     "DatasetSpec",
     "EvaluationSpec",
@@ -41,7 +43,7 @@ def _apart(spec: LoRAFineTuneSpec) -> bool:
 
 
 #: Parts that decide what the adapter is; they may change only under updatePolicy Rerun.
-IMMUTABLE_PARTS = ("model", "dataset", "quantization", "lora", "training", "evaluation", "output")
+IMMUTABLE_PARTS = ("model", "dataset", "chat", "quantization", "lora", "training", "evaluation", "output")
 
 
 class LoRAFineTuneSpec(SpecModel):
@@ -57,6 +59,9 @@ class LoRAFineTuneSpec(SpecModel):
     )
     model: ModelSpec = documented(..., "The base model.", {"id": "microsoft/Phi-4-mini-instruct"})
     dataset: DatasetSpec = documented(..., "The training data.", {"uri": "s3://datasets/triage.jsonl"})
+    chat: ChatSpec = documented(
+        ChatSpec(), "How conversations become text.", {"templateArgs": {"enable_thinking": "false"}}
+    )
     quantization: QuantizationSpec = documented(QuantizationSpec(), "How the frozen weights are held.", {"type": "nf4"})
     lora: LoraSpec = documented(LoraSpec(), "The adapter.", {"r": 16, "alpha": 32})
     training: TrainingSpec = documented(..., "The optimisation.", {"maxSteps": 100})

@@ -38,6 +38,8 @@ OTHER_RECIPES: dict[str, dict[str, Any]] = {
     "other tokens": {"training.trainOn": "all"},
     "other answers": {"training.trainOn": "last"},
     "keys that are left out": {"dataset.ignoreKeys": ["weight"]},
+    "another chat template": {"chat.template": "{{ messages[0].content }}"},
+    "other arguments of the template": {"chat.templateArgs": {"enable_thinking": "false"}},
     "early stopping": {"training.earlyStopping": {}},
     "a gate": {"evaluation.gate.maxLossRatio": 0.9},
 }
@@ -45,6 +47,7 @@ SAME_RECIPE: dict[str, dict[str, Any]] = {
     "other credentials": {"storage.secretName": "s3-credentials"},
     "another output": {"output.uri": "s3://adapters/team-b/"},
     "data at another address": {"dataset.uri": "s3://copies/triage.jsonl"},
+    "a template at another address": {"chat.templateUri": "s3://copies/chat.jinja"},
     "a mirror of the model": {"model.source": "s3://models/phi/"},
     "a floating revision": {"model.revision": REMOVED, "model.allowFloatingRevision": True},
     "a cache": {"model.cache": {"claimName": "model-cache"}},
@@ -130,8 +133,8 @@ def test_this_release_has_the_defaults_of_the_first() -> None:
     A new field with a default changes this value too: then take over the new one.
     """
     full = LoRAFineTuneSpec.model_validate(BASE).dump()
-    recipe = {part: full[part] for part in ("quantization", "lora", "training", "evaluation", "dataset")}
-    assert digest(recipe) == "a43cc8a1f18e20b38069f98679f9212e62d4c342aa608c2813e3476d760696c5"
+    recipe = {part: full[part] for part in ("quantization", "lora", "training", "evaluation", "dataset", "chat")}
+    assert digest(recipe) == "f643c2b2e60bb7ce5e251bc6b5109f1888573486a0f03f80b7a3186b921e3475"
 
 
 def test_canonical_json_has_one_form() -> None:

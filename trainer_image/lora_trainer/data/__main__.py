@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lora_contract.exit_codes import ExitCode
-from lora_trainer.data import chat_template, pipeline
+from lora_contract.finetune import ChatSpec
+from lora_trainer.data import chat_template, pipeline, prepared
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.guard import POSITION_BYTES, CpuTimeExceeded, Guard, Phase, breakdown
 from lora_trainer.data.requests import Answer, Failure, ModelRequest, Request, RowsRequest, TokenizerFacts
@@ -79,7 +80,7 @@ class _Worker:
         self._model = request.model
         self._guard.note(Phase.MODEL)
         with self._guard.cpu_limit():
-            self._template = chat_template.load(Path(request.folder), request.model)
+            self._template = chat_template.load(Path(request.folder), request.model, request.chat)
             vocabulary = self._template.tokenizer.get_vocab()
         self._guard.limit_memory()
         without = {token: number for token, number in vocabulary.items() if number >= request.embeddings}
@@ -92,6 +93,9 @@ class _Worker:
         if request.today is not None:
             self._template.today = request.today
         profile = pipeline.run(request.spec, request.dataset(), self._template, Path(request.into), self._guard)
+        if request.spec.chat != ChatSpec():
+            path = Path(request.into) / prepared.CHAT_TEMPLATE
+            path.write_text(self._template.tokenizer.chat_template, encoding="utf-8")
         return Answer(profile=profile)
 
     def _explained(self, error: BaseException) -> TrainerError:

@@ -22,7 +22,8 @@ os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
 
-from lora_trainer.data import answer_text, template_refusal, tool_form
+from lora_contract.finetune import ChatSpec
+from lora_trainer.data import answer_text, template_refusal, template_source, tool_form
 from lora_trainer.data.rows import BadRow, CallForm, Message
 from lora_trainer.data.template_refusal import TemplateRefusal
 from lora_trainer.data.tool_form import ToolSupport
@@ -47,6 +48,8 @@ class ChatTemplate:
         """`model` is the name that messages use; `ends` are the tokens that its generation config ends answers at."""
         self.tokenizer = tokenizer
         self.model = model
+        #: The field of the spec that the template comes from.
+        self.param = "spec.model.id"
         self.listed_ends = frozenset(ends)
         #: Tokens at which servers end answers; the tokenizer's own is one even where nothing lists it.
         self._served_ends = self.listed_ends | {str(tokenizer.eos_token)}
@@ -123,20 +126,20 @@ class ChatTemplate:
         except TemplateRefusal as error:
             raise unsupported(
                 f"the chat template of {self.model} refuses a plain question and answer: {error}",
-                param="spec.model.id",
+                param=self.param,
                 hint="use an instruct model",
             ) from error
         if _PROBE[1].content not in whole:
             raise unsupported(
                 f"the chat template of {self.model} leaves out what the assistant says",
-                param="spec.model.id",
+                param=self.param,
                 hint="use an instruct model",
             )
         if not self._answer_follows(whole, prompt):
             raise unsupported(
                 f"the chat template of {self.model} does not begin an answer as it is asked for at inference,"
                 " so the tokens of the answer cannot be told apart",
-                param="spec.model.id",
+                param=self.param,
                 hint="use a model whose template supports add_generation_prompt",
             )
         self.keeps_system = self._shows(_SYSTEM_PROBE, Message("system", _SYSTEM_PROBE), *_PROBE)
@@ -238,8 +241,8 @@ def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
-def load(folder: Path, model: str) -> ChatTemplate:
-    """The checked chat template of the model whose tokenizer files lie in `folder`.
+def load(folder: Path, model: str, chat: ChatSpec = ChatSpec()) -> ChatTemplate:  # noqa: B008 - it is immutable
+    """The checked chat template of the model whose tokenizer files lie in `folder`, changed as `chat` says.
 
     Raises:
         TrainerError: the files are missing or broken, or the template cannot be trained with.
@@ -250,16 +253,28 @@ def load(folder: Path, model: str) -> ChatTemplate:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the Rust library raises bare Exception for a broken file
         raise _no_tokenizer(model, f"has tokenizer files that cannot be read ({error})") from error
+    if chat.template is not None:
+        tokenizer.chat_template = chat.template
     if not tokenizer.chat_template:
         raise unsupported(
             f"{model} has no chat template",
             param="spec.model.id",
-            hint="use an instruct model, or add chat_template.jinja to the model's files",
+            hint="use an instruct model, or give a template with chat.template",
         )
+    if chat.template_args:
+        if not isinstance(tokenizer.chat_template, str):
+            raise unsupported(
+                f"{model} has several chat templates: {', '.join(tokenizer.chat_template)}",
+                param="spec.chat.templateArgs",
+                hint="give the one that is meant with chat.template",
+            )
+        tokenizer.chat_template = template_source.with_arguments(tokenizer.chat_template, chat.template_args)
     try:
         template = ChatTemplate(tokenizer, model, _listed_ends(folder, tokenizer))
     except ValueError as error:
         raise unsupported(f"{model} has no default chat template: {error}", param="spec.model.id") from error
+    if chat.template is not None:
+        template.param = "spec.chat.template"
     template.check()
     return template
 

@@ -3,6 +3,7 @@
     train.parquet        input_ids, targets, length
     validation.parquet   input_ids, targets, length               (absent when there are no such rows)
     test.parquet         input_ids, targets, length, prompt_ids, reference
+    chat_template.jinja  the chat template with what spec.chat changes (absent where that changes nothing)
     data.json            DataProfile: what the report shows of the data
     plan.json            lora_contract.status.PlanStatus; written last, by conditional PUT: it marks completeness
 
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 TRAIN = "train.parquet"
 VALIDATION = "validation.parquet"
 TEST = "test.parquet"
+CHAT_TEMPLATE = "chat_template.jinja"
 PROFILE = "data.json"
 
 ROW_SCHEMA = pa.schema(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from lora_contract.base import Model
 from lora_contract.exit_codes import ExitCode
-from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.finetune import ChatSpec, LoRAFineTuneSpec
 from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.files import Compression, DataFile, Kind
 from lora_trainer.data.profile import DataProfile
@@ -37,6 +37,7 @@ class ModelRequest(Model):
     model: str = Field(description="Name of the model in messages.")
     folder: str = Field(description="Folder of its tokenizer files.")
     embeddings: int = Field(description="Tokens that the model has an embedding for.")
+    chat: ChatSpec = Field(ChatSpec(), description="How its chat template is changed.")
 
 
 class RowsRequest(Model):

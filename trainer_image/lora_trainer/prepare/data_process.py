@@ -24,7 +24,7 @@ from typing import IO, Protocol
 from pydantic import ValidationError
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.finetune import ChatSpec, LoRAFineTuneSpec
 from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.guard import POSITION_BYTES, Phase, Position, breakdown, read_position
 from lora_trainer.data.profile import DataProfile
@@ -109,14 +109,20 @@ class DataProcess:
         self._model = ""
         self._files: list[File] = []
 
-    def check_model(self, folder: Path, model: str, embeddings: int) -> TokenizerFacts:
-        """Load and check tokenizer and chat template of a model with so many embeddings.
+    def check_model(
+        self,
+        folder: Path,
+        model: str,
+        embeddings: int,
+        chat: ChatSpec = ChatSpec(),  # noqa: B008 - it is immutable
+    ) -> TokenizerFacts:
+        """Load and check tokenizer and chat template of a model with so many embeddings, changed as `chat` says.
 
         Raises:
             TrainerError: 78, they cannot be used.
         """
         self._model = model
-        request = ModelRequest(model=model, folder=str(folder), embeddings=embeddings)
+        request = ModelRequest(model=model, folder=str(folder), embeddings=embeddings, chat=chat)
         answer = self._ask(Request(check_model=request))
         if answer.tokenizer is None:
             raise TrainerError(ExitCode.INTERNAL, "the process that reads the data said nothing of the tokenizer")

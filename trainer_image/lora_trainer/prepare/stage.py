@@ -28,7 +28,15 @@ from lora_trainer.model_files.blame import about
 from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.planning import memory_estimate
 from lora_trainer.planning.evaluation_rows import evaluation_rows
-from lora_trainer.prepare import data_process, data_warnings, dataset_files, gates, model_check, template_date
+from lora_trainer.prepare import (
+    chat_source,
+    data_process,
+    data_warnings,
+    dataset_files,
+    gates,
+    model_check,
+    template_date,
+)
 from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
 from lora_trainer.prepare.data_process import DataProcess
 from lora_trainer.prepare.dataset_files import FetchedDataset
@@ -71,6 +79,7 @@ class _Preparation:
         data = dataset_files.fetch(self._order, self._store, data_folder)
         self._notes = data.notes
         log.info("dataset: %d files, %d bytes", len(data.files), sum(file.size_bytes for file in data.files))
+        self._chat, self._template_digest = chat_source.fetch(self._order, self._store)
         staged = model_files.stage(self._order, self._store, self._folder / "model", self._check_model)
         run_id, today = self._identity(staged.commit, data.digest)
         run_layout = RunLayout(self._spec.output.uri, run_id)
@@ -121,7 +130,8 @@ class _Preparation:
         """Judge the small files before weights are read."""
         self._tensors = tensors
         self._config: dict[str, Any] = model_check.check_config(folder, self._spec)
-        self._tokenizer = self._reader.check_model(folder, self._spec.model.id, self._config["vocab_size"])
+        embeddings = self._config["vocab_size"]
+        self._tokenizer = self._reader.check_model(folder, self._spec.model.id, embeddings, self._chat)
 
     def _identity(self, model_commit: str, dataset_digest: str) -> tuple[str, date | None]:
         """Identity of the run, and the date pinned for its chat template, where that reads the clock."""
@@ -131,6 +141,7 @@ class _Preparation:
             model_commit=model_commit,
             dataset_digest=dataset_digest,
             run_token=self._spec.run_token,
+            template_digest=self._template_digest,
         )
         if not self._tokenizer.reads_clock:
             return run_id(), None

@@ -33,6 +33,8 @@ class Inputs:
     validation: Rows | None
     test: Rows | None
     profile: DataProfile | None
+    chat_template: str | None = None
+    """The chat template that the rows were made with, where it is not the one in the model's files."""
 
 
 def checkpoint(store: Store, layout: RunLayout, folder: Path, group: Group) -> Checkpoint | None:
@@ -66,7 +68,7 @@ def fetch(order: Order, store: Store, layout: RunLayout, folder: Path, group: Gr
         staged = model_files.stage(order, store, folder / "model")
         rows.mkdir(parents=True, exist_ok=True)
         with about("spec.output.uri"):
-            for name in (prepared.TRAIN, prepared.VALIDATION, prepared.TEST):
+            for name in (prepared.TRAIN, prepared.VALIDATION, prepared.TEST, prepared.CHAT_TEMPLATE):
                 uri = f"{layout.prepared}/{name}"
                 if store.info(uri) is not None:
                     store.download(uri, rows / name)
@@ -86,7 +88,9 @@ def fetch(order: Order, store: Store, layout: RunLayout, folder: Path, group: Gr
     validation, test = _rows(rows / prepared.VALIDATION), _rows(rows / prepared.TEST)
     if validation is not None:
         validation = _affordable(validation, rows / prepared.VALIDATION, order)
-    return Inputs(StagedModel(Path(path), commit), train, validation, test, profile)
+    template = rows / prepared.CHAT_TEMPLATE
+    chat_template = template.read_text(encoding="utf-8") if template.is_file() else None
+    return Inputs(StagedModel(Path(path), commit), train, validation, test, profile, chat_template)
 
 
 def _rows(path: Path) -> Rows | None:

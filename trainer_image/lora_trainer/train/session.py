@@ -104,6 +104,8 @@ def build(
     hardware = detect(spec.compute.gpus, group.place)
     log.info("training on %s with %s", hardware.device, hardware.dtype)
     tokenizer = AutoTokenizer.from_pretrained(inputs.model.path, local_files_only=True, trust_remote_code=False)
+    if inputs.chat_template is not None:
+        tokenizer.chat_template = inputs.chat_template
     adapted = _adapted(spec, inputs, hardware, watchdog.beat)
     forward_pass, plan, warnings = _how_to_run(order, inputs, adapted, tokenizer, hardware=hardware, group=group)
     watchdog.beat()
