@@ -8,9 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from lora_contract.finetune.quantity import parse_quantity
 from lora_contract.names import GPU_RESOURCE
 
 #: A list written as text: items separated by commas.
@@ -28,6 +29,15 @@ def _size(value: object) -> object:
         raise ValueError("write it as 80Gi or 24576Mi")
     return int(found[1]) << (20 if found[2] == "Mi" else 30)
 
+
+def _quantity(text: str) -> str:
+    if text and parse_quantity(text) is None:
+        raise ValueError("write it as a quantity of Kubernetes, such as 500m or 2Gi")
+    return text
+
+
+#: A quantity of Kubernetes; empty: none.
+Quantity = Annotated[str, AfterValidator(_quantity)]
 
 #: Bytes, written as a Kubernetes quantity; empty: none.
 Size = Annotated[int | None, BeforeValidator(_size)]
@@ -77,11 +87,15 @@ class Settings(BaseSettings):
     allow_cpu: bool = Field(
         False, description="Pods that were given GPUs train on the CPU where CUDA finds none: for trial clusters."
     )
-    prepare_cpu: str = Field("500m", description="CPU request of prepare pods.")
+    prepare_cpu: Quantity = Field("500m", description="CPU request of prepare pods.")
+    prepare_cpu_limit: Quantity = Field("", description="CPU limit of prepare pods; empty: none.")
+    train_cpu_limit: Quantity = Field(
+        "", description="CPU limit of train pods whose run sets none, or their request where that is more; empty: none."
+    )
     prepare_deadline_seconds: int = Field(
         6 * 3600, ge=60, description="Seconds that a prepare Job may take, its retry included."
     )
-    prepare_memory: str = Field("2Gi", description="Memory request and limit of prepare pods.")
+    prepare_memory: Quantity = Field("2Gi", description="Memory request and limit of prepare pods.")
     prepare_scratch: Size = Field(
         100 << 30, description="The most that a prepare pod may write to disk; none: no limit."
     )
@@ -144,6 +158,9 @@ class Settings(BaseSettings):
     def _check(self) -> Self:
         if self.progress_url.startswith("https://") and bool(self.tls_cert_file) != bool(self.tls_key_file):
             raise ValueError("set both of tls_cert_file and tls_key_file, or none")
+        request, limit = parse_quantity(self.prepare_cpu), parse_quantity(self.prepare_cpu_limit)
+        if request is not None and limit is not None and limit < request:
+            raise ValueError("prepare_cpu_limit must not be below prepare_cpu: the API server refuses such pods")
         if (self.gpu_price_per_hour is None) != (not self.gpu_price_currency):
             raise ValueError("set both of gpu_price_per_hour and gpu_price_currency, or none")
         return self

@@ -141,6 +141,7 @@ def test_lists_and_maps_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.image_pull_secrets == ("pull", "other")
     assert settings.allowed_s3_endpoints == ("https://s3.example.org", "http://minio:9000")
     assert settings.allow_node_identity is True
+    assert (settings.prepare_cpu, settings.prepare_cpu_limit, settings.train_cpu_limit) == ("1", "2.5", "16")
     assert (settings.train_scratch, settings.train_ephemeral_storage) == (200 << 30, 50 << 30)
     assert settings.metadata_addresses == ("100.100.100.200/32",)
     assert settings.pod_annotations == {"sidecar.istio.io/inject": "false"}

@@ -58,6 +58,8 @@ def test_the_schema_knows_no_value_that_the_chart_does_not() -> None:
         ("--set=storage.allowedEndpoints={s3.example.org}", "does not match pattern"),
         ("--set=watchNamespaces={Team_A}", "does not match pattern"),
         ("--set=trainer.prepare.memory=much", "does not match pattern"),
+        ("--set=trainer.cpuLimit=much", "does not match pattern"),
+        ("--set=trainer.prepare.cpuLimit=0", "exclusiveMinimum"),
         ("--set=trainer.scratch=much", "does not match pattern"),
         ("--set=image.digest=latest", "does not match pattern"),
         ("--set=runAsUser=0", "minimum"),

@@ -251,6 +251,8 @@ BAD_SPECS = (
     bad("negative cpu", {"compute.cpu": -1}, "spec.compute.cpu", "must be at least 1m"),
     bad("cpu in words", {"compute.cpu": "four"}, "spec.compute.cpu", "must be CPU cores such as 4"),
     bad("cpu as a fraction without quotes", {"compute.cpu": 0.5}, "spec.compute.cpu", "must be of type integer"),
+    bad("limit below the request", {"compute": {"cpu": 4, "cpuLimit": "2"}}, "spec.compute", "must not be below"),
+    bad("no limit", {"compute.cpuLimit": 0}, "spec.compute.cpuLimit", "must be at least 1m"),
     bad("cpu as boolean", {"compute.cpu": True}, "spec.compute.cpu", "must be of type integer"),
     bad(
         "selects the control plane",

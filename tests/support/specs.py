@@ -90,6 +90,8 @@ GOOD_SPECS: dict[str, dict[str, Any]] = {
     "millicores and fractions": {"compute": {"cpu": "1500m", "memory": "1.5Gi"}},
     "fraction of a core": {"compute.cpu": "0.5"},
     "a number of cores without quotes": {"compute.cpu": 4},
+    "limits of CPU": {"compute": {"cpu": "0.3", "cpuLimit": "300m"}},
+    "limits of CPU without quotes": {"compute": {"cpu": 4, "cpuLimit": 8}},
     "memory in bytes": {"compute.memory": 34359738368},
     "memory in bytes as text": {"compute.memory": "34359738368"},
     "memory as a power": {"compute.memory": "32e9"},

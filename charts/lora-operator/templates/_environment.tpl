@@ -25,6 +25,10 @@
   value: {{ $trainer.allowCpu | quote }}
 - name: LORA_OPERATOR_PREPARE_CPU
   value: {{ $trainer.prepare.cpu | quote }}
+- name: LORA_OPERATOR_PREPARE_CPU_LIMIT
+  value: {{ $trainer.prepare.cpuLimit | quote }}
+- name: LORA_OPERATOR_TRAIN_CPU_LIMIT
+  value: {{ $trainer.cpuLimit | quote }}
 - name: LORA_OPERATOR_PREPARE_DEADLINE_SECONDS
   value: {{ int $trainer.prepare.deadlineSeconds | quote }}
 - name: LORA_OPERATOR_PREPARE_MEMORY

@@ -18,7 +18,7 @@ from lora_contract.finetune.fields import (
     cel_string,
     documented,
 )
-from lora_contract.finetune.quantity import CpuQuantity, MemoryQuantity
+from lora_contract.finetune.quantity import CpuQuantity, MemoryQuantity, at_most, cel_at_most
 from lora_contract.names import GPU_RESOURCE
 
 LabelText = Annotated[
@@ -130,6 +130,11 @@ class ComputeSpec(SpecModel):
     )
     resource_name: ExtendedResource = documented(GPU_RESOURCE, "Resource name of the GPUs.", "nvidia.com/gpu")
     cpu: CpuQuantity = documented("4", "CPU request of the train pod, in cores.", "4")
+    cpu_limit: CpuQuantity | None = documented(
+        None,
+        "CPU limit of the train pod, for namespaces whose quota counts limits. Absent: the platform's, or none.",
+        "8",
+    )
     memory: MemoryQuantity = documented("16Gi", "Memory request and limit of the train pod.", "32Gi")
     node_selector: Annotated[dict[str, LabelText], Field(max_length=16)] = documented(
         {}, "Labels that the node must have.", {"accelerator": "a100"}
@@ -148,6 +153,11 @@ class ComputeSpec(SpecModel):
             cel=f"self.nodeSelector.all(k, k.matches({cel_string(LABEL_KEY)}))",
             message="compute.nodeSelector has a key that is no label key; write name or domain/name",
             holds=lambda c: all(re.fullmatch(LABEL_KEY, key) for key in c.node_selector),
+        ),
+        Rule(
+            cel=f"!has(self.cpuLimit) || {cel_at_most('self.cpu', 'self.cpuLimit')}",
+            message="compute.cpuLimit must not be below compute.cpu; raise it, or lower compute.cpu",
+            holds=lambda c: c.cpu_limit is None or at_most(c.cpu, c.cpu_limit),
         ),
     )
 

@@ -20,6 +20,8 @@ _FORM = re.compile(
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _MAX_LENGTH = 32
+#: 0.3 and 300m are the same, but not to the last bit.
+_ROUNDING = 1.000001
 
 
 def parse_quantity(text: str) -> Decimal | None:
@@ -80,6 +82,22 @@ class Between:
             "maxLength": _MAX_LENGTH,
             "x-kubernetes-validations": [{"rule": cel, "message": message} for cel, message in rules],
         }
+
+
+def at_most(amount: int | str, limit: int | str) -> bool:
+    """Whether a quantity is not above another; also where one of them is none, which is told elsewhere."""
+    number, most = parse_quantity(str(amount)), parse_quantity(str(limit))
+    return number is None or most is None or float(number) <= float(most) * _ROUNDING
+
+
+def cel_at_most(amount: str, limit: str) -> str:
+    """CEL for `at_most`; the arguments are fields that hold integers or strings."""
+
+    def number(field: str) -> str:
+        return f"(type({field}) == int ? double({field}) : quantity({field}).asApproximateFloat())"
+
+    unknown = " || ".join(f"(type({field}) == string && !isQuantity({field}))" for field in (amount, limit))
+    return f"{unknown} || {number(amount)} <= {number(limit)} * {_ROUNDING}"
 
 
 def _known(text: str) -> Decimal:

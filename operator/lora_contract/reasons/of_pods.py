@@ -137,9 +137,15 @@ REASONS = {
         warning=True,
     ),
     Reason.ADMISSION_DENIED: ReasonFacts(
-        meaning="A policy or webhook refuses the Job or its pod; the message is theirs.",
+        meaning=(
+            "A policy, a webhook, a LimitRange, or a ResourceQuota that counts what the pod does not set refuses the Job "
+            "or its pod; the message is theirs."
+        ),
         consequence="A refused Job is tried again; refused pods fail the run after 10 minutes.",
-        advice="Ask the platform team which policy it is.",
+        advice=(
+            "Of a LimitRange or quota the message names the field to set, such as `compute.cpuLimit`; else ask the "
+            "platform team which policy it is."
+        ),
         remedy="Ask the platform team which policy refuses the pod, " + AGAIN,
         warning=True,
     ),
@@ -155,7 +161,7 @@ REASONS = {
     Reason.QUOTA_EXCEEDED: ReasonFacts(
         meaning="The namespace's ResourceQuota has no room.",
         consequence="Waited for, without end.",
-        advice="Wait, free something, or ask for more.",
+        advice="Wait, free something, or ask for more. The message says where waiting is in vain.",
         warning=True,
     ),
 }

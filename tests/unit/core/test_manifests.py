@@ -272,3 +272,27 @@ def test_the_longest_name_gives_valid_job_and_pod_names() -> None:
     for stage, last_index in (("prepare", 0), ("train", 63), ("check", 0)):
         name = names.job_name("n" * names.MAX_NAME_LENGTH, stage, uid="u", spec_hash="h", run_token="")
         assert len(f"{name}-{last_index}") <= 63
+
+
+@pytest.mark.parametrize(
+    ("spec", "platform", "prepare", "train"),
+    [
+        ({}, {}, None, None),
+        ({"compute": {"cpu": 2, "cpuLimit": 8}}, {}, None, "8"),
+        ({}, {"train_cpu_limit": "6", "prepare_cpu_limit": "1"}, "1", "6"),
+        ({"compute.cpu": "16"}, {"train_cpu_limit": "6"}, None, "16"),
+        ({"compute": {"cpu": "500m", "cpuLimit": "1"}}, {"train_cpu_limit": "6"}, None, "1"),
+    ],
+)
+def test_cpu_limits_are_those_of_the_run_or_the_platform_and_never_below_the_request(
+    spec: dict[str, Any], platform: dict[str, Any], prepare: str | None, train: str | None
+) -> None:
+    limits = [container(job)["resources"]["limits"].get("cpu") for job in jobs(spec, **platform)]
+
+    assert limits == [prepare, train]
+
+
+def test_whole_numbers_become_the_text_that_a_pod_has() -> None:
+    _, train = jobs({"compute": {"cpu": 4, "memory": 34359738368}})
+
+    assert container(train)["resources"]["requests"] == {"cpu": "4", "memory": "34359738368", "nvidia.com/gpu": "1"}

@@ -50,3 +50,15 @@ def test_a_missing_image_is_named() -> None:
 def test_half_a_certificate_is_refused() -> None:
     with pytest.raises(ValidationError, match="tls_key_file"):
         Settings(trainer_image="t", progress_url="https://x", tls_cert_file=Path("/tls.crt"))
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"prepare_cpu_limit": "100m"}, "must not be below prepare_cpu"),
+        ({"train_cpu_limit": "many"}, "write it as a quantity"),
+    ],
+)
+def test_limits_with_which_no_pod_could_be_made_are_refused_at_the_start(limits: dict[str, str], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Settings(trainer_image="t", **limits)  # type: ignore[arg-type]

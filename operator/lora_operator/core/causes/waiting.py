@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
+from lora_operator.core.causes import platform_rules
 from lora_operator.core.observe import facts
 from lora_operator.core.observe.observed import Job, WarningEvent
 from lora_operator.core.observe.pod import Pod
@@ -16,7 +17,8 @@ from lora_operator.core.run.decision import ReadWarnings
 from lora_operator.core.run.run import Run
 
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
-_MAX_MESSAGE = 700
+_MAX_MESSAGE = 600
+_MAX_ADVICE = 380
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,12 @@ def job_trouble(run: Run, job: Job) -> tuple[Trouble | None, ReadWarnings | None
     if waited < limits.SETTLE:
         return None, None
     failed = next((event for event in fresh_warnings(run, job) if event.reason == "FailedCreate"), None)
-    return (None if failed is None else refusal(failed.message, waited)), reading(run, job)
+    if failed is None:
+        return None, reading(run, job)
+    found, advice = refusal(failed.message, waited), platform_rules.advice(failed.message, job.stage)
+    if advice:
+        found = replace(found, message=f"{found.message} {shorten(advice, _MAX_ADVICE)}")
+    return found, reading(run, job)
 
 
 def without_pod_for(run: Run, job: Job) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lora_contract import names
 from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.finetune.quantity import at_most
 from lora_contract.order import Order
 from lora_operator.core.manifests import pod_storage
 from lora_operator.settings import Settings
@@ -138,10 +139,21 @@ def _resources(order: Order, settings: Settings) -> Json:
     else:
         cpu, memory = str(compute.cpu), str(compute.memory)
         gpus = {gpu_resource(order.spec, settings): str(compute.gpus)} if compute.gpus else {}
+    limit = _cpu_limit(order, settings)
     return {
         "requests": {"cpu": cpu, "memory": memory, **gpus, **disk.requests},
-        "limits": {"memory": memory, **gpus, **disk.limits},
+        "limits": {**({"cpu": limit} if limit else {}), "memory": memory, **gpus, **disk.limits},
     }
+
+
+def _cpu_limit(order: Order, settings: Settings) -> str:
+    """The CPU limit of a pod; empty: none. The API server refuses one below the request."""
+    if order.stage != names.STAGE_TRAIN:
+        return settings.prepare_cpu_limit
+    request, limit = str(order.spec.compute.cpu), order.spec.compute.cpu_limit
+    if limit is not None:
+        return str(limit)
+    return settings.train_cpu_limit if at_most(request, settings.train_cpu_limit) else request
 
 
 def gpu_resource(spec: LoRAFineTuneSpec, settings: Settings) -> str:
