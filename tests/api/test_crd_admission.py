@@ -71,4 +71,4 @@ def test_a_name_with_dots_is_refused(finetunes: FineTunes) -> None:
 def test_a_local_file_is_for_runs_without_a_cluster_only(finetunes: FineTunes) -> None:
     spec = changed({"dataset.uri": "file:///data/rows.jsonl", "output.uri": "file:///data/adapters"})
     assert LoRAFineTuneSpec.model_validate(spec).dataset.uri == "file:///data/rows.jsonl"
-    assert "must be a storage address s3://bucket/key" in refusal(finetunes, spec)
+    assert "must be a storage address: s3://bucket/key" in refusal(finetunes, spec)

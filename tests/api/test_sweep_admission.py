@@ -109,7 +109,7 @@ def test_the_pace_may_change(sweeps: Sweeps) -> None:
 def test_a_name_leaves_room_for_the_numbers_of_trials(sweeps: Sweeps) -> None:
     sweeps.create("a" * names.MAX_SWEEP_NAME_LENGTH, sweep())
     message = refused(sweeps.create, "a" * (names.MAX_SWEEP_NAME_LENGTH + 1), sweep())
-    assert "metadata.name must be at most 43 characters; names of trials are made of it" in message
+    assert "metadata.name must be at most 41 characters; names of trials are made of it" in message
 
 
 def test_explain_tells_meaning_bounds_and_example(kubectl: Kubectl) -> None:

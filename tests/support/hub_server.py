@@ -22,6 +22,8 @@ class Hub:
 
     folder: Path
     endpoint: str = ""
+    #: Names of the commit.
+    branches: set[str] = field(default_factory=lambda: {"main"})
     #: Token that gated repositories ask for, by repository.
     gated: dict[str, str] = field(default_factory=dict)
     #: Answers 503 to this many requests before it serves.
@@ -62,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, b"", {"X-Error-Code": "RepoNotFound"}, body=body)
         elif token is not None and self.headers.get("Authorization") != f"Bearer {token}":
             self._send(403, b"", {"X-Error-Code": "GatedRepo"}, body=body)
-        elif revision not in (COMMIT, "main"):
+        elif revision not in {COMMIT, *self.hub.branches}:
             self._send(404, b"", {"X-Error-Code": "RevisionNotFound"}, body=body)
         else:
             return False

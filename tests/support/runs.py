@@ -50,6 +50,11 @@ class Runs:
         found = self.status(name).condition(condition)
         return found is not None and found.status == "True"
 
+    def is_because(self, name: str, reason: str) -> bool:
+        """Whether a reason is given for where the run is."""
+        ready = self.status(name).condition(ConditionType.READY)
+        return ready is not None and ready.reason == reason
+
     def reaches(self, name: str, condition: ConditionType, *, seconds: float = 60) -> LoRAFineTuneStatus:
         """Wait for a condition; the status then."""
         eventually(f"{name} is {condition}", lambda: self.is_true(name, condition), seconds=seconds)

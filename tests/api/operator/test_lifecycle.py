@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from kubernetes import client
 
+from lora_cluster.kubectl import Kubectl
 from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
@@ -111,3 +113,33 @@ def test_a_finished_run_tells_that_its_data_changed_when_it_is_asked(runs: Runs)
     assert status.phase == "Complete"
     assert runs.stages("triage") == ["check", "prepare", "train"]
     eventually("an Event tells of it", lambda: ("Warning", Reason.DATASET_CHANGED) in runs.events("triage"))
+
+
+def test_who_waits_for_the_end_hears_of_a_spec_that_is_refused(runs: Runs, kubectl: Kubectl, namespace: str) -> None:
+    runs.apply("triage", storage={"endpoint": "https://elsewhere.example"})
+
+    kubectl.run("wait", "--for=condition=Finished", "lft/triage", f"--namespace={namespace}", "--timeout=60s")
+
+    status = runs.reaches("triage", ConditionType.FAILED)
+    assert status.error is not None
+    assert (status.phase, status.error.code) == ("Failed", Reason.ENDPOINT_NOT_ALLOWED)
+    assert status.observed_generation == 1
+
+
+def test_a_name_that_another_job_has_is_told_and_taken_once_it_is_free(
+    runs: Runs, api: client.ApiClient, namespace: str
+) -> None:
+    runs.apply("triage", suspend=True)
+    status = runs.reaches("triage", ConditionType.SUSPENDED)
+    uid = runs.finetunes.get("triage")["metadata"]["uid"]
+    name = names.job_name("triage", "prepare", uid=uid, spec_hash=status.spec_hash or "", run_token="")
+    jobs = client.BatchV1Api(api)
+    container = {"name": "x", "image": "x"}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    jobs.create_namespaced_job(namespace, {"metadata": {"name": name}, "spec": {"template": template}})
+
+    runs.patch("triage", {"suspend": False})
+    eventually("it says who has the name", lambda: runs.is_because("triage", Reason.NAME_TAKEN))
+
+    jobs.delete_namespaced_job(name, namespace, propagation_policy="Background")
+    runs.in_phase("triage", "Preparing")

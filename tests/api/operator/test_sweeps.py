@@ -139,7 +139,7 @@ def test_a_name_that_is_taken_is_told_and_tried_again(sweeps: Sweeps, runs: Runs
     eventually("it is told", refused)
     condition = sweeps.status("rates").condition(ConditionType.RECONCILING)
     assert condition is not None
-    assert "rates-00 exists and is controlled by another object or none" in condition.message
+    assert "rates-00 exists and was not made for this object" in condition.message
 
     runs.finetunes.delete("rates-00")
     sweeps.trial_is("rates-00", TrialPhase.PREPARING)

@@ -65,6 +65,18 @@ def test_a_floating_revision_is_resolved_and_kept_for_training(hub: Hub, tmp_pat
     assert sorted(path.name for path in staged.path.iterdir() if path.is_dir()) == []
 
 
+def test_a_branch_that_moved_since_prepare_is_not_followed_by_training(hub: Hub, tmp_path: Path) -> None:
+    hub.branches.add("stable")
+    run = _run(tmp_path, model__revision="stable", model__allowFloatingRevision=True)
+    report = run.prepare()
+    hub.branches.remove("stable")
+
+    order = run.order.model_copy(update={"stage": "train", "plan": report.plan})
+    staged = model_files.stage(order, stores.from_environment(2), tmp_path / "whole")
+
+    assert staged.commit == COMMIT
+
+
 def test_a_cached_model_is_downloaded_once(hub: Hub, tmp_path: Path) -> None:
     run = _run(tmp_path, cache=str(tmp_path / "cache"))
 
