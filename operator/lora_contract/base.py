@@ -41,11 +41,14 @@ class SpecModel(Model):
     @model_validator(mode="before")
     @classmethod
     def _leave_out_nulls(cls, raw: Any) -> Any:
-        """Take a known field that is null for one that is absent, as the API server does."""
+        """Take a key that is null for one that is absent, as the API server does; also in maps such as nodeSelector."""
         if not isinstance(raw, dict):
             return raw
-        known = {field.alias or name for name, field in cls.model_fields.items()}
-        return {key: value for key, value in raw.items() if value is not None or key not in known}
+        return {
+            key: {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+            for key, value in raw.items()
+            if value is not None
+        }
 
     @model_validator(mode="after")
     def _check_rules(self) -> Self:

@@ -35,6 +35,9 @@ TEXTS = st.text(max_size=20) | st.sampled_from(
 INTEGERS = st.integers(-2, 20) | st.integers(-(2**40), 2**40)
 #: No whole numbers: the API server takes 1.0 for an integer, as JSON has one kind of number.
 FRACTIONS = st.floats(-2, 2).filter(lambda number: not number.is_integer())
+QUANTITIES = st.integers(-2, 2**40) | st.from_regex(
+    r"[-+]?([0-9]{1,3}([.][0-9]{0,3})?|[.][0-9]{1,3})([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]{1,2})?", fullmatch=True
+)
 ANYTHING = st.booleans() | INTEGERS | FRACTIONS | TEXTS | st.just([]) | st.just({}) | st.just([{}]) | st.just(["a"])
 
 
@@ -43,6 +46,8 @@ def values(path: str) -> st.SearchStrategy[Any]:
     schema = FIELDS[path]
     if "enum" in schema:
         return st.sampled_from(schema["enum"]) | ANYTHING
+    if schema.get("x-kubernetes-int-or-string"):
+        return QUANTITIES | ANYTHING
     of_type = {"string": TEXTS, "integer": INTEGERS, "number": FRACTIONS | INTEGERS, "boolean": st.booleans()}
     return of_type.get(schema["type"], ANYTHING) | ANYTHING
 

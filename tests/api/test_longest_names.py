@@ -80,7 +80,7 @@ def test_a_job_of_a_longer_name_would_not_be(finetunes: FineTunes, api: client.A
     with pytest.raises(client.ApiException) as caught:
         client.BatchV1Api(api).create_namespaced_job(namespace, job_of(body, "prepare"))
 
-    assert "must be no more than 63" in json.loads(caught.value.body)["message"]
+    assert "invalid DNS label" in json.loads(caught.value.body)["message"]
 
 
 def test_its_pods_are_made_and_find_each_other(finetunes: FineTunes, api: client.ApiClient, namespace: str) -> None:
