@@ -160,6 +160,7 @@ class AttemptStatus(StatusModel):
 
     pod: str | None = field("Name of the pod.")
     job: str | None = field("Name of the Job.")
+    job_uid: str | None = field("uid of the Job: one that is made again has the same name.")
     stage: str = Field("train", description="prepare or train.")
     node: str | None = field("Node that ran it.")
     start_time: str | None = field("When its container started, RFC 3339.")

@@ -181,6 +181,7 @@ class Story(BaseStory[LoRAFineTuneStatus, Action]):
             "creationTimestamp": self.time,
             "labels": {
                 "batch.kubernetes.io/job-name": job,
+                "batch.kubernetes.io/controller-uid": self.job(stage)["metadata"]["uid"],
                 "batch.kubernetes.io/job-completion-index": name.removeprefix(f"{job}-").partition("-")[0],
             },
         }  # fmt: skip

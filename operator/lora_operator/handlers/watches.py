@@ -59,6 +59,7 @@ class Watches:
         self._kopf: KopfThread | None = None
         self._failing_since: float | None = None
         self._revision = 0
+        self._serves: dict[Kind, bool] = {}
 
     @property
     def last_heartbeat(self) -> float | None:
@@ -118,12 +119,19 @@ class Watches:
         return revision < before
 
     async def _served(self) -> frozenset[Kind] | None:
-        """The kinds to watch; None while one that is needed is not served, or the API server does not say."""
-        try:
-            served = frozenset([kind for kind in Kind if await self._kube.serves(kind)])
-        except ExpectedError as error:
-            logger.warning("the API server does not say what it serves: %s", error)
+        """The kinds to watch; None while one that is needed is not served, or it was never said whether one is.
+
+        Where there is no answer the one before counts: watches that ended must not wait for an API server that is
+        overloaded to answer for every kind at once.
+        """
+        for kind in Kind:
+            try:
+                self._serves[kind] = await self._kube.serves(kind)
+            except ExpectedError as error:
+                logger.warning("the API server does not say whether it serves %s: %s", kind.plural, error)
+        if len(self._serves) < len(Kind):
             return None
+        served = frozenset(kind for kind in Kind if self._serves[kind])
         missing = [kind.plural for kind in REQUIRED if kind not in served]
         if missing:
             logger.warning("waiting for the API server to serve %s", ", ".join(missing))

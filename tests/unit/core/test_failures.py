@@ -222,6 +222,22 @@ def test_a_job_deleted_by_hand_is_created_again() -> None:
     assert "prepare" in story.stages
 
 
+def test_a_job_that_was_deleted_and_made_again_while_the_operator_was_away_is_told_of() -> None:
+    """The Job that is made again has the name of the first, and is complete when the operator comes back."""
+    story = given_training().after(5)
+    name = story.job("train")["metadata"]["name"]
+    story.job_is_deleted(name)
+    story.pods.clear()
+    story.gone.clear()
+    while not any(job == name for job in story.jobs):  # it reads first whether the Job is gone
+        story.decides(crash_before_status=True)
+    story.after(60, told=False).pod_runs("train", "pod-2").after(60, told=False)
+    story.pod_ends("train", 0, TRAINED, name="pod-2").job_ends("train").decides().decides()
+
+    assert attempt_reasons(story) == ["JobDeleted", "Succeeded"]
+    assert story.condition("Complete") == ("True", "AdapterPublished")
+
+
 def test_a_job_that_somebody_keeps_deleting_fails_the_run() -> None:
     story = given_training()
     for number in range(3):

@@ -155,7 +155,14 @@ def _attempt(run: Run, stage: Stage, pod: Pod) -> AttemptStatus:
     start = format_time(pod.started) if pod.started else None
     first, last = _steps(run, pod)
     attempt = AttemptStatus(
-        pod=pod.name, job=pod.job_name, stage=stage, node=pod.node, start_time=start, from_step=first, last_step=last
+        pod=pod.name,
+        job=pod.job_name,
+        job_uid=pod.job_uid or None,
+        stage=stage,
+        node=pod.node,
+        start_time=start,
+        from_step=first,
+        last_step=last,
     )
     if run.abandoned(pod):
         return _ended(attempt, node_lost(pod), format_time(run.now))
@@ -222,10 +229,14 @@ def _close_vanished(run: Run, stage: Stage) -> Run:
     seen = {pod.name for pod in run.observed.pods}
     for attempt in run.status.attempts:
         if attempt.end_time is None and attempt.stage == stage and attempt.pod not in seen:
-            end = vanished(circumstances(run, stage))
             job = run.job(stage)
-            if job is not None and job.complete:
+            around = circumstances(run, stage)
+            if job is not None and attempt.job_uid not in (None, job.uid):  # the Job of this pod was deleted
+                end = vanished(replace(around, preempted=None, job_gone=True))
+            elif job is not None and job.complete:
                 end = End(Reason.SUCCEEDED, "")
+            else:
+                end = vanished(around)
             closed = _ended(attempt, end, format_time((job.ended if job is not None else None) or run.now))
             progress = run.status.progress
             if closed.last_step is None and progress is not None:
