@@ -167,7 +167,7 @@ def evict(story: Story, words: str, **status: Any) -> Story:
     ],
 )
 def test_a_pod_that_exceeds_its_disk_ends_the_run_at_once_as_the_next_one_would_write_as_much(words: str) -> None:
-    story = given_training().after(5)
+    story = given_training(train_ephemeral_storage="50Gi").after(5)
     # when the kubelet evicts the pod for what it wrote itself
     evict(story, words).decides()
     # then the run fails with the kubelet's words and what to raise, and its Job goes
@@ -177,6 +177,21 @@ def test_a_pod_that_exceeds_its_disk_ends_the_run_at_once_as_the_next_one_would_
     assert "trainer.scratch" in str(story.status.error.hint)
     story.decides()
     assert not story.jobs or not any("-train-" in name for name in story.jobs)
+
+
+@pytest.mark.parametrize(
+    ("platform", "says"),
+    [({}, "set trainer.ephemeralStorage of the chart"), ({"train_ephemeral_storage": "50Gi"}, "raise trainer.scratch")],
+    ids=["a LimitRange's", "ours"],
+)
+def test_a_limit_of_disk_that_somebody_else_set_has_its_own_remedy(platform: dict[str, str], says: str) -> None:
+    story = given_training(**platform).after(30)
+
+    evict(story, "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi.").decides()
+
+    assert story.status.error is not None
+    assert story.status.error.code == "EphemeralStorageExceeded"
+    assert says in (story.status.error.hint or "")
 
 
 def test_an_eviction_for_a_node_that_runs_out_of_disk_is_no_failure_of_the_run() -> None:

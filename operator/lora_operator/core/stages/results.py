@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from lora_contract import names
 from lora_contract.exit_codes import FINAL, NOT_COUNTED
 from lora_contract.outside import shorten
 from lora_contract.reasons import REASONS, Reason
@@ -115,11 +116,25 @@ def job_failed(run: Run, stage: Stage, job: Job) -> Outcome | None:
 
 def failure(run: Run, end: End, *, ended: datetime | None = None) -> Outcome:
     """The run ends here."""
-    hint = end.hint or REASONS[end.reason].remedy or None
+    hint = end.hint or _hint_of_disk(run, end) or REASONS[end.reason].remedy or None
     message = shorten(end.message, _MAX_TEXT)
     error = ErrorStatus(code=str(end.reason), message=message, param=end.param, hint=hint)
     text = message if not hint else shorten(f"{message.rstrip('.')}. {hint}", _MAX_TEXT)
     return Outcome(Kind.FAILED, Phase.FAILED, end.reason, text, run.status, error=error, ended=ended)
+
+
+def _hint_of_disk(run: Run, end: End) -> str | None:
+    """What to do about a limit of ephemeral-storage that the pod has though none of ours was set."""
+    train = run.stage == names.STAGE_TRAIN
+    ours = run.settings.train_ephemeral_storage if train else run.settings.prepare_ephemeral_storage
+    if end.reason is not Reason.EPHEMERAL_STORAGE_EXCEEDED or "EmptyDir" in end.message or ours is not None:
+        return None
+    value = "trainer.ephemeralStorage" if train else "trainer.prepare.ephemeralStorage"
+    return (
+        "A LimitRange of the namespace gives the pod this limit of ephemeral-storage. Ask the platform team to raise"
+        f" it, or to set {value} of the chart, which comes with a limit that fits; then delete the LoRAFineTune and"
+        " apply it again; it resumes."
+    )
 
 
 def _last_end(run: Run, stage: Stage) -> End | None:
