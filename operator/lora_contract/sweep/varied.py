@@ -1,8 +1,4 @@
-"""The fields that a sweep may vary, with the types and bounds that they have in a run's own spec.
-
-Left out is what would not make another adapter (microBatchSize, saveSteps) and what changes the meaning of the
-evaluation loss, so that trials could not be compared (trainOn, maxLength, the dataset).
-"""
+"""The fields that a sweep may vary, with the types and bounds that they have in a run's own spec."""
 
 from __future__ import annotations
 
@@ -27,6 +23,17 @@ TRAINING_FIELDS = (
     "weight_decay",
     "max_grad_norm",
     "seed",
+)
+#: Those that a sweep may not vary: they would not make another adapter, or change what the evaluation loss means, so
+#: that trials could not be compared.
+LORA_FIELDS_LEFT_OUT: tuple[str, ...] = ()
+TRAINING_FIELDS_LEFT_OUT = (
+    "micro_batch_size",
+    "save_steps",
+    "max_length",
+    "train_on",
+    "eval_steps",
+    "early_stopping",
 )
 MAX_VALUES = 16
 
