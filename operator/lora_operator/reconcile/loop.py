@@ -21,7 +21,7 @@ from lora_operator.effects.api.merge_patch import difference
 from lora_operator.effects.errors import ExpectedError
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.effects.memory.cache import Cache
-from lora_operator.reconcile.refused_status import said_of, without
+from lora_operator.reconcile.refused_status import said_of, unknown, without
 from lora_operator.settings import Settings
 
 ObservedT = TypeVar("ObservedT", bound=Observation)
@@ -121,13 +121,14 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
     async def _write_status(self, resource: Resource[Any, StatusT], status: StatusT) -> bool:
         """Write what differs. False: the object has changed since it was read; it was read again.
 
-        What the schema refuses, which is that of a CRD of another release, is left out and named on the object.
+        What the schema refuses, which is that of a CRD of another release, is left out and named on the object; what
+        it does not know is dropped by the API server, and named in an Event and the log.
         """
         before, wanted = resource.status.dump(), said_of((), status.dump())
         refused: tuple[Cause, ...] = ()
         while patch := difference(before, wanted):
             try:
-                await self._patch_status(resource, patch)
+                stored = await self._patch_status(resource, patch)
             except ApiError as error:
                 if error.status in (404, 409):
                     metrics.STATUS_WRITES.labels(result="conflict").inc()
@@ -144,16 +145,19 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
                 wanted = said_of(refused, rest)
             else:
                 self._count(resource, status)
+                refused = (*refused, *unknown(patch, stored))
                 break
         if refused:
             self._tell_refused(resource, "; ".join(f"{cause.field}: {cause.message}" for cause in refused))
         return True
 
-    async def _patch_status(self, resource: Resource[Any, StatusT], patch: Mapping[str, Any]) -> None:
+    async def _patch_status(self, resource: Resource[Any, StatusT], patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a part of the status; the status as it is stored then."""
         key = Key(resource.namespace, resource.name)
         written = await self._kube.patch_status(self.kind, key, patch, resource_version=resource.resource_version)
         metrics.STATUS_WRITES.labels(result="written").inc()
         self._cache.put(self.kind, written)
+        return written.get("status") or {}
 
     def _tell_refused(self, resource: Resource[Any, StatusT], what: str) -> None:
         """Log that a write was refused, and tell of it by an Event; once, until something else is refused."""

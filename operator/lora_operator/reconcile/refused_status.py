@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lora_contract.outside import shorten
@@ -40,6 +40,15 @@ def said_of(causes: Iterable[Cause], status: Mapping[str, Any]) -> dict[str, Any
     if fields:
         warnings.append(shorten(f"{_SAID} {', '.join(fields)}. {_REMEDY}"))
     return {**status, "warnings": warnings}
+
+
+def unknown(patch: Mapping[str, Any], stored: Mapping[str, Any], path: str = "status") -> Iterator[Cause]:
+    """The fields of a merge patch that the API server dropped, because its CRD does not know them."""
+    for name, value in patch.items():
+        if value is not None and name not in stored:
+            yield Cause(f"{path}.{name}", "unknown to the CRD")
+        elif isinstance(value, Mapping) and isinstance(stored.get(name), Mapping):
+            yield from unknown(value, stored[name], f"{path}.{name}")
 
 
 def _steps(field: str) -> list[str | int]:

@@ -144,6 +144,21 @@ async def test_once_the_crd_is_updated_all_of_it_is_told(caplog: pytest.LogCaptu
     assert "warnings" not in server.body["status"] or server.body["status"]["warnings"] == []
 
 
+async def test_what_an_older_crd_does_not_know_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Forgetting(OldServer):
+        async def patch_status(self, kind: Kind, key: Key, patch: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+            return await super().patch_status(kind, key, {k: v for k, v in patch.items() if k != "error"})
+
+    server = Forgetting(resource("triage", "1", SPEC), STATUS)
+    reconciler = reconciler_for(server, caplog)
+
+    for _ in range(3):
+        await reconciler.reconcile(KEY)
+
+    assert server.body["status"]["phase"] == "Failed"
+    assert sum("status.error: unknown to the CRD" in record.getMessage() for record in caplog.records) == 1
+
+
 async def test_what_is_not_about_the_status_is_an_error_with_an_event(caplog: pytest.LogCaptureFixture) -> None:
     class Refusing(OldServer):
         async def patch_status(self, *_: Any, **__: Any) -> dict[str, Any]:
