@@ -47,7 +47,7 @@ def test_quantisation_spares_the_linear_layers_alone() -> None:
         _estimate(quantization={"type": "none"}).weights_bytes - _estimate(quantization={"type": "int8"}).weights_bytes
     )
 
-    assert sum(tensor.size for tensor in shape.linear_modules(TENSORS, experts=0).values()) == LINEAR
+    assert sum(tensor.size for tensor in shape.linear_modules(TENSORS, CONFIG).values()) == LINEAR
     assert difference == LINEAR
 
 

@@ -36,13 +36,14 @@ def attach(base: PreTrainedModel, lora: LoraSpec) -> Adapted:
     Raises:
         TrainerError: 64, a name matches no linear layer.
     """
-    experts = expert_count(base.config.get_text_config().to_dict())
+    config = base.config.get_text_config().to_dict()
     layers = [name for name, module in base.named_modules() if isinstance(module, nn.Linear | Conv1D)]
-    linear = adaptable(layers, experts)
+    linear = adaptable(layers, config)
     _check_names(linear, lora)
     all_linear = lora.target_modules == [ALL_LINEAR]
     every: str | list[str] = ALL_LINEAR
-    if experts > 1:  # all-linear would take the experts along
+    left_out = len(linear) < len(adaptable(layers, {}))
+    if left_out or expert_count(config) > 1:  # all-linear would take along what gets no adapter, tensors of experts too
         every = sorted({last_name(name) for name in linear})
     model = get_peft_model(
         base,

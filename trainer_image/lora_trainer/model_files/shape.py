@@ -17,9 +17,16 @@ _NOT_ADAPTED = re.compile(r"embed|lm_head|embed_out|\bwte\b|\bwpe\b|norm")
 _ROUTED = frozenset(
     {"gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3", "gate", "router", "shared_expert_gate"}
 )
-_EXPERT_PART = re.compile(r"\.(experts|router)\.")
+_EXPERT_PART = re.compile(r"\.(experts|router|gate)\.")
+#: Layers, by their last name, on which peft refuses an adapter in these families: their fused kernels read the weight
+#: itself, past an adapter (peft, tuners_utils._check_lora_target_modules_mamba).
+_STATE_SPACE_TYPES = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"})
+_OF_STATE_SPACE = frozenset({"out_proj", "conv1d"})
+#: Layers that predict more tokens ahead, which transformers does not load: behind the last one, or named so.
+_AHEAD = re.compile(r"(^|\.)mtp\.")
 _EMBEDDINGS = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings)\.weight$")
-_POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings?)\.weight$")
+#: Names of the weights of a table of positions.
+POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings?)\.weight$")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
@@ -29,12 +36,24 @@ def expert_count(config: Mapping[str, Any]) -> int:
     return max((config[key] for key in _EXPERT_KEYS if _is_count(config.get(key))), default=0)
 
 
-def adaptable(names: Iterable[str], experts: int) -> list[str]:
-    """Those of the names of linear layers on which an adapter goes: no embeddings, no head, no experts or routers."""
-    dense = [name for name in names if not _NOT_ADAPTED.search(name)]
-    if experts <= 1:
-        return dense
-    return [name for name in dense if last_name(name) not in _ROUTED and not _EXPERT_PART.search(f"{name}.")]
+def adaptable(names: Iterable[str], config: Mapping[str, Any]) -> list[str]:
+    """Those of the names of linear layers on which an adapter goes.
+
+    There is none on embeddings and head, on experts and routers, on layers that transformers does not load, and where
+    peft refuses it.
+    """
+    layers = config.get("num_hidden_layers")
+    left = [name for name in names if not _NOT_ADAPTED.search(name) and not _is_ahead(name, layers)]
+    if expert_count(config) > 1:
+        left = [name for name in left if last_name(name) not in _ROUTED and not _EXPERT_PART.search(f"{name}.")]
+    if config.get("model_type") in _STATE_SPACE_TYPES:
+        left = [name for name in left if last_name(name) not in _OF_STATE_SPACE]
+    return left
+
+
+def _is_ahead(name: str, layers: Any) -> bool:
+    found = _LAYER.search(name)
+    return _AHEAD.search(name) is not None or (found is not None and _is_count(layers) and int(found[1][:9]) >= layers)
 
 
 def last_name(module: str) -> str:
@@ -42,14 +61,14 @@ def last_name(module: str) -> str:
     return module.rpartition(".")[2]
 
 
-def linear_modules(tensors: Mapping[str, Tensor], experts: int) -> dict[str, Tensor]:
+def linear_modules(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
     """Two-dimensional weights on which an adapter can go, by module name."""
     weights = {
         name.removesuffix(".weight"): tensor
         for name, tensor in tensors.items()
         if name.endswith(".weight") and len(tensor.shape) == 2
     }
-    return {name: weights[name] for name in adaptable(weights, experts)}
+    return {name: weights[name] for name in adaptable(weights, config)}
 
 
 def embeddings(tensors: Mapping[str, Tensor]) -> Tensor | None:
@@ -59,7 +78,7 @@ def embeddings(tensors: Mapping[str, Tensor]) -> Tensor | None:
 
 def learned_positions(tensors: Mapping[str, Tensor]) -> bool:
     """Whether the model has a table of positions: there is nothing in it for a token behind its end."""
-    return _only(tensors, _POSITIONS) is not None
+    return _only(tensors, POSITIONS) is not None
 
 
 def layer_count(tensors: Mapping[str, Tensor]) -> int | None:

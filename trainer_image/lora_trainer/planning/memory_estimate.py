@@ -13,7 +13,7 @@ from typing import Any
 from lora_contract.finetune import LoRAFineTuneSpec, QuantizationSpec
 from lora_contract.status import MemoryStatus
 from lora_trainer.model_files.safetensors_header import Tensor
-from lora_trainer.model_files.shape import expert_count, linear_modules
+from lora_trainer.model_files.shape import linear_modules
 from lora_trainer.planning.micro_batch import EXACT_LOGITS_AT_ONCE, LOGITS_AT_ONCE, activation_bytes_per_token
 
 _BITS_A_BYTE = 8
@@ -49,7 +49,7 @@ def estimate(
     row_tokens: int,
 ) -> MemoryStatus:
     """Peak memory of one GPU, where the longest row has so many tokens."""
-    linear = sum(tensor.size for tensor in linear_modules(tensors, expert_count(config)).values())
+    linear = sum(tensor.size for tensor in linear_modules(tensors, config).values())
     others = sum(tensor.size for tensor in tensors.values()) - linear
 
     def weights(quantization: QuantizationSpec) -> int:

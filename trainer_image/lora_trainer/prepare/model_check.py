@@ -178,11 +178,10 @@ def adapted_modules(
     Raises:
         TrainerError: a requested module is not in the model, the model has none, or their weights are no numbers.
     """
-    experts = shape.expert_count(config)
-    linear = shape.linear_modules(tensors, experts)
+    linear = shape.linear_modules(tensors, config)
     if not linear:
         raise _refused(f"the weights of {spec.model.id} hold no linear layer that an adapter could go on")
-    chosen = linear if spec.lora.target_modules == [ALL_LINEAR] else _named(linear, spec, experts)
+    chosen = linear if spec.lora.target_modules == [ALL_LINEAR] else _named(linear, tensors, spec, config)
     for name, tensor in chosen.items():
         if tensor.dtype not in _FLOATS:
             raise _refused(
@@ -192,21 +191,36 @@ def adapted_modules(
     return chosen
 
 
-def _named(linear: Mapping[str, Tensor], spec: LoRAFineTuneSpec, experts: int) -> dict[str, Tensor]:
+def _named(
+    linear: Mapping[str, Tensor], tensors: Mapping[str, Tensor], spec: LoRAFineTuneSpec, config: Mapping[str, Any]
+) -> dict[str, Tensor]:
     chosen: dict[str, Tensor] = {}
     for target in spec.lora.target_modules:
-        matched = {name: t for name, t in linear.items() if name == target or name.endswith(f".{target}")}
+        matched = {name: t for name, t in linear.items() if _ends_with(name, target)}
         if not matched:
             endings = sorted({shape.last_name(name) for name in linear})
-            kind = "does not have" if experts <= 1 else f"does not have outside of its {experts} experts"
             raise bad_config(
-                f"lora.targetModules names {target!r}, which {spec.model.id} {kind};"
+                f"lora.targetModules names {target!r}, {_missing(target, tensors, spec.model.id, config)};"
                 f" its linear layers are {', '.join(endings[:_SHOWN])}",
                 param="spec.lora.targetModules",
                 hint=f"use these names, or {ALL_LINEAR}",
             )
         chosen |= matched
     return chosen
+
+
+def _ends_with(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")
+
+
+def _missing(target: str, tensors: Mapping[str, Tensor], model: str, config: Mapping[str, Any]) -> str:
+    """Why no layer of this name gets an adapter."""
+    experts = shape.expert_count(config)
+    if experts > 1:
+        return f"which {model} does not have outside of its {experts} experts"
+    if any(_ends_with(name.removesuffix(".weight"), target) for name in tensors):
+        return f"on which no adapter can go in {model}"
+    return f"which {model} does not have"
 
 
 def check_context(
