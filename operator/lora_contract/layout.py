@@ -16,6 +16,7 @@ from dataclasses import dataclass
 MANIFEST = "manifest.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+GENERATION_CONFIG = "generation_config.json"
 MODEL_CARD = "README.md"
 REPORT = "report.html"
 METRICS = "metrics.jsonl"

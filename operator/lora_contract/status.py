@@ -216,7 +216,9 @@ class ArtifactStatus(StatusModel):
     manifest_digest: str = Field(description="sha256 of manifest.json, which holds the sha256 of every file.")
     size_bytes: int = Field(description="Size of all files in bytes.")
     base_model: str = Field(description="Name of the base model to serve it on.")
-    required_max_lora_rank: int = Field(description="Rank the server must allow (vLLM: --max-lora-rank).")
+    required_max_lora_rank: int = Field(
+        description="Rank the server must allow: the least value of vLLM's --max-lora-rank that is enough."
+    )
     report_uri: str | None = field("The HTML report.")
 
 

@@ -15,6 +15,8 @@ ModuleName = Annotated[
     Matches(r"^[A-Za-z_][A-Za-z0-9_.-]*$", "must be the name of a module such as q_proj, or all-linear"),
 ]
 ALL_LINEAR = "all-linear"
+#: Values that vLLM takes for --max-lora-rank (MaxLoRARanks in vllm/config/lora.py).
+_SERVING_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 class LoraSpec(SpecModel):
@@ -33,6 +35,11 @@ class LoraSpec(SpecModel):
         max_length=64,
     )
     use_rslora: bool = documented(False, "Scale by alpha / sqrt(r) instead of alpha / r.", False)
+
+    @property
+    def serving_rank(self) -> int:
+        """The least rank that a server can be told to allow so that it takes the adapter."""
+        return next(rank for rank in _SERVING_RANKS if rank >= self.r)
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

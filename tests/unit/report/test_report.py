@@ -119,6 +119,40 @@ def test_the_longest_row_is_told_as_it_is(longest: int, row: str) -> None:
     assert row in render_model_card(dataclasses.replace(example_report(), longest_row=longest))
 
 
+def test_the_model_card_tells_where_answers_end() -> None:
+    known = dataclasses.replace(example_report(), stop_tokens=("<|im_end|>",))
+    told = dataclasses.replace(known, unserved_stops={"<|im_end|>": 5})
+
+    assert "Answers end at &lt;\\|im\\_end\\|&gt;.\n\n## Quality" in render_model_card(known)
+    assert "generation-config" not in render_model_card(known)
+    card = render_model_card(told)
+    for shown in (
+        'model.generation_config = GenerationConfig.from_pretrained("path/to/this/folder")',
+        "--generation-config path/to/this/folder --lora-modules",
+        "stop_token_ids: [5]",
+    ):
+        assert shown in card
+
+
+@pytest.mark.parametrize(("rank", "served"), [(1, 1), (4, 8), (8, 8), (12, 16), (300, 320), (512, 512)])
+def test_the_command_of_the_model_card_names_a_rank_that_vllm_takes(rank: int, served: int) -> None:
+    report = example_report()
+    spec = report.spec.model_copy(update={"lora": report.spec.lora.model_copy(update={"r": rank})})
+
+    assert f"--max-lora-rank {served} " in render_model_card(dataclasses.replace(report, spec=spec))
+
+
+def test_the_command_of_the_model_card_serves_the_template_of_the_run() -> None:
+    report = example_report()
+    own = report.spec.model_copy(
+        update={"chat": report.spec.chat.model_copy(update={"template_args": {"think": "no"}})}
+    )
+
+    assert "--chat-template" not in render_model_card(report)
+    card = render_model_card(dataclasses.replace(report, spec=own))
+    assert "--chat-template path/to/this/folder/chat_template.jinja --lora-modules" in card
+
+
 def test_an_unknown_license_is_said() -> None:
     card = render_model_card(dataclasses.replace(example_report(), model_license=None))
 

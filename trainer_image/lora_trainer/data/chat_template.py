@@ -202,7 +202,7 @@ class ChatTemplate:
         GLM's, it is the token that the next turn begins with, if the generation config lists that as an end.
         """
         if calls:
-            found = self._ends.search(said, end)
+            found = self.ends.search(said, end)
             stop = found.end() if found is not None else None
         else:
             stop = answer_text.end_of_stop(said, end, self.special, self._served_ends)
@@ -214,7 +214,7 @@ class ChatTemplate:
         return said[end:stop] if stop is not None else None
 
     @cached_property
-    def _ends(self) -> re.Pattern[str]:
+    def ends(self) -> re.Pattern[str]:
         """Finds a token that ends answers: those that servers know, and the one behind an answer without calls."""
         whole = self.render(_PROBE)
         stop = self.stop(whole, whole.rindex(_PROBE[1].content) + len(_PROBE[1].content), calls=False)

@@ -17,6 +17,7 @@ from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.guard import Guard, Phase
 from lora_trainer.data.profile import DataProfile, Segment, Tally
 from lora_trainer.data.splits import Split
+from lora_trainer.data.stop_tokens import StopTokens
 from lora_trainer.data.writer import RowWriter
 from lora_trainer.errors import bad_config, bad_data
 
@@ -76,6 +77,7 @@ def run(
     checker = RowChecker(spec, template, guard)
     tally = Tally(spec.training.max_length)
     pace = _Pace()
+    stops = StopTokens(template)
     first_example: list[Segment] = []
     with ExitStack() as stack:
         writers: dict[Split, RowWriter] = {
@@ -95,6 +97,7 @@ def run(
                     continue
                 tally.add(row.split, tokens.targets, tokens.full_length, last=row.last)
                 writers[row.split].add(tokens, prompt, row.rendered.reference)
+                stops.add(row.rendered.text, row.rendered.prompt, row.rendered.spans)
                 if not first_example and row.split == "train":
                     first_example = masking.segments(template, tokens)
             pace.passed(len(batch))
@@ -109,6 +112,7 @@ def run(
         duplicate_rows=checker.duplicates,
         bad_rows=checker.bad_rows,
         bad_row_examples=checker.bad_examples,
+        stop_tokens=stops.ids(),
         first_example=first_example,
         samples=checker.samples,
     )

@@ -72,6 +72,7 @@ class DataProfile(StatusModel):
     mean_tokens: float = Field(0, description="Mean tokens of a row.")
     histogram_edges: list[int] = Field([], description="Upper edges of the bins of row length in tokens.")
     histogram_counts: list[int] = Field([], description="Rows in each bin, all splits.")
+    stop_tokens: list[int] = Field([], description="Tokens that end the answers, the most frequent first.")
     first_example: list[Segment] = Field([], description="The first training row as the model sees it.")
     samples: list[list[Turn]] = Field([], description="The first rows.")
     warnings: list[str] = Field([], description="Things to know that did not stop the run.")

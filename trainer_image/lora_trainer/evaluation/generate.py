@@ -10,6 +10,7 @@ from torch import nn
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from lora_trainer.model.forward import ForwardPass, causal_model, generating
+from lora_trainer.model_files.shape import POSITIONS, context_length
 
 #: Prompts answered together.
 BATCH = 16
@@ -33,18 +34,26 @@ def answer(
     prompts: Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
+    stops: Sequence[int],
     alive: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """The model's greedy answers to prompts given as token ids, without special tokens, in their order."""
+    """The model's greedy answers to prompts given as token ids, without special tokens, in their order.
+
+    An answer ends at the first of the tokens `stops`, or after `max_new_tokens`, or where the model has no position
+    left. `alive` is called at every token.
+    """
     device = next(model.parameters()).device
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    stops = stop_tokens(model, tokenizer)
+    positions = _learned_positions(model)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     answers = [""] * len(prompts)
     with generating(forward_pass, model), torch.no_grad():
         for first in range(0, len(order), BATCH):
             chosen = order[first : first + BATCH]
             longest = max(len(prompts[index]) for index in chosen)
+            new_tokens = max_new_tokens if positions is None else min(max_new_tokens, positions - longest)
+            if new_tokens < 1:
+                continue
             padding = [longest - len(prompts[index]) for index in chosen]
             ids = [[pad or 0] * n + list(prompts[i]) for n, i in zip(padding, chosen, strict=True)]
             mask = [[0] * n + [1] * (longest - n) for n in padding]
@@ -55,8 +64,8 @@ def answer(
                 temperature=None,
                 top_p=None,
                 top_k=None,
-                max_new_tokens=max_new_tokens,
-                eos_token_id=stops,
+                max_new_tokens=new_tokens,
+                eos_token_id=list(stops),
                 pad_token_id=pad,
                 stopping_criteria=StoppingCriteriaList([_Alive(alive)]),
             )
@@ -66,8 +75,8 @@ def answer(
     return answers
 
 
-def stop_tokens(model: nn.Module, tokenizer: Any) -> list[int]:
-    """Tokens that end an answer: those of the model's generation config and of the tokenizer."""
-    configured = causal_model(model).generation_config.eos_token_id
-    known = configured if isinstance(configured, list) else [configured]
-    return sorted({token for token in (*known, tokenizer.eos_token_id) if token is not None})
+def _learned_positions(model: nn.Module) -> int | None:
+    """Tokens that a model with a table of positions has a position for; None: it computes them."""
+    if not any(POSITIONS.search(f"{name}.weight") for name, _ in model.named_modules()):
+        return None
+    return context_length(causal_model(model).config.get_text_config().to_dict())

@@ -125,5 +125,9 @@ class ReportInput:
     """Names of the modules that carry the adapter, as in adapter_config.json."""
     trainable_parameters: int | None = None
     peak_memory_bytes: int | None = None
+    stop_tokens: tuple[str, ...] = ()
+    """Tokens that end the answers of the training rows; empty: prepared by a version that did not say."""
+    unserved_stops: Mapping[str, int] = field(default_factory=dict)
+    """Those of them, with their ids, at which a server of the base model does not stop unless it is told."""
     model_license: str | None = None
     """License that the base model states (a Hub identifier); None: it states none."""

@@ -23,7 +23,8 @@ def render_model_card(report: ReportInput) -> str:
         model_name=report.name,
         tags=["lora", f"base_model:adapter:{report.spec.model.id}"],
     )
-    body = _template().render(report=report, training=report.spec.training, lora=report.spec.lora)
+    spec = report.spec
+    body = _template().render(report=report, training=spec.training, lora=spec.lora, chat=spec.chat)
     return f"---\n{cast('str', data.to_yaml())}\n---\n\n{body}"
 
 

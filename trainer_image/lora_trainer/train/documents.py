@@ -128,6 +128,8 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
         target_modules=tuple(session.adapted.target_modules),
         trainable_parameters=session.adapted.trainable_parameters,
         peak_memory_bytes=peak_memory(session),
+        stop_tokens=tuple(session.tokenizer.convert_ids_to_tokens(list(session.stops.trained))),
+        unserved_stops={session.tokenizer.convert_ids_to_tokens(stop): stop for stop in session.stops.unserved},
         model_license=_license(inputs.model.path),
     )
 

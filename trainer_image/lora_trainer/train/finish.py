@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
 import logging
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.model import COMMIT
-from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, GENERATION_CONFIG
 from lora_contract.order import Order
 from lora_trainer.batches.rows import Rows
 from lora_trainer.callbacks.best import adapter_tensors
@@ -109,12 +110,22 @@ def _on_test_rows(
 def _answers(
     session: Session, prompts: Sequence[Sequence[int]], max_new_tokens: int, alive: Callable[[], None]
 ) -> list[str]:
-    model, tokenizer = session.adapted.model, session.tokenizer
-    return answer(session.forward_pass, model, tokenizer, prompts, max_new_tokens=max_new_tokens, alive=alive)
+    return answer(
+        session.forward_pass,
+        session.adapted.model,
+        session.tokenizer,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        stops=session.stops.all,
+        alive=alive,
+    )
 
 
 def save_adapter(session: Session, order: Order, commit: str, folder: Path) -> None:
-    """Write the adapter as servers read it: weights in bfloat16, the base by its served name, tokenizer, template."""
+    """Write the adapter as servers read it: weights in bfloat16, the base by its served name, tokenizer, template.
+
+    generation_config.json is that of the base, with all tokens that end an answer.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model = session.adapted.model
     tensors = {name: value.to(torch.bfloat16) for name, value in adapter_tensors(model).items()}
@@ -129,10 +140,13 @@ def save_adapter(session: Session, order: Order, commit: str, folder: Path) -> N
     config["inference_mode"] = True
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     session.tokenizer.save_pretrained(str(folder))
+    generation = copy.deepcopy(model.get_base_model().generation_config)
+    generation.eos_token_id = session.stops.all
+    (folder / GENERATION_CONFIG).write_text(json.dumps(generation.to_diff_dict(), indent=2, sort_keys=True) + "\n")
 
 
-def servability_warnings(folder: Path, rank: int) -> list[str]:
-    """What a server could object to in the written adapter."""
+def servability_warnings(session: Session, folder: Path) -> list[str]:
+    """What a server could object to in the written adapter, and what it has to be told."""
     config = json.loads((folder / ADAPTER_CONFIG).read_text())
     problems = []
     if config.get("modules_to_save"):
@@ -143,9 +157,14 @@ def servability_warnings(folder: Path, rank: int) -> list[str]:
         problems.append("it trains biases, which vLLM refuses")
     if config.get("rank_pattern") or config.get("alpha_pattern"):
         problems.append("ranks differ between layers, which servers ignore")
-    if rank not in (8, 16, 32, 64, 128, 256, 320, 512):
-        problems.append(f"rank {rank} is not one that vLLM offers; serve it with the next larger --max-lora-rank")
-    return [f"the adapter may not be servable everywhere: {problem}" for problem in problems]
+    warnings = [f"the adapter may not be servable everywhere: {problem}" for problem in problems]
+    if unserved := session.stops.unserved:
+        names = ", ".join(session.tokenizer.convert_ids_to_tokens(unserved))
+        warnings.append(
+            f"answers end at {names}, where servers of the base model do not stop by themselves: start them with the"
+            f" adapter's {GENERATION_CONFIG} as its README.md says, or send stop_token_ids {unserved} with each request"
+        )
+    return warnings
 
 
 def release(session: Session) -> None:

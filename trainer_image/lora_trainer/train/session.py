@@ -31,6 +31,8 @@ from lora_trainer.callbacks.checkpoint import SaveToStore
 from lora_trainer.callbacks.report_progress import ReportProgress
 from lora_trainer.callbacks.stop import StopOnSignal
 from lora_trainer.callbacks.watchdog import Watchdog
+from lora_trainer.evaluation.stops import Stops
+from lora_trainer.evaluation.stops import find as find_stops
 from lora_trainer.ledger import checkpoints as stored
 from lora_trainer.ledger.checkpoints import Checkpoints
 from lora_trainer.model.adapter import Adapted, attach
@@ -74,6 +76,7 @@ class Session:
     progress: ReportProgress
     warnings: list[str]
     group: Group
+    stops: Stops
 
     @property
     def micro_batch_size(self) -> int:
@@ -133,7 +136,8 @@ def build(
     if hardware.device.type == "cpu" and spec.compute.gpus:
         warnings.append("no CUDA device was found; trained on the CPU")
     warnings += restart.warning()
-    return Session(trainer, adapted, tokenizer, forward_pass, hardware, best, progress, warnings, group)
+    stops = find_stops(adapted.model, tokenizer, inputs.profile.stop_tokens if inputs.profile is not None else ())
+    return Session(trainer, adapted, tokenizer, forward_pass, hardware, best, progress, warnings, group, stops)
 
 
 def _adapted(spec: LoRAFineTuneSpec, inputs: Inputs, hardware: Hardware, alive: Callable[[], None]) -> Adapted:

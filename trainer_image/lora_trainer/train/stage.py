@@ -180,7 +180,7 @@ class _Training:
     def _warnings(self, ready: session.Session, result: finish.Result, output: Path) -> list[str]:
         """What did not stop the run but has to be known."""
         forgot = result.forgetting.warnings() if result.forgetting else []
-        return [*ready.warnings, *forgot, *finish.servability_warnings(output, self._order.spec.lora.r)]
+        return [*ready.warnings, *forgot, *finish.servability_warnings(ready, output)]
 
     def _publish(
         self,
@@ -199,7 +199,7 @@ class _Training:
             model_commit=found.model.commit,
             dataset_digest=(plan.dataset_digest if plan else None) or "",
             template_date=plan.template_date if plan else None,
-            required_max_lora_rank=spec.lora.r,
+            required_max_lora_rank=spec.lora.serving_rank,
             metrics=metrics,
             gate_failed=gate_failed,
             warnings=warnings,
