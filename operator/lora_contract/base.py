@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 
 class Rule(NamedTuple):
@@ -104,11 +106,23 @@ class StatusModel(Model):
 
 def explained(error: ValidationError, path: str) -> tuple[str, ...]:
     """What is wrong with a spec, a line for each field: its path below `path`, and what the rule says."""
-    lines = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
-        text = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            name = str(item["loc"][-1])
-            text = f"unknown field; write {to_camel(name)}" if "_" in name else "unknown field"
-        lines.append(f"{'.'.join([path, *(str(part) for part in item['loc'])])}: {text}")
-    return tuple(lines)
+    return tuple(
+        f"{'.'.join([path, *(str(part) for part in item['loc'])])}: {_words(item)}"
+        for item in error.errors(include_url=False, include_context=False)
+    )
+
+
+def _words(item: ErrorDetails) -> str:
+    """pydantic's words in the form of the rules' own, with what to do where it can be known."""
+    kind, text, value = item["type"], item["msg"].removeprefix("Value error, "), item["input"]
+    if kind == "extra_forbidden":
+        name = str(item["loc"][-1])
+        return f"unknown field; write {to_camel(name)}" if "_" in name else "unknown field"
+    if kind in ("model_type", "dict_type"):
+        return "must be a mapping of fields to values"
+    text = re.sub(r"^(Input|String|List|Dictionary) should (be|have|match)", r"must \2", text)
+    if kind == "string_type" and isinstance(value, int | float):
+        return f"{text}; write it in quotes"
+    if kind in ("int_type", "float_type", "bool_type") and isinstance(value, str):
+        return f"{text}; write it without quotes"
+    return text

@@ -9,7 +9,7 @@ REASONS = {
     Reason.STATUS_REFUSED: ReasonFacts(
         meaning=(
             "The API server refused a part of the status, because the CRD is of another release than the operator. The "
-            "part is left out, the rest is told; `status.warnings` names it."
+            "part is left out, the rest is told; the message names it."
         ),
         advice="Update the CRDs to the operator's release.",
         warning=True,
