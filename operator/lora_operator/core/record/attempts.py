@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lora_contract import exit_codes
+from lora_contract.changes import change_attempt
 from lora_contract.progress import METRIC_FROM_STEP, METRIC_STEP
 from lora_contract.reasons import REASONS, Reason, ReasonFacts
 from lora_contract.report import Timing
@@ -66,10 +67,10 @@ def without_report(run: Run, stage: Stage, job: Job, message: str) -> Run:
     mine = [attempt for attempt in run.status.attempts if attempt.job == job.name]
     if mine:
         attempts = [
-            a.model_copy(update={"reason": Reason.REPORT_MISSING, "message": message}) if a is mine[-1] else a
+            change_attempt(a, reason=Reason.REPORT_MISSING, message=message) if a is mine[-1] else a
             for a in run.status.attempts
         ]
-        return run.learned(attempts=attempts)
+        return run.with_status(attempts=attempts)
     start = job.started or job.created
     attempt = AttemptStatus(job=job.name, stage=stage, start_time=format_time(start))
     attempt = _ended(attempt, End(Reason.REPORT_MISSING, message), format_time(job.ended or run.now))
@@ -167,18 +168,18 @@ def _attempt(run: Run, stage: Stage, pod: Pod) -> AttemptStatus:
     if run.abandoned(pod):
         return _ended(attempt, node_lost(pod), format_time(run.now))
     if not pod.finished:
-        return attempt.model_copy(update={"last_step": None})
+        return change_attempt(attempt, last_step=None)
     return _ended(attempt, end_of(pod, circumstances(run, stage)), format_time(pod.ended or run.now))
 
 
 def _ended(attempt: AttemptStatus, end: End, moment: str) -> AttemptStatus:
-    fields = {
-        "end_time": moment,
-        "reason": str(end.reason),
-        "message": end.message or None,
-        "exit_code": end.exit_code,
-    }
-    return attempt.model_copy(update=fields)
+    return change_attempt(
+        attempt,
+        end_time=moment,
+        reason=str(end.reason),
+        message=end.message or None,
+        exit_code=end.exit_code,
+    )
 
 
 def _steps(run: Run, pod: Pod) -> tuple[int | None, int | None]:
@@ -206,7 +207,7 @@ def _with_attempt(run: Run, attempt: AttemptStatus) -> Run:
         attempts.append(attempt)
     if len(attempts) > MAX_ATTEMPTS:
         attempts.remove(next((each for each in attempts if each.end_time), attempts[0]))
-    return run.learned(attempts=attempts)
+    return run.with_status(attempts=attempts)
 
 
 def _with_usage(run: Run, attempt: AttemptStatus, pod: Pod | None, *, first_seen: bool) -> Run:
@@ -240,7 +241,7 @@ def _close_vanished(run: Run, stage: Stage) -> Run:
             closed = _ended(attempt, end, format_time((job.ended if job is not None else None) or run.now))
             progress = run.status.progress
             if closed.last_step is None and progress is not None:
-                closed = closed.model_copy(update={"last_step": progress.step})
+                closed = change_attempt(closed, last_step=progress.step)
             run = _with_attempt(run, closed)
             if stage == "train":
                 run = _with_usage(run, closed, None, first_seen=False)

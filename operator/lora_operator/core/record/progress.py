@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lora_contract import progress as wire
+from lora_contract.changes import change_progress
 from lora_contract.progress import TrainerStatus
 from lora_contract.status import MetricsStatus, Phase, ProgressStatus
 from lora_operator.core.observe.observed import Progress
@@ -35,7 +36,7 @@ def learn_progress(run: Run) -> tuple[Run, float | None]:
     new = _progress(run, progress.status, shown, format_time(progress.received))
     if new is None:
         return run, None
-    return run.learned(progress=new, metrics=_metrics(run.status.metrics, progress.status)), None
+    return run.with_status(progress=new, metrics=_metrics(run.status.metrics, progress.status)), None
 
 
 def current(run: Run) -> Progress | None:
@@ -61,10 +62,10 @@ def prepare_progress(run: Run, pod: Pod) -> str:
 
 def finished_progress(shown: ProgressStatus | None, *, step: int, total: int) -> ProgressStatus:
     """Progress of a finished training: the last step, and no time left."""
-    fields = {"step": step, "total_steps": total, "percent": _percent(step, total)}
     base = shown or ProgressStatus(step=0, total_steps=total, percent=0)
-    done = base.model_copy(update=fields | {"eta": None, "eta_seconds": None})
-    return done.model_copy(update={"summary": _summary(done)})
+    percent = _percent(step, total)
+    done = change_progress(base, step=step, total_steps=total, percent=percent, eta=None, eta_seconds=None)
+    return change_progress(done, summary=_summary(done))
 
 
 def in_words(seconds: int) -> str:
@@ -95,7 +96,7 @@ def _progress(run: Run, said: TrainerStatus, shown: ProgressStatus | None, recei
         tokens_per_second=said.count(wire.METRIC_TOKENS_PER_SECOND),
         last_update_time=received,
     )
-    return new.model_copy(update={"summary": _summary(new)})
+    return change_progress(new, summary=_summary(new))
 
 
 def _percent(step: int, total: int) -> int:

@@ -7,11 +7,11 @@ up to the wall time by construction, and a change that was booked is never booke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
+from lora_contract.changes import UsageChanges, change_status, change_usage
 from lora_contract.report import Timing
 from lora_contract.status import AttemptStatus, LoRAFineTuneStatus, UsageStatus
 from lora_operator.core.observe.pod import parse_time
@@ -26,7 +26,14 @@ def booked(status: LoRAFineTuneStatus, account: Account, moment: datetime | None
     if not seconds:
         return status
     usage = status.usage or UsageStatus()
-    return _with(status, usage, {account: getattr(usage, account) + seconds})
+    match account:
+        case "staging_seconds":
+            usage = change_usage(usage, staging_seconds=usage.staging_seconds + seconds)
+        case "queue_seconds":
+            usage = change_usage(usage, queue_seconds=usage.queue_seconds + seconds)
+        case "suspended_seconds":
+            usage = change_usage(usage, suspended_seconds=usage.suspended_seconds + seconds)
+    return change_status(status, usage=usage)
 
 
 def booked_until(status: LoRAFineTuneStatus) -> datetime | None:
@@ -53,20 +60,22 @@ def with_attempt(
     """
     usage = status.usage or UsageStatus()
     seconds = _seconds(parse_time(attempt.start_time), parse_time(attempt.end_time))
-    changes: dict[str, int | str] = {
-        "train_seconds": usage.train_seconds + seconds,
-        "gpu_seconds": usage.gpu_seconds + gpus * seconds,
-        **_cost(usage, gpus * seconds, price),
-    }
+    lost = timing.lost_steps if timing is not None else _lost_steps(status, attempt)
+    usage = change_usage(
+        usage,
+        train_seconds=usage.train_seconds + seconds,
+        gpu_seconds=usage.gpu_seconds + gpus * seconds,
+        lost_steps=usage.lost_steps + lost,
+    )
+    usage = change_usage(usage, **_cost(usage, gpus * seconds, price))
     if timing is not None:
         idle = timing.seconds_before_first_step + timing.seconds_after_last_step
-        changes["gpu_idle_seconds"] = usage.gpu_idle_seconds + min(gpus * seconds, round(gpus * idle))
-    lost = timing.lost_steps if timing is not None else _lost_steps(status, attempt)
-    changes["lost_steps"] = usage.lost_steps + lost
-    return _with(status, usage, changes)
+        idle_seconds = usage.gpu_idle_seconds + min(gpus * seconds, round(gpus * idle))
+        usage = change_usage(usage, gpu_idle_seconds=idle_seconds)
+    return change_status(status, usage=usage)
 
 
-def _cost(usage: UsageStatus, gpu_seconds: int, price: Price | None) -> dict[str, str]:
+def _cost(usage: UsageStatus, gpu_seconds: int, price: Price | None) -> UsageChanges:
     """Each pod at the price of its day; with another currency the sum begins anew."""
     if price is None or not gpu_seconds:
         return {}
@@ -93,10 +102,6 @@ def _lost_steps(status: LoRAFineTuneStatus, attempt: AttemptStatus) -> int:
     if not before or attempt.from_step is None:
         return 0
     return max(0, (before[-1].last_step or 0) - attempt.from_step)
-
-
-def _with(status: LoRAFineTuneStatus, usage: UsageStatus, changes: Mapping[str, int | str]) -> LoRAFineTuneStatus:
-    return status.model_copy(update={"usage": usage.model_copy(update=changes)})
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> int:

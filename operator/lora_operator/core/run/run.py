@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Literal
+from typing import Literal, TypedDict, Unpack
 
 from lora_contract import identity, names
+from lora_contract.changes import StatusChanges, change_status
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, Phase, QueueStatus
@@ -56,6 +57,16 @@ class Outcome:
     follow_up: tuple[Action, ...] = ()
     #: Where the run stands, while it waits in a queue.
     queue: QueueStatus | None = None
+
+
+class _More(TypedDict, total=False):
+    """What the outcome of a run that goes on may have beside phase, reason and message."""
+
+    actions: tuple[Action, ...]
+    events: tuple[Event, ...]
+    look_again: float | None
+    follow_up: tuple[Action, ...]
+    queue: QueueStatus | None
 
 
 @dataclass(frozen=True)
@@ -117,9 +128,9 @@ class Run:
         job = self.job(stage)
         return None if job is None else self.observed.workload_of(job)
 
-    def learned(self, **fields: Any) -> Run:
-        """The run with these fields of its status."""
-        return replace(self, status=self.status.model_copy(update=fields))
+    def with_status(self, **changes: Unpack[StatusChanges]) -> Run:
+        """Change fields of the status that will be written."""
+        return replace(self, status=change_status(self.status, **changes))
 
     def seen_for(self, fact: Fact) -> float:
         """Seconds since this process first saw a fact; 0 where it sees it now, or not at all."""
@@ -158,7 +169,7 @@ class Run:
             or (ready is not None and ready.reason == Reason.SUSPENDING)
         )
 
-    def active(self, phase: Phase, reason: Reason, message: str, **more: Any) -> Outcome:
+    def active(self, phase: Phase, reason: Reason, message: str, **more: Unpack[_More]) -> Outcome:
         """The run goes on."""
         return Outcome(Kind.ACTIVE, phase, reason, message, self.status, **more)
 

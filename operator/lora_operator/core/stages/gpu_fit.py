@@ -59,7 +59,7 @@ def _question(run: Run) -> ReadGpuMemory:
 
 def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> Judged:
     fits = memory.total_bytes <= size * _TOLERANCE
-    run = run.learned(plan=plan.model_copy(update={"fits": fits}))
+    run = run.with_status(plan=plan.model_copy(update={"fits": fits}))
     if fits:
         return Judged(run)
     where = " that compute.nodeSelector matches" if run.spec.compute.node_selector else ""

@@ -149,7 +149,7 @@ def _prepares_anew(run: Run) -> bool:
 
 def forget_preparation(run: Run) -> Run:
     """The run as one that is to be prepared, once the Jobs are gone that were there when an identical run ended."""
-    return run.learned(run_id=None, plan=None) if _prepares_anew(run) and not _jobs(run) else run
+    return run.with_status(run_id=None, plan=None) if _prepares_anew(run) and not _jobs(run) else run
 
 
 def _is_held(job: Job, workloads: Sequence[Workload]) -> bool:

@@ -5,7 +5,7 @@ A Job on a CPU reads the data with the tenant's rights and answers; the run stay
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from lora_contract import names
@@ -92,7 +92,7 @@ def _answer(run: Run, name: str, job: Job, token: str) -> Check:
         dataset_digest=said.dataset_digest if said else None,
     )
     kind: Literal["Normal", "Warning"] = "Normal" if fact[0] == "False" else "Warning"
-    run = replace(run, status=run.status.model_copy(update={"conditions": [*kept, *written], "inputs": found}))
+    run = run.with_status(conditions=[*kept, *written], inputs=found)
     return Check(run, events=(Event(kind, fact[1], fact[2]),))
 
 

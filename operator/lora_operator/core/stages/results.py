@@ -40,7 +40,7 @@ def learn_prepared(run: Run) -> Run:
     report = report_of(run, "prepare")
     if report is None or report.run_id is None or report.plan is None:
         return run
-    run = run.learned(run_id=report.run_id, plan=report.plan, warnings=list(report.warnings))
+    run = run.with_status(run_id=report.run_id, plan=report.plan, warnings=list(report.warnings))
     return replace(run, status=usage.booked(run.status, "staging_seconds", job.completed or run.now))
 
 
@@ -50,14 +50,14 @@ def adopted(run: Run) -> Outcome | None:
     job = run.job("prepare")
     if job is None or not job.complete or report is None or not report.adopted or report.artifact is None:
         return None
-    run = run.learned(
+    run = run.with_status(
         run_id=report.run_id,
         plan=report.plan or run.status.plan,
         artifact=report.artifact,
         warnings=list(dict.fromkeys([*run.status.warnings, *report.warnings])),
     )
     if report.metrics is not None:
-        run = run.learned(metrics=report.metrics)
+        run = run.with_status(metrics=report.metrics)
     return _gate_failed(run, report, job) or _adopted(run, report.artifact, job)
 
 
@@ -170,13 +170,13 @@ def _failed_report(run: Run, stage: Stage) -> Report | None:
 
 def _with_report(run: Run, report: Report) -> Run:
     if report.artifact is not None:
-        run = run.learned(artifact=report.artifact)
+        run = run.with_status(artifact=report.artifact)
     if report.metrics is not None:
         shown = run.status.metrics or MetricsStatus()
-        run = run.learned(metrics=shown.model_copy(update=report.metrics.model_dump(exclude_none=True)))
+        run = run.with_status(metrics=shown.model_copy(update=report.metrics.model_dump(exclude_none=True)))
     if report.warnings:
-        run = run.learned(warnings=list(dict.fromkeys([*run.status.warnings, *report.warnings])))
+        run = run.with_status(warnings=list(dict.fromkeys([*run.status.warnings, *report.warnings])))
     if report.timing is not None and run.status.plan is not None:
         step, total = report.timing.last_step, run.status.plan.total_steps
-        run = run.learned(progress=finished_progress(run.status.progress, step=step, total=total))
+        run = run.with_status(progress=finished_progress(run.status.progress, step=step, total=total))
     return run

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
+from lora_contract.changes import change_status
 from lora_contract.reasons import REASONS, Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, PlanStatus
 from lora_operator.core.observe.pod import parse_time
@@ -45,31 +46,30 @@ def clean_up(
 
 
 def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
-    generation = run.finetune.generation
-    fields: dict[str, Any] = {
-        "observed_generation": generation,
-        "phase": outcome.phase,
-        "conditions": conditions(_facts(outcome), run.before.conditions, generation=generation, now=run.now),
-        "queue": outcome.queue,
-        "error": outcome.error,
-        "completion_time": None,
-    }
-    status = outcome.status
+    status, completion_time = outcome.status, None
     if outcome.kind is Kind.REFUSED:
-        fields["completion_time"] = (run.before.refused and run.before.completion_time) or format_time(run.now)
+        completion_time = (run.before.refused and run.before.completion_time) or format_time(run.now)
     elif outcome.kind in (Kind.COMPLETE, Kind.FAILED):
         ended = outcome.ended or run.now
-        fields["completion_time"] = format_time(ended)
+        completion_time = format_time(ended)
         status = usage.booked(status, "queue_seconds" if run.prepared else "staging_seconds", ended)
-    return status.model_copy(update=fields)
+    generation = run.finetune.generation
+    return change_status(
+        status,
+        observed_generation=generation,
+        phase=outcome.phase,
+        conditions=conditions(_facts(outcome), run.before.conditions, generation=generation, now=run.now),
+        queue=outcome.queue,
+        error=outcome.error,
+        completion_time=completion_time,
+    )
 
 
 def _latched(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
     """The status of a finished run: it takes notice of a changed spec and changes in nothing else."""
     generation = run.finetune.generation
     seen = latched_conditions(outcome.status.conditions, generation=generation, now=run.now)
-    fields = {"observed_generation": generation, "phase": outcome.phase, "conditions": seen}
-    return outcome.status.model_copy(update=fields)
+    return change_status(outcome.status, observed_generation=generation, phase=outcome.phase, conditions=seen)
 
 
 def _facts(outcome: Outcome) -> dict[ConditionType, Fact]:

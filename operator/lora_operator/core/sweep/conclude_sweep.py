@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
+from lora_contract.changes import change_sweep_status
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType
 from lora_contract.sweep import BestStatus, LoRASweepStatus, SweepPhase, SweepReason, TrialPhase, TrialStatus
@@ -42,18 +42,18 @@ def conclude_sweep(sweep: Sweep, outcome: SweepOutcome, now: datetime) -> SweepD
     """The decision that an outcome stands for."""
     before = sweep.status
     over = sum(1 for row in outcome.rows if row.phase.over)
-    fields: dict[str, Any] = {
-        "observed_generation": sweep.generation,
-        "phase": outcome.phase,
-        "conditions": conditions(_facts(outcome), before.conditions, generation=sweep.generation, now=now),
-        "start_time": before.start_time or format_time(now),
-        "completion_time": _completion_time(before, outcome, now),
-        "summary": f"{over}/{len(outcome.rows)}" if outcome.rows else None,
-        "active": outcome.active,
-        "trials": list(outcome.rows),
-        "best": outcome.best,
-    }
-    status = before.model_copy(update=fields)
+    status = change_sweep_status(
+        before,
+        observed_generation=sweep.generation,
+        phase=outcome.phase,
+        conditions=conditions(_facts(outcome), before.conditions, generation=sweep.generation, now=now),
+        start_time=before.start_time or format_time(now),
+        completion_time=_completion_time(before, outcome, now),
+        summary=f"{over}/{len(outcome.rows)}" if outcome.rows else None,
+        active=outcome.active,
+        trials=list(outcome.rows),
+        best=outcome.best,
+    )
     return SweepDecision(status, outcome.actions, (*outcome.events, *_events(sweep, outcome)), outcome.look_again)
 
 
@@ -67,7 +67,7 @@ def _completion_time(before: LoRASweepStatus, outcome: SweepOutcome, now: dateti
 def latched(sweep: Sweep, now: datetime) -> SweepDecision:
     """A finished sweep takes notice of a changed spec and changes in nothing else."""
     seen = latched_conditions(sweep.status.conditions, generation=sweep.generation, now=now)
-    return SweepDecision(sweep.status.model_copy(update={"observed_generation": sweep.generation, "conditions": seen}))
+    return SweepDecision(change_sweep_status(sweep.status, observed_generation=sweep.generation, conditions=seen))
 
 
 def in_words(rows: tuple[TrialStatus, ...]) -> str:

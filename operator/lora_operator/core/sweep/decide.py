@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from lora_contract.changes import change_trial
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType
 from lora_contract.sweep import LoRASweepSpec, SweepPhase, SweepReason, TrialPhase, TrialStatus
@@ -113,7 +114,7 @@ def _stop(plan: _Plan) -> _Plan:
     """Suspend the trials that have fallen behind."""
     behind = {found.trial: found for found in fallen_behind(plan.rows, plan.spec.median_stopping)}
     changed = {
-        row.name: row.model_copy(update={"phase": TrialPhase.STOPPED, "stopped_at_percent": behind[row.name].percent})
+        row.name: change_trial(row, phase=TrialPhase.STOPPED, stopped_at_percent=behind[row.name].percent)
         for row in plan.rows
         if row.name in behind
     }
@@ -136,9 +137,7 @@ def _start(plan: _Plan, settings: Settings) -> _Plan:
     actions = tuple(
         CreateTrial(trial_manifest(sweep, trial, settings)) for trial in sweep.trials if trial.name in waiting
     )
-    started = {
-        row.name: row.model_copy(update={"phase": TrialPhase.PENDING}) for row in plan.rows if row.name in waiting
-    }
+    started = {row.name: change_trial(row, phase=TrialPhase.PENDING) for row in plan.rows if row.name in waiting}
     return replace(plan, rows=plan.with_rows(started), actions=(*plan.actions, *actions))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from lora_contract.changes import change_trial
 from lora_contract.status import Phase
 from lora_contract.sweep import MILESTONES, BestStatus, MilestoneStatus, Trial, TrialPhase, TrialStatus
 from lora_operator.core.observe.observed import FineTune
@@ -64,15 +65,14 @@ def _row(trial: Trial, known: TrialStatus | None, run: FineTune | None) -> Trial
     row = known or TrialStatus(name=trial.name, parameters=trial.parameters)
     if run is None:
         # A run that was deleted before its end is created again; it goes on from its last checkpoint.
-        return row if row.phase in _STAYS_WITHOUT_RUN else row.model_copy(update={"phase": TrialPhase.WAITING})
+        return row if row.phase in _STAYS_WITHOUT_RUN else change_trial(row, phase=TrialPhase.WAITING)
     metrics, artifact = run.status.metrics, run.status.artifact
-    row = row.model_copy(
-        update={
-            "phase": _phase(row, run),
-            "best_eval_loss": metrics.best_eval_loss if metrics else row.best_eval_loss,
-            "test_loss": metrics.test_loss if metrics else None,
-            "artifact_uri": artifact.uri if artifact else None,
-        }
+    row = change_trial(
+        row,
+        phase=_phase(row, run),
+        best_eval_loss=metrics.best_eval_loss if metrics else row.best_eval_loss,
+        test_loss=metrics.test_loss if metrics else None,
+        artifact_uri=artifact.uri if artifact else None,
     )
     return _with_milestone(row, run)
 
@@ -97,4 +97,4 @@ def _with_milestone(row: TrialStatus, run: FineTune) -> TrialStatus:
     if number(row.best_eval_loss) is None or any(known.percent >= percent for known in row.milestones):
         return row
     milestone = MilestoneStatus(percent=percent, best_eval_loss=row.best_eval_loss)
-    return row.model_copy(update={"milestones": [*row.milestones, milestone]})
+    return change_trial(row, milestones=[*row.milestones, milestone])
