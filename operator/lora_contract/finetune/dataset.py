@@ -19,6 +19,7 @@ class ColumnsSpec(SpecModel):
     prompt: ColumnName | None = documented(None, "Column with the prompt or instruction.", "question")
     input: ColumnName | None = documented(None, "Column with additional input of an instruction.", "context")
     completion: ColumnName | None = documented(None, "Column with the answer to learn.", "answer")
+    text: ColumnName | None = documented(None, "Column with the document, for format text.", "content")
     tools: ColumnName | None = documented(None, "Column with the tools that are offered; usually tools.", "functions")
 
 
@@ -43,8 +44,12 @@ class DatasetSpec(SpecModel):
         " as a validation or test split, as on the Hugging Face Hub, are that split.",
         "s3://datasets/triage.jsonl",
     )
-    format: Literal["auto", "messages", "prompt-completion", "instruction"] = documented(
-        "auto", "Shape of a row; auto detects it from the columns and reports what it found.", "messages"
+    format: Literal["auto", "messages", "prompt-completion", "instruction", "text", "tokens"] = documented(
+        "auto",
+        "Shape of a row; auto detects conversations from the columns and reports what it found. text: documents, of"
+        " which every token is learned, as in pre-training; tokens: input_ids, with labels where not all count. These"
+        " two need no chat template.",
+        "messages",
     )
     columns: ColumnsSpec = documented(ColumnsSpec(), "Column names where they differ from the usual.", {"prompt": "q"})
     system_prompt: Annotated[str, StringConstraints(max_length=8192)] = documented(
@@ -71,7 +76,17 @@ class DatasetSpec(SpecModel):
         100, "With onBadRows Skip: rows that may be left out before the run fails.", 100, ge=0, le=1_000_000
     )
 
+    @property
+    def is_chat(self) -> bool:
+        """Whether rows are conversations, which a chat template renders."""
+        return self.format not in ("text", "tokens")
+
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.systemPrompt == '' || !(self.format in ['text', 'tokens'])",
+            message="dataset.systemPrompt has no place in rows of the formats text and tokens; remove it",
+            holds=lambda d: not d.system_prompt or d.is_chat,
+        ),
         Rule(
             cel="self.split.validation + self.split.test < 1.0",
             message="dataset.split.validation + dataset.split.test must be below 1; leave rows to train on",

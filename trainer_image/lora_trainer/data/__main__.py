@@ -80,7 +80,9 @@ class _Worker:
         self._model = request.model
         self._guard.note(Phase.MODEL)
         with self._guard.cpu_limit():
-            self._template = chat_template.load(Path(request.folder), request.model, request.chat)
+            self._template = chat_template.load(
+                Path(request.folder), request.model, request.chat, renders=request.renders
+            )
             vocabulary = self._template.tokenizer.get_vocab()
         self._guard.limit_memory()
         without = {token: number for token, number in vocabulary.items() if number >= request.embeddings}
@@ -93,7 +95,7 @@ class _Worker:
         if request.today is not None:
             self._template.today = request.today
         profile = pipeline.run(request.spec, request.dataset(), self._template, Path(request.into), self._guard)
-        if request.spec.chat != ChatSpec():
+        if request.spec.dataset.is_chat and request.spec.chat != ChatSpec():
             path = Path(request.into) / prepared.CHAT_TEMPLATE
             path.write_text(self._template.tokenizer.chat_template, encoding="utf-8")
         return Answer(profile=profile)

@@ -29,6 +29,7 @@ from lora_trainer.data.template_refusal import TemplateRefusal
 from lora_trainer.data.tool_form import ToolSupport
 from lora_trainer.errors import TrainerError, unsupported
 
+_NEVER_RENDERED = "{{ raise_exception('rows of this format are not rendered') }}"
 #: Templates that take a date from outside (Llama 3) write this one, their own default: rows must not depend on the day.
 _DATE = date(2024, 7, 26)
 _DATE_STRING = "26 Jul 2024"
@@ -241,8 +242,16 @@ def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
-def load(folder: Path, model: str, chat: ChatSpec = ChatSpec()) -> ChatTemplate:  # noqa: B008 - it is immutable
+def load(
+    folder: Path,
+    model: str,
+    chat: ChatSpec = ChatSpec(),  # noqa: B008 - it is immutable
+    *,
+    renders: bool = True,
+) -> ChatTemplate:
     """The checked chat template of the model whose tokenizer files lie in `folder`, changed as `chat` says.
+
+    `renders`: whether rows will be rendered; if not, only the tokenizer is looked at: base models have no template.
 
     Raises:
         TrainerError: the files are missing or broken, or the template cannot be trained with.
@@ -253,6 +262,9 @@ def load(folder: Path, model: str, chat: ChatSpec = ChatSpec()) -> ChatTemplate:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the Rust library raises bare Exception for a broken file
         raise _no_tokenizer(model, f"has tokenizer files that cannot be read ({error})") from error
+    if not renders:
+        tokenizer.chat_template = _NEVER_RENDERED
+        return ChatTemplate(tokenizer, model)
     if chat.template is not None:
         tokenizer.chat_template = chat.template
     if not tokenizer.chat_template:

@@ -1,4 +1,4 @@
-"""From raw rows to rendered ones: each is understood, checked, compared with those before and given to a split."""
+"""From raw rows to ones to tokenise: each is understood, checked, compared with those before and given to a split."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.outside import shorten
 from lora_contract.status import AnswersStatus
-from lora_trainer.data import conversation, formats, splits, unrolling
+from lora_trainer.data import conversation, formats, plain_rows, splits, unrolling
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.dataset import Dataset, read_rows
 from lora_trainer.data.formats import Shape
 from lora_trainer.data.guard import CpuTimeExceeded, Guard, Phase, TooSlow
+from lora_trainer.data.plain_rows import Document, TokenRow
 from lora_trainer.data.profile import MAX_BAD_ROW_EXAMPLES, MAX_SAMPLES, Turn, sample
 from lora_trainer.data.rows import BadRow, Conversation, Message, Place, RawRow
 from lora_trainer.data.splits import Split
@@ -31,13 +32,13 @@ class ReadyRow(NamedTuple):
     """A row that waits to be tokenised; `last`: its conversation gives no further row."""
 
     split: Split
-    rendered: Rendered
+    content: Rendered | Document | TokenRow
     last: bool
 
 
 @dataclass
 class RowChecker:
-    """Turns raw rows into rendered ones and remembers what it saw."""
+    """Turns raw rows into ones that can be tokenised and remembers what it saw."""
 
     spec: LoRAFineTuneSpec
     template: ChatTemplate
@@ -103,7 +104,9 @@ class RowChecker:
             raise BadRow(raw.problem or "cannot be read")
         if not raw.value:
             raise BadRow("is an empty object")
-        talk = self._conversation(raw)
+        if not self.spec.dataset.is_chat:
+            return self._plain(raw.value, raw.place, part)
+        talk = self._conversation(raw.value)
         key = splits.fingerprint(talk)
         marked = splits.marked(key, talk.messages)
         if self._repeats(key, marked, raw.place, part):
@@ -122,18 +125,39 @@ class RowChecker:
         split = part or self._assign(key)
         return [ReadyRow(split, row, row is rendered[-1]) for row in rendered]
 
-    def _conversation(self, raw: RawRow) -> Conversation:
-        """What a row says. Columns that nothing reads are remembered."""
-        row, dataset = raw.value or {}, self.spec.dataset
+    def _plain(self, row: dict[str, Any], place: Place, part: Split | None) -> list[ReadyRow]:
+        """The document in a row, or its tokens."""
+        shape = self._shape_of(row)
+        content: Document | TokenRow
+        if shape.text is not None:
+            content = plain_rows.read_document(row, shape.text, self.template)
+        else:
+            content = plain_rows.read_tokens(row, len(self.template.tokenizer))
+        if self._repeats(content.key, content.key, place, part):
+            self.duplicates += 1
+            return []
+        if len(self.samples) < MAX_SAMPLES:
+            self.samples.append(plain_rows.sample(self.template, content))
+        self._seen[content.key] = (len(self._files) - 1, place.number)
+        return [ReadyRow(part or self._assign(content.key), content, last=True)]
+
+    def _conversation(self, row: dict[str, Any]) -> Conversation:
+        """What a row says."""
+        offered = self._tools_column(row)
+        shape = self._shape_of(row, offered)
+        tools = row.get(offered) if offered else None
+        return conversation.check(formats.turns(row, shape), tools, ignored=self.spec.dataset.ignore_keys)
+
+    def _shape_of(self, row: dict[str, Any], also_read: str | None = None) -> Shape:
+        """The shape of all rows. Columns that nothing reads are remembered."""
+        dataset = self.spec.dataset
         if self.shape is None:
             self.shape = formats.detect(row, dataset)
-        offered = self._tools_column(row)
         for name, value in row.items():
-            read = name in self.shape.columns or name == offered or name in dataset.ignore_keys
+            read = name in self.shape.columns or name == also_read or name in dataset.ignore_keys
             if not read and value is not None and name[:_LONGEST_COLUMN] not in self.ignored_columns:
                 self.ignored_columns = [*self.ignored_columns, name[:_LONGEST_COLUMN]][:_MOST_COLUMNS]
-        tools = row.get(offered) if offered else None
-        return conversation.check(formats.turns(row, self.shape), tools, ignored=dataset.ignore_keys)
+        return self.shape
 
     def _tools_column(self, row: Mapping[str, Any]) -> str | None:
         """The column of a row with the tools it offers; files of before 2024 call it functions."""

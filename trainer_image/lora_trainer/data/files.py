@@ -17,7 +17,7 @@ _KINDS: dict[str, Kind] = {"jsonl": "jsonl", "ndjson": "jsonl", "json": "json", 
 _COMPRESSIONS: dict[str, Compression] = {"": "", "gz": "gz", "zst": "zst", "zstd": "zst"}
 #: What to do with files of other kinds, by their last extension.
 _REMEDIES = {
-    "txt": 'write each document as a JSON line, {"text": ...}',
+    "txt": 'write each document as a JSON line, {"text": ...}, and set dataset.format: text',
     "tsv": "write it as CSV, with commas",
     "xls": "save the sheet as CSV",
     "xlsx": "save the sheet as CSV",

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lora_contract.finetune.dataset import ColumnsSpec, DatasetSpec
-from lora_trainer.data import content_parts, sharegpt, unknown_columns
+from lora_trainer.data import content_parts, plain_rows, sharegpt, unknown_columns
 from lora_trainer.data.json_values import DECODER, json_type
 from lora_trainer.data.rows import BadRow
 from lora_trainer.errors import bad_data
 
-Format = Literal["messages", "prompt-completion", "instruction"]
+Format = Literal["messages", "prompt-completion", "instruction", "text", "tokens"]
 
 _MESSAGES_COLUMNS = ("messages", "conversations")
 _ANSWER_COLUMNS = ("output", "response", "completion")
@@ -32,19 +32,23 @@ class Shape:
     completion: str | None = None
     system: str | None = None
     history: str | None = None
+    text: str | None = None
+    #: Columns of token ids, the first of which is required.
+    tokens: tuple[str, ...] = ()
     #: The turns of the first row have `from` and `value`.
     sharegpt: bool = False
 
     @property
     def required(self) -> tuple[str, ...]:
         """Columns that every row must have."""
-        return tuple(name for name in (self.messages, self.prompt, self.completion) if name is not None)
+        names = (self.messages, self.prompt, self.completion, self.text, *self.tokens[:1])
+        return tuple(name for name in names if name is not None)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that are read."""
         more = (self.input, self.system, self.history)
-        return (*self.required, *(name for name in more if name is not None))
+        return (*self.required, *(name for name in more if name is not None), *self.tokens[1:])
 
     def __str__(self) -> str:
         """The shape in words."""
@@ -54,6 +58,11 @@ class Shape:
 
 def _shape(kind: Format, names: ColumnsSpec, row: Mapping[str, Any]) -> Shape:
     """The shape of one format, with the user's names before the usual ones."""
+    if kind == "text":
+        return Shape(kind, text=names.text or "text")
+    if kind == "tokens":
+        more = (name for name in (plain_rows.LABELS, plain_rows.ATTENTION_MASK) if name in row)
+        return Shape(kind, tokens=(plain_rows.INPUT_IDS, *more))
     system = _SYSTEM if _SYSTEM in row else None
     if kind == "messages":
         column = names.messages or next((name for name in _MESSAGES_COLUMNS if name in row), _MESSAGES_COLUMNS[0])

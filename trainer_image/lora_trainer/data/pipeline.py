@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lora_contract.finetune import LoRAFineTuneSpec
-from lora_trainer.data import masking, prepared
+from lora_trainer.data import encoding, masking, prepared
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.checker import ReadyRow, RowChecker
 from lora_trainer.data.dataset import Dataset
@@ -32,13 +32,13 @@ _BATCH_CHARACTERS = 1 << 20
 def _batches(rows: Iterable[ReadyRow]) -> Iterator[list[ReadyRow]]:
     """Rows in batches of bounded count and text."""
     batch: list[ReadyRow] = []
-    characters = 0
+    size = 0
     for row in rows:
         batch.append(row)
-        characters += len(row.rendered.text)
-        if len(batch) >= _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
+        size += row.content.size
+        if len(batch) >= _BATCH_ROWS or size >= _BATCH_CHARACTERS:
             yield batch
-            batch, characters = [], 0
+            batch, size = [], 0
     if batch:
         yield batch
 
@@ -87,19 +87,16 @@ def run(
         }
         for batch in _batches(checker.rows(dataset)):
             guard.note(Phase.TOKENISING)
-            encoded = masking.encode(template, [row.rendered for row in batch], spec.training.max_length)
-            test_rows = [row.rendered for row in batch if row.split == "test"]
-            prompts = iter(masking.encode_prompts(template, test_rows) if test_rows else [])
-            for row, tokens in zip(batch, encoded, strict=True):
-                prompt = next(prompts) if row.split == "test" else None
-                if not tokens.targets.any():
-                    tally.drop(tokens.full_length)
+            for row in encoding.encode(template, batch, spec.training.max_length):
+                if not row.tokens.targets.any():
+                    tally.drop(row.tokens.full_length)
                     continue
-                tally.add(row.split, tokens.targets, tokens.full_length, last=row.last)
-                writers[row.split].add(tokens, prompt, row.rendered.reference)
-                stops.add(row.rendered.text, row.rendered.prompt, row.rendered.spans)
+                tally.add(row.split, row.tokens.targets, row.tokens.full_length, last=row.last)
+                writers[row.split].add(row.tokens, row.prompt, row.reference)
+                if row.rendered is not None:
+                    stops.add(row.rendered.text, row.rendered.prompt, row.rendered.spans)
                 if not first_example and row.split == "train":
-                    first_example = masking.segments(template, tokens)
+                    first_example = masking.segments(template, row.tokens)
             pace.passed(len(batch))
             guard.limit_memory()
             guard.note(Phase.READING)

@@ -37,6 +37,7 @@ class ModelRequest(Model):
     model: str = Field(description="Name of the model in messages.")
     folder: str = Field(description="Folder of its tokenizer files.")
     embeddings: int = Field(description="Tokens that the model has an embedding for.")
+    renders: bool = Field(True, description="Whether rows are rendered with its chat template.")
     chat: ChatSpec = Field(ChatSpec(), description="How its chat template is changed.")
 
 

@@ -10,7 +10,7 @@ from lora_trainer.errors import TrainerError, bad_data
 _EXPECTED = (
     "messages (or conversations), or prompt and completion, or instruction and output (with input where there is one)"
 )
-_QUESTIONS = ("prompt", "question", "query", "user", "input", "instruction", "problem", "context", "text")
+_QUESTIONS = ("prompt", "question", "query", "user", "input", "instruction", "problem", "context")
 _ANSWERS = ("completion", "answer", "response", "output", "target", "assistant", "solution", "label", "summary")
 _LONGEST_NAME = 100
 
@@ -36,19 +36,31 @@ def _meaning(row: Mapping[str, Any]) -> tuple[str, str | None]:
             "; these are preferences (as for DPO), which are not trained",
             "write prompt and completion, the chosen answer",
         )
+    if isinstance(row.get("input_ids"), list):
+        return "; a row seems to be tokenised already", "set dataset.format: tokens"
+    return _list_of_objects(row) or _texts(row)
+
+
+def _list_of_objects(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A column that holds the turns of a conversation, or all rows."""
     for name, value in row.items():
         if isinstance(value, list) and value and isinstance(value[0], dict) and name.isidentifier():
             if {"role", "from"} & value[0].keys():
                 return "", f"set dataset.columns: {{messages: {name}}}"
             if len(row) == 1:
                 return f"; the rows seem to be the list {name}", f"write one row a line: jq -c '.{name}[]'"
+    return None
+
+
+def _texts(row: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Columns of texts that other files use for question and answer, or for documents."""
     question = next((name for name in _QUESTIONS if isinstance(row.get(name), str)), None)
     answer = next((name for name in _ANSWERS if isinstance(row.get(name), str)), None)
     if question and answer:
-        return (
-            "",
-            f"where these are question and answer, set dataset.columns: {{prompt: {question}, completion: {answer}}}",
-        )
+        named = f"{{prompt: {question}, completion: {answer}}}"
+        return "", f"where these are question and answer, set dataset.columns: {named}"
+    if isinstance(row.get("text"), str):
+        return "", "where text is a document to be learned whole, set dataset.format: text"
     if len(row) == 1 and any(mark in next(iter(row)) for mark in ";\t|"):
         return "; the columns are not separated by commas", "write the file with commas between the fields"
     return "", None

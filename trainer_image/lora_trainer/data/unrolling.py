@@ -33,6 +33,11 @@ class Rendered:
     prompt: str
     reference: str
 
+    @property
+    def size(self) -> int:
+        """Characters."""
+        return len(self.text)
+
 
 class AnswerNotFound(Exception):  # noqa: N818 - becomes a TrainerError with the place of the row
     """The template does not render an answer where the server asks for it."""

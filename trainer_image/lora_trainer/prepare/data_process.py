@@ -115,14 +115,18 @@ class DataProcess:
         model: str,
         embeddings: int,
         chat: ChatSpec = ChatSpec(),  # noqa: B008 - it is immutable
+        *,
+        renders: bool = True,
     ) -> TokenizerFacts:
         """Load and check tokenizer and chat template of a model with so many embeddings, changed as `chat` says.
+
+        `renders`: whether rows will be rendered with the template; if not, there need be none.
 
         Raises:
             TrainerError: 78, they cannot be used.
         """
         self._model = model
-        request = ModelRequest(model=model, folder=str(folder), embeddings=embeddings, chat=chat)
+        request = ModelRequest(model=model, folder=str(folder), embeddings=embeddings, renders=renders, chat=chat)
         answer = self._ask(Request(check_model=request))
         if answer.tokenizer is None:
             raise TrainerError(ExitCode.INTERNAL, "the process that reads the data said nothing of the tokenizer")

@@ -131,7 +131,9 @@ class _Preparation:
         self._tensors = tensors
         self._config: dict[str, Any] = model_check.check_config(folder, self._spec)
         embeddings = self._config["vocab_size"]
-        self._tokenizer = self._reader.check_model(folder, self._spec.model.id, embeddings, self._chat)
+        self._tokenizer = self._reader.check_model(
+            folder, self._spec.model.id, embeddings, self._chat, renders=self._spec.dataset.is_chat
+        )
 
     def _identity(self, model_commit: str, dataset_digest: str) -> tuple[str, date | None]:
         """Identity of the run, and the date pinned for its chat template, where that reads the clock."""
