@@ -296,3 +296,13 @@ def test_whole_numbers_become_the_text_that_a_pod_has() -> None:
     _, train = jobs({"compute": {"cpu": 4, "memory": 34359738368}})
 
     assert container(train)["resources"]["requests"] == {"cpu": "4", "memory": "34359738368", "nvidia.com/gpu": "1"}
+
+
+def test_who_says_how_long_a_pod_stays_on_a_dead_node_is_heard() -> None:
+    key = "node.kubernetes.io/unreachable"
+    own = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 600}
+
+    _, train = jobs({"compute.tolerations": [own]})
+
+    seconds = {(t["key"], t["tolerationSeconds"]) for t in pod(train)["tolerations"]}
+    assert seconds == {(key, 600), ("node.kubernetes.io/not-ready", 60)}

@@ -163,7 +163,10 @@ def gpu_resource(spec: LoRAFineTuneSpec, settings: Settings) -> str:
 
 
 def _placement(spec: LoRAFineTuneSpec) -> Json:
-    placement: Json = {"tolerations": [*(t.dump() for t in spec.compute.tolerations), *_leave_dead_nodes()]}
+    own = {toleration.key for toleration in spec.compute.tolerations}
+    # Of two tolerations of a taint Kubernetes takes the shorter time, so the user's would be lost beside ours.
+    ours = [toleration for toleration in _leave_dead_nodes() if toleration["key"] not in own]
+    placement: Json = {"tolerations": [*(t.dump() for t in spec.compute.tolerations), *ours]}
     if spec.compute.node_selector:
         placement["nodeSelector"] = dict(spec.compute.node_selector)
     return placement
