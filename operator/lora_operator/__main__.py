@@ -29,7 +29,7 @@ from lora_operator.effects.kinds import Key
 from lora_operator.effects.memory.cache import Cache
 from lora_operator.effects.memory.queue_positions import QueuePositions
 from lora_operator.effects.memory.work_queue import WorkQueue
-from lora_operator.handlers.cache_feeder import Runs
+from lora_operator.handlers.cache_feeder import CacheFeeder
 from lora_operator.handlers.health import Health
 from lora_operator.handlers.http_server import ConnectionLimits, HttpServer
 from lora_operator.handlers.progress_endpoint import Certificate, ProgressEndpoint
@@ -66,9 +66,9 @@ class Operator:
             cache=cache, kube=kube, events=self.events, settings=settings, look_at_run=self.queue.add
         )
         self.sweep_queue: WorkQueue[Key] = WorkQueue(sweeps.reconcile, workers=_SWEEP_WORKERS)
-        self.runs = Runs(cache=cache, kube=kube, queue=self.queue, sweeps=self.sweep_queue, settings=settings)
+        self.feeder = CacheFeeder(cache=cache, kube=kube, queue=self.queue, sweeps=self.sweep_queue, settings=settings)
         self.positions = QueuePositions(cache=cache, kube=kube, queue=self.queue)
-        self.watches = Watches(settings=settings, kube=kube, receiver=self.runs)
+        self.watches = Watches(settings=settings, kube=kube, receiver=self.feeder)
         self.certificate = Certificate(settings)
         self.progress = ProgressEndpoint(
             cache=cache,
@@ -82,7 +82,7 @@ class Operator:
 
     async def run(self) -> None:
         """Serve and work until cancelled."""
-        health = Health(heartbeats=self._heartbeats, synced=lambda: self.runs.synced, measure=self.queue.measure)
+        health = Health(heartbeats=self._heartbeats, synced=lambda: self.feeder.synced, measure=self.queue.measure)
         servers = [
             await HttpServer.start(
                 health.application(), host="", port=self._settings.health_port, limits=_HEALTH_LIMITS
@@ -100,7 +100,7 @@ class Operator:
             )
         try:
             async with asyncio.TaskGroup() as group:
-                for part in (self.watches.run(), self.runs.run(), self._tick(), self.leadership.run(self._lead)):
+                for part in (self.watches.run(), self.feeder.run(), self._tick(), self.leadership.run(self._lead)):
                     group.create_task(part)
         finally:
             for server in servers:
@@ -110,7 +110,7 @@ class Operator:
         """Act. First everything is listed anew: the leader before may have written what no watch has told yet."""
         while True:
             with suppress(ExpectedError):
-                await self.runs.sweep()
+                await self.feeder.resync()
                 break
             await asyncio.sleep(1)
         async with asyncio.TaskGroup() as group:

@@ -124,7 +124,9 @@ class Settings(BaseSettings):
     lease_namespace: str = Field("", description="Namespace of the Lease; empty: no leader election.")
     health_port: int = Field(8080, description="Port of liveness, readiness and metrics.")
     workers: int = Field(32, ge=1, description="Runs that are looked at side by side.")
-    sweep_seconds: float = Field(300.0, gt=0, description="Seconds between two looks at every run.")
+    resync_seconds: float = Field(
+        300.0, gt=0, description="Seconds between two full lists, each with a look at every run."
+    )
     log_format: Literal["json", "text"] = Field("json", description="How the log reads.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What the log shows.")
 

@@ -41,7 +41,7 @@ CLUSTER_KINDS = {
     "ValidatingAdmissionPolicyBinding",
 }
 #: Settings that the chart leaves alone: ports are those of its own manifests, the others are for tests and tuning.
-NOT_IN_THE_CHART = {"progress_ca", "progress_host", "progress_port", "health_port", "workers", "sweep_seconds"}
+NOT_IN_THE_CHART = {"progress_ca", "progress_host", "progress_port", "health_port", "workers", "resync_seconds"}
 
 
 @functools.cache

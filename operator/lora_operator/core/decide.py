@@ -8,16 +8,16 @@ from datetime import datetime
 from lora_operator.core.manifests.network_policy import isolated
 from lora_operator.core.observe.facts import facts
 from lora_operator.core.observe.observed import Observed
-from lora_operator.core.record.attempts import learn_attempts
-from lora_operator.core.record.progress import learn_progress
+from lora_operator.core.record.attempts import record_attempts
+from lora_operator.core.record.progress import record_progress
 from lora_operator.core.run.decision import ReadObjects, RunDecision
 from lora_operator.core.run.run import Run, begin
-from lora_operator.core.stages.checks import finished, learn_pause, refused, stale_jobs, suspended
+from lora_operator.core.stages.checks import check_finished, check_refused, check_suspended, record_pause, stale_jobs
 from lora_operator.core.stages.identical import forget_preparation
 from lora_operator.core.stages.loss import absences, must_read
-from lora_operator.core.stages.results import adopted, learn_prepared
+from lora_operator.core.stages.results import check_adopted, record_prepared
 from lora_operator.core.stages.sidecars import concluded, kept_jobs
-from lora_operator.core.stages.stages import looking, preparing, training
+from lora_operator.core.stages.stages import check_lost_report, check_prepare, check_train
 from lora_operator.core.status.conclude import conclude
 from lora_operator.settings import Settings
 
@@ -34,15 +34,17 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> RunDecision
 def _decide(run: Run) -> RunDecision:
     if must_read(run):
         return RunDecision(run.before, (ReadObjects(),))
-    if latched := finished(run):
+    if latched := check_finished(run):
         return conclude(run, isolated(run, latched))
-    if refusal := refused(run):
+    if refusal := check_refused(run):
         return conclude(run, refusal)
 
     as_seen, run = run, concluded(run)
-    run = learn_attempts(learn_prepared(forget_preparation(run)))
-    run, progress_wait = learn_progress(learn_pause(run))
-    outcome = adopted(run) or suspended(run) or looking(run) or preparing(run) or training(run)
+    run = record_attempts(record_prepared(forget_preparation(run)))
+    run, progress_wait = record_progress(record_pause(run))
+    outcome = (
+        check_adopted(run) or check_suspended(run) or check_lost_report(run) or check_prepare(run) or check_train(run)
+    )
 
     outcome = isolated(run, replace(outcome, actions=(*stale_jobs(run), *kept_jobs(as_seen, run), *outcome.actions)))
     decision = conclude(run, outcome)

@@ -22,7 +22,7 @@ _RETRY_SECONDS = 2.0
 logger = logging.getLogger(__name__)
 
 
-class Runs:
+class CacheFeeder:
     """Keeps the cache up to date and asks for looks."""
 
     def __init__(
@@ -38,7 +38,7 @@ class Runs:
         #: Kinds and namespaces whose watch began since they were listed here.
         self._begun: set[tuple[Kind, str | None]] = set()
         self._wake = asyncio.Event()
-        self._next_sweep = 0.0
+        self._next_resync = 0.0
         self.synced = False
 
     def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
@@ -61,16 +61,16 @@ class Runs:
 
     def failed(self) -> None:
         """The watches ended as soon as they began."""
-        self._next_sweep = 0.0
+        self._next_resync = 0.0
         self._wake.set()
 
     async def run(self) -> None:
-        """Look at everything every `sweep_seconds`, and list again what a watch began with, until cancelled."""
+        """Look at everything every `resync_seconds`, and list again what a watch began with, until cancelled."""
         while True:
             self._wake.clear()
             try:
-                if time.monotonic() >= self._next_sweep:
-                    await self.sweep()
+                if time.monotonic() >= self._next_resync:
+                    await self.resync()
                 for kind, namespace in self._lists():
                     if (kind, namespace) in self._begun:
                         await self._list(kind, namespace)
@@ -78,9 +78,9 @@ class Runs:
                 logger.warning("the objects are listed again: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                await is_set_within(self._wake, self._next_sweep - time.monotonic())
+                await is_set_within(self._wake, self._next_resync - time.monotonic())
 
-    async def sweep(self) -> None:
+    async def resync(self) -> None:
         """List all objects, forget those that are gone, and ask for a look at every run and sweep.
 
         Waits until it is known which kinds there are: a queued Job without its Workload would be misread.
@@ -91,7 +91,7 @@ class Runs:
         await self._kinds_known.wait()
         for kind, namespace in self._lists():
             await self._list(kind, namespace)
-        self._next_sweep = time.monotonic() + self._settings.sweep_seconds
+        self._next_resync = time.monotonic() + self._settings.resync_seconds
         await self._list_policies()
         self._cache.gone_pods.forget_old()
         for entry in self._cache.finetunes.entries():

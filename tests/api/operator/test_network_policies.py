@@ -34,7 +34,7 @@ def test_the_policy_is_made_once_a_namespace_and_put_back_when_it_is_lost_or_cha
     runs: Runs, start_operator: StartOperator
 ) -> None:
     networking = client.NetworkingV1Api(runs.api)
-    start_operator(SWEEP_SECONDS="1")
+    start_operator(RESYNC_SECONDS="1")
     # when the first run of the namespace starts, then its policy is there with its Job
     runs.apply("first")
     eventually("a prepare pod", lambda: bool(runs.pods.all("first", names.STAGE_PREPARE)))

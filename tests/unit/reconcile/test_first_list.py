@@ -10,7 +10,7 @@ from lora_operator.effects.api.kube import Kube, Page
 from lora_operator.effects.kinds import REQUIRED, Key, Kind
 from lora_operator.effects.memory.cache import Cache
 from lora_operator.effects.memory.work_queue import WorkQueue
-from lora_operator.handlers.cache_feeder import Runs
+from lora_operator.handlers.cache_feeder import CacheFeeder
 from support.story import settings
 
 
@@ -31,20 +31,20 @@ async def _look(key: Key) -> None:
 
 async def test_nothing_is_looked_at_before_the_kinds_are_known() -> None:
     server = Server()
-    runs = Runs(
+    feeder = CacheFeeder(
         cache=Cache(),
         kube=cast("Kube", server),
         queue=WorkQueue(_look, workers=1),
         sweeps=WorkQueue(_look, workers=1),
         settings=settings(network_policies=False),
     )
-    first = asyncio.create_task(runs.sweep())
+    first = asyncio.create_task(feeder.resync())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not first.done()
-    assert not runs.synced
+    assert not feeder.synced
 
-    runs.served(REQUIRED | {Kind.WORKLOAD})
+    feeder.served(REQUIRED | {Kind.WORKLOAD})
     await first
     assert Kind.WORKLOAD in server.listed
-    assert runs.synced
+    assert feeder.synced

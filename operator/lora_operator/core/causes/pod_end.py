@@ -48,19 +48,21 @@ class End:
     hint: str | None = None
 
 
-def end_of(pod: Pod, around: Circumstances) -> End:
+def end_of(pod: Pod, circumstances: Circumstances) -> End:
     """How a finished pod ended."""
     code = pod.exit_code
     if code == ExitCode.DONE:
         return End(Reason.SUCCEEDED, "", code)
     if code == ExitCode.CHECKPOINTED:
-        stopped = _stopped(pod, around) or End(Reason.CHECKPOINTED, "The pod was asked to stop and saved a checkpoint.")
+        stopped = _stopped(pod, circumstances) or End(
+            Reason.CHECKPOINTED, "The pod was asked to stop and saved a checkpoint."
+        )
         return End(stopped.reason, stopped.message, code)
     if code in REASON_OF_EXIT_CODE:
         return _by_exit_code(pod, code)
     if pod.exit_reason == "OOMKilled":
         return End(Reason.OOM_KILLED, "The container used more memory than its limit.", code)
-    if (outside := _stopped(pod, around)) is not None:
+    if (outside := _stopped(pod, circumstances)) is not None:
         return End(outside.reason, outside.message, code)
     if code in (_SIGKILL, _SIGTERM):
         return End(Reason.KILLED, f"The container was killed by signal {code - 128}.", code)
@@ -78,9 +80,9 @@ def node_lost(pod: Pod) -> End:
     return End(Reason.NODE_LOST, f"Node {pod.node} stopped answering.")
 
 
-def vanished(around: Circumstances) -> End:
+def vanished(circumstances: Circumstances) -> End:
     """How a pod ended that is gone without a trace."""
-    return _by_circumstances(around) or End(Reason.POD_DELETED, "The pod was deleted while it ran.")
+    return _by_circumstances(circumstances) or End(Reason.POD_DELETED, "The pod was deleted while it ran.")
 
 
 def _by_exit_code(pod: Pod, code: int) -> End:
@@ -92,7 +94,7 @@ def _by_exit_code(pod: Pod, code: int) -> End:
     return End(reason, _short(f"The container ended with exit code {code}{said}"), code)
 
 
-def _stopped(pod: Pod, around: Circumstances) -> End | None:
+def _stopped(pod: Pod, circumstances: Circumstances) -> End | None:
     """Who stopped the pod from outside, if somebody did."""
     if pod.disruption:
         reason, message = pod.disruption
@@ -103,21 +105,21 @@ def _stopped(pod: Pod, around: Circumstances) -> End | None:
         return End(reason, _short(pod.status_message))
     if pod.status_reason in ("NodeLost", "NodeShutdown", "Terminated"):
         return End(Reason.NODE_LOST, _short(pod.status_message))
-    if stopped := _by_circumstances(around):
+    if stopped := _by_circumstances(circumstances):
         return stopped
     if pod.deleting or (pod.gone and pod.exit_code is None):
         return End(Reason.POD_DELETED, "The pod was deleted while it ran.")
     return None
 
 
-def _by_circumstances(around: Circumstances) -> End | None:
-    if around.suspended:
+def _by_circumstances(circumstances: Circumstances) -> End | None:
+    if circumstances.suspended:
         return End(Reason.SUSPENDED, "The run was suspended.")
-    if around.preempted is not None:
-        return End(Reason.PREEMPTED, _short(around.preempted))
-    if around.job_gone and around.moved is not None:
-        return End(Reason.EVICTED, _short(f"The pod was stopped to move the run: {around.moved}"))
-    if around.job_gone:
+    if circumstances.preempted is not None:
+        return End(Reason.PREEMPTED, _short(circumstances.preempted))
+    if circumstances.job_gone and circumstances.moved is not None:
+        return End(Reason.EVICTED, _short(f"The pod was stopped to move the run: {circumstances.moved}"))
+    if circumstances.job_gone:
         return End(Reason.JOB_DELETED, "The Job was deleted while it ran.")
     return None
 

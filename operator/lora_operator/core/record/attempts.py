@@ -29,10 +29,10 @@ _ENDS_THE_JOB = (exit_codes.ExitCode.DONE, *exit_codes.FINAL)
 _NO_FAILURES = (exit_codes.ExitCode.DONE, *exit_codes.NOT_COUNTED)
 
 
-def learn_attempts(run: Run) -> Run:
+def record_attempts(run: Run) -> Run:
     """The run with what its pods did."""
     for stage in ("prepare", "train"):
-        run = _close_vanished(_learn_stage(run, stage), stage)
+        run = _close_vanished(_record_stage(run, stage), stage)
     return run
 
 
@@ -112,7 +112,7 @@ def _suspended(run: Run, job: Job | None) -> bool:
     return (spec is not None and spec.suspend) or run.was_held or by_us
 
 
-def _learn_stage(run: Run, stage: Stage) -> Run:
+def _record_stage(run: Run, stage: Stage) -> Run:
     job = run.job(stage)
     for pod in run.pods(stage):
         known = _attempt_of(run.status, pod.name)
@@ -215,7 +215,7 @@ def _with_usage(run: Run, attempt: AttemptStatus, pod: Pod | None, *, first_seen
     status = run.status
     if first_seen and attempt.start_time:
         # The attempt itself is still running in the status: its own time is not booked as a wait.
-        status = usage.booked(status, "queue_seconds", parse_time(attempt.start_time))
+        status = usage.add_usage(status, "queue_seconds", parse_time(attempt.start_time))
     if attempt.end_time is not None:
         compute = run.finetune.spec.compute if run.finetune.spec else None
         gpus = compute.gpus * compute.nodes if compute else 0

@@ -19,7 +19,7 @@ _METRICS = {
 }
 
 
-def learn_progress(run: Run) -> tuple[Run, float | None]:
+def record_progress(run: Run) -> tuple[Run, float | None]:
     """The run with its latest progress, and the seconds until progress held back now may be written."""
     progress = current(run)
     if progress is None or not run.prepared:

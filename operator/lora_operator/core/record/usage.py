@@ -20,9 +20,9 @@ from lora_operator.settings import Price
 Account = Literal["staging_seconds", "queue_seconds", "suspended_seconds"]
 
 
-def booked(status: LoRAFineTuneStatus, account: Account, moment: datetime | None) -> LoRAFineTuneStatus:
+def add_usage(status: LoRAFineTuneStatus, account: Account, moment: datetime | None) -> LoRAFineTuneStatus:
     """The status with all time up to a moment that is not booked yet put on one account."""
-    seconds = _not_booked(status, moment)
+    seconds = _not_counted(status, moment)
     if not seconds:
         return status
     usage = status.usage or UsageStatus()
@@ -36,11 +36,11 @@ def booked(status: LoRAFineTuneStatus, account: Account, moment: datetime | None
     return change_status(status, usage=usage)
 
 
-def booked_until(status: LoRAFineTuneStatus) -> datetime | None:
+def counted_until(status: LoRAFineTuneStatus) -> datetime | None:
     """Up to when all time is booked: the present wait began then."""
     start = parse_time(status.start_time)
     try:
-        return None if start is None else start + timedelta(seconds=_booked_seconds(status))
+        return None if start is None else start + timedelta(seconds=_counted_seconds(status))
     except OverflowError:  # somebody wrote times of far centuries into a pod
         return None
 
@@ -84,14 +84,14 @@ def _cost(usage: UsageStatus, gpu_seconds: int, price: Price | None) -> UsageCha
     return {"cost": f"{cost:.4f}", "currency": price.currency}
 
 
-def _not_booked(status: LoRAFineTuneStatus, moment: datetime | None) -> int:
-    known = _booked_seconds(status)
+def _not_counted(status: LoRAFineTuneStatus, moment: datetime | None) -> int:
+    known = _counted_seconds(status)
     running = [parse_time(a.start_time) for a in status.attempts if a.stage == "train" and a.end_time is None]
     known += sum(_seconds(start, moment) for start in running)
     return max(0, _seconds(parse_time(status.start_time), moment) - known)
 
 
-def _booked_seconds(status: LoRAFineTuneStatus) -> int:
+def _counted_seconds(status: LoRAFineTuneStatus) -> int:
     usage = status.usage or UsageStatus()
     return usage.staging_seconds + usage.queue_seconds + usage.suspended_seconds + usage.train_seconds
 

@@ -23,7 +23,7 @@ _CORRECT = (
 )
 
 
-def finished(run: Run) -> Outcome | None:
+def check_finished(run: Run) -> Outcome | None:
     """The latch: a finished run stays finished, whatever became of its Jobs or of status.phase."""
     if run.superseded or not run.status.finished:
         return None
@@ -43,7 +43,7 @@ def finished(run: Run) -> Outcome | None:
     )
 
 
-def refused(run: Run) -> Outcome | None:
+def check_refused(run: Run) -> Outcome | None:
     """The spec cannot be run as it stands. A change of the spec, or of the platform's settings, ends this.
 
     A rule binds only specs that are new to the operator: one that was accepted goes on by the rules of its day, until
@@ -83,7 +83,7 @@ def _refusal(run: Run, reason: Reason, message: str) -> Outcome:
     return Outcome(Kind.REFUSED, Phase.FAILED, reason, text, run.status, error=error, follow_up=follow_up)
 
 
-def learn_pause(run: Run) -> Run:
+def record_pause(run: Run) -> Run:
     """The run with the time up to the beginning or end of a pause booked where it belongs."""
     pauses = _pauses(run)
     if pauses == run.was_held:
@@ -91,7 +91,7 @@ def learn_pause(run: Run) -> Run:
     account: usage.Account = "suspended_seconds"
     if pauses:
         account = "queue_seconds" if run.prepared else "staging_seconds"
-    return replace(run, status=usage.booked(run.status, account, run.now))
+    return replace(run, status=usage.add_usage(run.status, account, run.now))
 
 
 def _pauses(run: Run) -> bool:
@@ -112,7 +112,7 @@ def _unfinished(run: Run) -> list[Pod]:
     return [pod for pod in run.present_pods(run.stage) if not pod.finished and not run.abandoned(pod)]
 
 
-def suspended(run: Run) -> Outcome | None:
+def check_suspended(run: Run) -> Outcome | None:
     """spec.suspend: pods are stopped after a checkpoint. What they hold is free when they have ended."""
     if not _pauses(run):
         return None

@@ -1,6 +1,6 @@
 """Whether a run fits a GPU: prepare's estimate against the memory that the platform names or the nodes' labels say.
 
-Judged once, before the train Job is made. What is not known is no verdict: the run is queued and tries.
+GpuFit once, before the train Job is made. What is not known is no verdict: the run is queued and tries.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ _TOKENS, _SHARE = 64, 0.5
 
 
 @dataclass(frozen=True)
-class Judged:
+class GpuFit:
     """The run with the verdict in its plan, and what to do instead of starting it, if anything."""
 
     run: Run
     outcome: Outcome | None = None
 
 
-def judge(run: Run) -> Judged:
+def check_gpu_fit(run: Run) -> GpuFit:
     """Compare; before that, ask for the nodes' labels where they are needed and not fresh."""
     plan, compute = run.status.plan, run.spec.compute
     trained_before = any(attempt.stage == "train" for attempt in run.status.attempts)
     if plan is None or plan.memory is None or plan.fits is not None or not compute.gpus or trained_before:
-        return Judged(run)
+        return GpuFit(run)
     size: int | None = run.settings.gpu_memory
     if size is None and run.settings.read_gpu_nodes:
         question = _question(run)
         known = run.observed.gpu_memory.get(question.selector)
         if known is None or run.elapsed(known.read) > limits.GPU_MEMORY_FRESH:
             asking = Outcome(Kind.ASKING, Phase.PREPARING, Reason.PREPARING, "", run.before, actions=(question,))
-            return Judged(run, asking)
+            return GpuFit(run, asking)
         size = known.largest_bytes
-    return Judged(run) if size is None else _verdict(run, plan, plan.memory, size)
+    return GpuFit(run) if size is None else _verdict(run, plan, plan.memory, size)
 
 
 def _question(run: Run) -> ReadGpuMemory:
@@ -57,11 +57,11 @@ def _question(run: Run) -> ReadGpuMemory:
     return ReadGpuMemory(label, ",".join([label, *wanted]))
 
 
-def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> Judged:
+def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> GpuFit:
     fits = memory.total_bytes <= size * _TOLERANCE
     run = run.with_status(plan=plan.model_copy(update={"fits": fits}))
     if fits:
-        return Judged(run)
+        return GpuFit(run)
     where = " that compute.nodeSelector matches" if run.spec.compute.node_selector else ""
     text = (
         f"Even with one row a pass the run needs about {_gib(memory.total_bytes)} of GPU memory, and the largest"
@@ -72,7 +72,7 @@ def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> Jud
     )
     param, change = _smallest_change(run.spec, memory, size)
     end = End(Reason.INSUFFICIENT_GPU_MEMORY, text, param=param, hint=change)
-    return Judged(run, results.failure(run, end))
+    return GpuFit(run, results.failure(run, end))
 
 
 def _smallest_change(spec: LoRAFineTuneSpec, memory: MemoryStatus, size: int) -> tuple[str, str]:

@@ -62,7 +62,7 @@ def identical_run(
     )
 
 
-def waits(run: Run, job: Job | None) -> Outcome | None:
+def wait_for_identical(run: Run, job: Job | None) -> Outcome | None:
     """An identical run trains, or did until now; None: nobody is before it, or the run's own Job is under way."""
     if _prepares_anew(run):
         return _without_jobs(run, run.unchanged().message)
@@ -113,7 +113,7 @@ def _leader(run: Run) -> IdenticalRun | None:
 
 def _end_of_wait(run: Run) -> datetime:
     """When the run waits no longer. What it waited before counts too, so a chain of identical runs ends as well."""
-    since = usage.booked_until(run.status) or run.now
+    since = usage.counted_until(run.status) or run.now
     before = run.status.usage.queue_seconds if run.status.usage else 0
     return since + timedelta(seconds=limits.IDENTICAL_WAIT - before)
 
@@ -127,7 +127,7 @@ def _prepares_again(run: Run, leader: IdenticalRun | None) -> Outcome:
     if leader is not None:
         hours = limits.IDENTICAL_WAIT / 3600
         text = f"Run {leader.name} did not publish within {hours:.0f} hours; S3 is asked once more who trains."
-    return _without_jobs(replace(run, status=usage.booked(run.status, "queue_seconds", run.now)), text)
+    return _without_jobs(replace(run, status=usage.add_usage(run.status, "queue_seconds", run.now)), text)
 
 
 def _without_jobs(run: Run, text: str) -> Outcome:

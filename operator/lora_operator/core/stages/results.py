@@ -32,7 +32,7 @@ def report_of(run: Run, stage: Stage) -> Report | None:
     return next((report for report in reports if report is not None and report.stage == stage), None)
 
 
-def learn_prepared(run: Run) -> Run:
+def record_prepared(run: Run) -> Run:
     """The run with what prepare found, latched: its Job is not needed any more."""
     job = run.job("prepare")
     if run.prepared or job is None or not job.complete:
@@ -41,10 +41,10 @@ def learn_prepared(run: Run) -> Run:
     if report is None or report.run_id is None or report.plan is None:
         return run
     run = run.with_status(run_id=report.run_id, plan=report.plan, warnings=list(report.warnings))
-    return replace(run, status=usage.booked(run.status, "staging_seconds", job.completed or run.now))
+    return replace(run, status=usage.add_usage(run.status, "staging_seconds", job.completed or run.now))
 
 
-def adopted(run: Run) -> Outcome | None:
+def check_adopted(run: Run) -> Outcome | None:
     """The adapter existed already: prepare found it, and nothing is trained."""
     report = report_of(run, "prepare")
     job = run.job("prepare")
@@ -78,7 +78,7 @@ def _adopted(run: Run, artifact: ArtifactStatus, job: Job) -> Outcome:
     )
 
 
-def trained(run: Run, job: Job) -> Outcome | None:
+def check_trained(run: Run, job: Job) -> Outcome | None:
     """The train Job is complete: what its pod published; None: its pod did not say."""
     report = report_of(run, "train")
     if report is None or report.artifact is None:

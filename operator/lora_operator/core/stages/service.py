@@ -17,7 +17,7 @@ from lora_operator.core.run.decision import Action, CreateGroupPolicy, CreateSer
 from lora_operator.core.run.run import Outcome, Run, Stage
 
 
-def telling(run: Run, stage: Stage) -> Pod | None:
+def representative_pod(run: Run, stage: Stage) -> Pod | None:
     """The pod whose state is that of the stage: all train together, so the one that is furthest behind.
 
     None: a pod is missing. With one pod it is that pod.
@@ -40,7 +40,7 @@ def _progress(pod: Pod) -> int:
     return 2 if pod.unreachable else 3
 
 
-def meeting(run: Run, job: Job) -> Outcome | None:
+def ensure_service(run: Run, job: Job) -> Outcome | None:
     """Create the Service and NetworkPolicy of a Job on several nodes; None: they are there, or not needed."""
     if run.spec.compute.nodes == 1 or job.stage != names.STAGE_TRAIN or job.uid in run.observed.services:
         return None

@@ -32,7 +32,7 @@ from lora_operator.core.run.run import Outcome, Run, Stage
 from lora_operator.core.stages import gpu_fit, identical, loss, results, service, sidecars
 
 
-def preparing(run: Run) -> Outcome | None:
+def check_prepare(run: Run) -> Outcome | None:
     """Prepare is not done yet; None: it is, and latched."""
     if run.prepared:
         return None
@@ -42,7 +42,7 @@ def preparing(run: Run) -> Outcome | None:
     return _working(run, "prepare", job)
 
 
-def looking(run: Run) -> Outcome | None:
+def check_lost_report(run: Run) -> Outcome | None:
     """The train pod's report was lost: prepare looks for what it published; None: nothing was lost."""
     if not lacks_report(run.status, "train"):
         return None
@@ -52,14 +52,14 @@ def looking(run: Run) -> Outcome | None:
     return loss.found_nothing(run, job) if job.finished else _working(run, "prepare", job)
 
 
-def training(run: Run) -> Outcome:
+def check_train(run: Run) -> Outcome:
     """The train Job: not started, queued, starting, running, or at its end."""
     job = run.job("train")
-    if (waiting := identical.waits(run, job)) is not None:
-        return waiting
+    if (waits := identical.wait_for_identical(run, job)) is not None:
+        return waits
     if job is None:
-        judged = gpu_fit.judge(run)
-        return judged.outcome or _start(judged.run, "train")
+        fit = gpu_fit.check_gpu_fit(run)
+        return fit.outcome or _start(fit.run, "train")
     return _working(run, "train", job)
 
 
@@ -124,7 +124,7 @@ def _failed(run: Run, stage: Stage) -> Outcome | None:
     return results.failure(run, End(Reason.INTERNAL_ERROR, text, last.exit_code), ended=parse_time(last.end_time))
 
 
-def _moves(run: Run, stage: Stage, job: Job) -> Outcome | None:
+def _move_to_other_node(run: Run, stage: Stage, job: Job) -> Outcome | None:
     """Make the Job anew, away from a node that failed: the template of one that exists cannot change.
 
     A pod on a dead node keeps its Job from making another for ever; without its Job it holds nothing up. The cause is
@@ -150,15 +150,15 @@ def _working(run: Run, stage: Stage, job: Job) -> Outcome:
         return ended
     if job.deleting:
         return run.unchanged(look_again=limits.RETRY)
-    if without_service := service.meeting(run, job):
+    if without_service := service.ensure_service(run, job):
         return without_service
-    if elsewhere := _moves(run, stage, job):
+    if elsewhere := _move_to_other_node(run, stage, job):
         return elsewhere
     if resumed := _resumed(run, stage, job):
         return resumed
     if job.suspended:
         return _queued(run, job, run.present_pods(stage))
-    pod = service.telling(run, stage)
+    pod = service.representative_pod(run, stage)
     if pod is None:
         return _without_pod(run, stage, job)
     if pod.finished:
@@ -175,7 +175,7 @@ def _ended(run: Run, stage: Stage, job: Job) -> Outcome | None:
         return run.unchanged(look_again=wait)
     if job.failure is not None:
         return results.job_failed(run, stage, job) or loss.lost(run, stage, job)
-    published = results.trained(run, job) if stage == "train" else None
+    published = results.check_trained(run, job) if stage == "train" else None
     return published or loss.lost(run, stage, job)
 
 
@@ -198,7 +198,7 @@ def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
     if queue.is_between(run, job, stopping=bool(unfinished)):
         return run.unchanged(look_again=limits.SETTLE)
     where = queue.place(run, job)
-    status = queue.status_of(run, job, usage.booked_until(run.status))
+    status = queue.status_of(run, job, usage.counted_until(run.status))
     if any(pod.deleting for pod in unfinished):
         return run.active(Phase.RUNNING, where.reason, f"Saving a checkpoint. {where.message}", queue=status)
     if where.failed:

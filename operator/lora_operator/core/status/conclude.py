@@ -52,7 +52,7 @@ def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
     elif outcome.kind in (Kind.COMPLETE, Kind.FAILED):
         ended = outcome.ended or run.now
         completion_time = format_time(ended)
-        status = usage.booked(status, "queue_seconds" if run.prepared else "staging_seconds", ended)
+        status = usage.add_usage(status, "queue_seconds" if run.prepared else "staging_seconds", ended)
     generation = run.finetune.generation
     return change_status(
         status,

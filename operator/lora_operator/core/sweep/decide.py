@@ -20,7 +20,7 @@ from lora_operator.core.sweep.conclude_sweep import SweepOutcome, conclude_sweep
 from lora_operator.core.sweep.manifest import trial_manifest
 from lora_operator.core.sweep.median import fallen_behind
 from lora_operator.core.sweep.observed_sweep import ObservedSweep, Sweep
-from lora_operator.core.sweep.rows import find_best, is_suspended, learn_rows
+from lora_operator.core.sweep.rows import find_best, is_suspended, record_rows
 from lora_operator.core.sweep.sweep_decision import CreateTrial, SuspendTrial, SweepAction, SweepDecision
 from lora_operator.settings import Settings
 
@@ -41,7 +41,7 @@ def decide_sweep(observed: ObservedSweep, settings: Settings, now: datetime) -> 
     error = observed.create_error
     if error is not None and observed.monotonic - error.time >= limits.RETRY:
         error = None  # it is tried again
-    plan = _Plan(observed, sweep.spec, learn_rows(observed), error)
+    plan = _Plan(observed, sweep.spec, record_rows(observed), error)
     plan = _suspend(plan) if sweep.spec.suspend else _start(_stop(_resume(plan)), settings)
     return conclude_sweep(sweep, _outcome(plan), now)
 

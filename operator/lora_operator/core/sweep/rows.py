@@ -13,7 +13,7 @@ from lora_operator.core.sweep.observed_sweep import ObservedSweep
 _STAYS_WITHOUT_RUN = (TrialPhase.COMPLETE, TrialPhase.STOPPED)
 
 
-def learn_rows(observed: ObservedSweep) -> tuple[TrialStatus, ...]:
+def record_rows(observed: ObservedSweep) -> tuple[TrialStatus, ...]:
     """A row for each trial, in the order in which they start."""
     known = {row.name: row for row in observed.sweep.status.trials}
     return tuple(_row(trial, known.get(trial.name), observed.run(trial.name)) for trial in observed.sweep.trials)

@@ -13,7 +13,7 @@ from lora_operator.effects.api.kube import Kube, Page
 from lora_operator.effects.kinds import REQUIRED, Key, Kind
 from lora_operator.effects.memory.cache import Cache
 from lora_operator.effects.memory.work_queue import WorkQueue
-from lora_operator.handlers.cache_feeder import Runs
+from lora_operator.handlers.cache_feeder import CacheFeeder
 from support.builders import Story, given_finetune
 from support.cached import versioned
 from support.story import settings
@@ -47,12 +47,12 @@ class Scene:
         self.cache = Cache()
         self.looks: list[Key] = []
         self.queue: WorkQueue[Key] = WorkQueue(self._look, workers=1)
-        self.runs = Runs(
+        self.feeder = CacheFeeder(
             cache=self.cache,
             kube=cast("Kube", self.cluster),
             queue=self.queue,
             sweeps=WorkQueue(self._look, workers=1),
-            settings=settings(sweep_seconds=3600, network_policies=False),
+            settings=settings(resync_seconds=3600, network_policies=False),
         )
 
     async def _look(self, key: Key) -> None:
