@@ -74,9 +74,9 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     """Everything was listed once, and the Job was deleted since without a word."""
     monkeypatch.setattr("lora_operator.handlers.cache_feeder._RETRY_SECONDS", 0.01)
     scene = Scene()
-    scene.runs.served(REQUIRED)
-    running = [asyncio.create_task(each) for each in (scene.runs.run(), scene.queue.run())]
-    await until(lambda: scene.runs.synced and bool(scene.looks))
+    scene.feeder.served(REQUIRED)
+    running = [asyncio.create_task(each) for each in (scene.feeder.run(), scene.queue.run())]
+    await until(lambda: scene.feeder.synced and bool(scene.looks))
     assert scene.jobs == 1
     scene.cluster.objects[Kind.JOB].clear()
     scene.cluster.lists.clear()
@@ -88,7 +88,7 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
 
 
 async def test_a_watch_that_begins_anew_takes_what_is_gone_along(scene: Scene) -> None:
-    scene.runs.listed(Kind.JOB, None)
+    scene.feeder.listed(Kind.JOB, None)
 
     await until(lambda: bool(scene.looks))
 
@@ -99,7 +99,7 @@ async def test_a_watch_that_begins_anew_takes_what_is_gone_along(scene: Scene) -
 
 async def test_it_is_tried_until_the_api_server_answers(scene: Scene) -> None:
     scene.cluster.away = 3
-    scene.runs.listed(Kind.JOB, None)
+    scene.feeder.listed(Kind.JOB, None)
 
     await until(lambda: scene.jobs == 0)
 
@@ -107,8 +107,8 @@ async def test_it_is_tried_until_the_api_server_answers(scene: Scene) -> None:
 
 
 async def test_a_watch_of_a_kind_that_is_not_served_any_more_is_not_listed(scene: Scene) -> None:
-    scene.runs.listed(Kind.WORKLOAD, None)
-    scene.runs.listed(Kind.JOB, None)
+    scene.feeder.listed(Kind.WORKLOAD, None)
+    scene.feeder.listed(Kind.JOB, None)
 
     await until(lambda: scene.jobs == 0)
 
@@ -116,7 +116,7 @@ async def test_a_watch_of_a_kind_that_is_not_served_any_more_is_not_listed(scene
 
 
 async def test_where_the_watches_fail_everything_is_listed(scene: Scene) -> None:
-    scene.runs.failed()
+    scene.feeder.failed()
 
     await until(lambda: scene.jobs == 0)
 
