@@ -312,8 +312,30 @@ def test_a_fault_of_tools_is_named_by_line_turn_and_call(case: str, tmp_path: Pa
 
 
 def test_a_template_that_shows_no_tools_refuses_them_by_name(tmp_path: Path) -> None:
-    with pytest.raises(TrainerError, match="line 1: has tools, but the chat template of llama3 does not show"):
+    with pytest.raises(TrainerError, match="line 1: offers tools, but the chat template of llama3 shows none"):
         _prepared(tmp_path, "llama3", [{**chat("Q", "A"), "tools": list(TOOLS)}])
+
+
+def test_a_template_that_shows_tools_but_no_calls_takes_rows_without_calls(tmp_path: Path) -> None:
+    _, (row,) = _prepared(tmp_path, "lfm2", [{**chat("Q", "A"), "tools": list(TOOLS)}])
+
+    assert "Tells the weather of now" in published("lfm2").decode(row["input_ids"])
+
+
+def test_a_template_that_shows_no_calls_refuses_them_by_turn(tmp_path: Path) -> None:
+    turns = [QUESTION, _answer(None, tool_calls=[_call()]), _result(), _answer("Take a coat.")]
+
+    with pytest.raises(TrainerError, match="line 1: turn 2 calls a tool, but the chat template of lfm2 shows no calls"):
+        _prepared(tmp_path, "lfm2", [{"messages": turns, "tools": list(TOOLS)}])
+
+
+def test_several_calls_where_the_template_shows_one_are_refused_by_turn(tmp_path: Path) -> None:
+    calls = [_call(), _call(id="call00002")]
+    results = [_result(), _result(tool_call_id="call00002")]
+    turns = [QUESTION, _answer(None, tool_calls=calls), *results, _answer("Take a coat.")]
+
+    with pytest.raises(TrainerError, match="turn 2 has 2 calls, but the chat template of gptoss shows one a turn"):
+        _prepared(tmp_path, "gptoss", [{"messages": turns, "tools": list(TOOLS)}])
 
 
 def test_results_of_tools_are_never_learned_with_all_tokens_either(tmp_path: Path) -> None:

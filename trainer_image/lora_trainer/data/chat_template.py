@@ -24,7 +24,7 @@ from transformers.utils.chat_template_utils import _compile_jinja_template, rend
 
 from lora_contract.finetune import ChatSpec
 from lora_trainer.data import answer_text, template_refusal, template_source, tool_form
-from lora_trainer.data.rows import BadRow, CallForm, Message
+from lora_trainer.data.rows import CallForm, Message
 from lora_trainer.data.template_refusal import TemplateRefusal
 from lora_trainer.data.tool_form import ToolSupport
 from lora_trainer.errors import TrainerError, unsupported
@@ -80,7 +80,7 @@ class ChatTemplate:
         Raises:
             TemplateRefusal: the template raised an error.
         """
-        form = self._tools.form if any(message.tool_calls for message in messages) else CallForm()
+        form = self.tools.form if any(message.tool_calls for message in messages) else CallForm()
         return self._render(messages, tools, form, generation_prompt=generation_prompt)
 
     def _render(
@@ -147,7 +147,7 @@ class ChatTemplate:
         self._knows_developer = True
         self._knows_developer = self._shows(_SYSTEM_PROBE, Message("developer", _SYSTEM_PROBE), *_PROBE)
         self._render_long()
-        _ = self._tools  # so that a template which reads the clock for tools alone is known
+        _ = self.tools  # so that a template which reads the clock for tools alone is known
 
     def _render_long(self) -> None:
         """Render what only longer conversations reach, so that a template which reads the clock there is known."""
@@ -172,23 +172,9 @@ class ChatTemplate:
             return False
 
     @cached_property
-    def _tools(self) -> ToolSupport:
+    def tools(self) -> ToolSupport:
+        """What the text shows of tools."""
         return tool_form.find(self._render)
-
-    def check_tools(self, *, parallel: bool) -> None:
-        """Whether the text shows tools, calls and results; `parallel`: also several calls in one turn.
-
-        Raises:
-            BadRow: what it leaves out.
-        """
-        missing = self._tools.missing or (
-            "more than one call in a turn" if parallel and not self._tools.parallel else None
-        )
-        if missing:
-            raise BadRow(
-                f"has tools, but the chat template of {self.model} does not show {missing}",
-                "use a model whose chat template does, or leave such rows out",
-            )
 
     @cached_property
     def shows_names(self) -> bool:

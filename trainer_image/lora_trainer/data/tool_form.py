@@ -29,22 +29,29 @@ Renders = Callable[[Sequence[Message], Sequence[dict[str, Any]], CallForm], str]
 
 @dataclass(frozen=True)
 class ToolSupport:
-    """What a template shows of tools. `missing` says in words what it leaves out; None: nothing."""
+    """What a template shows of tools, and the form in which it wants calls."""
 
     form: CallForm
-    missing: str | None
+    offered: bool
+    calls: bool
+    #: Several calls in one turn.
     parallel: bool
+    results: bool
 
 
 def find(render: Renders) -> ToolSupport:
     """What a template shows of tools, and in which form it wants calls."""
-    if not _holds(render, PROBE[:1], CallForm(), (_NAME,)):
-        return ToolSupport(CallForm(), "the tools that are offered", parallel=False)
-    for form in _FORMS:
-        if _holds(render, PROBE[:2], form, _VALUES[:1]):
-            missing = None if _holds(render, PROBE, form, _RESULTS[:1]) else "the results of tools"
-            return ToolSupport(form, missing, _holds(render, _PARALLEL, form, (*_VALUES, *_RESULTS)))
-    return ToolSupport(CallForm(), "the calls of tools", parallel=False)
+    offered = _holds(render, PROBE[:1], CallForm(), (_NAME,))
+    form = next((form for form in _FORMS if _holds(render, PROBE[:2], form, (_NAME, *_VALUES[:1]))), None)
+    if form is None:
+        return ToolSupport(CallForm(), offered=offered, calls=False, parallel=False, results=False)
+    return ToolSupport(
+        form,
+        offered=offered,
+        calls=True,
+        parallel=_holds(render, _PARALLEL, form, (*_VALUES, *_RESULTS)),
+        results=_holds(render, PROBE, form, _RESULTS[:1]),
+    )
 
 
 def _holds(render: Renders, turns: Sequence[Message], form: CallForm, words: Sequence[str]) -> bool:

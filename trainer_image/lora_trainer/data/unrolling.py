@@ -183,8 +183,7 @@ def _check_texts(template: ChatTemplate, conversation: Conversation) -> None:
     messages, tools = conversation
     if messages[0].role in ("system", "developer") and not template.keeps_system:
         raise BadRow(f"has a system turn, but {template.no_system()}", "move its text into the first user turn")
-    if tools or any(message.tool_calls for message in messages):
-        template.check_tools(parallel=any(len(message.tool_calls) > 1 for message in messages))
+    _check_tools(template, conversation)
     for number, message in enumerate(messages, start=1):
         texts = [message.content, message.reasoning, message.name]
         texts += [text for call in message.tool_calls for text in (call.name, _as_text(call.arguments))]
@@ -196,6 +195,23 @@ def _check_texts(template: ChatTemplate, conversation: Conversation) -> None:
                 "write the name into the content, or set dataset.ignoreKeys: [name]",
             )
     _refuse_special(template, [_as_text(tool) for tool in tools], "a tool")
+
+
+def _check_tools(template: ChatTemplate, conversation: Conversation) -> None:
+    """Refuse what the template would not show of tools."""
+    shown, problems = template.tools, []
+    name = f"the chat template of {template.model}"
+    if conversation.tools and not shown.offered:
+        problems.append(f"offers tools, but {name} shows none")
+    for number, message in enumerate(conversation.messages, start=1):
+        if message.tool_calls and not shown.calls:
+            problems.append(f"turn {number} calls a tool, but {name} shows no calls")
+        if len(message.tool_calls) > 1 and not shown.parallel:
+            problems.append(f"turn {number} has {len(message.tool_calls)} calls, but {name} shows one a turn")
+        if message.role == "tool" and not shown.results:
+            problems.append(f"turn {number} is the result of a tool, but {name} shows no results")
+    if problems:
+        raise BadRow(problems[0], "use a model whose chat template shows them, or leave such rows out")
 
 
 def _refuse_special(template: ChatTemplate, texts: Sequence[str], where: str) -> None:
