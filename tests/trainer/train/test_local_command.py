@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from transformers import GenerationConfig
 
 from lora_contract.exit_codes import ExitCode
+from lora_contract.layout import MANIFEST, MODEL_CARD
 from support.local_runs import local_run
+from support.tiny_models import byte_tokenizer
 from support.train_runs import STEPS
 
 
@@ -25,6 +29,30 @@ def test_stopped_and_killed_the_same_command_goes_on(tmp_path: Path) -> None:
     assert finished.code == ExitCode.DONE, finished.output
     assert finished.steps in (list(range(first, STEPS + 1)) for first in (6, 9))
     assert f"adapter: file://{run.published}" in finished.output
+
+
+@pytest.mark.slow
+def test_the_adapter_tells_servers_where_its_answers_end(tmp_path: Path) -> None:
+    # given a model whose template ends turns with <|im_end|> (2), which neither tokenizer nor generation config names
+    run = local_run(tmp_path, gpus=0, lora__r=4)
+    tokenizer = byte_tokenizer()
+    tokenizer.eos_token = "<s>"
+    tokenizer.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "generation_config.json").write_text('{"eos_token_id": 1, "top_p": 0.5}')
+    # when it is trained
+    ended = run.run()
+    # then the adapter's generation config ends answers there, and else is that of the base
+    assert ended.code == ExitCode.DONE, ended.output
+    generation = json.loads((run.published / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == [2, 1]
+    assert generation["top_p"] == 0.5
+    assert GenerationConfig.from_pretrained(run.published).eos_token_id == [2, 1]
+    # and user and reader are told, with a rank that servers take
+    assert "note: answers end at <|im_end|>, where servers of the base model do not stop by themselves" in ended.output
+    card = (run.published / MODEL_CARD).read_text()
+    assert "--max-lora-rank 8 --generation-config path/to/this/folder --lora-modules" in card
+    assert "stop_token_ids: [2]" in card
+    assert json.loads((run.published / MANIFEST).read_text())["requiredMaxLoraRank"] == 8
 
 
 @pytest.mark.slow

@@ -111,6 +111,14 @@ CONTRADICTIONS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a width of 10**30": (lambda model: configured(model, hidden_size=10**30), "a hidden_size that is no number"),
     "layers that are a truth": (lambda model: configured(model, num_hidden_layers=True), "a num_hidden_layers that"),
     "a context below 0": (lambda model: configured(model, max_position_embeddings=-1), "a max_position_embeddings"),
+    "layers of another width": (
+        lambda model: configured(model, intermediate_size=96),
+        "says intermediate_size 96, so one side of model.layers.0.mlp.gate_proj.weight is 96, but it is 64 x 32",
+    ),
+    "other heads": (
+        lambda model: configured(model, head_dim=8, num_key_value_heads=4),
+        "says 4 num_key_value_heads of head_dim 8",
+    ),
     "no linear layer": (
         lambda model: write_safetensors(
             model / "model.safetensors", {"model.embed_tokens.weight": (512, 32), "lm_head.weight": (512, 32)}

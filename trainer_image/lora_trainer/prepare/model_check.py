@@ -11,6 +11,7 @@ from lora_contract.finetune.training import ALL_LINEAR
 from lora_trainer.errors import TrainerError, bad_config, unsupported
 from lora_trainer.model_files import contents, shape
 from lora_trainer.model_files.safetensors_header import PARAM_MODEL, Tensor
+from lora_trainer.prepare import layer_check
 
 #: Keys of config.json that the memory estimate is made from, which every decoder of the last years has, and others
 #: that sizes follow from; with the most that any model will have for long.
@@ -113,6 +114,8 @@ def check_files(
             f" its weights are {table.shape[0]} x {table.shape[1]}",
             _FILES_AGAIN,
         )
+    if (problem := layer_check.contradiction(config, tensors)) is not None:
+        raise _refused(f"config.json of {model} {problem}", _FILES_AGAIN)
     _check_special_ids(folder, config["vocab_size"], model)
     _check_vocabulary(folder, config["vocab_size"], model, without_embedding)
 
