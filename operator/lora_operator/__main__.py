@@ -33,7 +33,7 @@ from lora_operator.handlers.cache_feeder import CacheFeeder
 from lora_operator.handlers.health import Health
 from lora_operator.handlers.http_server import ConnectionLimits, HttpServer
 from lora_operator.handlers.progress_endpoint import Certificate, ProgressEndpoint
-from lora_operator.handlers.watches import Watches
+from lora_operator.handlers.watches import EtcdRestoredError, Watches
 from lora_operator.reconcile.run_metrics import RunsByPhase
 from lora_operator.reconcile.runs import RunReconciler
 from lora_operator.reconcile.sweeps import SweepReconciler
@@ -42,6 +42,8 @@ from lora_operator.settings import Settings
 _TICK_SECONDS = 5.0
 _SWEEP_WORKERS = 4
 _EXIT_BAD_SETTINGS = 64
+#: The kubelet starts the container again.
+_EXIT_BEGIN_ANEW = 75
 #: A report takes one connection for some milliseconds; one that stays costs about 70 KiB.
 _PROGRESS_LIMITS = ConnectionLimits(in_all=256, per_address=64)
 _HEALTH_LIMITS = ConnectionLimits(in_all=64, per_address=16)
@@ -174,6 +176,13 @@ def main() -> int:
     except ConfigException as error:
         logger.error("no way to the API server: %s", error)
         return _EXIT_BAD_SETTINGS
+    except ExceptionGroup as group:
+        if group.subgroup(EtcdRestoredError) is None:
+            raise
+        logger.error(
+            "etcd was restored to an earlier moment: this process ends, the next one begins with what is there"
+        )
+        return _EXIT_BEGIN_ANEW
     return 0
 
 

@@ -68,6 +68,7 @@ def put_back(plane: ControlPlane) -> None:
 async def test_runs_go_on_when_etcd_is_put_back(own_site: Site, own_plane: ControlPlane) -> None:
     async with scene(own_site) as stage:
         stage.patience = _PATIENCE_SECONDS
+        kubelet = asyncio.create_task(stage.restart_when_ended())
         # given a run that trains, and one that is prepared
         await stage.apply("training")
         await stage.plays("training", names.STAGE_PREPARE, prepared("training"))
@@ -104,4 +105,5 @@ async def test_runs_go_on_when_etcd_is_put_back(own_site: Site, own_plane: Contr
         await stage.plays("new", names.STAGE_PREPARE, prepared("new"))
         await stage.plays("new", names.STAGE_TRAIN, trained())
         await stage.reaches("new", "Complete")
+        kubelet.cancel()
         record("etcd restored", runs=3, lost=0)

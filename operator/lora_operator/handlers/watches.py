@@ -30,6 +30,10 @@ _ENDED = "kopf ended"
 logger = logging.getLogger(__name__)
 
 
+class EtcdRestoredError(Exception):
+    """The API server went back to an earlier moment: nothing that this process knows can be relied on."""
+
+
 class Receiver(Protocol):
     """Who is told what the watches see, in the operator's loop."""
 
@@ -73,7 +77,11 @@ class Watches:
         return self._kopf.last_heartbeat if self._kopf is not None else None
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch until cancelled.
+
+        Raises:
+            EtcdRestoredError: etcd was put back to an earlier moment.
+        """
         cause = "start"
         while True:
             kinds = await self._served()
@@ -101,22 +109,23 @@ class Watches:
             served = await self._served()
             if served is not None and served != kinds:
                 return "kinds changed"
-            if await self._went_back():
-                return "etcd restored"
+            await self._check_revision()
         return _ENDED
 
-    async def _went_back(self) -> bool:
-        """Whether etcd was put back to an earlier moment: a watch from a later one would wait for its return."""
+    async def _check_revision(self) -> None:
+        """Find out whether etcd was put back to an earlier moment.
+
+        What is known of its kinds would be of two timelines until all are listed anew, and a watch from a later
+        revision would wait for its return. So the process has to begin anew, as the documentation of Kubernetes asks of
+        all components after a restore.
+        """
         try:
             revision = await self._kube.revision(next(iter(self._settings.watch_namespaces), None))
         except ExpectedError:
-            return False
+            return
         before, self._revision = self._revision, revision
         if revision < before:
-            logger.warning(
-                "the API server went back from version %d to %d; everything is listed anew", before, revision
-            )
-        return revision < before
+            raise EtcdRestoredError(f"the API server went back from version {before} to {revision}")
 
     async def _served(self) -> frozenset[Kind] | None:
         """The kinds to watch; None while one that is needed is not served, or it was never said whether one is.

@@ -79,6 +79,13 @@ class Scene:
     async def _restart(self) -> None:
         self.start_operator()
 
+    async def restart_when_ended(self) -> None:
+        """Start the operator again whenever it ends by itself, as the kubelet does, until cancelled."""
+        while True:
+            if self.operator is not None and not self.operator.running:
+                self.start_operator()
+            await asyncio.sleep(0.2)
+
     # ---- what the user does
 
     async def apply(self, run: str, **changes: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from lora_operator.effects.errors import ExpectedError
 from lora_operator.effects.kinds import REQUIRED, Kind
 from lora_operator.handlers import watches
-from lora_operator.handlers.watches import Watches
+from lora_operator.handlers.watches import EtcdRestoredError, Watches
 from lora_operator.settings import Settings
 from support.story import settings
 
@@ -23,6 +23,7 @@ class ApiServer:
     def __init__(self) -> None:
         self.answers = True
         self.overloaded = False
+        self.revisions: list[int] = []
         self._questions = 0
 
     async def serves(self, _kind: Kind) -> bool:
@@ -32,7 +33,7 @@ class ApiServer:
         return True
 
     async def revision(self, _namespace: str | None) -> int:
-        return 1
+        return self.revisions.pop(0) if self.revisions else 1
 
 
 class Receiver:
@@ -56,9 +57,11 @@ class Life:
         self.ended = asyncio.Event()
         Life.lives.append(self)
 
-    async def ended_within(self, _seconds: float) -> bool:
-        await self.ended.wait()
-        return True
+    async def ended_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.ended.wait()
+        return self.ended.is_set()
 
     async def stop(self) -> None:
         return
@@ -68,7 +71,7 @@ class Life:
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     Life.lives = []
     monkeypatch.setattr(watches, "KopfThread", Life)
-    for name in ("_FIRST_ANSWER_SECONDS", "_RESTART_SECONDS"):
+    for name in ("_FIRST_ANSWER_SECONDS", "_RESTART_SECONDS", "_ASK_AGAIN_SECONDS"):
         monkeypatch.setattr(watches, name, 0.001)
 
 
@@ -104,3 +107,11 @@ async def test_at_the_start_what_was_answered_is_not_asked_again() -> None:
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+
+async def test_an_operator_whose_api_server_went_back_begins_anew() -> None:
+    api = ApiServer()
+    api.revisions = [7, 9, 5]
+
+    with pytest.raises(EtcdRestoredError, match="from version 9 to 5"):
+        await Watches(settings=settings(), kube=api, receiver=Receiver()).run()  # type: ignore[arg-type]
