@@ -1,4 +1,4 @@
-"""Waiting in Kueue's queue, being preempted, pausing and going on."""
+"""Waiting in Kueue's queue, pausing and going on."""
 
 from __future__ import annotations
 
@@ -9,18 +9,7 @@ import pytest
 from lora_operator.core.run.decision import SetWorkloadActive, SuspendJob
 from support.builders import Story, given_finetune, given_training, workload_condition
 from support.pod_reports import PREPARED, TRAINED
-
-QUEUE = {"scheduling.queueName": "team-a"}
-
-
-def queued(changes: dict[str, Any] | None = None) -> Story:
-    story = given_finetune(QUEUE | (changes or {})).decides().after(1)
-    story.kueue_installed = True
-    return story.stage_succeeds("prepare", PREPARED).decides()
-
-
-def training_in_a_queue() -> Story:
-    return queued().workload().kueue_admits().after(1).pod_runs("train").decides()
+from support.queue_stories import QUEUE, queued, training_in_a_queue
 
 
 def test_a_queued_run_waits_and_then_trains() -> None:
@@ -71,67 +60,6 @@ def test_a_queue_that_takes_no_job_is_told_after_ten_seconds() -> None:
 
     assert "LocalQueue team-a" in story.message
     assert "WorkloadPriorityClass urgent" in story.message
-
-
-def test_preemption_is_told_and_the_run_goes_on() -> None:
-    story = training_in_a_queue().after(10)
-    words = "Preempted to accommodate a workload of higher priority"
-    evicted = workload_condition("Evicted", "True", "Preempted", words)
-    story.job("train")["spec"]["suspend"] = True
-    story.workload(evicted, workload_condition("QuotaReserved", "False", "Pending", words))
-    story.pod_ends("train", 75).decides()
-
-    assert story.status.phase == "Queued"
-    assert story.condition("Reconciling") == ("True", "Preempted")
-    assert [a.reason for a in story.status.attempts] == ["Preempted"]
-
-    story.after(30).kueue_admits().after(1).pod_runs("train", "second").decides()
-    story.after(10).pod_ends("train", 0, TRAINED, "second").job_ends("train").decides()
-
-    assert story.condition("Complete")[0] == "True"
-    assert [a.reason for a in story.status.attempts] == ["Preempted", "Succeeded"]
-
-
-def test_a_pod_that_ends_when_quota_is_given_again_was_preempted_all_the_same() -> None:
-    # given a run that saves its checkpoint because Kueue took its quota
-    story = training_in_a_queue().after(10)
-    words = "Preempted to accommodate a workload of higher priority"
-    story.job("train")["spec"]["suspend"] = True
-    story.workload(workload_condition("Evicted", "True", "Preempted", words)).pod_is_stopped("train").decides()
-    assert story.condition("Reconciling") == ("True", "Preempted")
-    # when Kueue gives quota again before the pod ended
-    story.after(3).workload(workload_condition("QuotaReserved", "True", "QuotaReserved", "")).pod_ends("train", 75)
-    story.decides()
-    # then the attempt says who ended it
-    assert [(a.reason, a.message) for a in story.status.attempts] == [("Preempted", f"{words}.")]
-
-
-def stopped_by_kueue(*conditions: dict[str, Any]) -> Story:
-    """A run whose Job Kueue suspended while its pod trains."""
-    story = training_in_a_queue().after(10)
-    story.job("train")["spec"]["suspend"] = True
-    return story.workload(*conditions)
-
-
-@pytest.mark.parametrize("deleting", [True, False])
-def test_nothing_is_told_until_kueue_says_why_it_stopped_the_job(deleting: bool) -> None:
-    # given a Job that is suspended while its Workload still has its quota, its pod marked for deletion or not yet
-    story = stopped_by_kueue(workload_condition("QuotaReserved", "True", "QuotaReserved", ""))
-    if deleting:
-        story.pod_is_stopped("train")
-    before = story.message
-    # when it is looked at
-    story.decides()
-    # then what was told stays, and it is looked at again soon
-    assert story.message == before
-    assert story.decisions[-1].events == ()
-    assert story.decisions[-1].requeue_after is not None
-
-
-def test_kueues_words_are_a_sentence_before_ours() -> None:
-    story = stopped_by_kueue(workload_condition("Evicted", "True", "Preempted", "Preempted for another"))
-    story.pod_is_stopped("train").decides()
-    assert story.message == "Saving a checkpoint. Preempted for another. Waiting in queue team-a again."
 
 
 def quota_reserved(story: Story) -> dict[str, Any]:
@@ -289,16 +217,3 @@ def test_the_place_in_the_queue_goes_away_once_the_run_trains() -> None:
     story.kueue_admits().after(1).pod_runs("train").decides()
 
     assert story.status.queue is None
-
-
-def test_a_preempted_run_waits_since_its_pod_ended() -> None:
-    story = training_in_a_queue().after(10)
-    story.job("train")["spec"]["suspend"] = True
-    story.workload(workload_condition("Evicted", "True", "Preempted", "for a higher priority"))
-    story.pod_ends("train", 75).decides()
-    ended = story.time
-
-    story.after(30).decides()
-
-    assert story.status.queue is not None
-    assert story.status.queue.since == ended

@@ -21,6 +21,7 @@ _MAX_SECONDS_LABEL = "kueue.x-k8s.io/max-exec-time-seconds"
 #: All pods of a Job at once, or none.
 SAME_SIZE_ANNOTATION = "kueue.x-k8s.io/job-completions-equal-parallelism"
 
+_TAKEN_BACK = "Kueue took the quota back."
 _MAX_MESSAGE = 700
 _MAX_REASON = 128
 #: Words of Kueue, reasons of newer versions and parts of the messages of older ones, and what to make of them.
@@ -144,10 +145,11 @@ def preempted_by(run: Run, job: Job) -> str | None:
     if evicted is not None:
         return evicted[1]
     ready = run.before.condition(ConditionType.READY)
-    if ready is None or ready.reason != Reason.PREEMPTED:
-        return None
-    told = run.before.queue.evicted_because if run.before.queue is not None else None
-    return told or "Kueue took the quota back."
+    if ready is not None and ready.reason == Reason.PREEMPTED:
+        told = run.before.queue.evicted_because if run.before.queue is not None else None
+        return told or _TAKEN_BACK
+    # Only Kueue suspends a Job that waits in a queue; the watch of Workloads may be behind that of Jobs.
+    return _TAKEN_BACK if job.suspended and (workload is None or workload.active) else None
 
 
 def _name_of(job: Job, workload: Workload | None) -> str:
