@@ -42,6 +42,25 @@ def test_a_secret_that_comes_a_moment_late_does_no_harm() -> None:
     assert story.condition("Reconciling") == ("True", "Preparing")
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("CreateContainerError", "rpc error: code = Internal desc = grpc: error while marshaling: string field contains"
+         " invalid UTF-8"),
+        ("RunContainerError", "OCI runtime create failed: environment variable contains nul byte"),
+    ],
+)  # fmt: skip
+def test_a_value_of_a_secret_that_is_no_text_ends_the_run_at_once_by_the_name_of_the_secret(
+    reason: str, said: str
+) -> None:
+    story = given_finetune({"storage.secretName": "s3-credentials"}).decides().pod_waits("prepare", reason, said)
+
+    story.decides().after(16).decides()
+
+    assert story.condition("Failed") == ("True", "AccessDenied")
+    assert story.message.startswith("A value in the Secret s3-credentials is not text")
+
+
 def test_an_image_that_cannot_be_pulled_is_waited_for_ten_minutes() -> None:
     story = preparing().pod_waits("prepare", "ErrImagePull", "manifest unknown").decides()
     told = story.message

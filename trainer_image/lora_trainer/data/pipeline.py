@@ -142,7 +142,7 @@ def _check_rows(spec: LoRAFineTuneSpec, checker: RowChecker, tally: Tally) -> No
         _nothing(
             f"training.maxLength {spec.training.max_length} cuts every row before its answer: no row is left",
             "spec.training.maxLength",
-            "raise training.maxLength, or shorten the prompts",
+            f"raise training.maxLength, to {tally.longest_without_target} for all of them, or shorten the prompts",
         )
     if checker.bad_rows == read:
         _nothing(

@@ -43,9 +43,9 @@ def _no_rows(split: str, own_address: bool, purpose: str, way_out: str) -> Train
             hint=f"put rows there, or {way_out}",
         )
     return bad_data(
-        f"no row fell into the {split} split, and {purpose} needs some: there are too few rows",
+        f"no row fell into the {split} split, and {purpose} needs some: there are few rows, and its share is small",
         param=f"spec.dataset.split.{split}",
-        hint=f"add rows, raise dataset.split.{split}, set dataset.{split}Uri, or {way_out}",
+        hint=f"raise dataset.split.{split}, add rows, set dataset.{split}Uri, or {way_out}",
     )
 
 

@@ -170,7 +170,16 @@ def _data(profile: DataProfile | None) -> DataSection:
     )
     example = tuple(TextPart(part.text, part.target) for part in profile.first_example)
     files = ", ".join(file.name for file in profile.files)
-    return DataSection(bars, example, {"Format": profile.format, "Files": files})
+    facts = {"Format": profile.format, "Files": files, "Rows read": f"{sum(profile.rows_read.values()):,}"}
+    for label, rows in (
+        ("Bad rows left out", profile.bad_rows),
+        ("Repeated rows left out", profile.duplicate_rows),
+        ("Rows cut before their answer, left out", profile.rows_without_target),
+    ):
+        if rows:
+            facts[label] = f"{rows:,}"
+    facts["Longest row"] = f"{profile.longest_row:,} tokens"
+    return DataSection(bars, example, facts)
 
 
 def _attempt(record: AttemptRecord) -> Attempt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from lora_contract.outside import shorten
@@ -17,6 +18,9 @@ from lora_operator.core.run.decision import ReadWarnings
 from lora_operator.core.run.run import Run
 
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+_START_REASONS = ("CreateContainerError", "RunContainerError")
+#: How gRPC, between kubelet and container runtime, and the runtime refuse bytes that no environment variable holds.
+_NO_TEXT = re.compile(r"invalid UTF-?8|\bnull? (byte|character)", re.IGNORECASE)
 _MAX_MESSAGE = 600
 _MAX_ADVICE = 380
 
@@ -53,7 +57,10 @@ def pod_trouble(run: Run, pod: Pod) -> Trouble | None:
             secret = "secret" in message.lower()
             kind = Reason.SECRET_MISSING if secret else Reason.BAD_CONFIG
             return Trouble(kind, _short(f"The pod cannot start: {message}"), waited, limits.CONFIG_GRACE)
-        if reason in ("CreateContainerError", "RunContainerError"):
+        if reason in _START_REASONS and _NO_TEXT.search(message):
+            text = f"A value in {_secrets(run)} is not text, so the pod cannot start; write it anew. {message}"
+            return Trouble(Reason.ACCESS_DENIED, _short(text), waited, limits.CONFIG_GRACE)
+        if reason in _START_REASONS:
             return Trouble(Reason.INTERNAL_ERROR, _short(f"The pod cannot start: {message}"), waited, limits.WAIT_LIMIT)
         if pod.initializing and waited >= limits.SETTLE:
             text = f"The pod waits for its init containers, which something injected: {', '.join(pod.initializing)}"
@@ -61,6 +68,12 @@ def pod_trouble(run: Run, pod: Pod) -> Trouble | None:
     if pod.unscheduled is not None and run.seen_for(Fact(Sight.POD, pod.uid)) >= limits.SETTLE:
         return _unscheduled(pod.unscheduled[1], run.seen_for(Fact(Sight.POD_UNSCHEDULED, pod.uid)))
     return None
+
+
+def _secrets(run: Run) -> str:
+    """The Secrets whose values become environment variables of the run's pods."""
+    names = (run.spec.storage.secret_name, run.spec.model.token_secret_name)
+    return " or ".join(f"the Secret {name}" for name in names if name) or "the environment"
 
 
 def _unscheduled(message: str, waited: float) -> Trouble:
