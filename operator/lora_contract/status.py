@@ -80,6 +80,7 @@ class AnswersStatus(StatusModel):
     """Answers of the assistant by whether they count for the loss, and why not."""
 
     trained: int = Field(0, description="Answers that count.")
+    without_reasoning: int = Field(0, description="Of these, answers that begin with an empty think block.")
     weight: int = Field(0, description="Answers that do not, because their row gives them weight 0.")
     train: int = Field(0, description="Answers that do not, because their row says train: false.")
     earlier: int = Field(0, description="Answers that do not, because training.trainOn is last and they are not.")

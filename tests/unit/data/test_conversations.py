@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lora_contract.exit_codes import ExitCode
-from lora_trainer.data import pipeline, prepared
+from lora_trainer.data import guard, pipeline, prepared
 from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError
@@ -85,7 +87,7 @@ def test_only_the_last_answer_counts_where_the_spec_says_so(tmp_path: Path) -> N
     result = _run(tmp_path, QUESTION, _answer("Rain."), *REST, training__trainOn="last")
 
     assert _learned(result) == ["Yes, sure.<|im_end|>"]
-    assert result.profile.answers.dump() == {"trained": 1, "weight": 0, "train": 0, "earlier": 1}
+    assert result.profile.answers.dump() == {"trained": 1, "weight": 0, "train": 0, "earlier": 1, "withoutReasoning": 0}
 
 
 def test_keys_without_a_value_are_as_good_as_absent(tmp_path: Path) -> None:
@@ -175,6 +177,19 @@ def test_reasoning_is_learned_whatever_its_key_is_called(tmp_path: Path) -> None
     for row in prepared_rows:
         said = [token for token, target in zip(row["input_ids"], row["targets"], strict=True) if target]
         assert published("qwen3").decode(said) == "<think>\nIt is wet.\n</think>\n\nRain.<|im_end|>"
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen3_5_think", "deepseekv3", "nemotron_3_nano", "glm4moe"])
+def test_answers_that_teach_not_to_reason_are_counted(name: str, tmp_path: Path) -> None:
+    rows = [chat("Q", "A"), chat("R", "B"), {"messages": [QUESTION, _answer("Rain.", reasoning_content="It is wet.")]}]
+
+    profile, _ = _prepared(tmp_path, name, rows)
+
+    assert (profile.answers.trained, profile.answers.without_reasoning) == (3, 2)
+
+
+def test_answers_of_a_template_without_reasoning_are_not_counted_as_such(tmp_path: Path) -> None:
+    assert _prepared(tmp_path, "qwen3_5_nothink", [chat("Q", "A")])[0].answers.without_reasoning == 0
 
 
 def test_rows_of_one_conversation_stay_in_one_split_and_are_counted(tmp_path: Path) -> None:
@@ -357,3 +372,65 @@ def test_the_seam_between_prompt_and_answer_is_that_of_the_server(tmp_path: Path
     )
     assert row["input_ids"][:start] == list(asked)
     assert published("qwen3_5_think").decode(row["input_ids"][start:]) == "\n</think>\n\nA<|im_end|>\n"
+
+
+def test_tools_of_parquet_are_read_without_the_nulls_that_arrow_writes(tmp_path: Path) -> None:
+    # given two tools with other parameters: Arrow gives each of them those of both, with null
+    other = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object", "properties": {
+        "zone": {"type": "string"}}}}}  # fmt: skip
+    turns = [QUESTION, _answer(None, tool_calls=[_call()]), _result(), _answer("Take a coat.")]
+    second = [{**QUESTION, "content": "Time?"}, _answer(None, tool_calls=[
+        {"id": "call00001", "type": "function", "function": {"name": "get_time", "arguments": {"zone": "UTC"}}}
+    ]), _result("12:00"), _answer("Noon.")]  # fmt: skip
+    table = pa.Table.from_pylist([{"messages": chosen, "tools": [*TOOLS, other]} for chosen in (turns, second)])
+    assert "None" in str(table.to_pylist()[0]["tools"])
+    into = tmp_path / "out"
+    into.mkdir()
+    pq.write_table(table, tmp_path / "a.parquet")
+    file = data_file(tmp_path, "b.parquet", (tmp_path / "a.parquet").read_bytes())
+
+    pipeline.run(spec(training__maxLength=8192), Dataset([file]), template("qwen2_5"), into)
+
+    text = published("qwen2_5").decode(pq.read_table(into / prepared.TRAIN).to_pylist()[1]["input_ids"])
+    assert '{"name": "get_time", "arguments": {"zone": "UTC"}}' in text
+    assert "null" not in text
+
+
+def test_values_that_json_has_not_are_refused_in_words(tmp_path: Path) -> None:
+    tools = [{"type": "function", "function": {"name": "get_weather", "since": datetime(2026, 1, 1)}}]
+    pq.write_table(pa.Table.from_pylist([{**chat("Q", "A"), "tools": tools}]), tmp_path / "a.parquet")
+    file = data_file(tmp_path, "b.parquet", (tmp_path / "a.parquet").read_bytes())
+
+    with pytest.raises(TrainerError, match="row 1: tools holds what JSON has not: Object of type datetime"):
+        run(tmp_path, [file])
+
+
+def test_the_reference_of_a_call_is_what_the_model_is_to_say(tmp_path: Path) -> None:
+    rows = [{"messages": [QUESTION, _answer(None, tool_calls=[_call()])], "tools": list(TOOLS)}]
+    file = data_file(tmp_path, "t.jsonl", lines(rows))
+    main = data_file(tmp_path, "a.jsonl", lines([chat("Q", "A")]))
+    into = tmp_path / "out"
+    into.mkdir()
+    changes = {"training__maxLength": 8192, "dataset__testUri": "s3://datasets/t.jsonl"}
+
+    pipeline.run(spec(**changes), Dataset([main], test=[file]), template("qwen2_5"), into)
+
+    (row,) = pq.read_table(into / prepared.TEST).to_pylist()
+    assert row["reference"] == '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
+
+
+def test_a_pattern_that_never_ends_is_told_with_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "ROW_CPU_SECONDS", 0.2)
+    city = {"type": "string", "pattern": "^(a+)+$"}
+    tools = [_tool(parameters={"type": "object", "properties": {"city": city}})]
+    turns = [QUESTION, _answer(None, tool_calls=[_call({"city": "a" * 60 + "!"})])]
+    watch = guard.Guard()
+    before = signal.getsignal(signal.SIGVTALRM)
+    monkeypatch.setattr(watch, "limit_memory", lambda: None)
+    watch.enforce()
+    try:
+        file = data_file(tmp_path, "a.jsonl", lines([{"messages": turns, "tools": tools}]))
+        with pytest.raises(TrainerError, match="line 1: checking the calls of its tools takes more than"):
+            pipeline.run(spec(), Dataset([file]), template("qwen2_5"), tmp_path, watch)
+    finally:
+        signal.signal(signal.SIGVTALRM, before)

@@ -9,8 +9,9 @@ import pytest
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.data import prepared, unrolling
-from lora_trainer.data.chat_template import ChatTemplate, load
+from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.rows import Conversation, Message
+from lora_trainer.data.template_files import load
 from lora_trainer.errors import TrainerError
 from support import chat_models
 from support.chat_models import FAMILIES, save_model, tokenizer

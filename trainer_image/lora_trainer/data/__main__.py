@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import ChatSpec
-from lora_trainer.data import chat_template, pipeline, prepared
+from lora_trainer.data import pipeline, prepared, template_files
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.guard import POSITION_BYTES, CpuTimeExceeded, Guard, Phase, breakdown
 from lora_trainer.data.requests import Answer, Failure, ModelRequest, Request, RowsRequest, TokenizerFacts
@@ -80,7 +80,7 @@ class _Worker:
         self._model = request.model
         self._guard.note(Phase.MODEL)
         with self._guard.cpu_limit():
-            self._template = chat_template.load(
+            self._template = template_files.load(
                 Path(request.folder), request.model, request.chat, renders=request.renders
             )
             vocabulary = self._template.tokenizer.get_vocab()

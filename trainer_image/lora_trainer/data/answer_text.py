@@ -54,6 +54,13 @@ def without_thought(text: str) -> str:
     return text.rpartition(_CLOSE)[2].strip()
 
 
+def thinks_nothing(prompt: str, said: str) -> bool:
+    """Whether an answer begins with a think block that is empty, opened by its prompt or by itself."""
+    opened = "" if _OPENED.search(prompt) else _OPEN
+    start = said.lstrip()
+    return start.startswith(opened) and start.removeprefix(opened).lstrip().startswith(_CLOSE)
+
+
 def closes_thought(prompt: str) -> bool:
     """Whether the text ends with a think block that is closed."""
     return prompt.rstrip().endswith(_CLOSE)

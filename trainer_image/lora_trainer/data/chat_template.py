@@ -1,35 +1,31 @@
-"""The model's tokenizer and chat template: what is checked once a model, before any row is rendered.
+"""The chat template of a model: rendering, and what is checked once a model, before any row is rendered.
 
-transformers renders templates in a sandbox; no code of a model repository is executed here. What a template can read
+transformers compiles templates for a sandbox; no code of a model repository is executed here. What a template can read
 beside the conversation is the same for every row and every day: the date is given, and draws begin anew each time.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 from transformers import PreTrainedTokenizerFast
-from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
+from transformers.utils.chat_template_utils import _compile_jinja_template
 
-from lora_contract.finetune import ChatSpec
-from lora_trainer.data import answer_text, template_refusal, template_source, tool_form
+from lora_trainer.data import answer_text, template_refusal, tool_form
 from lora_trainer.data.rows import CallForm, Message
 from lora_trainer.data.template_refusal import TemplateRefusal
 from lora_trainer.data.tool_form import ToolSupport
-from lora_trainer.errors import TrainerError, unsupported
+from lora_trainer.errors import unsupported
 
-_NEVER_RENDERED = "{{ raise_exception('rows of this format are not rendered') }}"
 #: Templates that take a date from outside (Llama 3) write this one, their own default: rows must not depend on the day.
 _DATE = date(2024, 7, 26)
 _DATE_STRING = "26 Jul 2024"
@@ -43,7 +39,7 @@ _NAME_PROBE = "name_of_the_user"
 
 
 class ChatTemplate:
-    """Renders conversations of one model. Build it with `load`."""
+    """Renders conversations of one model. `template_files.load` builds it."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, model: str, ends: Iterable[str] = ()) -> None:
         """`model` is the name that messages use; `ends` are the tokens that its generation config ends answers at."""
@@ -80,36 +76,43 @@ class ChatTemplate:
         Raises:
             TemplateRefusal: the template raised an error.
         """
-        form = self.tools.form if any(message.tool_calls for message in messages) else CallForm()
-        return self._render(messages, tools, form, generation_prompt=generation_prompt)
+        return self.render_turns(self.turns(messages), tools, generation_prompt=generation_prompt)
 
-    def _render(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[dict[str, Any]],
-        form: CallForm,
-        *,
-        generation_prompt: bool = False,
+    def turns(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """Messages in the form in which the template reads them."""
+        form = self.tools.form if any(message.tool_calls for message in messages) else CallForm()
+        return self._turns(messages, form)
+
+    def _turns(self, messages: Sequence[Message], form: CallForm) -> list[dict[str, Any]]:
+        turns = [message.as_dict(form) for message in messages]
+        if turns and turns[0]["role"] == "developer" and not self._knows_developer:
+            turns[0]["role"] = "system"
+        return turns
+
+    def render_turns(
+        self, turns: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), *, generation_prompt: bool = False
     ) -> str:
-        conversation = [message.as_dict(form) for message in messages]
-        if conversation and conversation[0]["role"] == "developer" and not self._knows_developer:
-            conversation[0]["role"] = "system"
+        """The same for turns in that form, which hold nothing but JSON.
+
+        Raises:
+            TemplateRefusal: the template raised an error.
+        """
         if self._draws:
             random.seed(0)
         try:
+            compiled = _compile_jinja_template(self._source_with_tools if tools else self._source)
             # What transformers gives to templates reads the clock of each pod anew.
-            source = self._source_with_tools if tools else self._source
-            _compile_jinja_template(source).globals["strftime_now"] = self._strftime
-            texts, _ = render_jinja_template(
-                [conversation],
+            compiled.globals["strftime_now"] = self._strftime
+            text: str = compiled.render(
+                messages=turns,
                 tools=list(tools) or None,
-                chat_template=source,
+                documents=None,
                 add_generation_prompt=generation_prompt,
                 **self._variables,
             )
         except Exception as error:  # templates are programs: they raise whatever Python can
             raise template_refusal.of(error) from error
-        return texts[0]
+        return text
 
     def _strftime(self, format: str) -> str:  # noqa: A002 - as transformers calls it
         self.reads_clock = True
@@ -174,7 +177,7 @@ class ChatTemplate:
     @cached_property
     def tools(self) -> ToolSupport:
         """What the text shows of tools."""
-        return tool_form.find(self._render)
+        return tool_form.find(lambda turns, tools, form: self.render_turns(self._turns(turns, form), tools))
 
     @cached_property
     def shows_names(self) -> bool:
@@ -226,71 +229,3 @@ class ChatTemplate:
 def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
     longest_first = sorted(tokens, key=lambda token: (-len(token), token))
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-
-
-def load(
-    folder: Path,
-    model: str,
-    chat: ChatSpec = ChatSpec(),  # noqa: B008 - it is immutable
-    *,
-    renders: bool = True,
-) -> ChatTemplate:
-    """The checked chat template of the model whose tokenizer files lie in `folder`, changed as `chat` says.
-
-    `renders`: whether rows will be rendered; if not, only the tokenizer is looked at: base models have no template.
-
-    Raises:
-        TrainerError: the files are missing or broken, or the template cannot be trained with.
-    """
-    if not (folder / "tokenizer.json").is_file():
-        raise _no_tokenizer(model, "has no tokenizer.json")
-    try:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
-    except Exception as error:  # the Rust library raises bare Exception for a broken file
-        raise _no_tokenizer(model, f"has tokenizer files that cannot be read ({error})") from error
-    if not renders:
-        tokenizer.chat_template = _NEVER_RENDERED
-        return ChatTemplate(tokenizer, model)
-    if chat.template is not None:
-        tokenizer.chat_template = chat.template
-    if not tokenizer.chat_template:
-        raise unsupported(
-            f"{model} has no chat template",
-            param="spec.model.id",
-            hint="use an instruct model, or give a template with chat.template",
-        )
-    if chat.template_args:
-        if not isinstance(tokenizer.chat_template, str):
-            raise unsupported(
-                f"{model} has several chat templates: {', '.join(tokenizer.chat_template)}",
-                param="spec.chat.templateArgs",
-                hint="give the one that is meant with chat.template",
-            )
-        tokenizer.chat_template = template_source.with_arguments(tokenizer.chat_template, chat.template_args)
-    try:
-        template = ChatTemplate(tokenizer, model, _listed_ends(folder, tokenizer))
-    except ValueError as error:
-        raise unsupported(f"{model} has no default chat template: {error}", param="spec.model.id") from error
-    if chat.template is not None:
-        template.param = "spec.chat.template"
-    template.check()
-    return template
-
-
-def _listed_ends(folder: Path, tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """The tokens at which a server ends an answer of the model, by its generation_config.json."""
-    try:
-        settings = json.loads((folder / "generation_config.json").read_text())
-        ids = settings["eos_token_id"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []  # a file that is broken is refused with the model's other files
-    known = [token for token in (ids if isinstance(ids, list) else [ids]) if isinstance(token, int)]
-    return [str(tokenizer.convert_ids_to_tokens(token)) for token in known if 0 <= token < len(tokenizer)]
-
-
-def _no_tokenizer(model: str, problem: str) -> TrainerError:
-    return unsupported(
-        f"{model} {problem}",
-        param="spec.model.id",
-        hint="add tokenizer.json: AutoTokenizer.from_pretrained(...).save_pretrained(...) writes it",
-    )

@@ -15,6 +15,7 @@ from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.dataset import Dataset, read_rows
 from lora_trainer.data.formats import Shape
 from lora_trainer.data.guard import CpuTimeExceeded, Guard, Phase, TooSlow
+from lora_trainer.data.json_values import without_nulls
 from lora_trainer.data.plain_rows import Document, TokenRow
 from lora_trainer.data.profile import MAX_BAD_ROW_EXAMPLES, MAX_SAMPLES, Turn, sample
 from lora_trainer.data.rows import BadRow, Conversation, Message, Place, RawRow
@@ -106,7 +107,7 @@ class RowChecker:
             raise BadRow("is an empty object")
         if not self.spec.dataset.is_chat:
             return self._plain(raw.value, raw.place, part)
-        talk = self._conversation(raw.value)
+        talk = self._conversation(raw.value, raw.place)
         key = splits.fingerprint(talk)
         marked = splits.marked(key, talk.messages)
         if self._repeats(key, marked, raw.place, part):
@@ -121,6 +122,7 @@ class RowChecker:
         with self.guard.rendering():
             rendered = list(unrolling.unroll(self.template, talk, train_on))
         self._answers.update(reason or "trained" for reason in unrolling.reasons(talk.messages, train_on))
+        self._answers["without_reasoning"] += sum(row.empty_thoughts for row in rendered)
         self._seen[key] = self._seen[marked] = (len(self._files) - 1, raw.place.number)
         split = part or self._assign(key)
         return [ReadyRow(split, row, row is rendered[-1]) for row in rendered]
@@ -141,12 +143,21 @@ class RowChecker:
         self._seen[content.key] = (len(self._files) - 1, place.number)
         return [ReadyRow(part or self._assign(content.key), content, last=True)]
 
-    def _conversation(self, row: dict[str, Any]) -> Conversation:
+    def _conversation(self, row: dict[str, Any], place: Place) -> Conversation:
         """What a row says."""
         offered = self._tools_column(row)
         shape = self._shape_of(row, offered)
         tools = row.get(offered) if offered else None
-        return conversation.check(formats.turns(row, shape), tools, ignored=self.spec.dataset.ignore_keys)
+        turns, ignored = formats.turns(row, shape), self.spec.dataset.ignore_keys
+        if place.unit == "row":  # Arrow writes null for each key of an object that another row has
+            turns, tools = without_nulls(turns), without_nulls(tools)
+        if tools is None:
+            return conversation.check(turns, ignored=ignored)
+        try:
+            with self.guard.cpu_limit():
+                return conversation.check(turns, tools, ignored)
+        except CpuTimeExceeded as error:
+            raise BadRow(f"checking the calls of its tools {error}", "simplify the patterns in its schemas") from error
 
     def _shape_of(self, row: dict[str, Any], also_read: str | None = None) -> Shape:
         """The shape of all rows. Columns that nothing reads are remembered."""

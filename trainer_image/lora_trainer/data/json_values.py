@@ -51,3 +51,10 @@ def json_type(value: Any) -> str:
     """The JSON name of a value's type, with its article."""
     names = {dict: "an object", list: "an array", str: "a text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
+
+
+def without_nulls(value: Any) -> Any:
+    """A value whose objects, however deep, have no key with the value null."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -42,7 +42,7 @@ class Message(NamedTuple):
         """The form in which servers give it to chat templates; keys without a value are absent."""
         turn: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.reasoning:
-            turn["reasoning_content"] = self.reasoning
+            turn["reasoning_content"] = turn["thinking"] = self.reasoning  # as transformers gives it to templates
         if self.name:
             turn["name"] = self.name
         if self.tool_call_id:

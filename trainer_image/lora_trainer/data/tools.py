@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -28,6 +29,13 @@ def read(value: Any) -> tuple[dict[str, Any], ...]:
         return ()
     if isinstance(value, str):
         value = _parsed(value, "tools is a text that is not a JSON list of tools")
+    return _read(_as_json(value, "tools"))
+
+
+@lru_cache(maxsize=256)
+def _read(text: str) -> tuple[dict[str, Any], ...]:
+    """The tools in a JSON text; most files repeat theirs in each row."""
+    value = json.loads(text)
     if not isinstance(value, list):
         raise BadRow(f"tools is {json_type(value)}, expected a list of tools")
     if len(value) > _MOST_TOOLS:
@@ -104,7 +112,18 @@ def _call(call: Any, where: str) -> ToolCall:
         arguments = _parsed(arguments or "{}", f"{where} of {name}: arguments is a text that is not JSON")
     if not isinstance(arguments, dict):
         raise BadRow(f"{where} of {name}: arguments is {json_type(arguments)}, expected an object")
+    _as_json(arguments, f"{where} of {name}: arguments")
     return ToolCall(name, arguments, identity)
+
+
+def _as_json(value: Any, what: str) -> str:
+    """A value as JSON; Parquet has values that JSON has not."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BadRow(f"{what} holds what JSON has not: {error}", "write it as JSON text") from error
+    except RecursionError:
+        raise BadRow(f"{what} is nested too deeply") from None
 
 
 def _parsed(text: str, problem: str) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lora_trainer.data import answer_text, seams
 from lora_trainer.data.chat_template import ChatTemplate
@@ -26,12 +26,16 @@ _MOST_CHARACTERS = 64 << 20
 
 @dataclass(frozen=True)
 class Rendered:
-    """A row as text. `spans` are the characters that count; `prompt` is what its last answer answers."""
+    """A row as text. `spans` are the characters that count; `prompt` is what its last answer answers.
+
+    `empty_thoughts` is the number of its answers that count and begin with an empty think block.
+    """
 
     text: str
     spans: tuple[tuple[int, int], ...]
     prompt: str
     reference: str
+    empty_thoughts: int = 0
 
     @property
     def size(self) -> int:
@@ -74,10 +78,11 @@ def unroll(template: ChatTemplate, conversation: Conversation, train_on: TrainOn
     characters = rows = 0
     spans: list[tuple[int, int]] = []
     before: _Answer | None = None
+    turns = template.turns(messages)
     for index in chosen:
-        answer = _answer(template, conversation, index)
+        answer = _answer(template, conversation, turns[: index + 1])
         if before is not None and not _goes_on(template, before, answer):
-            yield _row(before, spans, whole=train_on == "all" and not rows)
+            yield _row(template, before, spans, whole=train_on == "all" and not rows)
             rows, spans = rows + 1, []
             characters += len(answer.text)
             if characters > _MOST_CHARACTERS:
@@ -89,7 +94,7 @@ def unroll(template: ChatTemplate, conversation: Conversation, train_on: TrainOn
         spans.append((len(answer.prompt), len(answer.text)))
         before = answer
     if before is not None:
-        yield _row(before, spans, whole=train_on == "all" and not rows)
+        yield _row(template, before, spans, whole=train_on == "all" and not rows)
 
 
 @dataclass(frozen=True)
@@ -109,22 +114,22 @@ def _goes_on(template: ChatTemplate, before: _Answer, answer: _Answer) -> bool:
     return not seams.crosses(template, before.text, len(before.prompt))
 
 
-def _row(last: _Answer, spans: Sequence[tuple[int, int]], *, whole: bool) -> Rendered:
+def _row(template: ChatTemplate, last: _Answer, spans: Sequence[tuple[int, int]], *, whole: bool) -> Rendered:
     text = last.rendered if last.rendered.startswith(last.text) else last.text
-    return Rendered(text, ((0, len(text)),) if whole else tuple(spans), last.prompt, _reference(last))
+    reference = last.message.content
+    if last.message.tool_calls:  # as generated tokens are decoded: without special ones
+        reference = template.special.sub("", last.text[len(last.prompt) :])
+    thoughts = sum(answer_text.thinks_nothing(text[:start], text[start:end]) for start, end in spans)
+    spans = ((0, len(text)),) if whole else tuple(spans)
+    return Rendered(text, spans, last.prompt, answer_text.without_thought(reference), thoughts)
 
 
-def _reference(answer: _Answer) -> str:
-    if not answer.message.tool_calls:
-        return answer_text.without_thought(answer.message.content)
-    return answer_text.without_thought(answer.text[len(answer.prompt) :])
-
-
-def _answer(template: ChatTemplate, conversation: Conversation, index: int) -> _Answer:
-    messages, tools = conversation.messages[: index + 1], conversation.tools
-    message = messages[index]
-    prompt = template.render(messages[:index], tools, generation_prompt=True)
-    whole = template.render(messages, tools)
+def _answer(template: ChatTemplate, conversation: Conversation, turns: Sequence[dict[str, Any]]) -> _Answer:
+    """The answer that is the last of `turns`, the first turns of a conversation as the template reads them."""
+    index = len(turns) - 1
+    message = conversation.messages[index]
+    prompt = template.render_turns(turns[:-1], conversation.tools, generation_prompt=True)
+    whole = template.render_turns(turns, conversation.tools)
     said = answer_text.continuation(prompt, whole, message)
     if said is None:
         if message.reasoning and answer_text.closes_thought(prompt):

@@ -12,7 +12,7 @@ _MOST_COLUMNS = 20
 
 def about(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | None) -> list[str]:
     """Sentences for the status; `profile` is None where an older version prepared the run."""
-    return [*_template_date(plan), *_left_out(spec, plan, profile), *_splits(spec, plan)]
+    return [*_template_date(plan), *_reasoning(plan), *_left_out(spec, plan, profile), *_splits(spec, plan)]
 
 
 def _template_date(plan: PlanStatus) -> list[str]:
@@ -21,6 +21,16 @@ def _template_date(plan: PlanStatus) -> list[str]:
     return [
         f"the chat template writes today's date into every row; in this run it is {plan.template_date},"
         " the day of its first preparation"
+    ]
+
+
+def _reasoning(plan: PlanStatus) -> list[str]:
+    if plan.answers is None or not plan.answers.without_reasoning:
+        return []
+    return [
+        f"{plan.answers.without_reasoning} of {plan.answers.trained} answers have no reasoning: the model learns to"
+        " answer behind an empty think block. Give it as reasoning_content; or, if the model is not to reason, switch"
+        " it off with chat.templateArgs (enable_thinking: 'false' for most templates)"
     ]
 
 

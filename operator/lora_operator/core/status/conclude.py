@@ -114,10 +114,12 @@ def plan_in_words(plan: PlanStatus) -> str:
         )
         if count
     ]
-    text = f"{plan.rows} rows to train on, {plan.validation_rows} to evaluate, {plan.test_rows} to test"
+    unrolled = f" of {plan.conversations} conversations" if plan.unrolling_tokens else ""
+    text = f"{plan.rows} rows{unrolled} to train on, {plan.validation_rows} to evaluate, {plan.test_rows} to test"
     text += f"; {', '.join(left_out)} left out" if left_out else ""
     text += f"; {plan.truncated_rows} cut at training.maxLength" if plan.truncated_rows else ""
-    return f"{text}; {plan.tokens} tokens, {plan.total_steps} steps."
+    repeated = f" ({plan.unrolling_tokens} of them repeat earlier turns)" if plan.unrolling_tokens else ""
+    return f"{text}; {plan.tokens} tokens{repeated}, {plan.total_steps} steps."
 
 
 def _events(run: Run, outcome: Outcome, status: LoRAFineTuneStatus) -> list[Event]:

@@ -1,0 +1,83 @@
+"""A model's tokenizer and chat template as its files hold them, with what the spec changes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerFast
+
+from lora_contract.finetune import ChatSpec
+from lora_trainer.data import template_source
+from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.errors import TrainerError, unsupported
+
+_NEVER_RENDERED = "{{ raise_exception('rows of this format are not rendered') }}"
+
+
+def load(
+    folder: Path,
+    model: str,
+    chat: ChatSpec = ChatSpec(),  # noqa: B008 - it is immutable
+    *,
+    renders: bool = True,
+) -> ChatTemplate:
+    """The checked chat template of the model whose tokenizer files lie in `folder`, changed as `chat` says.
+
+    `renders`: whether rows will be rendered; if not, only the tokenizer is looked at: base models have no template.
+
+    Raises:
+        TrainerError: the files are missing or broken, or the template cannot be trained with.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        raise _no_tokenizer(model, "has no tokenizer.json")
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # the Rust library raises bare Exception for a broken file
+        raise _no_tokenizer(model, f"has tokenizer files that cannot be read ({error})") from error
+    if not renders:
+        tokenizer.chat_template = _NEVER_RENDERED
+        return ChatTemplate(tokenizer, model)
+    if chat.template is not None:
+        tokenizer.chat_template = chat.template
+    if not tokenizer.chat_template:
+        raise unsupported(
+            f"{model} has no chat template",
+            param="spec.model.id",
+            hint="use an instruct model, or give a template with chat.template",
+        )
+    if chat.template_args:
+        if not isinstance(tokenizer.chat_template, str):
+            raise unsupported(
+                f"{model} has several chat templates: {', '.join(tokenizer.chat_template)}",
+                param="spec.chat.templateArgs",
+                hint="give the one that is meant with chat.template",
+            )
+        tokenizer.chat_template = template_source.with_arguments(tokenizer.chat_template, chat.template_args)
+    try:
+        template = ChatTemplate(tokenizer, model, _listed_ends(folder, tokenizer))
+    except ValueError as error:
+        raise unsupported(f"{model} has no default chat template: {error}", param="spec.model.id") from error
+    if chat.template is not None:
+        template.param = "spec.chat.template"
+    template.check()
+    return template
+
+
+def _listed_ends(folder: Path, tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """The tokens at which a server ends an answer of the model, by its generation_config.json."""
+    try:
+        settings = json.loads((folder / "generation_config.json").read_text())
+        ids = settings["eos_token_id"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []  # a file that is broken is refused with the model's other files
+    known = [token for token in (ids if isinstance(ids, list) else [ids]) if isinstance(token, int)]
+    return [str(tokenizer.convert_ids_to_tokens(token)) for token in known if 0 <= token < len(tokenizer)]
+
+
+def _no_tokenizer(model: str, problem: str) -> TrainerError:
+    return unsupported(
+        f"{model} {problem}",
+        param="spec.model.id",
+        hint="add tokenizer.json: AutoTokenizer.from_pretrained(...).save_pretrained(...) writes it",
+    )
