@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
@@ -19,15 +18,15 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
 def _size(value: object) -> object:
-    """Bytes of a text such as 80Gi or 24576Mi; nothing where it is empty."""
+    """Bytes of a quantity such as 80Gi; nothing where it is empty."""
     if not isinstance(value, str):
         return value
     if not value.strip():
         return None
-    found = re.fullmatch(r"([1-9][0-9]*)(Mi|Gi)", value.strip())
-    if found is None:
-        raise ValueError("write it as 80Gi or 24576Mi")
-    return int(found[1]) << (20 if found[2] == "Mi" else 30)
+    size = parse_quantity(value.strip())
+    if size is None or size < 1 << 20:
+        raise ValueError("write it as 80Gi or 24576Mi: at least 1Mi; a number without a suffix is bytes")
+    return int(size)
 
 
 def _quantity(text: str) -> str:

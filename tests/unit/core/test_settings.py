@@ -26,7 +26,10 @@ def test_lists_are_separated_by_commas_and_the_authority_is_read(
     assert settings.progress_ca.startswith("-----BEGIN")
 
 
-@pytest.mark.parametrize(("text", "size"), [("80Gi", 80 << 30), ("24576Mi", 24 << 30), ("", None)])
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("80Gi", 80 << 30), ("24576Mi", 24 << 30), ("1.5G", 1_500_000_000), ("1.073741824e+11", 100 << 30), ("", None)],
+)
 def test_the_gpu_memory_is_written_as_a_quantity(text: str, size: int | None) -> None:
     assert Settings(trainer_image="t", gpu_memory=text).gpu_memory == size  # type: ignore[arg-type]
 
