@@ -65,6 +65,16 @@ def test_evaluations_take_a_fifth_of_the_rows_between_them(tmp_path: Path) -> No
     assert any(words in warning and "raise training.evalSteps" in warning for warning in report.warnings)
 
 
+def test_a_run_without_an_evaluation_is_told_until_evaluations_are_more_frequent(tmp_path: Path) -> None:
+    training = {"maxSteps": 5, "effectiveBatchSize": 8}
+
+    report = place(tmp_path, training={**training, "evalSteps": 6}).prepare()
+
+    assert any("evalSteps 6 is more than the 5 steps of the run" in warning for warning in report.warnings)
+    often = place(tmp_path, training={**training, "evalSteps": 5}).prepare()
+    assert not any("nothing is evaluated" in warning for warning in often.warnings)
+
+
 def test_the_same_run_is_prepared_once(tmp_path: Path) -> None:
     run = place(tmp_path)
     first = run.prepare()

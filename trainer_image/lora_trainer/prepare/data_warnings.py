@@ -69,6 +69,12 @@ def _splits(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
             f"each evaluation during training takes {plan.evaluation_rows} of {plan.validation_rows} validation rows,"
             " to cost a tenth of the time at most; raise training.evalSteps for more rows"
         )
+    if plan.validation_rows and plan.total_steps < spec.training.eval_steps:
+        warnings.append(
+            f"training.evalSteps {spec.training.eval_steps} is more than the {plan.total_steps} steps of the run:"
+            " nothing is evaluated during training, and the adapter of the last step is published;"
+            " lower training.evalSteps"
+        )
     split = spec.dataset.split
     for name, rows, share, address, consequence in (
         (
