@@ -29,7 +29,7 @@ def told(stage: str, words: str) -> Story:
         ("train", NO_CPU_LIMIT, "Set spec.compute.cpuLimit"),
         ("train", NO_CPU_LIMIT, "trainer.cpuLimit of the chart"),
         ("prepare", NO_CPU_LIMIT, "Ask the platform team to set trainer.prepare.cpuLimit of the chart"),
-        ("prepare", NO_CPU_LIMIT, "a default into a LimitRange"),
+        ("prepare", NO_CPU_LIMIT, "A default in a LimitRange of the namespace helps as well."),
         (
             "train",
             PREFIX + "failed quota: disk: must specify requests.ephemeral-storage for: trainer",

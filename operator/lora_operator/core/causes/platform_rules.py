@@ -76,7 +76,8 @@ def _specify(resource: str, containers: list[str], stage: str) -> str:
             f"Something injected {', '.join(others)}, which set no {resource}: let the injector set it, or keep it out"
             " with the injector's annotation (platform: trainer.podAnnotations)."
         )
-    return _change("Set", resource, stage, "a ResourceQuota of the namespace counts it")
+    why = "a ResourceQuota of the namespace counts it. A default in a LimitRange of the namespace helps as well"
+    return _change("Set", resource, stage, why)
 
 
 def _never(requested: str, limited: str) -> Iterator[tuple[str, str]]:
@@ -98,10 +99,8 @@ def _change(what: str, resource: str, stage: str, why: str) -> str:
     if field is None:
         return f"Ask the platform team about {resource}: {why}."
     if field.startswith("trainer."):
-        text = f"Ask the platform team to {what.lower()} {field} of the chart"
-    else:
-        text = f"{what} spec.{field} and apply the run anew (delete it first; it resumes)"
-    default = ", or to put a default into a LimitRange of the namespace" if what == "Set" else ""
-    if default and not field.startswith("trainer."):
-        default = ", or ask the platform team for trainer.cpuLimit of the chart" if resource == "limits.cpu" else ""
-    return f"{text}{default}: {why}."
+        return f"Ask the platform team to {what.lower()} {field} of the chart: {why}."
+    text = f"{what} spec.{field} and apply the run anew (delete it first; it resumes)"
+    if what == "Set" and resource == "limits.cpu":
+        text += ", or ask the platform team for trainer.cpuLimit of the chart"
+    return f"{text}: {why}."
