@@ -13,6 +13,7 @@ from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune.training import EarlyStoppingSpec
 from lora_trainer.errors import TrainerError
@@ -58,7 +59,7 @@ class BestAdapter(TrainerCallback):
             raise TrainerError(
                 ExitCode.LOSS_NOT_FINITE,
                 f"the evaluation loss at step {state.global_step} is not finite",
-                param="spec.training.learningRate",
+                param=spec_paths.TRAINING_LEARNING_RATE,
                 hint="Lower training.learningRate, or look for unusual rows in the validation data.",
             )
         if self.state.loss is None or loss < self.state.loss:

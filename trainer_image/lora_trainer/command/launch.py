@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.names import ENV_GROUP_ADDRESS, ENV_ORDER, ENV_POD_INDEX, ENV_TERMINATION_LOG
@@ -63,7 +64,7 @@ def train(order: Order, store: Store) -> Report:
     for _ in range(_MEETINGS + order.spec.retries if order.spec.compute.nodes > 1 else 1):
         stopping.check()
         # The other pods may have ended well: then nobody would come to meet this one.
-        with about("spec.output.uri"):
+        with about(spec_paths.OUTPUT_URI):
             if found := adopt(store, layout):
                 return adopted_report(order, found)
         try:
@@ -89,7 +90,7 @@ def _pod_index(order: Order) -> int:
     if not index.isdecimal() or meeting_point() is None:
         raise bad_config(
             f"{ENV_POD_INDEX} or {ENV_GROUP_ADDRESS} is not set",
-            param="spec.compute.nodes",
+            param=spec_paths.COMPUTE_NODES,
             hint="They are set for pods of the operator; on this machine alone set compute.nodes: 1.",
         )
     return int(index)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
-from lora_contract import names
+from lora_contract import names, spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.manifest import is_ours, read_manifest
@@ -69,7 +69,7 @@ def check_gpu(spec: LoRAFineTuneSpec, devices: Path = Path("/dev")) -> None:
     if wanted and not cpu_is_allowed() and not [*devices.glob("nvidia[0-9]*"), *devices.glob("dxg")]:
         raise unsupported(
             f"the run wants {wanted} GPU and this machine has no NVIDIA device",
-            param="spec.compute.gpus",
+            param=spec_paths.COMPUTE_GPUS,
             hint="Set compute.gpus: 0 to train on the CPU.",
         )
 

@@ -7,8 +7,10 @@ import os
 
 from pydantic import ValidationError
 
+from lora_contract import spec_paths
 from lora_contract.base import explained
 from lora_contract.exit_codes import ExitCode
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.names import ENV_ORDER, STAGE_CHECK, STAGE_PREPARE, STAGE_TRAIN, Stage
 from lora_contract.order import Order
 from lora_contract.report import Report
@@ -95,20 +97,39 @@ def order_of_environment(stage: Stage) -> Order:
 
 
 def carry_out(order: Order) -> Report:
-    """Do one stage."""
+    """Do one stage.
+
+    Raises:
+        TrainerError: it names the field to correct; where S3 denied access to an address, the credentials.
+    """
+    try:
+        return _carry_out(order)
+    except TrainerError as error:
+        address = _addresses(order.spec).get(error.param or "")
+        if error.exit_code is ExitCode.ACCESS_DENIED and address is not None and address.startswith("s3://"):
+            account = order.spec.storage.service_account_name
+            error.param = spec_paths.STORAGE_SERVICE_ACCOUNT_NAME if account else spec_paths.STORAGE_SECRET_NAME
+        raise
+
+
+def _addresses(spec: LoRAFineTuneSpec) -> dict[str, str]:
+    """The addresses that a spec names, by the field."""
+    named = {
+        spec_paths.OUTPUT_URI: spec.output.uri,
+        spec_paths.MODEL_SOURCE: spec.model.source,
+        spec_paths.DATASET_URI: spec.dataset.uri,
+        spec_paths.DATASET_VALIDATION_URI: spec.dataset.validation_uri,
+        spec_paths.DATASET_TEST_URI: spec.dataset.test_uri,
+        spec_paths.CHAT_TEMPLATE_URI: spec.chat.template_uri,
+    }
+    return {field: address for field, address in named.items() if address is not None}
+
+
+def _carry_out(order: Order) -> Report:
     from lora_trainer import store  # noqa: PLC0415 - boto3, after the handler and the environment
 
-    spec = order.spec
-    addresses = (
-        spec.output.uri,
-        spec.model.source,
-        spec.dataset.uri,
-        spec.dataset.validation_uri,
-        spec.dataset.test_uri,
-    )
-    history = store.AccessHistory(
-        [address for address in addresses if address is not None], proven_by_prepare=order.stage == STAGE_TRAIN
-    )
+    addresses = list(_addresses(order.spec).values())
+    history = store.AccessHistory(addresses, proven_by_prepare=order.stage == STAGE_TRAIN)
     objects = store.from_environment(order.unavailable_budget_seconds, history)
     if order.stage == STAGE_CHECK:
         from lora_trainer.prepare.check import check  # noqa: PLC0415 - never imports torch

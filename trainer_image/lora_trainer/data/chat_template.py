@@ -14,6 +14,8 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
+from lora_contract import spec_paths
+
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
@@ -46,7 +48,7 @@ class ChatTemplate:
         self.tokenizer = tokenizer
         self.model = model
         #: The field of the spec that the template comes from.
-        self.param = "spec.model.id"
+        self.param = spec_paths.MODEL_ID
         self.listed_ends = frozenset(ends)
         #: Tokens at which servers end answers; the tokenizer's own is one even where nothing lists it.
         self._served_ends = self.listed_ends | {str(tokenizer.eos_token)}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.outside import shorten
 from lora_contract.status import AnswersStatus
@@ -212,6 +213,6 @@ class RowChecker:
         if self.bad_rows > dataset.max_bad_rows:
             raise bad_data(
                 f"more than {dataset.max_bad_rows} bad rows (dataset.maxBadRows); the first: {self.bad_examples[0]}",
-                param="spec.dataset.maxBadRows",
+                param=spec_paths.DATASET_MAX_BAD_ROWS,
                 hint="correct the rows, or raise dataset.maxBadRows",
             )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lora_contract import spec_paths
 from lora_contract.finetune.dataset import ColumnsSpec, DatasetSpec
 from lora_trainer.data import content_parts, plain_rows, sharegpt, unknown_columns
 from lora_trainer.data.json_values import DECODER, json_type
@@ -113,7 +114,7 @@ def detect(row: Mapping[str, Any], dataset: DatasetSpec) -> Shape:
     if len(fitting) > 1:
         raise bad_data(
             f"columns are {', '.join(columns[:20])}: they fit {' and '.join(s.format for s in fitting)}",
-            param="spec.dataset.format",
+            param=spec_paths.DATASET_FORMAT,
             hint="set dataset.format to the one that is meant",
         )
     if not fitting:

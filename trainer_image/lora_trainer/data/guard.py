@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.data.rows import Place
 from lora_trainer.errors import TrainerError, bad_data, unsupported
@@ -154,7 +155,7 @@ def breakdown(position: Position, files: Sequence[tuple[str, str]], model: str, 
     match position.phase:
         case Phase.MODEL:
             message = f"tokenizer or chat template of {model} cannot be used: loading and trying them {problem}"
-            return unsupported(message, param="spec.model.id", hint="use another model, or its original files")
+            return unsupported(message, param=spec_paths.MODEL_ID, hint="use another model, or its original files")
         case Phase.READING:
             return bad_data(f"{where}: reading on from here {problem}", param=param, hint="write the file again")
         case Phase.RENDERING:

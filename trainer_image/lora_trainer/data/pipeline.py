@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import encoding, masking, prepared
 from lora_trainer.data.chat_template import ChatTemplate
@@ -120,14 +121,14 @@ def _check_system_prompt(text: str, template: ChatTemplate) -> None:
     if not template.keeps_system:
         raise bad_config(
             f"dataset.systemPrompt is set, but {template.no_system()}",
-            param="spec.dataset.systemPrompt",
+            param=spec_paths.DATASET_SYSTEM_PROMPT,
             hint="remove dataset.systemPrompt and write its text into the user turns",
         )
     found = template.special.search(text)
     if found is not None:
         raise bad_config(
             f"dataset.systemPrompt contains the special token {found[0]!r} of {template.model}",
-            param="spec.dataset.systemPrompt",
+            param=spec_paths.DATASET_SYSTEM_PROMPT,
             hint="remove it",
         )
 
@@ -137,24 +138,24 @@ def _check_rows(spec: LoRAFineTuneSpec, checker: RowChecker, tally: Tally) -> No
         return
     read = sum(checker.rows_read.values())
     if not read:
-        _nothing("the dataset has no rows", "spec.dataset.uri", "put at least one row into it")
+        _nothing("the dataset has no rows", spec_paths.DATASET_URI, "put at least one row into it")
     if tally.without_target and not sum(tally.rows.values()):
         _nothing(
             f"training.maxLength {spec.training.max_length} cuts every row before its answer: no row is left",
-            "spec.training.maxLength",
+            spec_paths.TRAINING_MAX_LENGTH,
             f"raise training.maxLength, to {tally.longest_without_target} for all of them, or shorten the prompts",
         )
     if checker.bad_rows == read:
         _nothing(
             f"all {read} rows are bad; the first: {checker.bad_examples[0]}",
-            "spec.dataset.uri",
+            spec_paths.DATASET_URI,
             "correct the rows, or convert them to a form that is read: dataset.onBadRows: Skip leaves nothing of them",
         )
     held_out = tally.rows["validation"] + tally.rows["test"]
     _nothing(
         f"no training rows are left: {read} rows read, {checker.bad_rows} bad, {checker.duplicates} repeated,"
         f" {tally.without_target} without an answer after cutting, {held_out} held out",
-        "spec.dataset.split" if held_out else "spec.dataset.uri",
+        spec_paths.DATASET_SPLIT if held_out else spec_paths.DATASET_URI,
         "add rows, or lower dataset.split.validation and dataset.split.test",
     )
 

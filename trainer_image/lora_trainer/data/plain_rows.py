@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lora_contract import spec_paths
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.json_values import json_type
 from lora_trainer.data.masking import Encoded, Targets, TokenIds
@@ -153,7 +154,7 @@ def encode_documents(template: ChatTemplate, texts: Sequence[str], max_length: i
     if tokenizer.eos_token_id is None:
         raise unsupported(
             f"the tokenizer of {template.model} has no end-of-text token (eos_token), which ends each document",
-            param="spec.model.id",
+            param=spec_paths.MODEL_ID,
             hint="set eos_token in tokenizer_config.json",
         )
     begin = [token for token in tokenizer("")["input_ids"] if token == tokenizer.bos_token_id]

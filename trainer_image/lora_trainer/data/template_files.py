@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
+from lora_contract import spec_paths
 from lora_contract.finetune import ChatSpec
 from lora_trainer.data import template_source
 from lora_trainer.data.chat_template import ChatTemplate
@@ -43,23 +44,23 @@ def load(
     if not tokenizer.chat_template:
         raise unsupported(
             f"{model} has no chat template",
-            param="spec.model.id",
+            param=spec_paths.MODEL_ID,
             hint="use an instruct model, or give a template with chat.template",
         )
     if chat.template_args:
         if not isinstance(tokenizer.chat_template, str):
             raise unsupported(
                 f"{model} has several chat templates: {', '.join(tokenizer.chat_template)}",
-                param="spec.chat.templateArgs",
+                param=spec_paths.CHAT_TEMPLATE_ARGS,
                 hint="give the one that is meant with chat.template",
             )
         tokenizer.chat_template = template_source.with_arguments(tokenizer.chat_template, chat.template_args)
     try:
         template = ChatTemplate(tokenizer, model, _listed_ends(folder, tokenizer))
     except ValueError as error:
-        raise unsupported(f"{model} has no default chat template: {error}", param="spec.model.id") from error
+        raise unsupported(f"{model} has no default chat template: {error}", param=spec_paths.MODEL_ID) from error
     if chat.template is not None:
-        template.param = "spec.chat.template"
+        template.param = spec_paths.CHAT_TEMPLATE
     template.check()
     return template
 
@@ -78,6 +79,6 @@ def _listed_ends(folder: Path, tokenizer: PreTrainedTokenizerFast) -> list[str]:
 def _no_tokenizer(model: str, problem: str) -> TrainerError:
     return unsupported(
         f"{model} {problem}",
-        param="spec.model.id",
+        param=spec_paths.MODEL_ID,
         hint="add tokenizer.json: AutoTokenizer.from_pretrained(...).save_pretrained(...) writes it",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lora_contract import spec_paths
 from lora_trainer.errors import TrainerError, bad_data
 
 _EXPECTED = (
@@ -22,7 +23,7 @@ def error(row: Mapping[str, Any], expected: str = _EXPECTED) -> TrainerError:
     meaning, hint = _meaning(row)
     return bad_data(
         f"columns are {shown}; expected {expected}{meaning}",
-        param="spec.dataset.columns",
+        param=spec_paths.DATASET_COLUMNS,
         hint=hint or "name your columns in dataset.columns, or rename them in the file",
     )
 

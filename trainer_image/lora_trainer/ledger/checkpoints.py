@@ -18,13 +18,14 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from lora_contract import spec_paths
 from lora_contract.base import StatusModel
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import MANIFEST, RunLayout
 from lora_trainer.digests import FileDigest, digest_of, digests_below, is_plain_name
 from lora_trainer.errors import TrainerError
 from lora_trainer.ledger.claims import Claim
-from lora_trainer.store import OUTPUT_FIELD, Store, about
+from lora_trainer.store import Store, about
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class Checkpoints:
 
     def _upload(self, snapshot: Path, step: int, best_step: int | None) -> None:
         try:
-            with about(OUTPUT_FIELD):
+            with about(spec_paths.OUTPUT_URI):
                 self._put(snapshot, step, best_step)
         finally:
             shutil.rmtree(snapshot, ignore_errors=True)

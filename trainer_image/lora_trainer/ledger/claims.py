@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.status import ArtifactStatus
@@ -132,7 +133,7 @@ def take_claim(store: Store, layout: RunLayout, owner: str) -> Claim:
             if store.create(uri, content, content_type="application/json"):
                 raise unsupported(
                     "the S3 server ignores If-None-Match, so two pods could overwrite each other's work",
-                    param="spec.storage.endpoint",
+                    param=spec_paths.STORAGE_ENDPOINT,
                     hint="Use a server with conditional writes, for example AWS S3, MinIO, Cloudflare R2 or SeaweedFS.",
                 )
             log.info("took claim %d", claim.number)

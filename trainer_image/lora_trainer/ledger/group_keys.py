@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lora_contract import spec_paths
 from lora_contract.layout import RunLayout
 from lora_trainer.processes.gate import GroupKey
-from lora_trainer.store import OUTPUT_FIELD, Store, about
+from lora_trainer.store import Store, about
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,10 @@ class StoredKeys:
 
     def save(self, key: GroupKey) -> None:
         """Leave a key for the other processes of its group."""
-        with about(OUTPUT_FIELD):
+        with about(spec_paths.OUTPUT_URI):
             self.store.write(self.layout.group_key(key.id), key.secret)
 
     def secret_of(self, key_id: str) -> bytes | None:
         """The secret of a key; None: the run has no such key."""
-        with about(OUTPUT_FIELD):
+        with about(spec_paths.OUTPUT_URI):
             return self.store.read_if_exists(self.layout.group_key(key_id))

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from lora_contract import spec_paths
 from lora_contract.finetune import LoraSpec
 from lora_contract.finetune.training import ALL_LINEAR
 from lora_trainer.errors import bad_config
@@ -81,6 +82,6 @@ def _check_names(linear: Sequence[str], lora: LoraSpec) -> None:
             known = ", ".join(sorted({last_name(name) for name in linear}))
             raise bad_config(
                 f"the model has no linear layer named {wanted!r}",
-                param="spec.lora.targetModules",
+                param=spec_paths.LORA_TARGET_MODULES,
                 hint=f"Use all-linear, or names among: {known}.",
             )

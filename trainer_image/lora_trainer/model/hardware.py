@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from lora_contract import spec_paths
 from lora_contract.names import ENV_CPU_FLOAT32
 from lora_trainer.environment import cpu_is_allowed
 from lora_trainer.errors import unsupported
@@ -51,7 +52,7 @@ def detect(gpus: int, place: Place | None = None) -> Hardware:
     if found < place.local_size:
         raise unsupported(
             f"the pod was given {gpus} GPU but CUDA finds {found or 'none'}",
-            param="spec.compute.gpus",
+            param=spec_paths.COMPUTE_GPUS,
             hint="Check the node's driver and device plugin, or set compute.gpus: 0 to train on the CPU.",
         )
     dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

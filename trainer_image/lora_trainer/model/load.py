@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
+from lora_contract import spec_paths
 from lora_contract.finetune import QuantizationSpec
 from lora_trainer.errors import unsupported
 from lora_trainer.model.hardware import Hardware, free_memory
@@ -42,7 +43,7 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
     except (ValueError, KeyError, ImportError) as error:
         raise unsupported(
             f"transformers cannot load the model: {error}",
-            param="spec.model.id",
+            param=spec_paths.MODEL_ID,
             hint="Choose a causal language model whose architecture is part of transformers.",
         ) from error
     _refuse_incomplete(found)
@@ -123,7 +124,7 @@ def _refuse_fused_experts(model: PreTrainedModel, quantization: QuantizationSpec
     if quantization.type != "none" and experts > 1:
         raise unsupported(
             f"the model is a mixture of {experts} experts, whose weights bitsandbytes does not quantise",
-            param="spec.quantization.type",
+            param=spec_paths.QUANTIZATION_TYPE,
             hint="Set quantization.type: none, or choose a dense model.",
         )
 
@@ -139,6 +140,6 @@ def _refuse_incomplete(found: dict[str, Any]) -> None:
         if names:
             raise unsupported(
                 f"weights of the model {what}: {', '.join(names[:3])}",
-                param="spec.model.id",
+                param=spec_paths.MODEL_ID,
                 hint="Upload all files of one and the same model again.",
             )

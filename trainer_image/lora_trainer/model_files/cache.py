@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_contract import spec_paths
 from lora_trainer.errors import bad_config
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class ModelCache:
         except OSError as error:
             raise bad_config(
                 f"the model cache cannot be written: {error.strerror}",
-                param="spec.model.cache",
+                param=spec_paths.MODEL_CACHE,
                 hint="use a claim that the pod's user may write",
             ) from error
 

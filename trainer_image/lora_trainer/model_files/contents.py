@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from lora_contract import spec_paths
 from lora_trainer.errors import unsupported
-from lora_trainer.model_files.safetensors_header import PARAM_MODEL, Tensor, broken
+from lora_trainer.model_files.safetensors_header import Tensor, broken
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
@@ -43,7 +44,7 @@ def check_listing(sizes: Mapping[str, int], model: str) -> None:
     if CONFIG not in present:
         raise unsupported(
             f"{model} has no {CONFIG}",
-            param=PARAM_MODEL,
+            param=spec_paths.MODEL_ID,
             hint="save the model with save_pretrained and upload all files",
         )
     if not present & {INDEX, SINGLE}:
@@ -51,7 +52,7 @@ def check_listing(sizes: Mapping[str, int], model: str) -> None:
         found = f"only {', '.join(pickles[:3])}, which are pickles and can run code" if pickles else "no weights"
         raise unsupported(
             f"{model} has {found}; {SINGLE} or {INDEX} is needed",
-            param=PARAM_MODEL,
+            param=spec_paths.MODEL_ID,
             hint="convert it once: AutoModelForCausalLM.from_pretrained(...).save_pretrained(...) writes safetensors",
         )
 

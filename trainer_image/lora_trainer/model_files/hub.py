@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import HUB_TOKEN_KEY
 from lora_trainer.errors import TrainerError
@@ -126,21 +127,23 @@ class HubSource:
         if isinstance(error, GatedRepoError):
             return self._denied("is gated", "accept its terms on the Hub, and name a Secret with HF_TOKEN")
         if isinstance(error, RevisionNotFoundError):
-            return self._missing(f"{self._model} has no revision {self._revision}", "spec.model.revision")
+            return self._missing(f"{self._model} has no revision {self._revision}", spec_paths.MODEL_REVISION)
         if isinstance(error, RepositoryNotFoundError):
-            return self._missing(f"the Hub has no model {self._model} (or the token may not see it)", "spec.model.id")
+            return self._missing(
+                f"the Hub has no model {self._model} (or the token may not see it)", spec_paths.MODEL_ID
+            )
         status = (
             error.response.status_code if isinstance(error, HfHubHTTPError) and error.response is not None else None
         )
         if status in (401, 403):
             return self._denied("may not be read with this token", "check HF_TOKEN in the Secret")
         if status is not None and status < 500 and status not in (408, 429):
-            return self._missing(f"the Hub refuses a file of {self._model} (HTTP status {status})", "spec.model.id")
+            return self._missing(f"the Hub refuses a file of {self._model} (HTTP status {status})", spec_paths.MODEL_ID)
         return None
 
     def _denied(self, problem: str, hint: str) -> TrainerError:
         message = f"{self._model} {problem}"
-        return TrainerError(ExitCode.ACCESS_DENIED, message, param="spec.model.tokenSecretName", hint=hint)
+        return TrainerError(ExitCode.ACCESS_DENIED, message, param=spec_paths.MODEL_TOKEN_SECRET_NAME, hint=hint)
 
     def _missing(self, message: str, param: str) -> TrainerError:
         return TrainerError(ExitCode.INPUT_MISSING, message, param=param, hint="check the name and the revision")
@@ -157,7 +160,7 @@ class HubSource:
         return TrainerError(
             ExitCode.UNAVAILABLE,
             f"the Hub did not serve {self._model} for {self._budget:.0f} s ({cause})",
-            param="spec.model.id",
+            param=spec_paths.MODEL_ID,
             hint="set spec.model.source to a copy in S3 where the cluster cannot reach the Hub",
         )
 
@@ -184,6 +187,6 @@ def _check_token(token: str) -> None:
         raise TrainerError(
             ExitCode.ACCESS_DENIED,
             f"{HUB_TOKEN_KEY} {problem}",
-            param="spec.model.tokenSecretName",
+            param=spec_paths.MODEL_TOKEN_SECRET_NAME,
             hint="write the token into the Secret anew",
         )

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, BinaryIO
 
+from lora_contract import spec_paths
 from lora_trainer.errors import TrainerError, unsupported
-
-PARAM_MODEL = "spec.model.id"
 
 _PREFIX_BYTES = 8
 #: The Hub's bound; the largest header of a known model is a hundredth of it. The format itself would allow 100 MB.
@@ -74,7 +73,7 @@ def read_header(stream: BinaryIO, size: int, name: str, model: str) -> dict[str,
 
 def broken(model: str, name: str, problem: str) -> TrainerError:
     """A file of a model cannot be what it should be."""
-    return unsupported(f"{name} of {model} {problem}", param=PARAM_MODEL, hint="upload the model's files again")
+    return unsupported(f"{name} of {model} {problem}", param=spec_paths.MODEL_ID, hint="upload the model's files again")
 
 
 def _read(stream: BinaryIO, amount: int) -> bytes:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from lora_contract import spec_paths
 from lora_contract import uri as addresses
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_trainer.errors import TrainerError
 from lora_trainer.model_files.safetensors_header import Tensor, read_header
 from lora_trainer.store.protocol import Store
-
-PARAM_SOURCE = "spec.model.source"
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class StoreSource:
             raise TrainerError(
                 ExitCode.INPUT_MISSING,
                 f"there is no model at {prefix}",
-                param=PARAM_SOURCE,
+                param=spec_paths.MODEL_SOURCE,
                 hint="upload config.json, the *.safetensors and the tokenizer files there, or correct the address",
             )
 

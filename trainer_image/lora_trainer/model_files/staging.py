@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_contract.names import STAGE_TRAIN
@@ -14,10 +15,10 @@ from lora_contract.order import Order
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.model_files import contents
-from lora_trainer.model_files.blame import about
 from lora_trainer.model_files.cache import ModelCache, StagedModel, record
-from lora_trainer.model_files.safetensors_header import PARAM_MODEL, Tensor, read_header
-from lora_trainer.model_files.source import PARAM_SOURCE, LocalSource, ModelFile, ModelSource, StoreSource
+from lora_trainer.model_files.safetensors_header import Tensor, read_header
+from lora_trainer.model_files.source import LocalSource, ModelFile, ModelSource, StoreSource
+from lora_trainer.store import about
 from lora_trainer.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def open_source(order: Order, store: Store) -> ModelSource:
     """
     model = order.spec.model
     if model.source is not None:
-        with about(PARAM_SOURCE, order):
+        with about(spec_paths.MODEL_SOURCE):
             stays = model.source.startswith("file://") and order.cache is None
             return (LocalSource if stays else StoreSource)(store, model.source, model.revision, model.id)
     from lora_trainer.model_files.hub import HubSource  # noqa: PLC0415 - its imports take half a second
@@ -58,7 +59,7 @@ def stage(order: Order, store: Store, into: Path, check: Check | None = None) ->
         TrainerError: the model is missing, unusable, not what was prepared for, or `check` refused it.
     """
     source = open_source(order, store)
-    with about(PARAM_SOURCE if order.spec.model.source else PARAM_MODEL, order):
+    with about(spec_paths.MODEL_SOURCE if order.spec.model.source else spec_paths.MODEL_ID):
         contents.check_listing({file.name: file.size for file in source.files()}, order.spec.model.id)
         staging = _Staging(source, order.spec.model.id, check)
         if order.cache is not None:
@@ -71,7 +72,7 @@ def stage(order: Order, store: Store, into: Path, check: Check | None = None) ->
     if planned is not None and planned != staged.commit:
         raise bad_config(
             f"the files of {order.spec.model.id} changed since the run was prepared",
-            param=PARAM_SOURCE,
+            param=spec_paths.MODEL_SOURCE,
             hint="start a new run: change spec.runToken under updatePolicy Rerun",
         )
     return staged
@@ -168,6 +169,6 @@ def _check_room(folder: Path, needed: int, model: str) -> None:
     if needed > free:
         raise bad_config(
             f"the weights of {model} take {needed >> 20} MiB, but only {free >> 20} MiB are free for them",
-            param="spec.model.cache",
+            param=spec_paths.MODEL_CACHE,
             hint="name a larger claim in spec.model.cache; models in it that no run uses were removed already",
         )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import uuid
 
+from lora_contract import spec_paths
 from lora_contract.order import Order
-from lora_trainer.model_files.blame import about
+from lora_trainer.store import about
 from lora_trainer.store.protocol import Store
-
-PARAM_OUTPUT = "spec.output.uri"
 
 
 def check_output(order: Order, store: Store) -> None:
@@ -18,7 +17,7 @@ def check_output(order: Order, store: Store) -> None:
         TrainerError: the output cannot be written.
     """
     folder = f"{order.spec.output.uri.rstrip('/')}/_work/probe-{uuid.uuid4().hex}"
-    with about(PARAM_OUTPUT, order):
+    with about(spec_paths.OUTPUT_URI):
         store.write(f"{folder}/probe", b"may this run write here?\n", content_type="text/plain")
         for probe in store.list(folder):
             store.read(probe.uri)

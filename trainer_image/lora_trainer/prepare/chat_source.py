@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import ChatSpec
 from lora_contract.finetune.chat import LONGEST_TEMPLATE
 from lora_contract.order import Order
 from lora_trainer.errors import TrainerError, bad_config
-from lora_trainer.model_files.blame import about
+from lora_trainer.store import about
 from lora_trainer.store.protocol import Store
-
-PARAM = "spec.chat.templateUri"
 
 
 def fetch(order: Order, store: Store) -> tuple[ChatSpec, str | None]:
@@ -24,26 +23,32 @@ def fetch(order: Order, store: Store) -> tuple[ChatSpec, str | None]:
     chat = order.spec.chat
     if chat.template_uri is None:
         return chat, None
-    with about(PARAM, order):
+    with about(spec_paths.CHAT_TEMPLATE_URI):
         found = store.info(chat.template_uri)
         if found is None:
             raise TrainerError(
                 ExitCode.INPUT_MISSING,
                 f"{chat.template_uri} does not exist",
-                param=PARAM,
+                param=spec_paths.CHAT_TEMPLATE_URI,
                 hint="upload the template, or correct the address",
             )
         if found.size > LONGEST_TEMPLATE:
             raise bad_config(
                 f"{chat.template_uri} has {found.size} bytes, where {LONGEST_TEMPLATE} are the most",
-                param=PARAM,
+                param=spec_paths.CHAT_TEMPLATE_URI,
                 hint="name the file with the Jinja source of the chat template",
             )
         content = store.read(chat.template_uri)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise bad_config(f"{chat.template_uri} is not UTF-8", param=PARAM, hint="save the file as UTF-8") from error
+        raise bad_config(
+            f"{chat.template_uri} is not UTF-8", param=spec_paths.CHAT_TEMPLATE_URI, hint="save the file as UTF-8"
+        ) from error
     if not text.strip():
-        raise bad_config(f"{chat.template_uri} is empty", param=PARAM, hint="name the file with the Jinja source")
+        raise bad_config(
+            f"{chat.template_uri} is empty",
+            param=spec_paths.CHAT_TEMPLATE_URI,
+            hint="name the file with the Jinja source",
+        )
     return ChatSpec(template=text, template_args=chat.template_args), hashlib.sha256(content).hexdigest()

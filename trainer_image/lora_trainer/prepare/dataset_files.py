@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_contract.order import Order
@@ -15,8 +16,8 @@ from lora_trainer.data.files import DataFile, classify
 from lora_trainer.data.profile import FileProfile
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_data
-from lora_trainer.model_files.blame import about
 from lora_trainer.prepare import folder_contents
+from lora_trainer.store import about
 from lora_trainer.store.errors import ObjectReplacedError
 from lora_trainer.store.protocol import ObjectInfo, Store
 
@@ -72,7 +73,7 @@ def fetch(order: Order, store: Store, into: Path) -> FetchedDataset:
     for part, objects in listing.parts.items():
         for each in objects:
             path = into / f"{len(profiles):06d}"
-            with about(each.param, order):
+            with about(each.param):
                 try:
                     store.download(each.info.uri, path)
                 except ObjectReplacedError as error:
@@ -92,18 +93,18 @@ def dataset_digest(files: list[FileProfile]) -> str:
 def _addresses(order: Order) -> Iterator[tuple[str, str, str]]:
     """Part, field of the spec and address of each place that data come from."""
     spec = order.spec.dataset
-    yield MAIN, "spec.dataset.uri", spec.uri
+    yield MAIN, spec_paths.DATASET_URI, spec.uri
     if spec.validation_uri is not None:
-        yield VALIDATION, "spec.dataset.validationUri", spec.validation_uri
+        yield VALIDATION, spec_paths.DATASET_VALIDATION_URI, spec.validation_uri
     if spec.test_uri is not None:
-        yield TEST, "spec.dataset.testUri", spec.test_uri
+        yield TEST, spec_paths.DATASET_TEST_URI, spec.test_uri
 
 
 def _list(order: Order, store: Store) -> _Listing:
     listing = _Listing({MAIN: [], VALIDATION: [], TEST: []}, [])
     own = {part: uri for part, _, uri in _addresses(order) if part != MAIN}
     for part, param, uri in _addresses(order):
-        with about(param, order):
+        with about(param):
             objects = [_Listed(_name(uri, info), info, param) for info in _objects(store, uri, param)]
         if len(objects) == 1 and objects[0].info.uri == uri:  # what is named itself is meant as it is
             listing.parts[part].extend(objects)
@@ -145,7 +146,7 @@ def _check_unchanged(order: Order, store: Store, listing: _Listing) -> None:
         TrainerError: 65, an object was replaced or deleted.
     """
     for _, param, uri in _addresses(order):
-        with about(param, order):
+        with about(param):
             now = {info.uri: info for info in _below(store, uri)}
         for each in (each for objects in listing.parts.values() for each in objects if each.param == param):
             if now.get(each.info.uri) != each.info:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import prepared
 from lora_trainer.errors import TrainerError, bad_data
@@ -56,7 +57,7 @@ def _check_answers(spec: LoRAFineTuneSpec, path: Path) -> None:
         raise bad_data(
             f"every prompt of a test row is longer than training.maxLength {spec.training.max_length}, so none is"
             " answered, and evaluation.gate needs answers",
-            param="spec.training.maxLength",
+            param=spec_paths.TRAINING_MAX_LENGTH,
             hint="raise training.maxLength, shorten the prompts, or remove minExactMatch and minJsonFields",
         )
     if spec.evaluation.gate.min_json_fields is None:
@@ -66,7 +67,7 @@ def _check_answers(spec: LoRAFineTuneSpec, path: Path) -> None:
         raise bad_data(
             f"evaluation.gate.minJsonFields needs answers that are JSON objects, but in {others} of the {len(chosen)}"
             " test rows that are answered the right answer is none",
-            param="spec.evaluation.gate.minJsonFields",
+            param=spec_paths.EVALUATION_GATE_MIN_JSON_FIELDS,
             hint="make each answer of the test rows a JSON object, or use minExactMatch or maxLossRatio instead",
         )
 

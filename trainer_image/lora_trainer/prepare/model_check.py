@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.training import ALL_LINEAR
 from lora_trainer.errors import TrainerError, bad_config, unsupported
 from lora_trainer.model_files import contents, shape
-from lora_trainer.model_files.safetensors_header import PARAM_MODEL, Tensor
+from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.prepare import layer_check
 
 #: Keys of config.json that the memory estimate is made from, which every decoder of the last years has, and others
@@ -51,7 +52,7 @@ def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
     if experts > 1 and spec.quantization.type != "none":
         raise unsupported(
             f"{model} is a mixture of {experts} experts, which {spec.quantization.type} would leave unquantised",
-            param="spec.quantization.type",
+            param=spec_paths.QUANTIZATION_TYPE,
             hint="set quantization.type: none, or use a dense model",
         )
     return config
@@ -82,7 +83,7 @@ def _check_size(config: Mapping[str, Any], key: str, most: int, model: str) -> N
 
 
 def _refused(message: str, hint: str = "use another base model") -> TrainerError:
-    return unsupported(message, param=PARAM_MODEL, hint=hint)
+    return unsupported(message, param=spec_paths.MODEL_ID, hint=hint)
 
 
 def check_files(
@@ -205,7 +206,7 @@ def _named(
             raise bad_config(
                 f"lora.targetModules names {target!r}, {_missing(target, tensors, spec.model.id, config)};"
                 f" its linear layers are {', '.join(endings[:_SHOWN])}",
-                param="spec.lora.targetModules",
+                param=spec_paths.LORA_TARGET_MODULES,
                 hint=f"use these names, or {ALL_LINEAR}",
             )
         chosen |= matched
@@ -238,7 +239,7 @@ def check_context(
     if context is not None and row_tokens > context and shape.learned_positions(tensors):
         raise bad_config(
             f"the longest row has {row_tokens} tokens, but {spec.model.id} has positions for {context} only",
-            param="spec.training.maxLength",
+            param=spec_paths.TRAINING_MAX_LENGTH,
             hint=f"set training.maxLength to {context} at most",
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lora_contract import identity, layout
+from lora_contract import identity, layout, spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
@@ -24,7 +24,6 @@ from lora_trainer import model_files
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.ledger.claims import await_turn
-from lora_trainer.model_files.blame import about
 from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.planning import memory_estimate
 from lora_trainer.planning.evaluation_rows import evaluation_rows
@@ -37,10 +36,11 @@ from lora_trainer.prepare import (
     model_check,
     template_date,
 )
-from lora_trainer.prepare.access import PARAM_OUTPUT, check_output
+from lora_trainer.prepare.access import check_output
 from lora_trainer.prepare.data_process import DataProcess
 from lora_trainer.prepare.dataset_files import FetchedDataset
 from lora_trainer.publish import Adopted, adopt, find_published
+from lora_trainer.store import about
 from lora_trainer.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class _Preparation:
         staged = model_files.stage(self._order, self._store, self._folder / "model", self._check_model)
         run_id, today = self._identity(staged.commit, data.digest)
         run_layout = RunLayout(self._spec.output.uri, run_id)
-        with about(PARAM_OUTPUT, self._order):
+        with about(spec_paths.OUTPUT_URI):
             # Where an identical run trains now, its adapter is waited for here, where no GPU is held.
             await_turn(self._store, run_layout, self._order.uid, lambda: find_published(self._store, run_layout))
             plan = self._existing_plan(run_layout)
@@ -114,7 +114,7 @@ class _Preparation:
     def _published(self, run_id: str) -> Report | None:
         """The adapter of a run that was prepared before, whatever became of its data and model since."""
         run_layout = RunLayout(self._spec.output.uri, run_id)
-        with about(PARAM_OUTPUT, self._order):
+        with about(spec_paths.OUTPUT_URI):
             found = adopt(self._store, run_layout)
         return None if found is None else _adopted(run_id, None, found)
 
@@ -147,7 +147,7 @@ class _Preparation:
         )
         if not self._tokenizer.reads_clock:
             return run_id(), None
-        with about(PARAM_OUTPUT, self._order):
+        with about(spec_paths.OUTPUT_URI):
             today = template_date.pinned(self._store, RunLayout(self._spec.output.uri, run_id()))
         log.info("the chat template writes the date; in this run it is %s", today)
         return run_id(template_date=today.isoformat()), today
@@ -177,7 +177,7 @@ class _Preparation:
 
     def _hand_over(self, run_layout: RunLayout, plan: PlanStatus, profile: DataProfile) -> PlanStatus:
         """Upload the rows, then the plan; where another prepare of the same run was first, its plan holds."""
-        with about(PARAM_OUTPUT, self._order):
+        with about(spec_paths.OUTPUT_URI):
             for path in sorted((self._folder / "prepared").iterdir()):
                 self._store.upload(path, f"{run_layout.prepared}/{path.name}")
             content = profile.model_dump_json(by_alias=True).encode()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MANIFEST, RunLayout
 from lora_contract.status import ArtifactStatus
@@ -20,7 +21,7 @@ from lora_trainer.errors import TrainerError
 from lora_trainer.ledger.claims import Fenced
 from lora_trainer.publish.manifest import Manifest, Pointer, Provenance
 from lora_trainer.publish.reader import find_published, read_artifact
-from lora_trainer.store import OUTPUT_FIELD, Store, about
+from lora_trainer.store import Store, about
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def publish(
     """
     manifest = Manifest(**dict(metadata), files=checked_files(folder))
     publication = _Publication(store, layout, layout.published(name), still_ours)
-    with about(OUTPUT_FIELD):
+    with about(spec_paths.OUTPUT_URI):
         try:
             artifact = find_published(store, layout) or publication.run(folder, manifest)
         except Fenced:

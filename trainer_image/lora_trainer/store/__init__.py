@@ -7,10 +7,7 @@ from lora_trainer.store.by_scheme import StoreByScheme
 from lora_trainer.store.errors import about
 from lora_trainer.store.protocol import ObjectInfo, Store
 
-__all__ = ["OUTPUT_FIELD", "AccessHistory", "ObjectInfo", "Store", "about", "from_environment"]
-
-#: The field that everything below `RunLayout.output` is about.
-OUTPUT_FIELD = "spec.output.uri"
+__all__ = ["AccessHistory", "ObjectInfo", "Store", "about", "from_environment"]
 
 
 def from_environment(unavailable_budget_seconds: float, history: AccessHistory | None = None) -> Store:

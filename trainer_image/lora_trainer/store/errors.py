@@ -24,7 +24,7 @@ from botocore.exceptions import ConnectionError as EndpointError
 from s3transfer.exceptions import S3DownloadFailedError, S3UploadFailedError
 from urllib3.exceptions import HTTPError
 
-from lora_contract import names
+from lora_contract import names, spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
 
@@ -229,7 +229,7 @@ def translate(error: BaseException, uri: str) -> TrainerError:
         return TrainerError(
             ExitCode.BAD_CONFIG,
             f"the certificate of the S3 endpoint is not trusted ({uri})",
-            param="spec.storage.endpoint",
+            param=spec_paths.STORAGE_ENDPOINT,
             hint="use the name that the certificate is for; ask the platform team to give pods its authority",
         )
     if isinstance(error, OSError):

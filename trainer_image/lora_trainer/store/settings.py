@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import UnknownRegionError
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import ENV_S3_ENDPOINT, STORAGE_SECRET_KEYS, STORAGE_SECRET_REQUIRED_KEYS
 from lora_trainer.errors import TrainerError, bad_config
 
 DEFAULT_REGION = "us-east-1"
 
-_PARAM_SECRET = "spec.storage.secretName"  # noqa: S105 - a field of the spec
-_PARAM_ENDPOINT = "spec.storage.endpoint"
 _ENDPOINTS = (ENV_S3_ENDPOINT, "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _REGION = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # a label of a host name
@@ -48,7 +47,10 @@ def client_settings(environment: Mapping[str, str]) -> ClientSettings:
     for name in STORAGE_SECRET_REQUIRED_KEYS:
         if environment.get(name) == "":
             raise TrainerError(
-                ExitCode.ACCESS_DENIED, f"{name} is empty", param=_PARAM_SECRET, hint="put the key into the Secret"
+                ExitCode.ACCESS_DENIED,
+                f"{name} is empty",
+                param=spec_paths.STORAGE_SECRET_NAME,
+                hint="put the key into the Secret",
             )
     for name in dict.fromkeys((*STORAGE_SECRET_KEYS, *_REGIONS)):
         _refuse_odd_characters(name, environment.get(name, ""))
@@ -83,7 +85,9 @@ def odd_characters(value: str) -> str | None:
 
 def _refuse_odd_characters(name: str, value: str) -> None:
     if (problem := odd_characters(value)) is not None:
-        raise TrainerError(ExitCode.ACCESS_DENIED, f"{name} {problem}", param=_PARAM_SECRET, hint=_SECRET_HINT)
+        raise TrainerError(
+            ExitCode.ACCESS_DENIED, f"{name} {problem}", param=spec_paths.STORAGE_SECRET_NAME, hint=_SECRET_HINT
+        )
 
 
 def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str]:
@@ -113,18 +117,20 @@ def _check_endpoint(name: str, endpoint: str) -> None:
 def _bad_endpoint(name: str, problem: str) -> TrainerError:
     return bad_config(
         f"the S3 endpoint in {name} {problem}",
-        param=_PARAM_ENDPOINT,
+        param=spec_paths.STORAGE_ENDPOINT,
         hint="write http(s)://host or http(s)://host:port; where the spec has no endpoint it is the platform's default",
     )
 
 
 def _check_region(name: str, region: str, endpoint: str) -> None:
     if not _REGION.fullmatch(region):
-        raise bad_config(f"{name} is no name of a region", param=_PARAM_SECRET, hint="write one such as us-east-1")
+        raise bad_config(
+            f"{name} is no name of a region", param=spec_paths.STORAGE_SECRET_NAME, hint="write one such as us-east-1"
+        )
     if not endpoint and not _is_of_aws(region):
         raise bad_config(
             f"{name} names a region that AWS does not have",
-            param=_PARAM_SECRET,
+            param=spec_paths.STORAGE_SECRET_NAME,
             hint="correct the region in the Secret; for an S3 server that is not AWS set spec.storage.endpoint",
         )
 

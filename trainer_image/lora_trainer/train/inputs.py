@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
@@ -46,7 +47,7 @@ def checkpoint(store: Store, layout: RunLayout, folder: Path, group: Group) -> C
     into = folder / "checkpoint"
 
     def bring() -> str | None:
-        with about("spec.output.uri"):
+        with about(spec_paths.OUTPUT_URI):
             found = stored.latest(store, layout, into, checkpoint_files.check)
         return None if found is None else found.manifest.model_dump_json(by_alias=True)
 
@@ -67,7 +68,7 @@ def fetch(order: Order, store: Store, layout: RunLayout, folder: Path, group: Gr
     def bring() -> list[str]:
         staged = model_files.stage(order, store, folder / "model")
         rows.mkdir(parents=True, exist_ok=True)
-        with about("spec.output.uri"):
+        with about(spec_paths.OUTPUT_URI):
             for name in (prepared.TRAIN, prepared.VALIDATION, prepared.TEST, prepared.CHAT_TEMPLATE):
                 uri = f"{layout.prepared}/{name}"
                 if store.info(uri) is not None:
@@ -80,10 +81,10 @@ def fetch(order: Order, store: Store, layout: RunLayout, folder: Path, group: Gr
         raise TrainerError(
             ExitCode.INPUT_MISSING,
             f"the prepared rows are not in {layout.prepared} any more",
-            param="spec.output.uri",
+            param=spec_paths.OUTPUT_URI,
             hint="Keep the _work prefix until the run has ended; change spec.runToken to prepare again.",
         )
-    with about("spec.output.uri"):
+    with about(spec_paths.OUTPUT_URI):
         profile = _profile(store, layout)
     validation, test = _rows(rows / prepared.VALIDATION), _rows(rows / prepared.TEST)
     if validation is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from peft import PeftModel
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import TrainingSpec
 from lora_trainer.batches.batch import Row
@@ -41,6 +42,6 @@ def _nothing_learned(how: str, training: TrainingSpec, steps: int) -> TrainerErr
         ExitCode.NOTHING_LEARNED,
         f"nothing was learned: after {steps} step{'s' if steps != 1 else ''} the adapter answers exactly like the base"
         f" model; {how}",
-        param="spec.training.learningRate",
+        param=spec_paths.TRAINING_LEARNING_RATE,
         hint=f"Raise training.learningRate (it is {training.learning_rate:g}; 0.0002 is usual), or train more steps.",
     )

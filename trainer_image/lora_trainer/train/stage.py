@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from lora_contract import spec_paths
 from lora_contract.identity import spec_hash
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
@@ -31,8 +32,6 @@ from lora_trainer.train import documents, finish, inputs, learned, reload, sessi
 from lora_trainer.train.follow import TRAINS, follow
 
 log = logging.getLogger(__name__)
-
-_PARAM_OUTPUT = "spec.output.uri"
 
 
 def train(order: Order, store: Store) -> Report:
@@ -59,7 +58,7 @@ def train(order: Order, store: Store) -> Report:
 
 def _lead(order: Order, store: Store, layout: RunLayout, folder: Path, group: Group) -> Report:
     """Take the claim and train, or find what was published."""
-    with about(_PARAM_OUTPUT):
+    with about(spec_paths.OUTPUT_URI):
         await_turn(store, layout, order.uid, lambda: find_published(store, layout))
         if found := adopt(store, layout):
             group.from_leader(TRAINS, bool, lambda: False)
@@ -84,7 +83,7 @@ class _Training:
         self._poster = progress.from_environment()
         self._watchdog = Watchdog(lambda seconds: termination.report_stall(order, seconds))
         self._checkpoints = Checkpoints(store, layout, claim, folder / "uploads")
-        with about(_PARAM_OUTPUT):
+        with about(spec_paths.OUTPUT_URI):
             self._earlier = attempts.earlier(store, layout)
         self._attempt = AttemptLog(store, layout, claim)
 

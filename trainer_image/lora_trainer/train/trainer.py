@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.batches.batch import IGNORED
 from lora_trainer.batches.rows import EffectiveBatches, EpochLoader, Rows, with_silent_row
@@ -145,7 +146,7 @@ class LoraTrainer(Trainer):
         if self.state.global_step == 0 and norm == 0.0:
             raise bad_config(
                 "the adapter gets no gradient: nothing would be learned",
-                param="spec.lora.targetModules",
+                param=spec_paths.LORA_TARGET_MODULES,
                 hint="Choose modules that take part in the forward pass, for instance all-linear.",
             )
         return norm
@@ -214,6 +215,6 @@ def not_finite(what: str, step: int) -> TrainerError:
     return TrainerError(
         ExitCode.LOSS_NOT_FINITE,
         f"the {what} at step {step} is not finite",
-        param="spec.training.learningRate",
+        param=spec_paths.TRAINING_LEARNING_RATE,
         hint="Lower training.learningRate (a tenth is a good next try), or set training.maxGradNorm to 1.",
     )

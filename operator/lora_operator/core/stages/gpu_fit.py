@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
 from lora_contract.status import MemoryStatus, Phase, PlanStatus
@@ -80,13 +81,13 @@ def _smallest_change(spec: LoRAFineTuneSpec, memory: MemoryStatus, size: int) ->
     larger = f"a GPU with at least {math.ceil(memory.total_bytes / GIB)} GiB"
     tokens = _tokens(memory, size, memory.weights_bytes)
     if tokens >= memory.row_tokens * _SHARE:
-        return "spec.training.maxLength", f"Set training.maxLength: {tokens}, or use {larger}."
+        return spec_paths.TRAINING_MAX_LENGTH, f"Set training.maxLength: {tokens}, or use {larger}."
     nf4 = "quantization: {type: nf4, doubleQuant: true}"
     smaller = memory.nf4_weights_bytes
     if smaller < memory.weights_bytes and (tokens := _tokens(memory, size, smaller)) >= memory.row_tokens * _SHARE:
         shorter = "" if tokens >= memory.row_tokens else f" and training.maxLength: {tokens}"
-        return "spec.quantization", f"Set {nf4}{shorter}, or use {larger}."
-    return "spec.compute", f"Use {larger}, or a smaller base model than {spec.model.id}."
+        return spec_paths.QUANTIZATION, f"Set {nf4}{shorter}, or use {larger}."
+    return spec_paths.COMPUTE, f"Use {larger}, or a smaller base model than {spec.model.id}."
 
 
 def _tokens(memory: MemoryStatus, size: int, weights_bytes: int) -> int:

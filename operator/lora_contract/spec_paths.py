@@ -1,0 +1,33 @@
+"""Paths of fields of the spec, as messages name them. A test holds each against the model."""
+
+from __future__ import annotations
+
+CHAT_TEMPLATE = "spec.chat.template"
+CHAT_TEMPLATE_ARGS = "spec.chat.templateArgs"
+CHAT_TEMPLATE_URI = "spec.chat.templateUri"
+COMPUTE = "spec.compute"
+COMPUTE_GPUS = "spec.compute.gpus"
+COMPUTE_NODES = "spec.compute.nodes"
+DATASET_COLUMNS = "spec.dataset.columns"
+DATASET_FORMAT = "spec.dataset.format"
+DATASET_MAX_BAD_ROWS = "spec.dataset.maxBadRows"
+DATASET_SPLIT = "spec.dataset.split"
+DATASET_SYSTEM_PROMPT = "spec.dataset.systemPrompt"
+DATASET_TEST_URI = "spec.dataset.testUri"
+DATASET_URI = "spec.dataset.uri"
+DATASET_VALIDATION_URI = "spec.dataset.validationUri"
+EVALUATION_GATE_MIN_JSON_FIELDS = "spec.evaluation.gate.minJsonFields"
+LORA_TARGET_MODULES = "spec.lora.targetModules"
+MODEL_CACHE = "spec.model.cache"
+MODEL_ID = "spec.model.id"
+MODEL_REVISION = "spec.model.revision"
+MODEL_SOURCE = "spec.model.source"
+MODEL_TOKEN_SECRET_NAME = "spec.model.tokenSecretName"  # noqa: S105 - a field
+OUTPUT_URI = "spec.output.uri"
+QUANTIZATION = "spec.quantization"
+QUANTIZATION_TYPE = "spec.quantization.type"
+STORAGE_ENDPOINT = "spec.storage.endpoint"
+STORAGE_SECRET_NAME = "spec.storage.secretName"  # noqa: S105 - a field
+STORAGE_SERVICE_ACCOUNT_NAME = "spec.storage.serviceAccountName"
+TRAINING_LEARNING_RATE = "spec.training.learningRate"
+TRAINING_MAX_LENGTH = "spec.training.maxLength"
