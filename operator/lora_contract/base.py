@@ -107,12 +107,12 @@ class StatusModel(Model):
 def explained(error: ValidationError, path: str) -> tuple[str, ...]:
     """What is wrong with a spec, a line for each field: its path below `path`, and what the rule says."""
     return tuple(
-        f"{'.'.join([path, *(str(part) for part in item['loc'])])}: {_words(item)}"
+        f"{'.'.join([path, *(str(part) for part in item['loc'])])}: {problem_of(item)}"
         for item in error.errors(include_url=False, include_context=False)
     )
 
 
-def _words(item: ErrorDetails) -> str:
+def problem_of(item: ErrorDetails) -> str:
     """pydantic's words in the form of the rules' own, with what to do where it can be known."""
     kind, text, value = item["type"], item["msg"].removeprefix("Value error, "), item["input"]
     if kind == "extra_forbidden":

@@ -16,6 +16,7 @@ from kubernetes.aio.config import ConfigException
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
+from lora_contract.base import problem_of
 from lora_contract.version import __version__
 from lora_operator import logs
 from lora_operator.effects.api.client import Api
@@ -166,9 +167,9 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_input=False, include_context=False):
+        for item in error.errors(include_url=False, include_context=False):
             variable = "_".join(["LORA_OPERATOR", *(str(part).upper() for part in item["loc"])])
-            print(f"{variable}: {item['msg']}", file=sys.stderr)
+            print(f"{variable}: {problem_of(item)}", file=sys.stderr)
         return _EXIT_BAD_SETTINGS
     logs.configure(settings)
     try:

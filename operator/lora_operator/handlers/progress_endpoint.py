@@ -12,6 +12,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from lora_contract import names
+from lora_contract.base import problem_of
 from lora_contract.progress import MAX_BODY_BYTES, ProgressReport
 from lora_operator.core.observe.observed import Progress
 from lora_operator.effects import metrics
@@ -117,9 +118,9 @@ class ProgressEndpoint:
         except TimeoutError:
             raise _refused(web.HTTPRequestTimeout, "the body did not arrive in time") from None
         except ValidationError as error:
-            wrong = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            wrong = error.errors(include_url=False, include_context=False)[0]
             where = ".".join(str(part) for part in wrong["loc"]) or "body"
-            raise _refused(web.HTTPBadRequest, f"{where}: {wrong['msg']}") from None
+            raise _refused(web.HTTPBadRequest, f"{where}: {problem_of(wrong)}") from None
 
 
 @web.middleware

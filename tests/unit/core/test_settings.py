@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from lora_operator.__main__ import main
 from lora_operator.settings import Settings
 
 
@@ -65,3 +66,16 @@ def test_half_a_certificate_is_refused() -> None:
 def test_limits_with_which_no_pod_could_be_made_are_refused_at_the_start(limits: dict[str, str], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         Settings(trainer_image="t", **limits)  # type: ignore[arg-type]
+
+
+def test_a_wrong_setting_is_named_by_its_variable_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LORA_OPERATOR_TRAINER_IMAGE", "trainer:1")
+    monkeypatch.setenv("LORA_OPERATOR_PREPARE_MEMORY", "much")
+
+    assert main() != 0
+
+    said = capsys.readouterr().err
+    assert said.startswith("LORA_OPERATOR_PREPARE_MEMORY: write it as")
+    assert "Value error" not in said
