@@ -142,6 +142,18 @@ def test_the_command_of_the_model_card_names_a_rank_that_vllm_takes(rank: int, s
     assert f"--max-lora-rank {served} " in render_model_card(dataclasses.replace(report, spec=spec))
 
 
+def test_the_model_card_loads_the_commit_that_was_trained_on() -> None:
+    report = example_report()
+    model = report.spec.model
+    mirror = report.spec.model_copy(update={"model": model.model_copy(update={"source": "s3://models/phi"})})
+    hub = report.spec.model_copy(update={"model": model.model_copy(update={"source": None})})
+
+    card = render_model_card(dataclasses.replace(report, spec=hub))
+    assert f'revision="{report.model_commit}", dtype="auto")' in card
+    assert f"vllm serve {model.id} --revision {report.model_commit} --enable-lora" in card
+    assert "revision" not in render_model_card(dataclasses.replace(report, spec=mirror))
+
+
 def test_the_command_of_the_model_card_serves_the_template_of_the_run() -> None:
     report = example_report()
     own = report.spec.model_copy(

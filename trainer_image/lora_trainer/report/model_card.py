@@ -24,7 +24,8 @@ def render_model_card(report: ReportInput) -> str:
         tags=["lora", f"base_model:adapter:{report.spec.model.id}"],
     )
     spec = report.spec
-    body = _template().render(report=report, training=spec.training, lora=spec.lora, chat=spec.chat)
+    on_hub = spec.model.source is None
+    body = _template().render(report=report, training=spec.training, lora=spec.lora, chat=spec.chat, on_hub=on_hub)
     return f"---\n{cast('str', data.to_yaml())}\n---\n\n{body}"
 
 
