@@ -14,9 +14,10 @@ from lora_contract.exit_codes import ExitCode
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError
 from lora_trainer.store import about, from_environment
+from lora_trainer.store.errors import ObjectReplacedError
 from lora_trainer.store.s3 import S3Store
 from support.fault_proxy import Action, Plan, Seen
-from support.s3_rig import Rig
+from support.s3_rig import PART, Rig
 from support.seaweedfs import ADMIN, STRANGER
 
 if TYPE_CHECKING:
@@ -168,6 +169,22 @@ def test_an_object_replaced_while_it_is_read_is_noticed(rig: Rig, big_file: Path
         error = refusal(stream.read)
 
     assert "replaced while it was read" in error.message
+
+
+def test_an_object_replaced_while_it_is_downloaded_is_noticed(rig: Rig, big_file: Path, tmp_path: Path) -> None:
+    # given an object of several parts that another writer replaces once its first request was answered
+    rig.store.upload(big_file, rig.uri("big"))
+    client = rig.server.client()
+    replacing = rig.store
+    client.meta.events.register(
+        "after-call.s3.HeadObject", lambda **_: replacing.write(rig.uri("big"), bytes(big_file.stat().st_size))
+    )
+    store = S3Store(20, make_client=lambda: client, part_bytes=PART)
+    # when it is downloaded, then that ends in words, and no file is left that is made of both
+    error = refusal(lambda: store.download(rig.uri("big"), tmp_path / "back"))
+    assert isinstance(error, ObjectReplacedError)
+    assert "replaced while it was read" in error.message
+    assert not (tmp_path / "back").exists()
 
 
 def test_bytes_damaged_on_the_way_are_not_accepted(rig: Rig) -> None:

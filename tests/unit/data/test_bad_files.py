@@ -235,6 +235,18 @@ BAD: dict[str, Bad] = {
     "a part that is a number": Bad(
         "a.jsonl", _messages(_turn("user", [7]), ASSISTANT), "part 1 of its content is a number", "a.jsonl:2"
     ),
+    "images beside a conversation": Bad(
+        "a.jsonl",
+        lines([chat("Q", "A"), {**chat("R", "A"), "images": ["a.png"]}]),
+        "a.jsonl, line 2: has images in the column 'images'; only text can be trained on",
+        "a.jsonl:2",
+    ),
+    "images in parquet": Bad(
+        "a.parquet",
+        lambda: _parquet(pa.table({"prompt": ["q"], "completion": ["a"], "image": [b"\x89PNG"]})),
+        "a.parquet, row 1: has images in the column 'image'",
+        "a.parquet:1",
+    ),
     "two system texts": Bad(
         "a.jsonl",
         lines([{**chat("Q", "A", system="One."), "system": "Another."}]),

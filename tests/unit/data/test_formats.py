@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from lora_trainer.data import formats
 from lora_trainer.errors import TrainerError
 from support.chat_models import tokenizer
-from support.prepared_data import chat, data_file, lines, run
+from support.prepared_data import chat, data_file, lines, run, spec
 
 PAIRS = [{"prompt": f"Question {n}, with comma?", "completion": f'A "quoted"\nanswer {n}.'} for n in range(5)]
 
@@ -188,6 +189,58 @@ SAME_AS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "messages (columns messages)",
     ),
 }
+
+
+def test_columns_of_parquet_that_hold_no_text_are_told_too(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"prompt": ["q"], "completion": ["a"], "embedding": [b"\x01"], "note": ["x"]}), sink)
+
+    profile = run(tmp_path, [data_file(tmp_path, "a.parquet", sink.getvalue())]).profile
+
+    assert sorted(profile.ignored_columns) == ["embedding", "note"]
+
+
+def test_a_column_of_images_that_means_nothing_may_be_named(tmp_path: Path) -> None:
+    file = data_file(tmp_path, "a.jsonl", lines([{**chat("Q", "A"), "images": ["a.png"]}]))
+
+    assert run(tmp_path, [file], dataset__ignoreKeys=["images"]).profile.rows["train"] == 1
+
+
+def test_each_file_is_read_by_its_own_columns(tmp_path: Path) -> None:
+    files = [
+        data_file(tmp_path, "a.jsonl", lines([chat("Q", "A"), chat("R", "A")])),
+        data_file(tmp_path, "b.csv", b"prompt,completion\nS,A\n"),
+    ]
+
+    profile = run(tmp_path, files).profile
+
+    assert profile.rows["train"] == 3
+    assert profile.format == "messages (columns messages); prompt-completion (columns prompt, completion)"
+
+
+def test_answers_inside_a_prompt_of_messages_are_not_learned(tmp_path: Path) -> None:
+    turns = chat("Q", "A", "R", "B")["messages"]
+    file = data_file(tmp_path, "a.jsonl", lines([{"prompt": turns[:3], "completion": turns[3:]}]))
+
+    row = run(tmp_path, [file]).rows()[0]
+
+    learned = [token for token, target in zip(row["input_ids"], row["targets"], strict=True) if target]
+    assert tokenizer("chatml").decode(learned) == "B<|im_end|>"
+    assert "A<|im_end|>" in _texts([row])[0]
+
+
+def test_calls_of_tools_in_sharegpt_are_those_of_messages() -> None:
+    call = {"name": "search", "arguments": {"q": "x"}}
+    row = _sharegpt(("human", "Q"), ("function_call", json.dumps(call)), ("observation", "found"), ("gpt", "A"))
+
+    turns = formats.turns(row, formats.detect(row, spec().dataset))
+
+    assert turns == [
+        {"role": "user", "content": "Q"},
+        {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": call}]},
+        {"role": "tool", "content": "found"},
+        {"role": "assistant", "content": "A"},
+    ]
 
 
 @pytest.mark.parametrize("case", SAME_AS)

@@ -21,8 +21,8 @@ from support.prepare_orders import place
 from support.prepared_data import chat, data_file, lines, run
 from support.specs import changed
 
-TEXT = {"dataset__format": "text"}
-TOKENS = {"dataset__format": "tokens"}
+TEXT: dict[str, Any] = {"dataset__format": "text"}
+TOKENS: dict[str, Any] = {"dataset__format": "tokens"}
 CHATML: PreTrainedTokenizerFast = tokenizer("chatml")
 EOS = CHATML.eos_token_id
 
@@ -133,7 +133,7 @@ def test_a_held_out_row_of_tokens_asks_for_its_last_answer(tmp_path: Path) -> No
     assert (found["prompt_ids"], found["reference"]) == (prompt, "Yes.")
 
 
-BAD: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
+BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no text": ({"text": 7}, TEXT, "column 'text' is a number, expected a text"),
     "an empty text": ({"text": " "}, TEXT, "column 'text' is empty"),
     "a special token": ({"text": "a<|im_end|>b"}, TEXT, "column 'text' contains the special token '<|im_end|>'"),

@@ -11,7 +11,7 @@ from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.outside import shorten
 from lora_contract.status import AnswersStatus
-from lora_trainer.data import conversation, formats, plain_rows, splits, unrolling
+from lora_trainer.data import content_parts, conversation, formats, plain_rows, splits, unrolling
 from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.dataset import Dataset, read_rows
 from lora_trainer.data.formats import Shape
@@ -45,7 +45,9 @@ class RowChecker:
     spec: LoRAFineTuneSpec
     template: ChatTemplate
     guard: Guard = field(default_factory=Guard)
+    #: The shape of the rows of the file that is read, and the words for those of all files so far.
     shape: Shape | None = None
+    formats: list[str] = field(default_factory=list)
     ignored_columns: list[str] = field(default_factory=list)
     duplicates: int = 0
     bad_rows: int = 0
@@ -70,6 +72,7 @@ class RowChecker:
         self._test_share = 0.0 if dataset.test else split.test
         for index, (part, file) in enumerate(dataset.parts()):
             self._files.append((part, file.name))
+            self.shape = None
             self.rows_read[file.name] = 0
             self.guard.note(Phase.READING, file=index, row=0)
             for raw in read_rows(file):
@@ -107,8 +110,8 @@ class RowChecker:
         if not raw.value:
             raise BadRow("is an empty object")
         if not self.spec.dataset.is_chat:
-            return self._plain(raw.value, raw.place, part)
-        talk = self._conversation(raw.value, raw.place)
+            return self._plain(raw, raw.value, part)
+        talk = self._conversation(raw, raw.value)
         key = splits.fingerprint(talk)
         marked = splits.marked(key, talk.messages)
         if self._repeats(key, marked, raw.place, part):
@@ -128,29 +131,30 @@ class RowChecker:
         split = part or self._assign(key)
         return [ReadyRow(split, row, row is rendered[-1]) for row in rendered]
 
-    def _plain(self, row: dict[str, Any], place: Place, part: Split | None) -> list[ReadyRow]:
+    def _plain(self, raw: RawRow, row: dict[str, Any], part: Split | None) -> list[ReadyRow]:
         """The document in a row, or its tokens."""
-        shape = self._shape_of(row)
+        shape = self._shape_of(raw, row)
         content: Document | TokenRow
         if shape.text is not None:
             content = plain_rows.read_document(row, shape.text, self.template)
         else:
             content = plain_rows.read_tokens(row, len(self.template.tokenizer))
-        if self._repeats(content.key, content.key, place, part):
+        if self._repeats(content.key, content.key, raw.place, part):
             self.duplicates += 1
             return []
         if len(self.samples) < MAX_SAMPLES:
             self.samples.append(plain_rows.sample(self.template, content))
-        self._seen[content.key] = (len(self._files) - 1, place.number)
+        self._seen[content.key] = (len(self._files) - 1, raw.place.number)
         return [ReadyRow(part or self._assign(content.key), content, last=True)]
 
-    def _conversation(self, row: dict[str, Any], place: Place) -> Conversation:
+    def _conversation(self, raw: RawRow, row: dict[str, Any]) -> Conversation:
         """What a row says."""
-        offered = self._tools_column(row)
-        shape = self._shape_of(row, offered)
+        offered, ignored = self._tools_column(row), self.spec.dataset.ignore_keys
+        shape = self._shape_of(raw, row, offered)
+        content_parts.refuse_media(row, raw.unread, ignored)
         tools = row.get(offered) if offered else None
-        turns, ignored = formats.turns(row, shape), self.spec.dataset.ignore_keys
-        if place.unit == "row":  # Arrow writes null for each key of an object that another row has
+        turns = formats.turns(row, shape)
+        if raw.place.unit == "row":  # Arrow writes null for each key of an object that another row has
             turns, tools = without_nulls(turns), without_nulls(tools)
         if tools is None:
             return conversation.check(turns, ignored=ignored)
@@ -160,14 +164,17 @@ class RowChecker:
         except CpuTimeExceeded as error:
             raise BadRow(f"checking the calls of its tools {error}", "simplify the patterns in its schemas") from error
 
-    def _shape_of(self, row: dict[str, Any], also_read: str | None = None) -> Shape:
-        """The shape of all rows. Columns that nothing reads are remembered."""
+    def _shape_of(self, raw: RawRow, row: dict[str, Any], also_read: str | None = None) -> Shape:
+        """The shape of the rows of a file. Columns that nothing reads are remembered."""
         dataset = self.spec.dataset
         if self.shape is None:
             self.shape = formats.detect(row, dataset)
-        for name, value in row.items():
+            if str(self.shape) not in self.formats:
+                self.formats.append(str(self.shape))
+        given = (name for name, value in row.items() if value is not None)
+        for name in (*given, *raw.unread):
             read = name in self.shape.columns or name == also_read or name in dataset.ignore_keys
-            if not read and value is not None and name[:_LONGEST_COLUMN] not in self.ignored_columns:
+            if not read and name[:_LONGEST_COLUMN] not in self.ignored_columns:
                 self.ignored_columns = [*self.ignored_columns, name[:_LONGEST_COLUMN]][:_MOST_COLUMNS]
         return self.shape
 
@@ -211,8 +218,9 @@ class RowChecker:
         if len(self.bad_examples) < MAX_BAD_ROW_EXAMPLES:
             self.bad_examples.append(shorten(message, _LONGEST_EXAMPLE))
         if self.bad_rows > dataset.max_bad_rows:
+            found = "more than" if self._seen else "no good row, and more than"
             raise bad_data(
-                f"more than {dataset.max_bad_rows} bad rows (dataset.maxBadRows); the first: {self.bad_examples[0]}",
+                f"{found} {dataset.max_bad_rows} bad rows (dataset.maxBadRows); the first: {self.bad_examples[0]}",
                 param=spec_paths.DATASET_MAX_BAD_ROWS,
-                hint="correct the rows, or raise dataset.maxBadRows",
+                hint="correct the rows" + (", or raise dataset.maxBadRows" if self._seen else ""),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lora_trainer.data.json_values import json_type
@@ -15,6 +16,12 @@ _MEDIA = {
     "a video": ("video", "video_url", "input_video"),
     "a file": ("file", "input_file", "document"),
 }
+#: Columns beside a conversation in which files for models with eyes and ears keep what is no text.
+_MEDIA_COLUMNS = {
+    "images": ("image", "images"),
+    "audio": ("audio", "audios"),
+    "videos": ("video", "videos"),
+}
 _NAMES = {kind: name for name, kinds in _MEDIA.items() for kind in kinds}
 _LONGEST_KIND = 40
 
@@ -26,6 +33,21 @@ def joined(parts: list[Any], number: int) -> str:
         BadRow: naming the turn and the kind of the first part that is no text.
     """
     return "\n".join(_text(part, number, index) for index, part in enumerate(parts, start=1))
+
+
+def refuse_media(row: Mapping[str, Any], unread: Collection[str], ignored: Collection[str]) -> None:
+    """Refuse a row that has images and the like in a column; `unread` are its columns without text.
+
+    Raises:
+        BadRow: naming the column, unless it is in `ignored`.
+    """
+    for called, names in _MEDIA_COLUMNS.items():
+        for name in names:
+            if name not in ignored and (name in unread or row.get(name) not in (None, "", [], {})):
+                raise BadRow(
+                    f"has {called} in the column {name!r}; only text can be trained on",
+                    f"leave such rows out, or set dataset.ignoreKeys: [{name}] where the text alone makes sense",
+                )
 
 
 def _text(part: Any, number: int, index: int) -> str:

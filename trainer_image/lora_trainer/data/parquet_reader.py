@@ -87,6 +87,7 @@ def _check_bounds(parquet: pq.ParquetFile, limit: int, file: DataFile) -> None:
 def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRow]:
     """All rows, of `limit` characters together: the footer counts a text once, however many rows repeat it."""
     columns = [field.name for field in parquet.schema_arrow if _may_hold_text(field.type)]
+    unread = tuple(field.name for field in parquet.schema_arrow if not _may_hold_text(field.type))
     if not columns:
         found = ", ".join(f"{field.name} ({field.type})" for field in list(parquet.schema_arrow)[:20])
         raise bad_data(
@@ -105,7 +106,7 @@ def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRo
             if grown > limit:
                 raise grows_beyond(limit, file)
             too_long = not small and characters > MAX_ROW_BYTES
-            yield RawRow(place, None, TOO_LONG) if too_long else RawRow(place, value)
+            yield RawRow(place, None, TOO_LONG) if too_long else RawRow(place, value, unread=unread)
     if number != parquet.metadata.num_rows:
         problem = f"its footer counts {parquet.metadata.num_rows} rows, and {number} can be read"
         raise damaged(file.name, problem, file.name)

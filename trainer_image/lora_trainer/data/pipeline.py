@@ -103,7 +103,7 @@ def run(
             guard.note(Phase.READING)
     _check_rows(spec, checker, tally)
     profile = DataProfile(
-        format=str(checker.shape),
+        format="; ".join(checker.formats),
         ignored_columns=checker.ignored_columns,
         rows_read=checker.rows_read,
         answers=checker.answers,

@@ -93,6 +93,8 @@ class RawRow:
     place: Place
     value: dict[str, Any] | None
     problem: str | None = None
+    #: Columns of the file that hold no text, and are not in `value`.
+    unread: tuple[str, ...] = ()
 
 
 class BadRow(Exception):  # noqa: N818 - a verdict on a row, which Skip lets pass, not a failure of the program
