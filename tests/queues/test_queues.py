@@ -12,8 +12,8 @@ from lora_cluster.commands import wait_until
 from lora_contract import layout
 from lora_contract.reasons import Reason
 from lora_contract.status import LoRAFineTuneStatus
+from lora_contract.times import parse_time
 from lora_demo.run import Run, is_complete
-from lora_operator.core.observe.pod import parse_time
 from support import kueue
 from support.kueue import HIGH, QUEUED
 from support.tiny_cluster import (

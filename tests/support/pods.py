@@ -13,6 +13,7 @@ from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.report import Report, ReportError, Timing, encode
 from lora_contract.status import ArtifactStatus, MetricsStatus, PlanStatus
+from lora_contract.times import format_time
 from support.api_server import eventually
 
 
@@ -132,4 +133,4 @@ def ended(report: Report | None, exit_code: int) -> dict[str, Any]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_time(datetime.now(UTC))

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, Self
 
+from lora_contract.times import format_time
 from lora_operator.core.observe.resource import CreateError, StatusT
 from lora_operator.core.observe.sight import Fact
 from lora_operator.core.run.decision import ActionT, Decision, ReadObjects
-from lora_operator.core.run.run import format_time
 from lora_operator.settings import Settings
 from support.specs import changed
 

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from lora_contract.status import ArtifactStatus, Condition, ConditionType, MetricsStatus, Phase, ProgressStatus
 from lora_contract.sweep import LoRASweepStatus, TrialStatus
+from lora_contract.times import format_time
 from lora_operator.core.observe.observed import FineTune
-from lora_operator.core.run.run import format_time
 from lora_operator.core.sweep.decide import decide_sweep
 from lora_operator.core.sweep.observed_sweep import ObservedSweep, Sweep
 from lora_operator.core.sweep.sweep_decision import CreateTrial, SuspendTrial, SweepAction, SweepDecision

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lora_contract import names
 from lora_contract.progress import Metric, ProgressReport, TrainerStatus
+from lora_contract.times import format_time
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class ProgressPoster:
         status = TrainerStatus(
             progress_percentage=None if percent is None else min(100, max(0, percent)),
             estimated_remaining_seconds=None if eta_seconds is None else max(0, round(eta_seconds)),
-            last_updated_time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            last_updated_time=format_time(datetime.now(UTC)),
             metrics=[Metric(name=name, value=f"{value:.10g}") for name, value in metrics.items()],
         )
         with self._changed:

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
-from lora_operator.core.observe.pod import parse_time
+from lora_contract.times import parse_time
 from lora_operator.effects import metrics
 from lora_operator.effects.memory.cache import Cache
 

@@ -13,6 +13,7 @@ import aiohttp
 from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.report import Report
+from lora_contract.times import format_time
 from support.chaos.mirror import Body, Mirror, RefusedError, path_of
 from support.pods import ended, pod_status
 
@@ -94,7 +95,7 @@ class Kubelet:
 
 
 def _lease(node: str) -> Body:
-    renewed = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    renewed = format_time(datetime.now(UTC), fraction=True)
     return {"holderIdentity": node, "leaseDurationSeconds": 40, "renewTime": renewed}
 
 
@@ -110,4 +111,4 @@ def _ready() -> Body:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_time(datetime.now(UTC))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from lora_contract.times import format_time
 from support.chaos.mirror import Body, Mirror, RefusedError, path_of
 
 _QUEUE = "kueue.x-k8s.io/queue-name"
@@ -116,5 +117,5 @@ def _reserved(workload: Body) -> bool:
 
 
 def _condition(kind: str, status: str, reason: str, message: str) -> Body:
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = format_time(datetime.now(UTC))
     return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": moment}

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from lora_contract.exit_codes import ExitCode
+from lora_contract.times import format_time
 from lora_operator.core.run.decision import DeleteJob
-from lora_operator.core.run.run import format_time
 from support.builders import UNREACHABLE, Story, given_training
 from support.pod_reports import TRAINED, failed_report
 

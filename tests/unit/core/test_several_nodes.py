@@ -7,11 +7,11 @@ from typing import Any
 from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.report import Report
+from lora_contract.times import format_time
 from lora_operator.core.observe.resource import CreateError
 from lora_operator.core.record.attempts import counted_failures
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import CreateService, DeleteJob
-from lora_operator.core.run.run import format_time
 from support.builders import UNREACHABLE, Story, given_finetune
 from support.pod_reports import PREPARED, TRAINED, failed_report
 

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from lora_contract.base import StatusModel
 from lora_contract.layout import RunLayout
+from lora_contract.times import format_time
 from lora_trainer.errors import TrainerError
 from lora_trainer.ledger.claims import Claim
 from lora_trainer.store import Store
@@ -109,4 +110,4 @@ def lost_steps(records: list[AttemptRecord], from_step: int) -> int:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_time(datetime.now(UTC))

@@ -16,6 +16,7 @@ from lora_contract.identity import spec_hash
 from lora_contract.layout import METRICS, MODEL_CARD, REPORT
 from lora_contract.order import Order
 from lora_contract.status import MetricsStatus
+from lora_contract.times import format_time
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.digests import digests_below
 from lora_trainer.evaluation.answers import AnswerScores
@@ -221,4 +222,4 @@ def _license(model: Path) -> str | None:
 
 def now() -> str:
     """RFC 3339, UTC."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_time(datetime.now(UTC))

@@ -12,8 +12,9 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.outside import MAX_WORD, text_of
 from lora_contract.progress import TrainerStatus
 from lora_contract.status import LoRAFineTuneStatus
+from lora_contract.times import parse_time
 from lora_operator.core.observe.owner import controller_of, is_managed
-from lora_operator.core.observe.pod import Pod, parse_time
+from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.resource import CreateError, Resource
 from lora_operator.core.observe.sight import Fact
 

@@ -11,23 +11,12 @@ from typing import Any, Self
 from lora_contract import names, report
 from lora_contract.outside import MAX_WORD, text_of
 from lora_contract.report import Report
+from lora_contract.times import parse_time
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 _JOB_UID_LABEL = "batch.kubernetes.io/controller-uid"
 _INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 _MAX_EXIT_MESSAGE = 4 * report.MAX_BYTES
-
-
-def parse_time(text: Any) -> datetime | None:
-    """A timestamp of the API in UTC; None where there is none, or it is not one of the years 1970 to 9999."""
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.year >= 1970 else None
 
 
 @dataclass(frozen=True)

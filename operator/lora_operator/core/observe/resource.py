@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from lora_contract.base import SpecModel
 from lora_contract.status import ConditionedStatus, ConditionType
+from lora_contract.times import parse_time
 from lora_operator.core.observe.parsing import parsed_spec, parsed_status
-from lora_operator.core.observe.pod import parse_time
 
 SpecT = TypeVar("SpecT", bound=SpecModel)
 StatusT = TypeVar("StatusT", bound=ConditionedStatus)

@@ -9,12 +9,13 @@ from lora_contract.finetune.platform import SchedulingSpec
 from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, QueueStatus
+from lora_contract.times import format_time
 from lora_operator.core.observe.observed import KUEUE_QUEUE_LABEL, Job, ObjectCondition, Workload
 from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.queues.port import Place
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import Action, SetWorkloadActive
-from lora_operator.core.run.run import Run, format_time
+from lora_operator.core.run.run import Run
 
 _PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 _MAX_SECONDS_LABEL = "kueue.x-k8s.io/max-exec-time-seconds"

@@ -14,14 +14,15 @@ from lora_contract.progress import METRIC_FROM_STEP, METRIC_STEP
 from lora_contract.reasons import REASONS, Reason, ReasonFacts
 from lora_contract.report import Timing
 from lora_contract.status import MAX_ATTEMPTS, AttemptStatus, LoRAFineTuneStatus
+from lora_contract.times import format_time, parse_time
 from lora_operator.core.causes.pod_end import Circumstances, End, end_of, node_lost, vanished
 from lora_operator.core.observe.observed import Job
-from lora_operator.core.observe.pod import Pod, parse_time
+from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.queues import queue_of
 from lora_operator.core.record import usage
 from lora_operator.core.run import limits
-from lora_operator.core.run.run import Run, Stage, format_time
+from lora_operator.core.run.run import Run, Stage
 
 #: The Job ends with the pod, so both are written at once.
 _ENDS_THE_JOB = (exit_codes.ExitCode.DONE, *exit_codes.FINAL)

@@ -6,11 +6,12 @@ from lora_contract import progress as wire
 from lora_contract.changes import change_progress
 from lora_contract.progress import TrainerStatus
 from lora_contract.status import MetricsStatus, Phase, ProgressStatus
+from lora_contract.times import format_time, parse_time
 from lora_operator.core.observe.observed import Progress
-from lora_operator.core.observe.pod import Pod, parse_time
+from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.run import limits
-from lora_operator.core.run.run import Run, format_time
+from lora_operator.core.run.run import Run
 
 _METRICS = {
     "train_loss": wire.METRIC_TRAIN_LOSS,

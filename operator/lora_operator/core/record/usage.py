@@ -14,7 +14,7 @@ from typing import Literal
 from lora_contract.changes import UsageChanges, change_status, change_usage
 from lora_contract.report import Timing
 from lora_contract.status import AttemptStatus, LoRAFineTuneStatus, UsageStatus
-from lora_operator.core.observe.pod import parse_time
+from lora_contract.times import parse_time
 from lora_operator.settings import Price
 
 Account = Literal["staging_seconds", "queue_seconds", "suspended_seconds"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from typing import Literal, TypedDict, Unpack
 
@@ -13,6 +13,7 @@ from lora_contract.changes import StatusChanges, change_status
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, Phase, QueueStatus
+from lora_contract.times import format_time
 from lora_operator.core.observe.observed import FineTune, Job, Observed, Workload
 from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.resource import CreateError
@@ -224,8 +225,3 @@ def _token_of_names(status: LoRAFineTuneStatus, stage: Stage) -> str:
     lost = sum(1 for attempt in status.attempts if attempt.reason == Reason.REPORT_MISSING)
     token = status.run_token or ""
     return f"{token}/{lost}" if lost and stage == "prepare" else token
-
-
-def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC with whole seconds, as Kubernetes writes times."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,12 +15,13 @@ from lora_contract import names
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
+from lora_contract.times import format_time
 from lora_operator.core.observe.observed import FineTune, IdenticalRun, Identity, Job, Workload
 from lora_operator.core.queues import Queue, kueue, unqueued
 from lora_operator.core.record import usage
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import DeleteJob
-from lora_operator.core.run.run import Outcome, Run, format_time
+from lora_operator.core.run.run import Outcome, Run
 
 
 def identity_of(namespace: str, spec: LoRAFineTuneSpec, run_id: str, default_endpoint: str) -> Identity:

@@ -12,12 +12,13 @@ from lora_contract import names
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import REASON_OF_EXIT_CODE, Reason
 from lora_contract.status import ConditionType, InputsStatus
+from lora_contract.times import format_time
 from lora_operator.core.manifests.job import job_manifest
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.observe.pod import Pod
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import Action, CreateJob, Event
-from lora_operator.core.run.run import Run, format_time
+from lora_operator.core.run.run import Run
 from lora_operator.core.stages import loss
 from lora_operator.core.status.conditions import Fact, conditions
 

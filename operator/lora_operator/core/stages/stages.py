@@ -8,12 +8,13 @@ from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, Phase
+from lora_contract.times import parse_time
 from lora_operator.core.causes import waiting
 from lora_operator.core.causes.pod_end import End
 from lora_operator.core.causes.waiting import Trouble
 from lora_operator.core.manifests.job import job_manifest
 from lora_operator.core.observe.observed import Job
-from lora_operator.core.observe.pod import Pod, parse_time
+from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.queues import queue_of
 from lora_operator.core.record import usage

@@ -7,10 +7,10 @@ from typing import Literal
 from lora_contract.changes import change_status
 from lora_contract.reasons import REASONS, Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, PlanStatus
-from lora_operator.core.observe.pod import parse_time
+from lora_contract.times import format_time, parse_time
 from lora_operator.core.record import usage
 from lora_operator.core.run.decision import Action, DeleteJob, Event, RunDecision
-from lora_operator.core.run.run import Kind, Outcome, Run, format_time
+from lora_operator.core.run.run import Kind, Outcome, Run
 from lora_operator.core.status.conditions import Fact, conditions, fact, latched_conditions
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
 from lora_contract.status import MAX_MESSAGE_LENGTH, Condition, ConditionType
-from lora_operator.core.run.run import format_time
+from lora_contract.times import format_time
 
 #: Status, reason and message of a condition.
 Fact = tuple[Literal["True", "False", "Unknown"], str, str]

@@ -9,8 +9,8 @@ from lora_contract.changes import change_sweep_status
 from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType
 from lora_contract.sweep import BestStatus, LoRASweepStatus, SweepPhase, SweepReason, TrialPhase, TrialStatus
+from lora_contract.times import format_time
 from lora_operator.core.run.decision import Event
-from lora_operator.core.run.run import format_time
 from lora_operator.core.status.conditions import Fact, conditions, fact, latched_conditions
 from lora_operator.core.sweep.observed_sweep import Sweep
 from lora_operator.core.sweep.sweep_decision import SweepAction, SweepDecision

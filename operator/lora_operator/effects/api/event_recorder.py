@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 from lora_contract import names
+from lora_contract.times import format_time
 from lora_operator.core.observe.resource import Resource
 from lora_operator.core.run.decision import Event
 from lora_operator.effects import metrics
@@ -61,7 +62,7 @@ class EventRecorder:
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"name": f"{about.name}.{uuid.uuid4().hex[:16]}", "namespace": about.namespace},
-            "eventTime": self._kube.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "eventTime": format_time(self._kube.now(), fraction=True),
             "reportingController": f"{names.GROUP}/{names.MANAGED_BY}",
             "reportingInstance": self._identity[:128],
             "action": "Reconcile",

@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from lora_contract.times import format_time
 from lora_operator.effects import metrics
 from lora_operator.effects.api.client import Api, ApiError, reading
 from lora_operator.effects.errors import ExpectedError
@@ -82,7 +83,7 @@ class Leadership:
             logger.warning("the Lease could not be renewed: %s", error)
 
     async def _acquire(self) -> bool:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = format_time(datetime.now(UTC), fraction=True)
         try:
             lease = await self._request("GET", f"{self._path}/{self._name}")
         except ApiError as error:
