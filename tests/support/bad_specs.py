@@ -73,6 +73,12 @@ BAD_SPECS = (
     bad(
         "dataset with a query", {"dataset.uri": "s3://datasets/a?versionId=1"}, "spec.dataset.uri", "remove ?versionId="
     ),
+    bad(
+        "system prompt for documents",
+        {"dataset.format": "text", "dataset.systemPrompt": "You are a nurse."},
+        "spec.dataset",
+        "dataset.systemPrompt has no place",
+    ),
     bad("dataset climbs", {"dataset.uri": "s3://datasets/../secrets/a"}, "spec.dataset.uri", "write the full key"),
     bad("dataset ends in dots", {"dataset.uri": "s3://datasets/a/.."}, "spec.dataset.uri", "write the full key"),
     bad("dataset with empty segment", {"dataset.uri": "s3://datasets//a"}, "spec.dataset.uri", "empty segment"),

@@ -68,11 +68,29 @@ def test_the_folder_of_a_hub_dataset_is_split_by_the_names_of_its_files(tmp_path
         "data/test-00000-of-00001.parquet": "test",
     }
     uri = f"file://{tmp_path}/data/"
-    assert fetched.notes == (
+    assert fetched.notes[:2] == (
         f"files below {uri} were taken for the validation split by their names: data/validation-00000-of-00001.parquet",
         f"files below {uri} were taken for the test split by their names: data/test-00000-of-00001.parquet",
-        f"files below {uri} were not read, as their names are not those of data: README.md",
     )
+    assert fetched.notes[2].startswith(f"files below {uri} were not read, as by their names they are not for training")
+    assert fetched.notes[2].endswith(": README.md")
+
+
+def test_a_folder_without_a_data_file_is_told_with_what_it_has(tmp_path: Path) -> None:
+    _write(tmp_path / "data", "README.md", "dataset_info.json")
+
+    with pytest.raises(TrainerError, match=r"there is no data file below .*, only README\.md, dataset_info\.json"):
+        _fetch(tmp_path)
+
+
+def test_rows_under_a_hidden_name_are_not_read_and_told(tmp_path: Path) -> None:
+    _write(tmp_path / "data", "a.jsonl", "_b.jsonl", "_SUCCESS", "._part.crc")
+
+    fetched = _fetch(tmp_path)
+
+    assert _splits(fetched) == {"a.jsonl": "dataset"}
+    assert len(fetched.notes) == 1
+    assert fetched.notes[0].endswith(": _b.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ class DataFile:
     compression: Compression
 
 
+def is_data_name(name: str) -> bool:
+    """Whether a name has one of the known extensions."""
+    return _NAME.search(name) is not None
+
+
 def classify(name: str) -> tuple[Kind, Compression]:
     """What a file holds, by its name.
 

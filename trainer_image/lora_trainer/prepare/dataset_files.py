@@ -12,7 +12,7 @@ from lora_contract.identity import digest
 from lora_contract.order import Order
 from lora_contract.outside import shorten
 from lora_trainer.data.dataset import Dataset
-from lora_trainer.data.files import DataFile, classify
+from lora_trainer.data.files import DataFile, classify, is_data_name
 from lora_trainer.data.profile import FileProfile
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_data
@@ -101,6 +101,7 @@ def _addresses(order: Order) -> Iterator[tuple[str, str, str]]:
 
 
 def _list(order: Order, store: Store) -> _Listing:
+    """Look what lies at the addresses, and give each object to a part by its address and its name."""
     listing = _Listing({MAIN: [], VALIDATION: [], TEST: []}, [])
     own = {part: uri for part, _, uri in _addresses(order) if part != MAIN}
     for part, param, uri in _addresses(order):
@@ -110,6 +111,12 @@ def _list(order: Order, store: Store) -> _Listing:
             listing.parts[part].extend(objects)
             continue
         contents = folder_contents.sort([each.name for each in objects], uri, param)
+        if len(contents.beside) == len(objects):
+            raise bad_data(
+                f"there is no data file below {uri}, only {_few(sorted(contents.beside))}",
+                param=param,
+                hint="upload the rows there, or correct the address",
+            )
         held_out = contents.held_out if part == MAIN else {}
         for each in objects:
             split = held_out.get(each.name)
@@ -131,7 +138,10 @@ def _notes(uri: str, beside: Sequence[str], held_out: Mapping[str, str], own: Ma
         elif names:
             yield f"files below {uri} were taken for the {split} split by their names: {_few(names)}"
     if beside:
-        yield f"files below {uri} were not read, as their names are not those of data: {_few(beside)}"
+        yield (
+            f"files below {uri} were not read, as by their names they are not for training"
+            f" (a README and its like, or a first letter _ or .): {_few(beside)}"
+        )
 
 
 def _few(names: Sequence[str]) -> str:
@@ -187,8 +197,9 @@ def _objects(store: Store, address: str, param: str) -> list[ObjectInfo]:
 
 
 def _is_marker(info: ObjectInfo) -> bool:
-    name = info.uri.rstrip("/").rsplit("/", 1)[-1]
-    return info.uri.endswith("/") or name.startswith(("_", "."))
+    """Whether an object is a folder's own, or one like `_SUCCESS`; hidden files that may hold rows are told of."""
+    name = info.uri.rsplit("/", 1)[-1]
+    return not name or (folder_contents.is_hidden(name) and not is_data_name(name))
 
 
 def _name(address: str | None, info: ObjectInfo) -> str:

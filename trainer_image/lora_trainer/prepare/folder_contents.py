@@ -31,6 +31,11 @@ _ABOUT_DATA = re.compile(
 )
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a name says that it is not for readers, as the markers and logs of Spark and of file systems are."""
+    return PurePosixPath(name).name.startswith(("_", "."))
+
+
 @dataclass(frozen=True)
 class Contents:
     """Names below an address: the split of each that is not for training, and those that lie beside the data."""
@@ -47,7 +52,7 @@ def sort(names: Sequence[str], address: str, param: str) -> Contents:
     Raises:
         TrainerError: it is a folder of Arrow files.
     """
-    beside = frozenset(name for name in names if _ABOUT_DATA.search(PurePosixPath(name).name))
+    beside = frozenset(name for name in names if is_hidden(name) or _ABOUT_DATA.search(PurePosixPath(name).name))
     data = [name for name in names if name not in beside]
     arrow = next((name for name in data if name.endswith(".arrow")), None)
     if arrow is not None:
