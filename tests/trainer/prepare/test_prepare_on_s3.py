@@ -101,11 +101,12 @@ def test_a_prefix_of_several_files_is_one_dataset(bucket: Bucket) -> None:
     bucket.put("rows/b/c.csv", b"prompt,completion\nQ,A\n")
     bucket.put("rows/_SUCCESS", b"")
 
-    with pytest.raises(TrainerError) as raised:
-        _prepare(bucket.order({"dataset.uri": f"s3://{bucket.name}/rows"}))
+    uri = f"s3://{bucket.name}/rows"
+    report = _prepare(bucket.order({"dataset.uri": uri, "dataset.split": {"validation": 0, "test": 0}}))
 
-    assert raised.value.param == "b/c.csv:2"
-    assert "has no column 'messages'; its columns are prompt, completion" in raised.value.message
+    assert report.plan is not None
+    assert report.plan.rows == 2
+    assert report.plan.format == "messages (columns messages); prompt-completion (columns prompt, completion)"
 
 
 MISSING: dict[str, tuple[str, dict[str, str]]] = {

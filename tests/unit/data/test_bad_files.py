@@ -127,8 +127,17 @@ BAD: dict[str, Bad] = {
     "all rows in one object": Bad(
         "a.json",
         lines([{"data": [{"prompt": "x", "completion": "y"}]}]),
-        "the rows seem to be the list data",
+        "a.json: columns are data; expected",
         "spec.dataset.columns",
+    ),
+    "all rows of two splits in one object": Bad(
+        "a.json",
+        lines([{"train": [{"prompt": "x", "completion": "y"}], "test": [{"prompt": "q", "completion": "y"}]}]),
+        "rows seem to be in the list train",
+        "spec.dataset.columns",
+    ),
+    "a page of a web server": Bad(
+        "a.jsonl", b"<!DOCTYPE html><html>...", "a.jsonl holds HTML data, not text", "a.jsonl"
     ),
     "wrong columns for the format": Bad(
         "a.jsonl",

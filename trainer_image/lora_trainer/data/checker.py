@@ -23,7 +23,7 @@ from lora_trainer.data.rows import BadRow, Conversation, Message, Place, RawRow
 from lora_trainer.data.splits import Split
 from lora_trainer.data.template_refusal import TemplateRefusal
 from lora_trainer.data.unrolling import AnswerNotFound, Rendered
-from lora_trainer.errors import bad_data, unsupported
+from lora_trainer.errors import TrainerError, bad_data, unsupported
 
 _TOOLS_COLUMNS = ("tools", "functions")
 #: What is kept of columns that are not read, and of the words for a bad row: names may be as long as rows.
@@ -77,7 +77,7 @@ class RowChecker:
             self.guard.note(Phase.READING, file=index, row=0)
             for raw in read_rows(file):
                 self.rows_read[file.name] += 1
-                self.guard.note(Phase.READING, row=raw.place.number)
+                self.guard.note(Phase.READING, row=raw.place.element or raw.place.number)
                 yield from self._checked(raw, part)
 
     def _checked(self, raw: RawRow, part: Split | None) -> list[ReadyRow]:
@@ -168,7 +168,10 @@ class RowChecker:
         """The shape of the rows of a file. Columns that nothing reads are remembered."""
         dataset = self.spec.dataset
         if self.shape is None:
-            self.shape = formats.detect(row, dataset)
+            try:
+                self.shape = formats.detect(row, dataset)
+            except TrainerError as error:
+                raise bad_data(f"{raw.place.file}: {error.message}", param=error.param, hint=error.hint) from error
             if str(self.shape) not in self.formats:
                 self.formats.append(str(self.shape))
         given = (name for name, value in row.items() if value is not None)

@@ -150,7 +150,7 @@ class Guard:
 def breakdown(position: Position, files: Sequence[tuple[str, str]], model: str, problem: str) -> TrainerError:
     """What to tell of work that could not go on at a position, given name and kind of each file of the dataset."""
     name, kind = files[position.file] if position.file < len(files) else ("the dataset", "")
-    place = Place(name, position.row, "row" if kind == "parquet" else "line")
+    place = Place(name, position.row, "line" if kind in ("jsonl", "csv") else "row")
     where, param = (str(place), place.short) if position.row else (name, name)
     match position.phase:
         case Phase.MODEL:

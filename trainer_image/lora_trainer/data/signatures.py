@@ -18,6 +18,7 @@ _READ: tuple[tuple[bytes, str, str], ...] = (
     (b"PAR1", _PARQUET, ".parquet"),
 )
 _TO_PARQUET = "write it as Parquet, for example with Dataset.to_parquet of the library datasets"
+_DOWNLOAD = "it may be the error page of a download: fetch the file again"
 #: First bytes of other formats that people put under a name of ours, and how to turn each into one that is read.
 _NOT_READ: tuple[tuple[bytes, str, str], ...] = (
     (b"PARE", "encrypted parquet", "write it without encryption"),
@@ -31,6 +32,10 @@ _NOT_READ: tuple[tuple[bytes, str, str], ...] = (
     (b"SQLite format 3\0", "SQLite", "write its rows as JSON lines"),
     (b"%PDF", "PDF", "write its text as JSON lines"),
     (b"\x89HDF", "HDF5", "write its rows as Parquet"),
+    (b"<!DOCTYPE", "HTML", _DOWNLOAD),
+    (b"<!doctype", "HTML", _DOWNLOAD),
+    (b"<html", "HTML", _DOWNLOAD),
+    (b"<?xml", "XML", _DOWNLOAD),
     (b"version https://git-lfs", "Git LFS pointer", "upload the file itself; `git lfs pull` fetches it"),
 )
 _COMPRESSIONS = {"gz": _GZIP, "zst": _ZSTD}

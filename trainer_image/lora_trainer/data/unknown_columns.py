@@ -48,8 +48,8 @@ def _list_of_objects(row: Mapping[str, Any]) -> tuple[str, str] | None:
         if isinstance(value, list) and value and isinstance(value[0], dict) and name.isidentifier():
             if {"role", "from"} & value[0].keys():
                 return "", f"set dataset.columns: {{messages: {name}}}"
-            if len(row) == 1:
-                return f"; the rows seem to be the list {name}", f"write one row a line: jq -c '.{name}[]'"
+            if all(isinstance(other, list) for other in row.values()):
+                return f"; rows seem to be in the list {name}", f"write one row a line: jq -c '.{name}[]'"
     return None
 
 
