@@ -99,6 +99,12 @@ BAD: dict[str, Bad] = {
         "a.jsonl", GOOD_LINE + b'{"messages": [], "x": NaN}\n', "line 2: has NaN, which is not JSON", "a.jsonl:2"
     ),
     "Infinity": Bad("a.jsonl", b'{"x": -Infinity}\n', "line 1: has -Infinity, which is not JSON", "a.jsonl:1"),
+    "a key twice": Bad(
+        "a.jsonl",
+        b'{"prompt": "x", "completion": "y", "prompt": "z"}\n',
+        "line 1: names the key 'prompt' twice in one object",
+        "a.jsonl:1",
+    ),
     "a number for a row": Bad("a.jsonl", GOOD_LINE + b"42\n", "line 2: is a number, expected an object", "a.jsonl:2"),
     "a text for a row": Bad("a.jsonl", b'"hello"\n', "line 1: is a text, expected an object", "a.jsonl:1"),
     "null for a row": Bad("a.jsonl", b"null\n", "line 1: is null, expected an object", "a.jsonl:1"),

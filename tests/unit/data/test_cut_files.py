@@ -139,6 +139,26 @@ def test_a_file_with_a_changed_byte_ends_the_run_by_its_name(
     assert raised.value.message.startswith(f"{name} is damaged")
 
 
+FIRST, SECOND = b'{"a": 1}\n', b'{"a": 2}\n'
+#: A file of two rows in two parts, of which the first would be a whole file.
+SMALL = {
+    "a.jsonl.gz": (gzip.compress(FIRST), gzip.compress(SECOND)),
+    "a.jsonl.zst": (zstandard.compress(FIRST), _zstd_with_checksum(SECOND)),
+    "a.json": (b"", b'[{"a": "\\u00e9 \xc3\xa9"}, {"a": -1.5e3}]'),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_there_is_no_byte_without_which_a_file_is_taken_for_whole(name: str, tmp_path: Path) -> None:
+    first, second = SMALL[name]
+    assert len(_read(tmp_path, name, first + second)) == 2
+
+    for length in range(1, len(first + second)):
+        if length != len(first):
+            with pytest.raises(TrainerError, match=r"is cut off|is damaged"):
+                _read(tmp_path, name, (first + second)[:length])
+
+
 def test_csv_that_is_cut_inside_a_row_ends_the_run(tmp_path: Path) -> None:
     # given csv rows of two quoted fields, when the file is cut so that a quote is open or a field is missing
     whole = _csv()

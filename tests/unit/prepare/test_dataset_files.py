@@ -168,6 +168,16 @@ def test_rows_of_a_test_file_are_tested_on_and_never_trained_on(tmp_path: Path) 
     assert run.prepare().warnings == report.warnings
 
 
+def test_a_file_without_rows_among_others_is_told(tmp_path: Path) -> None:
+    _write(tmp_path / "data", "a.jsonl")
+    (tmp_path / "data" / "b.jsonl").write_bytes(b"")
+    split = {"validation": 0, "test": 0}
+
+    report = place(tmp_path, dataset__uri=f"file://{tmp_path}/data/", dataset__split=split).prepare()
+
+    assert report.warnings == ["files without a row: b.jsonl"]
+
+
 class _Rewritten(FileStore):
     """A store in which a file is written anew after it was read, and its download may notice."""
 

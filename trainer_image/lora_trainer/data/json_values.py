@@ -20,12 +20,21 @@ def _integer(digits: str) -> int:
         raise ValueError(f"has a number of {len(digits)} digits; write it as a text") from None
 
 
-DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):  # Python would keep the last of two values and drop the other
+        key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+        raise ValueError(f"names the key {key[:_LONGEST_KEY]!r} twice in one object; keep one of them")
+    return made
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer, object_pairs_hook=_object)
 
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 #: What the decoder leaves of an escape or a number that ends early.
 _HALF_ESCAPE_OR_NUMBER = re.compile(r"\\?u?[0-9a-fA-F]{0,4}|\.|\.?[eE][+-]?")
 _LONGEST_REST = 10
+_LONGEST_KEY = 100
 
 
 def ends_early(error: json.JSONDecodeError) -> bool:

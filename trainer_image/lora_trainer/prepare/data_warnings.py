@@ -8,6 +8,7 @@ from lora_trainer.data.profile import DataProfile
 
 _TRUNCATED_SHARE_TO_WARN = 0.05
 _MOST_COLUMNS = 20
+_MOST_FILES = 5
 
 
 def about(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | None) -> list[str]:
@@ -40,6 +41,10 @@ def _left_out(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | N
         shown = ", ".join(profile.ignored_columns[:_MOST_COLUMNS])
         more = len(profile.ignored_columns) - _MOST_COLUMNS
         warnings.append(f"columns that are not used: {shown}{f' and {more} more' if more > 0 else ''}")
+    empty = [name for name, rows in profile.rows_read.items() if not rows] if profile is not None else []
+    if empty:
+        others = f" and {len(empty) - _MOST_FILES} more" if len(empty) > _MOST_FILES else ""
+        warnings.append(f"files without a row: {', '.join(empty[:_MOST_FILES])}{others}")
     if plan.bad_rows:
         examples = profile.bad_row_examples if profile is not None else []
         first = f"; the first: {examples[0]}" if examples else ""
