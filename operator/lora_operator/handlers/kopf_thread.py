@@ -68,29 +68,49 @@ class KopfThread:
             logger.error("kopf did not stop within %.0f s", _STOP_SECONDS)
 
     def _run(self) -> None:
+        loop = asyncio.new_event_loop()
         try:
-            asyncio.run(self._operate())
+            loop.run_until_complete(self._operate())
         except Exception as error:
             logger.error("kopf ended: %s", error or type(error).__name__)
         finally:
-            self._stop.set()
-            self._call(self._ended.set)
+            self._end()
+            # Not asyncio.run, which would wait for tasks that do not end when they are cancelled.
+            loop.close()
 
     async def _operate(self) -> None:
+        """Run kopf until the first of its tasks has ended, for then nothing is watched any more.
+
+        kopf may hang from there on: a request that asks for new credentials waits for a task that was stopped before.
+        """
+        others = asyncio.all_tasks()
         heartbeat = asyncio.create_task(self._beat())
+        tasks = await kopf.spawn_tasks(
+            registry=self._registry,
+            settings=kopf_settings(),
+            identity=_IDENTITY,
+            standalone=True,
+            clusterwide=not self._settings.watch_namespaces,
+            namespaces=self._settings.watch_namespaces,
+            stop_flag=self._stop,
+        )
+        running = asyncio.create_task(kopf.run_tasks(tasks, ignored={*others, heartbeat}))
         try:
-            await kopf.operator(
-                registry=self._registry,
-                settings=kopf_settings(),
-                identity=_IDENTITY,
-                standalone=True,
-                clusterwide=not self._settings.watch_namespaces,
-                namespaces=self._settings.watch_namespaces,
-                stop_flag=self._stop,
-            )
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._end()
+            for error in (task.exception() for task in ended if not task.cancelled()):
+                if error is not None:
+                    logger.error("kopf ended: %s", error or type(error).__name__)
+            await asyncio.wait({running}, timeout=_STOP_SECONDS)
         finally:
-            self._stop.set()  # kopf waits for it in a thread, which would keep this one from ending
             heartbeat.cancel()
+            if running.done() and not running.cancelled():
+                running.exception()  # told above
+
+    def _end(self) -> None:
+        """Tell that nothing is watched any more; kopf waits for the flag in a thread, which would keep this one."""
+        self._stop.set()
+        self._call(self._ended.set)
 
     async def _beat(self) -> None:
         while True:
