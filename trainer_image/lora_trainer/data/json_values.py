@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any, NoReturn
 
 from lora_trainer.data.rows import Place, RawRow
@@ -23,7 +24,7 @@ def _integer(digits: str) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):  # Python would keep the last of two values and drop the other
-        key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+        (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"names the key {key[:_LONGEST_KEY]!r} twice in one object; keep one of them")
     return made
 
