@@ -177,6 +177,12 @@ BAD: dict[str, Bad] = {
         "line 2: column 'completion' is a number, expected a text",
         "a.jsonl:2",
     ),
+    "all rows by column": Bad(
+        "a.json",
+        lines([{"prompt": ["x", "y"], "completion": ["a", "b"]}]),
+        "line 1: column 'prompt' is a list that holds a text, expected a text or a list of messages",
+        "a.json:1",
+    ),
     "an empty completion": Bad(
         "a.jsonl", lines([{"prompt": "x", "completion": " \n"}]), "line 1: column 'completion' is empty", "a.jsonl:1"
     ),

@@ -175,12 +175,26 @@ def _history(value: dict[str, Any], shape: Shape) -> list[dict[str, str]]:
 
 def _prompt(value: dict[str, Any], shape: Shape) -> list[Any]:
     """What is asked: a text, with what an instruction is given; or messages, of which no answer is to be learned."""
-    asked = value.get(str(shape.prompt))
-    if isinstance(asked, list):
+    asked = _turns_in(value, str(shape.prompt))
+    if asked is not None:
         return [_not_learned(turn) for turn in asked]
     prompt = _text(value, str(shape.prompt))
     extra = _text(value, shape.input, optional=True) if shape.input in value and shape.input else ""
     return [{"role": "user", "content": f"{prompt}\n\n{extra}" if extra.strip() else prompt}]
+
+
+def _turns_in(value: dict[str, Any], column: str) -> list[Any] | None:
+    """The messages in a column, if it holds a list of them and not a text."""
+    found = value.get(column)
+    if not isinstance(found, list):
+        return None
+    other = [turn for turn in found if not isinstance(turn, dict)]
+    if other:
+        raise BadRow(
+            f"column {column!r} is a list that holds {json_type(other[0])}, expected a text or a list of messages",
+            "write one row a line, for example with to_json(orient='records', lines=True) of pandas",
+        )
+    return found
 
 
 def _not_learned(turn: Any) -> Any:
@@ -190,8 +204,8 @@ def _not_learned(turn: Any) -> Any:
 
 def _completion(value: dict[str, Any], shape: Shape) -> list[Any]:
     """What is answered: a text, or messages."""
-    answered = value.get(str(shape.completion))
-    if isinstance(answered, list):
+    answered = _turns_in(value, str(shape.completion))
+    if answered is not None:
         return answered
     return [{"role": "assistant", "content": _text(value, str(shape.completion))}]
 
