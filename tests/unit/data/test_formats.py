@@ -191,6 +191,13 @@ SAME_AS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 }
 
 
+def test_a_header_may_begin_as_the_bytes_of_another_format_do(tmp_path: Path) -> None:
+    for name in ("PARENT", "PAR1", "ORCID", "BZh"):
+        file = data_file(tmp_path, "a.csv", f"{name},prompt,completion\nx,q,a\n".encode())
+
+        assert run(tmp_path, [file]).profile.rows["train"] == 1
+
+
 def test_columns_of_parquet_that_hold_no_text_are_told_too(tmp_path: Path) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"prompt": ["q"], "completion": ["a"], "embedding": [b"\x01"], "note": ["x"]}), sink)

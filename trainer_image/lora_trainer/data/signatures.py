@@ -19,7 +19,8 @@ _READ: tuple[tuple[bytes, str, str], ...] = (
 )
 _TO_PARQUET = "write it as Parquet, for example with Dataset.to_parquet of the library datasets"
 _DOWNLOAD = "it may be the error page of a download: fetch the file again"
-#: First bytes of other formats that people put under a name of ours, and how to turn each into one that is read.
+#: First bytes of other formats that people put under a name of ours, and how to turn each into one that is read. Bytes
+#: that are no text follow each of them, other than in a table whose first column is called PARENT.
 _NOT_READ: tuple[tuple[bytes, str, str], ...] = (
     (b"PARE", "encrypted parquet", "write it without encryption"),
     (b"BZh", "bzip2", "decompress it, or compress it as gzip or zstd"),
@@ -32,6 +33,9 @@ _NOT_READ: tuple[tuple[bytes, str, str], ...] = (
     (b"SQLite format 3\0", "SQLite", "write its rows as JSON lines"),
     (b"%PDF", "PDF", "write its text as JSON lines"),
     (b"\x89HDF", "HDF5", "write its rows as Parquet"),
+)
+#: The same for formats that are text.
+_OTHER_TEXTS: tuple[tuple[bytes, str, str], ...] = (
     (b"<!DOCTYPE", "HTML", _DOWNLOAD),
     (b"<!doctype", "HTML", _DOWNLOAD),
     (b"<html", "HTML", _DOWNLOAD),
@@ -75,11 +79,12 @@ def check_content(file: DataFile, head: bytes) -> None:
 
 def _known(head: bytes, file: DataFile) -> tuple[str | None, str]:
     """The format that begins so, and what to do with such a file; None for any other."""
-    for signature, name, extension in _READ:
-        if head.startswith(signature):
-            stem = _stem(file)
-            return name, f"name it {stem.rpartition('.')[0] if name == _PARQUET else stem}{extension}"
-    for signature, name, remedy in _NOT_READ:
+    if not _is_text(head):
+        for signature, name, extension in _READ:
+            if head.startswith(signature):
+                stem = _stem(file)
+                return name, f"name it {stem.rpartition('.')[0] if name == _PARQUET else stem}{extension}"
+    for signature, name, remedy in _OTHER_TEXTS if _is_text(head) else _NOT_READ:
         if head.startswith(signature):
             return name, remedy
     return None, ""
