@@ -47,6 +47,13 @@ def source(name: str) -> str:
     return (_folder() / f"{name}.jinja").read_text()
 
 
+def marked_source(name: str) -> str | None:
+    """A template with marks around what the assistant says: TRL's change of it, or itself; None: there is none."""
+    changed = _folder() / f"{name}_training.jinja"
+    found = changed.read_text() if changed.exists() else source(name)
+    return found if re.search(r"\{%-?\s*generation\b", found) else None
+
+
 @cache
 def tokenizer(name: str) -> PreTrainedTokenizerFast:
     """A tokenizer of bytes, and of pairs of line breaks as most have them, with the special tokens of a template."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from transformers.utils.chat_template_utils import render_jinja_template
 
+from lora_trainer.data import conversation, unrolling
 from lora_trainer.data.masking import Encoded
 from lora_trainer.data.rows import BadRow
 from lora_trainer.data.template_refusal import TemplateRefusal
 from lora_trainer.data.unrolling import AnswerNotFound
 from support import template_table
-from support.published_templates import CASES, LISTED_ENDS, Case, names, template, tokenizer
+from support.published_templates import CASES, LISTED_ENDS, Case, marked_source, names, template, tokenizer
 from support.template_table import rows_of
 
 #: What every template takes.
@@ -81,6 +84,49 @@ def _check_answer(name: str, tokens: list[int], turn: dict[str, Any]) -> None:
         position = answer.index(words, position) + len(words)
     stop = tokenizer(name).convert_ids_to_tokens(tokens[-1])
     assert stop in (LISTED_ENDS.get(name) or tokenizer(name).all_special_tokens)
+
+
+#: Answers of a diffusion model begin behind the header of their turn, which it is not asked to write.
+DIFFUSION = ("diffusion_gemma",)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if marked_source(name) and name not in DIFFUSION])
+def test_what_counts_is_what_trl_marks_where_it_trains_on_what_is_served(name: str) -> None:
+    compared = 0
+    template(name).today = datetime.now(UTC).date()
+    for title, case in CASES.items():
+        try:
+            talk = conversation.check(case.messages, list(case.tools))
+            rows = list(unrolling.unroll(template(name), talk, "assistant"))
+        except (BadRow, TemplateRefusal):
+            continue
+        texts, marks = render_jinja_template(
+            [template(name).turns(talk.messages)],
+            tools=list(case.tools) or None,
+            chat_template=marked_source(name),
+            return_assistant_tokens_mask=True,
+            date_string="26 Jul 2024",
+            **tokenizer(name).special_tokens_map,
+        )
+        if title == "weight 0" or [row.text for row in rows] != texts:
+            continue  # TRL learns every answer, and from a text of its own where the template rewrites turns
+        ours = {position for start, end in rows[0].spans for position in range(start, end)}
+        theirs = {position for start, end in marks[0] for position in range(start, end)}
+        assert ours <= theirs, title
+        _check_more(name, texts[0], theirs - ours, rows[0].spans)
+        compared += 1
+    assert compared or name.startswith("deepseek")  # TRL trains it without the think block that its prompt opens
+
+
+def _check_more(name: str, text: str, more: set[int], spans: Sequence[tuple[int, int]]) -> None:
+    """TRL also marks the end of the prompt, and what the template writes behind the stop token: none is asked for."""
+    for start, _ in spans:
+        position = start - 1
+        while position in more:
+            more.discard(position)
+            position -= 1
+    rest = "".join(text[position] for position in sorted(more))
+    assert not template(name).special.sub("", rest).strip()
 
 
 def test_the_page_shows_what_was_seen() -> None:
