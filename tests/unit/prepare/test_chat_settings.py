@@ -15,6 +15,7 @@ from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError
 from support.chat_templates import save_model_with
 from support.prepare_orders import Place, place
+from support.published_templates import source
 
 WHOLE = "{% for m in messages %}{{ '<|im_start|>' + m.role + ', ' + (tone | default('calm')) + '\n' + m.content }}"
 OWN = (
@@ -100,6 +101,31 @@ def test_what_cannot_be_used_is_named_by_its_field(case: str, tmp_path: Path) ->
     assert raised.value.exit_code is not ExitCode.INTERNAL
 
 
+def test_a_value_for_a_variable_that_the_template_never_reads_is_refused_with_those_that_it_asks_for(
+    tmp_path: Path,
+) -> None:
+    save_model_with(tmp_path / "model", source("qwen3"))
+
+    with pytest.raises(TrainerError, match=r"sets enable_thinkin, which the chat template of .* never reads") as raised:
+        place(tmp_path, chat__templateArgs={"enable_thinkin": "false"}).prepare()
+
+    assert raised.value.exit_code is ExitCode.BAD_CONFIG
+    assert raised.value.param == "spec.chat.templateArgs.enable_thinkin"
+    assert raised.value.hint == "it asks for enable_thinking"
+
+
+ASKED_FOR = {
+    "gptoss": ["model_identity", "reasoning_effort"],
+    "lfm2_2_5": ["preserve_thinking"],
+    "phi3": [],
+}
+
+
+@pytest.mark.parametrize("name", ASKED_FOR)
+def test_what_a_template_asks_for_is_known(name: str) -> None:
+    assert template_source.asked_for(source(name)) == ASKED_FOR[name]
+
+
 LITERALS = {
     "true": "True",
     "false": "False",
@@ -118,9 +144,9 @@ LITERALS = {
 
 @pytest.mark.parametrize("text", LITERALS)
 def test_values_are_read_as_what_they_are(text: str) -> None:
-    source = template_source.with_arguments("{{ value }}|{{ value is string }}", {"value": text})
+    text_of = template_source.with_arguments("{{ value }}|{{ value is string }}", {"value": text})
 
-    shown = render_jinja_template([[]], chat_template=source)[0][0]
+    shown = render_jinja_template([[]], chat_template=text_of)[0][0]
 
     is_text = text not in ("true", "false", "7", "0.5")
     assert shown == f"{LITERALS[text]}|{is_text}"

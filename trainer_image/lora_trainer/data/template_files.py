@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
@@ -11,7 +12,7 @@ from lora_contract import spec_paths
 from lora_contract.finetune import ChatSpec
 from lora_trainer.data import template_source
 from lora_trainer.data.chat_template import ChatTemplate
-from lora_trainer.errors import TrainerError, unsupported
+from lora_trainer.errors import TrainerError, bad_config, unsupported
 
 _NEVER_RENDERED = "{{ raise_exception('rows of this format are not rendered') }}"
 
@@ -48,13 +49,9 @@ def load(
             hint="use an instruct model, or give a template with chat.template",
         )
     if chat.template_args:
-        if not isinstance(tokenizer.chat_template, str):
-            raise unsupported(
-                f"{model} has several chat templates: {', '.join(tokenizer.chat_template)}",
-                param=spec_paths.CHAT_TEMPLATE_ARGS,
-                hint="give the one that is meant with chat.template",
-            )
-        tokenizer.chat_template = template_source.with_arguments(tokenizer.chat_template, chat.template_args)
+        source = _single(tokenizer.chat_template, model)
+        _check_arguments(source, chat, model)
+        tokenizer.chat_template = template_source.with_arguments(source, chat.template_args)
     try:
         template = ChatTemplate(tokenizer, model, _listed_ends(folder, tokenizer))
     except ValueError as error:
@@ -63,6 +60,28 @@ def load(
         template.param = spec_paths.CHAT_TEMPLATE
     template.check()
     return template
+
+
+def _single(source: Any, model: str) -> str:
+    if isinstance(source, str):
+        return source
+    raise unsupported(
+        f"{model} has several chat templates: {', '.join(source)}",
+        param=spec_paths.CHAT_TEMPLATE_ARGS,
+        hint="give the one that is meant with chat.template",
+    )
+
+
+def _check_arguments(source: str, chat: ChatSpec, model: str) -> None:
+    unread = template_source.unread(source, chat.template_args)
+    if unread is None:
+        return
+    known = template_source.asked_for(source)
+    raise bad_config(
+        f"chat.templateArgs sets {unread}, which the chat template of {model} never reads",
+        param=f"{spec_paths.CHAT_TEMPLATE_ARGS}.{unread}",
+        hint=f"it asks for {', '.join(known[:20])}" if known else "it asks for no variable; remove chat.templateArgs",
+    )
 
 
 def _listed_ends(folder: Path, tokenizer: PreTrainedTokenizerFast) -> list[str]:

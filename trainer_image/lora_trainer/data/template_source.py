@@ -7,7 +7,13 @@ published tokenizer files. What a request to the server sets still wins.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+
+#: How templates ask for a variable that need not be there.
+_ASKED_FOR = re.compile(
+    r"(?<![.\w])([A-Za-z_]\w*)\s+is\s+(?:not\s+)?defined\b|(?<![.\w])([A-Za-z_]\w*)\s*\|\s*default\("
+)
 
 
 def with_arguments(source: str, arguments: Mapping[str, str]) -> str:
@@ -16,6 +22,18 @@ def with_arguments(source: str, arguments: Mapping[str, str]) -> str:
         f"{{% set {name} = {name} if {name} is defined else {_literal(text)} %}}\n" for name, text in arguments.items()
     ]
     return "".join(lines) + source
+
+
+def unread(source: str, arguments: Mapping[str, str]) -> str | None:
+    """The first argument that the template never names; None: it names all of them."""
+    return next((name for name in arguments if not re.search(rf"\b{re.escape(name)}\b", source)), None)
+
+
+def asked_for(source: str) -> list[str]:
+    """Names of the variables that the template asks for and that need not be given, sorted."""
+    return sorted(
+        {first or second for first, second in _ASKED_FOR.findall(source)} - {"tools", "add_generation_prompt"}
+    )
 
 
 def _literal(text: str) -> str:
