@@ -32,7 +32,7 @@ def test_rows_conversations_and_what_the_repetition_costs_are_told(tmp_path: Pat
 
 
 def test_nothing_is_told_where_each_conversation_is_one_row(tmp_path: Path) -> None:
-    report = place(tmp_path).prepare()
+    report = place(tmp_path, training={"epochs": 2, "effectiveBatchSize": 8, "evalSteps": 4}).prepare()
 
     assert report.plan is not None
     assert report.plan.unrolling_tokens == 0
