@@ -195,6 +195,7 @@ def test_a_base_model_without_a_chat_template_learns_documents(tmp_path: Path) -
     report = place(tmp_path, dataset__format="text").prepare()
     assert report.plan is not None
     assert report.plan.format == "text (columns text)"
+    assert report.plan.conversations is report.plan.answers is None
     (tmp_path / "rows.jsonl").write_bytes(lines([chat("Q", "A")]))
     with pytest.raises(TrainerError, match="has no chat template"):
         place(tmp_path).prepare()

@@ -217,8 +217,8 @@ def _plan(
     return PlanStatus(
         rows_read=sum(profile.rows_read.values()),
         rows=profile.rows["train"],
-        conversations=profile.conversations,
-        answers=profile.answers,
+        conversations=profile.conversations if spec.dataset.is_chat else None,
+        answers=profile.answers if spec.dataset.is_chat else None,
         unrolling_tokens=profile.unrolling_tokens,
         validation_rows=profile.rows["validation"],
         evaluation_rows=evaluation_rows(spec.training, profile.rows["validation"]),
