@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.trainer.meter import Meter, memory_before_model
 from benchmarks.trainer.setting import Setting
 from lora_contract.layout import RunLayout
-from lora_contract.order import Order
+from lora_contract.order import TrainOrder
 from lora_trainer import store as stores
 from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.ledger.checkpoints import Checkpoints
@@ -35,9 +35,9 @@ def run(setting: Setting, meter: Meter) -> tuple[Any, int]:
 
 
 @contextmanager
-def built(order: Order, folder: Path) -> Iterator[session.Session]:
+def built(order: TrainOrder, folder: Path) -> Iterator[session.Session]:
     """The session of a prepared run, as the train stage makes it, ready for `session.run`."""
-    store, layout, group = stores.from_environment(5), RunLayout(order.spec.output.uri, order.run_id or ""), Group()
+    store, layout, group = stores.from_environment(5), RunLayout(order.spec.output.uri, order.run_id), Group()
     folder.mkdir(exist_ok=True)
     claim = take_claim(store, layout, order.uid)
     found = inputs.fetch(order, store, layout, folder, group)

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.trainer import rows
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import RunLayout
-from lora_contract.order import Order
+from lora_contract.order import Order, TrainOrder
 from lora_trainer import store
 from lora_trainer.data import prepared
 from lora_trainer.prepare.stage import prepare
@@ -24,7 +24,7 @@ class Setting:
     """A prepared run below a folder."""
 
     folder: Path
-    order: Order
+    order: TrainOrder
 
     @property
     def on_gpu(self) -> bool:
@@ -91,15 +91,15 @@ def make(folder: Path, model: Path, *, steps: int, batch: int, held_out: int, gp
     return Setting(folder, ready)
 
 
-def prepared_order(spec: LoRAFineTuneSpec, folder: Path) -> Order:
+def prepared_order(spec: LoRAFineTuneSpec, folder: Path) -> TrainOrder:
     """Prepare a run with files below `folder`; the order to train it."""
     order = Order(
         stage="prepare", namespace="bench", name="bench", uid="bench", spec=spec, scratch=str(folder / "scratch")
     )
     report = prepare(order, store.from_environment(5))
-    return order.model_copy(update={"stage": "train", "run_id": report.run_id, "plan": report.plan})
+    return TrainOrder.of(order.model_copy(update={"stage": "train", "run_id": report.run_id, "plan": report.plan}))
 
 
 def load(folder: Path) -> Setting:
     """The setting that `make` left in a folder."""
-    return Setting(folder, Order.model_validate_json((folder / _ORDER).read_text()))
+    return Setting(folder, TrainOrder.model_validate_json((folder / _ORDER).read_text()))

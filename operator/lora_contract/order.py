@@ -40,3 +40,21 @@ class Order(Model):
     scratch: str = Field(description="Writable folder for everything temporary.")
     cache: str | None = Field(None, description="Folder of the model cache, where the namespace has one.")
     unavailable_budget_seconds: int = Field(120, description="How long S3 or the Hub may be away before exit 69.")
+
+
+class TrainOrder(Order):
+    """The order for the train stage: what prepare found is there."""
+
+    run_id: str = Field(description="Identity found by prepare.")
+    plan: PlanStatus = Field(description="What prepare found.")
+
+    @classmethod
+    def of(cls, order: Order) -> TrainOrder:
+        """Make the order to train of an order.
+
+        Raises:
+            ValueError: it has no run id or no plan: prepare was left out.
+        """
+        if order.run_id is None or order.plan is None:
+            raise ValueError("the order has no runId or no plan")
+        return cls.model_construct(**{name: getattr(order, name) for name in cls.model_fields})

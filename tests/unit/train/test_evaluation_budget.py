@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lora_contract.finetune import LoRAFineTuneSpec, TrainingSpec
-from lora_contract.order import Order
+from lora_contract.order import TrainOrder
 from lora_contract.status import PlanStatus
 from lora_trainer.batches.rows import Rows
 from lora_trainer.data import prepared
@@ -38,10 +38,12 @@ def test_the_same_rows_are_chosen_every_time_and_they_come_from_everywhere() -> 
     assert rows[-1] > 4500
 
 
-def order(evaluation: int | None) -> Order:
+def order(evaluation: int | None) -> TrainOrder:
     plan = PlanStatus(rows=10, tokens=10, total_steps=1, evaluation_rows=evaluation)
     spec = LoRAFineTuneSpec.model_validate(BASE)
-    return Order(stage="train", namespace="n", name="n", uid="u", spec=spec, plan=plan, scratch="/tmp/unused")
+    return TrainOrder(
+        stage="train", run_id="r", namespace="n", name="n", uid="u", spec=spec, plan=plan, scratch="/tmp/unused"
+    )
 
 
 def validation_file(folder: Path, count: int) -> Path:

@@ -23,7 +23,7 @@ from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.names import ENV_GROUP_ADDRESS, ENV_ORDER, ENV_POD_INDEX, ENV_TERMINATION_LOG
-from lora_contract.order import Order
+from lora_contract.order import TrainOrder
 from lora_contract.report import Report, decode
 from lora_trainer import stopping, termination
 from lora_trainer.command.verdict import WorkerEnd, verdict
@@ -49,7 +49,7 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
-def train(order: Order, store: Store) -> Report:
+def train(order: TrainOrder, store: Store) -> Report:
     """Train in several processes; what the leader reported, and nothing of interest in a pod without it.
 
     A pod whose peers are gone forms the group anew, for the Job replaces them: so the end of one pod costs one retry,
@@ -60,7 +60,7 @@ def train(order: Order, store: Store) -> Report:
         TrainerError, StopRequested, SmallerMicroBatch: as `lora_trainer.train.stage.train`.
     """
     pod = _pod_index(order)
-    layout = RunLayout(order.spec.output.uri, order.run_id or "")
+    layout = RunLayout(order.spec.output.uri, order.run_id)
     for _ in range(_MEETINGS + order.spec.retries if order.spec.compute.nodes > 1 else 1):
         stopping.check()
         # The other pods may have ended well: then nobody would come to meet this one.
@@ -78,7 +78,7 @@ def train(order: Order, store: Store) -> Report:
     )
 
 
-def _pod_index(order: Order) -> int:
+def _pod_index(order: TrainOrder) -> int:
     """Which pod of the run this one is.
 
     Raises:
@@ -96,7 +96,7 @@ def _pod_index(order: Order) -> int:
     return int(index)
 
 
-def _train_once(order: Order, pod: int) -> Report:
+def _train_once(order: TrainOrder, pod: int) -> Report:
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="group-", dir=order.scratch))
     try:
@@ -115,7 +115,7 @@ def _train_once(order: Order, pod: int) -> Report:
 class _Workers:
     """The processes of this pod."""
 
-    def __init__(self, order: Order, pod: int, folder: Path) -> None:
+    def __init__(self, order: TrainOrder, pod: int, folder: Path) -> None:
         compute = order.spec.compute
         self._folder = folder
         self._ends: list[WorkerEnd] = []
@@ -170,7 +170,7 @@ class _Workers:
         self._collect(forced=True)
 
 
-def _start(order: Order, place: Place) -> subprocess.Popen[bytes]:
+def _start(order: TrainOrder, place: Place) -> subprocess.Popen[bytes]:
     threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
     environment = {
         **os.environ,

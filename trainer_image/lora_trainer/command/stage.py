@@ -12,7 +12,7 @@ from lora_contract.base import explained
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.names import ENV_ORDER, STAGE_CHECK, STAGE_PREPARE, STAGE_TRAIN, Stage
-from lora_contract.order import Order
+from lora_contract.order import Order, TrainOrder
 from lora_contract.report import Report
 from lora_trainer import progress, stopping, termination
 from lora_trainer.command import quick_imports
@@ -140,14 +140,18 @@ def _carry_out(order: Order) -> Report:
 
         with progress.started():
             return prepare(order, objects)
+    try:
+        training = TrainOrder.of(order)
+    except ValueError as error:
+        raise bad_config(str(error), hint="Run the prepare stage first.") from None
     if place_of().alone and processes(order.spec.compute) > 1:
         from lora_trainer.command import launch  # noqa: PLC0415 - one of many runs needs it
 
-        return launch.train(order, objects)
+        return launch.train(training, objects)
     with quick_imports.without_compiler():
         from lora_trainer.train.stage import train  # noqa: PLC0415 - imports torch
 
-    return train(order, objects)
+    return train(training, objects)
 
 
 def _smaller(order: SmallerMicroBatch) -> int:

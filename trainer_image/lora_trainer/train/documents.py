@@ -14,7 +14,7 @@ import torch
 
 from lora_contract.identity import spec_hash
 from lora_contract.layout import METRICS, MODEL_CARD, REPORT
-from lora_contract.order import Order
+from lora_contract.order import TrainOrder
 from lora_contract.status import MetricsStatus
 from lora_contract.times import format_time
 from lora_trainer.data.profile import DataProfile
@@ -43,7 +43,7 @@ _LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "lo
 class Account:
     """Everything about a finished run, its adapter apart."""
 
-    order: Order
+    order: TrainOrder
     inputs: Inputs
     session: Session
     result: Result
@@ -95,10 +95,9 @@ def write(folder: Path, account: Account) -> None:
 def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> ReportInput:
     order, inputs, session, result = account.order, account.inputs, account.session, account.result
     plan = order.plan
-    assert plan is not None  # noqa: S101 - the stage made sure
     return ReportInput(
         name=order.name,
-        run_id=order.run_id or "",
+        run_id=order.run_id,
         spec_hash=spec_hash(order.spec),
         spec=order.spec,
         model_commit=inputs.model.commit,

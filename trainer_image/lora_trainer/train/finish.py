@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.model import COMMIT
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, GENERATION_CONFIG
-from lora_contract.order import Order
+from lora_contract.order import TrainOrder
 from lora_trainer.batches.rows import Rows
 from lora_trainer.callbacks.best import adapter_tensors
 from lora_trainer.evaluation.answers import AnswerScores, HeldOutRow, answered, gate_failure, score
@@ -54,7 +54,7 @@ def take_best(session: Session) -> None:
             parameter.data.copy_(parameter.data.to(torch.bfloat16))
 
 
-def compare(session: Session, order: Order, inputs: Inputs, alive: Callable[[], None]) -> Result:
+def compare(session: Session, order: TrainOrder, inputs: Inputs, alive: Callable[[], None]) -> Result:
     """Measure adapter and base on the test rows, let both answer some of them, and check the gate."""
     wishes, test = order.spec.evaluation, inputs.test
     forgetting = measure_forgetting(session, alive) if wishes.compare_with_base else None
@@ -121,7 +121,7 @@ def _answers(
     )
 
 
-def save_adapter(session: Session, order: Order, commit: str, folder: Path) -> None:
+def save_adapter(session: Session, order: TrainOrder, commit: str, folder: Path) -> None:
     """Write the adapter as servers read it: weights in bfloat16, the base by its served name, tokenizer, template.
 
     generation_config.json is that of the base, with all tokens that end an answer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lora_contract.layout import RunLayout
-from lora_contract.order import Order
+from lora_contract.order import TrainOrder
 from lora_contract.report import Report
 from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.processes.group import Group
@@ -17,7 +17,7 @@ from lora_trainer.train import inputs, session
 TRAINS = "trains"
 
 
-def follow(order: Order, store: Store, layout: RunLayout, folder: Path, group: Group) -> Report:
+def follow(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, group: Group) -> Report:
     """Share the steps and evaluations of the leader; its report says nothing.
 
     Raises:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
-from lora_contract.order import Order
+from lora_contract.order import TrainOrder
 from lora_trainer import model_files
 from lora_trainer.batches.rows import Rows
 from lora_trainer.data import prepared
@@ -57,7 +57,7 @@ def checkpoint(store: Store, layout: RunLayout, folder: Path, group: Group) -> C
     return None if mine is None else Checkpoint(into, CheckpointManifest.model_validate_json(mine))
 
 
-def fetch(order: Order, store: Store, layout: RunLayout, folder: Path, group: Group) -> Inputs:
+def fetch(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, group: Group) -> Inputs:
     """Bring model and rows to this machine, once for all processes of the pod, which share `folder`.
 
     Raises:
@@ -101,9 +101,9 @@ def _rows(path: Path) -> Rows | None:
     return rows if len(rows) else None
 
 
-def _affordable(rows: Rows, path: Path, order: Order) -> Rows:
+def _affordable(rows: Rows, path: Path, order: TrainOrder) -> Rows:
     """The validation rows that the plan says an evaluation takes; a plan of an older version takes all."""
-    count = None if order.plan is None else order.plan.evaluation_rows
+    count = order.plan.evaluation_rows
     if count is None or count >= len(rows):
         return rows
     return Rows(path, only=chosen(count, len(rows), order.spec.training.seed))

@@ -23,7 +23,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from lora_contract.finetune import LoRAFineTuneSpec
-from lora_contract.order import Order
+from lora_contract.order import TrainOrder
 from lora_trainer import stopping
 from lora_trainer.batches.rows import EffectiveBatches
 from lora_trainer.callbacks.best import BestAdapter
@@ -85,7 +85,7 @@ class Session:
 
 
 def build(
-    order: Order,
+    order: TrainOrder,
     inputs: Inputs,
     folder: Path,
     *,
@@ -152,7 +152,7 @@ def _adapted(spec: LoRAFineTuneSpec, inputs: Inputs, hardware: Hardware, alive: 
 
 
 def _how_to_run(
-    order: Order,
+    order: TrainOrder,
     inputs: Inputs,
     adapted: Adapted,
     tokenizer: PreTrainedTokenizerBase,
@@ -176,11 +176,11 @@ def _how_to_run(
 
 
 def _arguments(
-    order: Order, inputs: Inputs, plan: MemoryPlan, hardware: Hardware, *, folder: Path, processes: int
+    order: TrainOrder, inputs: Inputs, plan: MemoryPlan, hardware: Hardware, *, folder: Path, processes: int
 ) -> TrainingArguments:
     return training_arguments(
         order.spec.training,
-        total_steps=_steps(order),
+        total_steps=order.plan.total_steps,
         memory=plan,
         hardware=hardware,
         evaluate=inputs.validation is not None,
@@ -189,20 +189,15 @@ def _arguments(
     )
 
 
-def _steps(order: Order) -> int:
-    assert order.plan is not None  # noqa: S101 - the stage made sure
-    return order.plan.total_steps
-
-
 def _memory_plan(
-    order: Order, inputs: Inputs, adapted: Adapted, forward_pass: ForwardPass, *, hardware: Hardware, group: Group
+    order: TrainOrder, inputs: Inputs, adapted: Adapted, forward_pass: ForwardPass, *, hardware: Hardware, group: Group
 ) -> MemoryPlan:
     """Rows in a forward pass, the same in all processes, as the memory of every one of them allows."""
     training, lengths = order.spec.training, inputs.train.lengths
     share = training.effective_batch_size // group.size
     wanted = restart.wanted_micro_batch(training)
     # Later epochs are shuffled like the first ones; should one hold a larger pass that does not fit, it is halved.
-    epochs = min(_EPOCHS_LOOKED_AT, math.ceil(_steps(order) * training.effective_batch_size / len(lengths)))
+    epochs = min(_EPOCHS_LOOKED_AT, math.ceil(order.plan.total_steps * training.effective_batch_size / len(lengths)))
 
     @cache
     def pass_tokens(rows: int) -> int:
@@ -251,7 +246,7 @@ def resume(session: Session, checkpoint: stored.Checkpoint | None) -> int:
     return checkpoint.manifest.step
 
 
-def run(session: Session, order: Order, checkpoint: stored.Checkpoint | None) -> None:
+def run(session: Session, order: TrainOrder, checkpoint: stored.Checkpoint | None) -> None:
     """Train to the last step, to early stopping, or to the step in which SIGTERM came.
 
     Raises:

@@ -12,12 +12,11 @@ from pathlib import Path
 from lora_contract import spec_paths
 from lora_contract.identity import spec_hash
 from lora_contract.layout import RunLayout
-from lora_contract.order import Order
+from lora_contract.order import TrainOrder
 from lora_contract.report import Report, Timing
 from lora_contract.status import ArtifactStatus, MetricsStatus
 from lora_trainer import progress, stopping, termination
 from lora_trainer.callbacks.watchdog import Watchdog
-from lora_trainer.errors import bad_config
 from lora_trainer.ledger import attempts
 from lora_trainer.ledger.attempts import AttemptLog
 from lora_trainer.ledger.checkpoints import Checkpoints
@@ -34,7 +33,7 @@ from lora_trainer.train.follow import TRAINS, follow
 log = logging.getLogger(__name__)
 
 
-def train(order: Order, store: Store) -> Report:
+def train(order: TrainOrder, store: Store) -> Report:
     """Train, or go on training, and publish; or find that another process did.
 
     Raises:
@@ -42,9 +41,7 @@ def train(order: Order, store: Store) -> Report:
         StopRequested: SIGTERM came; nothing is lost.
         SmallerMicroBatch: start again with fewer rows in a forward pass.
     """
-    if order.run_id is None or order.plan is None:
-        raise bad_config("the order has no runId or no plan", hint="Run the prepare stage first.")
-    layout = RunLayout(order.spec.output.uri, order.run_id or "")
+    layout = RunLayout(order.spec.output.uri, order.run_id)
     group = join(StoredKeys(store, layout))
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="train-", dir=order.scratch))
@@ -56,7 +53,7 @@ def train(order: Order, store: Store) -> Report:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lead(order: Order, store: Store, layout: RunLayout, folder: Path, group: Group) -> Report:
+def _lead(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, group: Group) -> Report:
     """Take the claim and train, or find what was published."""
     with about(spec_paths.OUTPUT_URI):
         await_turn(store, layout, order.uid, lambda: find_published(store, layout))
@@ -72,7 +69,7 @@ def _lead(order: Order, store: Store, layout: RunLayout, folder: Path, group: Gr
 class _Training:
     """The work of the process that holds the claim of a run."""
 
-    def __init__(self, order: Order, store: Store, claim: Claim, folder: Path, group: Group) -> None:
+    def __init__(self, order: TrainOrder, store: Store, claim: Claim, folder: Path, group: Group) -> None:
         layout = claim.layout
         self._order = order
         self._store = store
@@ -196,8 +193,8 @@ class _Training:
             spec_hash=spec_hash(spec),
             base_model=spec.model.id,
             model_commit=found.model.commit,
-            dataset_digest=(plan.dataset_digest if plan else None) or "",
-            template_date=plan.template_date if plan else None,
+            dataset_digest=plan.dataset_digest or "",
+            template_date=plan.template_date,
             required_max_lora_rank=spec.lora.serving_rank,
             metrics=metrics,
             gate_failed=gate_failed,
