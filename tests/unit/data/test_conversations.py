@@ -14,6 +14,7 @@ import pytest
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.data import guard, pipeline, prepared
+from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError
@@ -434,3 +435,17 @@ def test_a_pattern_that_never_ends_is_told_with_the_row(tmp_path: Path, monkeypa
             pipeline.run(spec(), Dataset([file]), template("qwen2_5"), tmp_path, watch)
     finally:
         signal.signal(signal.SIGVTALRM, before)
+
+
+def test_a_stop_token_that_only_the_next_turn_writes_must_be_listed_as_an_end(tmp_path: Path) -> None:
+    # given GLM's template, for a model whose generation config does not say that <|user|> ends answers
+    unlisted = ChatTemplate(published("glm4moe"), "glm")
+    unlisted.check()
+    files = Dataset([data_file(tmp_path, "a.jsonl", lines([chat("Q", "A")]))])
+
+    with pytest.raises(TrainerError, match="writes no stop token behind turn 2") as raised:
+        pipeline.run(spec(), files, unlisted, tmp_path)
+
+    assert raised.value.hint == "name the token at which servers end answers as eos_token_id in generation_config.json"
+    with pytest.raises(TrainerError, match="all 1 rows are bad"):
+        pipeline.run(spec(dataset__onBadRows="Skip"), files, unlisted, tmp_path)

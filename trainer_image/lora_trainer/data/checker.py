@@ -93,15 +93,15 @@ class RowChecker:
                 return []
             hint = "change the row, or use a model whose chat template accepts it"
             raise unsupported(f"{raw.place}: {problem}", param=raw.place.short, hint=hint) from error
-        except (AnswerNotFound, CpuTimeExceeded, TooSlow) as error:
-            problem = str(error)
-            if not isinstance(error, AnswerNotFound):
-                problem = f"rendering with the chat template of {self.template.model} {error}"
-            raise unsupported(
-                f"{raw.place}: {problem}",
-                param=raw.place.short,
-                hint="change or remove such conversations, or use another model",
-            ) from error
+        except AnswerNotFound as error:
+            if self.spec.dataset.on_bad_rows == "Skip":
+                self._bad(raw.place, BadRow(str(error)))
+                return []
+            raise unsupported(f"{raw.place}: {error}", param=raw.place.short, hint=error.hint) from error
+        except (CpuTimeExceeded, TooSlow) as error:
+            problem = f"rendering with the chat template of {self.template.model} {error}"
+            hint = "change or remove such conversations, or use another model"
+            raise unsupported(f"{raw.place}: {problem}", param=raw.place.short, hint=hint) from error
         return []
 
     def _check(self, raw: RawRow, part: Split | None) -> list[ReadyRow]:

@@ -13,12 +13,14 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 _LONGEST_PROBLEM = 300
+#: Longest schema whose validator is kept, characters of JSON.
+_LONGEST_KEPT = 1 << 14
 
 
 def problem_of_schema(schema: Mapping[str, Any]) -> str | None:
     """Why this is no JSON schema of draft 2020-12, in words; None: it is one."""
     try:
-        _validator(json.dumps(schema))
+        _validator(schema)
     except SchemaError as error:
         return f"is no JSON schema: {_words(error)}"
     except RecursionError:
@@ -29,7 +31,7 @@ def problem_of_schema(schema: Mapping[str, Any]) -> str | None:
 def problem_of_value(value: Any, schema: Mapping[str, Any]) -> str | None:
     """Where and how a value breaks a schema, in words that follow the name of the value; None: it satisfies it."""
     try:
-        error = best_match(_validator(json.dumps(schema)).iter_errors(value))
+        error = best_match(_validator(schema).iter_errors(value))
     except Unresolvable as problem:
         return f" cannot be checked: their schema refers to what it does not hold ({str(problem)[:100]})"
     except RecursionError:
@@ -40,8 +42,18 @@ def problem_of_value(value: Any, schema: Mapping[str, Any]) -> str | None:
     return f"{place}: {_words(error)}"
 
 
+def _validator(schema: Mapping[str, Any]) -> Any:
+    text = json.dumps(schema)
+    return _known(text) if len(text) <= _LONGEST_KEPT else _made(text)
+
+
 @lru_cache(maxsize=1024)
-def _validator(schema: str) -> Any:
+def _known(schema: str) -> Any:
+    """The validator of a schema that was seen before."""
+    return _made(schema)
+
+
+def _made(schema: str) -> Any:
     """The validator of a schema, given as JSON. Without a registry of its own the library would fetch what the schema
     refers to from the network."""
     loaded = json.loads(schema)

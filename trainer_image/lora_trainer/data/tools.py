@@ -17,6 +17,8 @@ from lora_trainer.data.rows import BadRow, Conversation, Message, ToolCall
 
 _MOST_TOOLS = 1024
 _LONGEST_NAME = 200
+#: Longest JSON text of tools that is kept to find the next row's equal, characters.
+_LONGEST_KEPT = 1 << 14
 
 
 def read(value: Any) -> tuple[dict[str, Any], ...]:
@@ -29,12 +31,18 @@ def read(value: Any) -> tuple[dict[str, Any], ...]:
         return ()
     if isinstance(value, str):
         value = _parsed(value, "tools is a text that is not a JSON list of tools")
-    return _read(_as_json(value, "tools"))
+    text = _as_json(value, "tools")
+    return _known(text) if len(text) <= _LONGEST_KEPT else _read(text)
 
 
 @lru_cache(maxsize=256)
+def _known(text: str) -> tuple[dict[str, Any], ...]:
+    """The same tools as before: most files repeat theirs in each row."""
+    return _read(text)
+
+
 def _read(text: str) -> tuple[dict[str, Any], ...]:
-    """The tools in a JSON text; most files repeat theirs in each row."""
+    """The tools in a JSON text."""
     value = json.loads(text)
     if not isinstance(value, list):
         raise BadRow(f"tools is {json_type(value)}, expected a list of tools")

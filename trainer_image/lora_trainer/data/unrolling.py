@@ -44,7 +44,11 @@ class Rendered:
 
 
 class AnswerNotFound(Exception):  # noqa: N818 - becomes a TrainerError with the place of the row
-    """The template does not render an answer where the server asks for it."""
+    """The template does not render an answer where the server asks for it, or not to its end."""
+
+    def __init__(self, problem: str, hint: str = "change or remove such conversations, or use another model") -> None:
+        super().__init__(problem)
+        self.hint = hint
 
 
 def reasons(messages: Sequence[Message], train_on: TrainOn) -> list[LeftOut | None]:
@@ -148,7 +152,8 @@ def _answer(template: ChatTemplate, conversation: Conversation, turns: Sequence[
     if stop is None:
         raise AnswerNotFound(
             f"the chat template of {template.model} writes no stop token behind turn {index + 1}, and"
-            " generation_config.json lists none that the next turn begins with, so the model would never learn to stop"
+            " generation_config.json lists none that the next turn begins with, so the model would never learn to stop",
+            "name the token at which servers end answers as eos_token_id in generation_config.json",
         )
     return _Answer(message, prompt, prompt + said[:end] + stop, whole)
 
