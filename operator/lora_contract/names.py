@@ -37,6 +37,8 @@ LABEL_SWEEP = f"{GROUP}/sweep"
 #: The NetworkPolicy for all run pods of a namespace.
 RUNS_POLICY = "lora-operator-runs"
 ANNOTATION_SPEC_HASH = f"{GROUP}/spec-hash"
+#: Hash of the parts of the spec that a Job was made from beside the recipe; where it differs, the spec was edited.
+ANNOTATION_REQUEST_HASH = f"{GROUP}/request-hash"
 ANNOTATION_RUN_ID = f"{GROUP}/run-id"
 #: Carries the certificate authority of the progress endpoint into the pod through the downward API.
 ANNOTATION_PROGRESS_CA = f"{GROUP}/progress-ca"

@@ -143,3 +143,19 @@ def test_a_name_that_another_job_has_is_told_and_taken_once_it_is_free(
 
     jobs.delete_namespaced_job(name, namespace, propagation_policy="Background")
     runs.in_phase("triage", "Preparing")
+
+
+def test_an_edit_before_the_pod_starts_makes_the_train_job_anew(runs: Runs) -> None:
+    runs.apply("triage")
+    runs.pods.run("triage", names.STAGE_PREPARE, prepared())
+    runs.pods.appears("triage", names.STAGE_TRAIN)
+
+    runs.patch("triage", {"compute": {"memory": "64Gi"}})
+
+    def asked_for() -> set[str]:
+        train = [job for job in runs.jobs("triage") if job.metadata.labels[names.LABEL_STAGE] == names.STAGE_TRAIN]
+        return {job.spec.template.spec.containers[0].resources.limits["memory"] for job in train}
+
+    eventually("the Job asks for what was edited", lambda: asked_for() == {"64Gi"})
+    runs.in_phase("triage", "Queued")
+    assert ("Warning", Reason.JOB_DELETED) not in runs.events("triage")

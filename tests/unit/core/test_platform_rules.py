@@ -49,8 +49,7 @@ def told(stage: str, words: str) -> Story:
         (
             "train",
             PREFIX + "maximum memory usage per Pod is 8Gi, but limit is 17179869184",
-            "Lower spec.compute.memory and apply the run anew (delete it first; it resumes): a LimitRange of the"
-            " namespace has the maximum 8Gi.",
+            "Lower spec.compute.memory of the run: a LimitRange of the namespace has the maximum 8Gi.",
         ),
         (
             "prepare",
@@ -73,8 +72,7 @@ def told(stage: str, words: str) -> Story:
             "train",
             PREFIX + "exceeded quota: compute, requested: requests.cpu=4,requests.memory=16Gi, used:"
             " requests.cpu=0,requests.memory=0, limited: requests.cpu=2,requests.memory=64Gi",
-            "Lower spec.compute.cpu and apply the run anew (delete it first; it resumes): the quota never gives more"
-            " than 2 cpu, so waiting is in vain.",
+            "Lower spec.compute.cpu of the run: the quota never gives more than 2 cpu, so waiting is in vain.",
         ),
         (
             "train",

@@ -100,7 +100,7 @@ def _change(what: str, resource: str, stage: str, why: str) -> str:
         return f"Ask the platform team about {resource}: {why}."
     if field.startswith("trainer."):
         return f"Ask the platform team to {what.lower()} {field} of the chart: {why}."
-    text = f"{what} spec.{field} and apply the run anew (delete it first; it resumes)"
+    text = f"{what} spec.{field} of the run"
     if what == "Set" and resource == "limits.cpu":
         text += ", or ask the platform team for trainer.cpuLimit of the chart"
     return f"{text}: {why}."

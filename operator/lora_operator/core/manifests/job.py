@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lora_contract import exit_codes, names
+from lora_contract import exit_codes, identity, names
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import Order
 from lora_contract.status import PlanStatus
@@ -49,7 +49,7 @@ def job_manifest(
         unavailable_budget_seconds=settings.unavailable_budget_seconds,
     )
     labels = _labels(finetune, settings, stage)
-    annotations = {names.ANNOTATION_SPEC_HASH: spec_hash}
+    annotations = {names.ANNOTATION_SPEC_HASH: spec_hash, names.ANNOTATION_REQUEST_HASH: request_hash(spec, stage)}
     if run_id:
         annotations[names.ANNOTATION_RUN_ID] = run_id
     queued = stage == names.STAGE_TRAIN and spec.scheduling.queue_name is not None
@@ -68,6 +68,19 @@ def job_manifest(
         "spec": _job_spec(spec, settings, stage, queued=queued, retries=spec.retries if retries is None else retries)
         | {"template": pod_template(order, settings, job=name, labels=labels, avoid_nodes=avoid_nodes)},
     }
+
+
+def request_hash(spec: LoRAFineTuneSpec, stage: names.Stage) -> str:
+    """What the Job of a stage depends on beside the recipe: 16 hexadecimal digits.
+
+    Fields at their default are left out, so a release that adds one makes no Job anew.
+    """
+    given = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, warnings=False)
+    model = given.get("model", {})
+    parts = {"storage": given.get("storage"), "token": model.get("tokenSecretName"), "cache": model.get("cache")}
+    if stage == names.STAGE_TRAIN:
+        parts |= {part: given.get(part) for part in ("compute", "scheduling", "retries")}
+    return identity.digest(parts)[:16]
 
 
 def service_manifest(finetune: FineTune, settings: Settings, job: Job) -> dict[str, Any]:

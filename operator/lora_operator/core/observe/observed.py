@@ -82,6 +82,8 @@ class Job:
     #: LocalQueue of Kueue that the Job waits in; it then decides about `suspended`.
     queue: str | None
     conditions: tuple[ObjectCondition, ...]
+    #: From which spec it was made; empty: by an earlier release, which did not say so.
+    request_hash: str = ""
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
@@ -101,6 +103,7 @@ class Job:
             failed=int(status.get("failed") or 0),
             queue=labels.get(KUEUE_QUEUE_LABEL),
             conditions=_conditions(status),
+            request_hash=str((metadata.get("annotations") or {}).get(names.ANNOTATION_REQUEST_HASH, "")),
         )
 
     def condition(self, kind: str) -> ObjectCondition | None:

@@ -30,7 +30,7 @@ from lora_operator.core.record.progress import prepare_progress, publishing
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import CreateJob, DeleteJob, Event
 from lora_operator.core.run.run import Outcome, Run, Stage
-from lora_operator.core.stages import gpu_fit, identical, loss, results, service, sidecars
+from lora_operator.core.stages import edits, gpu_fit, identical, loss, results, service, sidecars
 
 
 def check_prepare(run: Run) -> Outcome | None:
@@ -151,8 +151,8 @@ def _working(run: Run, stage: Stage, job: Job) -> Outcome:
         return ended
     if job.deleting:
         return run.unchanged(look_again=limits.RETRY)
-    if without_service := service.ensure_service(run, job):
-        return without_service
+    if other_objects := edits.make_anew(run, stage, job) or service.ensure_service(run, job):
+        return other_objects
     if elsewhere := _move_to_other_node(run, stage, job):
         return elsewhere
     if resumed := _resumed(run, stage, job):
