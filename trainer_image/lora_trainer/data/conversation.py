@@ -23,6 +23,8 @@ _INSTRUCTIONS = ("system", "developer")
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 #: Keys of a turn that are understood, by the roles that may have them.
 _OF_EVERY_TURN = frozenset({"role", "content", "name", "weight", "train"})
+#: All that most turns have.
+_PLAIN = frozenset({"role", "content"})
 _OF_ANSWERS = frozenset({*_REASONING, "tool_calls", "function_call"})
 _OF_RESULTS = frozenset({"tool_call_id"})
 _LONGEST_KEY = 100
@@ -69,6 +71,8 @@ def _message(turn: Any, number: int, ignored: Collection[str]) -> Message:
     role = _role(turn, given, number)
     calls = _calls(given, number) if role == "assistant" else ()
     content = _content(turn, role, number, needed=not calls)
+    if given.keys() <= _PLAIN:
+        return Message(role, content)
     _check_keys(given, role, number)
     return Message(
         role,

@@ -52,7 +52,7 @@ def _pieces(template: ChatTemplate, row: Rendered, encoding: Any) -> list[tuple[
 
 
 def _encode(template: ChatTemplate, row: Rendered, pieces: Sequence[tuple[int, Any]], max_length: int) -> Encoded:
-    ids = np.array([token for _, piece in pieces for token in piece.ids], dtype=np.int32)
+    ids = np.concatenate([np.array(piece.ids, dtype=np.int32) for _, piece in pieces])
     targets = np.zeros(len(ids), dtype=np.bool_)
     offset = 0
     for begin, piece in pieces:
