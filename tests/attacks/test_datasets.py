@@ -17,8 +17,8 @@ import zstandard
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer import store as stores
-from lora_trainer.data.files import DataFile
-from lora_trainer.data.parquet_reader import read_parquet
+from lora_trainer.data.reading.files import DataFile
+from lora_trainer.data.reading.parquet_reader import read_parquet
 from lora_trainer.errors import TrainerError
 from lora_trainer.model_files import contents
 from lora_trainer.prepare.stage import prepare

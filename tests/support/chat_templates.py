@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.template.chat_template import ChatTemplate
 from support.chat_models import CHATML, save_model, tokenizer
 
 #: Does its harm in the conversation that asks for it, so that the model passes its check.

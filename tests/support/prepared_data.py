@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import pipeline, prepared
-from lora_trainer.data.chat_template import ChatTemplate
-from lora_trainer.data.dataset import Dataset
-from lora_trainer.data.files import DataFile, classify
 from lora_trainer.data.profile import DataProfile
+from lora_trainer.data.reading.dataset import Dataset
+from lora_trainer.data.reading.files import DataFile, classify
+from lora_trainer.data.template.chat_template import ChatTemplate
 from support.chat_models import tokenizer
 from support.specs import changed
 

@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.template.chat_template import ChatTemplate
 
 #: Templates of models that only take pictures with each text: plain texts are refused by the template itself.
 FOR_PICTURES = ("idefics3", "llava_next", "smolvlm")

@@ -9,11 +9,12 @@ import re
 import sys
 from pathlib import Path
 
-from lora_trainer.data import conversation, masking, unrolling
-from lora_trainer.data.masking import Encoded
+from lora_trainer.data.conversations import conversation
 from lora_trainer.data.rows import BadRow
-from lora_trainer.data.template_refusal import TemplateRefusal
-from lora_trainer.data.unrolling import AnswerNotFound
+from lora_trainer.data.template import masking, unrolling
+from lora_trainer.data.template.masking import Encoded
+from lora_trainer.data.template.template_refusal import TemplateRefusal
+from lora_trainer.data.template.unrolling import AnswerNotFound
 from support.published_templates import CASES, FOR_PICTURES, Case, names, template
 
 PAGE = Path(__file__).parents[2] / "docs" / "templates.md"

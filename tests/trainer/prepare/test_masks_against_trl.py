@@ -18,8 +18,8 @@ from trl import SFTConfig, SFTTrainer
 from trl.chat_template_utils import get_training_chat_template
 
 from lora_trainer.data import pipeline, prepared
-from lora_trainer.data.chat_template import ChatTemplate
-from lora_trainer.data.dataset import Dataset as DatasetFiles
+from lora_trainer.data.reading.dataset import Dataset as DatasetFiles
+from lora_trainer.data.template.chat_template import ChatTemplate
 from support.chat_models import FAMILIES, tokenizer
 from support.prepared_data import chat, data_file, lines, run, spec
 

@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from lora_contract.exit_codes import ExitCode
-from lora_trainer.data.files import DataFile, classify
+from lora_trainer.data.reading.files import DataFile, classify
 from lora_trainer.errors import TrainerError
 from support.prepared_data import chat, lines, run
 

@@ -10,8 +10,8 @@ import pytest
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.data import pipeline
-from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.profile import DataProfile
+from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.rows import Message
 from lora_trainer.errors import TrainerError
 from support.chat_models import CHATML

@@ -14,9 +14,9 @@ import pytest
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.data import guard, pipeline, prepared
-from lora_trainer.data.chat_template import ChatTemplate
-from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.profile import DataProfile
+from lora_trainer.data.reading.dataset import Dataset
+from lora_trainer.data.template.chat_template import ChatTemplate
 from lora_trainer.errors import TrainerError
 from support.chat_models import tokenizer
 from support.prepared_data import Result, chat, data_file, lines, run, spec

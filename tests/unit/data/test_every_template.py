@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from lora_trainer.data import conversation, unrolling
-from lora_trainer.data.masking import Encoded
+from lora_trainer.data.conversations import conversation
 from lora_trainer.data.rows import BadRow
-from lora_trainer.data.template_refusal import TemplateRefusal
-from lora_trainer.data.unrolling import AnswerNotFound
+from lora_trainer.data.template import unrolling
+from lora_trainer.data.template.masking import Encoded
+from lora_trainer.data.template.template_refusal import TemplateRefusal
+from lora_trainer.data.template.unrolling import AnswerNotFound
 from support import template_table
 from support.published_templates import CASES, LISTED_ENDS, Case, marked_source, names, template, tokenizer
 from support.template_table import rows_of

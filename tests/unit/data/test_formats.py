@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from lora_trainer.data import formats
+from lora_trainer.data.conversations import formats
 from lora_trainer.errors import TrainerError
 from support.chat_models import tokenizer
 from support.prepared_data import chat, data_file, lines, run, spec

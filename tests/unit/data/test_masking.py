@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from lora_contract.exit_codes import ExitCode
-from lora_trainer.data import prepared, unrolling
-from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data import prepared
 from lora_trainer.data.rows import Conversation, Message
-from lora_trainer.data.template_files import load
+from lora_trainer.data.template import unrolling
+from lora_trainer.data.template.chat_template import ChatTemplate
+from lora_trainer.data.template.template_files import load
 from lora_trainer.errors import TrainerError
 from support import chat_models
 from support.chat_models import FAMILIES, save_model, tokenizer

@@ -10,8 +10,9 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.report import Report
-from lora_trainer.data import prepared, template_source
+from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
+from lora_trainer.data.template import template_source
 from lora_trainer.errors import TrainerError
 from support.chat_templates import save_model_with
 from support.prepare_orders import Place, place

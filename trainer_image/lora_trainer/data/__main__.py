@@ -17,10 +17,11 @@ from typing import BinaryIO
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import ChatSpec
-from lora_trainer.data import pipeline, prepared, template_files
-from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data import pipeline, prepared
 from lora_trainer.data.guard import POSITION_BYTES, CpuTimeExceeded, Guard, Phase, breakdown
 from lora_trainer.data.requests import Answer, Failure, ModelRequest, Request, RowsRequest, TokenizerFacts
+from lora_trainer.data.template import template_files
+from lora_trainer.data.template.chat_template import ChatTemplate
 from lora_trainer.errors import TrainerError
 
 log = logging.getLogger(__name__)

@@ -11,18 +11,20 @@ from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.outside import shorten
 from lora_contract.status import AnswersStatus
-from lora_trainer.data import content_parts, conversation, formats, plain_rows, splits, unrolling
-from lora_trainer.data.chat_template import ChatTemplate
-from lora_trainer.data.dataset import Dataset, read_rows
-from lora_trainer.data.formats import Shape
+from lora_trainer.data import splits
+from lora_trainer.data.conversations import content_parts, conversation, formats, plain_rows
+from lora_trainer.data.conversations.formats import Shape
+from lora_trainer.data.conversations.plain_rows import Document, TokenRow
 from lora_trainer.data.guard import CpuTimeExceeded, Guard, Phase, TooSlow
 from lora_trainer.data.json_values import without_nulls
-from lora_trainer.data.plain_rows import Document, TokenRow
 from lora_trainer.data.profile import MAX_BAD_ROW_EXAMPLES, MAX_SAMPLES, Turn, sample
+from lora_trainer.data.reading.dataset import Dataset, read_rows
 from lora_trainer.data.rows import BadRow, Conversation, Message, Place, RawRow
 from lora_trainer.data.splits import Split
-from lora_trainer.data.template_refusal import TemplateRefusal
-from lora_trainer.data.unrolling import AnswerNotFound, Rendered
+from lora_trainer.data.template import unrolling
+from lora_trainer.data.template.chat_template import ChatTemplate
+from lora_trainer.data.template.template_refusal import TemplateRefusal
+from lora_trainer.data.template.unrolling import AnswerNotFound, Rendered
 from lora_trainer.errors import TrainerError, bad_data, unsupported
 
 _TOOLS_COLUMNS = ("tools", "functions")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lora_trainer.data import masking, plain_rows
-from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.checker import ReadyRow
-from lora_trainer.data.masking import Encoded
-from lora_trainer.data.plain_rows import Document, TokenRow
+from lora_trainer.data.conversations import plain_rows
+from lora_trainer.data.conversations.plain_rows import Document, TokenRow
 from lora_trainer.data.splits import Split
-from lora_trainer.data.unrolling import Rendered
+from lora_trainer.data.template import masking
+from lora_trainer.data.template.chat_template import ChatTemplate
+from lora_trainer.data.template.masking import Encoded
+from lora_trainer.data.template.unrolling import Rendered
 
 
 class EncodedRow(NamedTuple):

@@ -11,14 +11,15 @@ from typing import NoReturn
 
 from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
-from lora_trainer.data import encoding, masking, prepared
-from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data import encoding, prepared
 from lora_trainer.data.checker import ReadyRow, RowChecker
-from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.guard import Guard, Phase
 from lora_trainer.data.profile import DataProfile, Segment, Tally
+from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.splits import Split
-from lora_trainer.data.stop_tokens import StopTokens
+from lora_trainer.data.template import masking
+from lora_trainer.data.template.chat_template import ChatTemplate
+from lora_trainer.data.template.stop_tokens import StopTokens
 from lora_trainer.data.writer import RowWriter
 from lora_trainer.errors import bad_config, bad_data
 

@@ -11,9 +11,9 @@ from pydantic import Field
 from lora_contract.base import Model
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import ChatSpec, LoRAFineTuneSpec
-from lora_trainer.data.dataset import Dataset
-from lora_trainer.data.files import Compression, DataFile, Kind
 from lora_trainer.data.profile import DataProfile
+from lora_trainer.data.reading.dataset import Dataset
+from lora_trainer.data.reading.files import Compression, DataFile, Kind
 from lora_trainer.data.splits import Split
 from lora_trainer.errors import TrainerError
 

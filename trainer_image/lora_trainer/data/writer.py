@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lora_trainer.data.masking import Encoded
 from lora_trainer.data.prepared import ROW_SCHEMA, TEST_SCHEMA
+from lora_trainer.data.template.masking import Encoded
 
 _ROWS_A_GROUP = 4096
 _TOKENS_A_GROUP = 4 << 20

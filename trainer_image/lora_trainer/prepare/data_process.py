@@ -25,9 +25,9 @@ from pydantic import ValidationError
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import ChatSpec, LoRAFineTuneSpec
-from lora_trainer.data.dataset import Dataset
 from lora_trainer.data.guard import POSITION_BYTES, Phase, Position, breakdown, read_position
 from lora_trainer.data.profile import DataProfile
+from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.requests import (
     MAX_ANSWER_BYTES,
     Answer,

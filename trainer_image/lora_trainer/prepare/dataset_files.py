@@ -11,9 +11,9 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_contract.order import Order
 from lora_contract.outside import shorten
-from lora_trainer.data.dataset import Dataset
-from lora_trainer.data.files import DataFile, classify, is_data_name
 from lora_trainer.data.profile import FileProfile
+from lora_trainer.data.reading.dataset import Dataset
+from lora_trainer.data.reading.files import DataFile, classify, is_data_name
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_data
 from lora_trainer.prepare import folder_contents

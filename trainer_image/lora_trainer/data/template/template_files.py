@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerFast
 
 from lora_contract import spec_paths
 from lora_contract.finetune import ChatSpec
-from lora_trainer.data import template_source
-from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.template import template_source
+from lora_trainer.data.template.chat_template import ChatTemplate
 from lora_trainer.errors import TrainerError, bad_config, unsupported
 
 _NEVER_RENDERED = "{{ raise_exception('rows of this format are not rendered') }}"

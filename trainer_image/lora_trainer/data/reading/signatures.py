@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lora_trainer.data.files import DataFile
+from lora_trainer.data.reading.files import DataFile
 from lora_trainer.errors import TrainerError, bad_data
 
 #: So many first bytes are looked at.

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from lora_trainer.data.compression import cut_off
 from lora_trainer.data.json_values import DECODER, as_row, ends_early
-from lora_trainer.data.lines import MAX_ROW_BYTES, TOO_LONG, UNREADABLE_HINT, is_cut_character, not_utf8
+from lora_trainer.data.reading.compression import cut_off
+from lora_trainer.data.reading.lines import MAX_ROW_BYTES, TOO_LONG, UNREADABLE_HINT, is_cut_character, not_utf8
 from lora_trainer.data.rows import Place, RawRow
 from lora_trainer.errors import TrainerError, bad_data
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from lora_trainer.data.files import DataFile
+from lora_trainer.data.reading.files import DataFile
 from lora_trainer.data.rows import Place
 from lora_trainer.errors import bad_data
 

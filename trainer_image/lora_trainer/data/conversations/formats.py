@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lora_contract import spec_paths
 from lora_contract.finetune.dataset import ColumnsSpec, DatasetSpec
-from lora_trainer.data import content_parts, plain_rows, sharegpt, unknown_columns
+from lora_trainer.data.conversations import content_parts, plain_rows, sharegpt, unknown_columns
 from lora_trainer.data.json_values import DECODER, json_type
 from lora_trainer.data.rows import BadRow
 from lora_trainer.errors import bad_data

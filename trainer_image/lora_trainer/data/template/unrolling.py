@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lora_trainer.data import answer_text, seams
-from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.rows import BadRow, Conversation, LeftOut, Message
+from lora_trainer.data.template import answer_text, seams
+from lora_trainer.data.template.chat_template import ChatTemplate
 
 TrainOn = Literal["assistant", "last", "all"]
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.template.chat_template import ChatTemplate
 
 
 class StopTokens:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from lora_trainer.data.compression import cut_off, open_decompressed
-from lora_trainer.data.files import DataFile
-from lora_trainer.data.json_array import ArrayReader
 from lora_trainer.data.json_values import DECODER, as_row, ends_early
-from lora_trainer.data.lines import BOM, MAX_ROW_BYTES, TOO_LONG, bounded_lines, is_cut_character, not_utf8
+from lora_trainer.data.reading.compression import cut_off, open_decompressed
+from lora_trainer.data.reading.files import DataFile
+from lora_trainer.data.reading.json_array import ArrayReader
+from lora_trainer.data.reading.lines import BOM, MAX_ROW_BYTES, TOO_LONG, bounded_lines, is_cut_character, not_utf8
 from lora_trainer.data.rows import Place, RawRow
 from lora_trainer.errors import bad_data
 

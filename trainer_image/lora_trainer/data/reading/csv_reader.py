@@ -7,9 +7,16 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from lora_trainer.data.compression import cut_off, open_decompressed
-from lora_trainer.data.files import DataFile
-from lora_trainer.data.lines import MAX_ROW_BYTES, TOO_LONG, UNREADABLE_HINT, bounded_lines, is_cut_character, not_utf8
+from lora_trainer.data.reading.compression import cut_off, open_decompressed
+from lora_trainer.data.reading.files import DataFile
+from lora_trainer.data.reading.lines import (
+    MAX_ROW_BYTES,
+    TOO_LONG,
+    UNREADABLE_HINT,
+    bounded_lines,
+    is_cut_character,
+    not_utf8,
+)
 from lora_trainer.data.rows import Place, RawRow
 from lora_trainer.errors import bad_data
 

@@ -22,10 +22,10 @@ os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
-from lora_trainer.data import answer_text, template_refusal, tool_form
 from lora_trainer.data.rows import CallForm, Message
-from lora_trainer.data.template_refusal import TemplateRefusal
-from lora_trainer.data.tool_form import ToolSupport
+from lora_trainer.data.template import answer_text, template_refusal, tool_form
+from lora_trainer.data.template.template_refusal import TemplateRefusal
+from lora_trainer.data.template.tool_form import ToolSupport
 from lora_trainer.errors import unsupported
 
 #: Templates that take a date from outside (Llama 3) write this one, their own default: rows must not depend on the day.

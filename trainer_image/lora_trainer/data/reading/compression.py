@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import zstandard
 
-from lora_trainer.data import signatures
-from lora_trainer.data.files import DataFile
+from lora_trainer.data.reading import signatures
+from lora_trainer.data.reading.files import DataFile
 from lora_trainer.errors import TrainerError, bad_data
 
 #: A compressed file may grow to this many times its size; text of any kind stays far below.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from lora_trainer.data import tools
+from lora_trainer.data.conversations import tools
 from lora_trainer.data.json_values import json_type
 from lora_trainer.data.rows import BadRow, Conversation, LeftOut, Message, Role
 

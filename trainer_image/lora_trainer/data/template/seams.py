@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lora_trainer.data.chat_template import ChatTemplate
+from lora_trainer.data.template.chat_template import ChatTemplate
 
 #: Characters on either side of a seam that are tokenised to look at it.
 _WINDOW = 32

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_trainer.data.rows import CallForm, Message, ToolCall
-from lora_trainer.data.template_refusal import TemplateRefusal
+from lora_trainer.data.template.template_refusal import TemplateRefusal
 
 _NAME, _VALUES, _RESULTS = "tool_of_the_probe", ("first value", "second value"), ("first result", "second result")
 _PARAMETERS = {"type": "object", "properties": {"place": {"type": "string", "description": "Where"}}}

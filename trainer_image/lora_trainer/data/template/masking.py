@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lora_trainer.data import seams
-from lora_trainer.data.chat_template import ChatTemplate
 from lora_trainer.data.profile import Segment
-from lora_trainer.data.unrolling import Rendered
+from lora_trainer.data.template import seams
+from lora_trainer.data.template.chat_template import ChatTemplate
+from lora_trainer.data.template.unrolling import Rendered
 
 TokenIds = npt.NDArray[np.int32]
 Targets = npt.NDArray[np.bool_]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lora_trainer.data.compression import most_rows, too_many_rows
-from lora_trainer.data.csv_reader import read_csv
-from lora_trainer.data.files import DataFile
-from lora_trainer.data.json_lines import read_json
-from lora_trainer.data.parquet_reader import read_parquet
+from lora_trainer.data.reading.compression import most_rows, too_many_rows
+from lora_trainer.data.reading.csv_reader import read_csv
+from lora_trainer.data.reading.files import DataFile
+from lora_trainer.data.reading.json_lines import read_json
+from lora_trainer.data.reading.parquet_reader import read_parquet
 from lora_trainer.data.rows import RawRow
 from lora_trainer.data.splits import Split
 

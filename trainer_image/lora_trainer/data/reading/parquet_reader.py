@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lora_contract.outside import shorten
-from lora_trainer.data import signatures
-from lora_trainer.data.compression import (
+from lora_trainer.data.reading import signatures
+from lora_trainer.data.reading.compression import (
     cut_off,
     damaged,
     decompressed_copy,
@@ -21,8 +21,8 @@ from lora_trainer.data.compression import (
     most_rows,
     too_many_rows,
 )
-from lora_trainer.data.files import DataFile
-from lora_trainer.data.lines import MAX_ROW_BYTES, TOO_LONG
+from lora_trainer.data.reading.files import DataFile
+from lora_trainer.data.reading.lines import MAX_ROW_BYTES, TOO_LONG
 from lora_trainer.data.rows import Place, RawRow
 from lora_trainer.errors import bad_data
 

@@ -1,0 +1,1 @@
+"""From rows as people write them to conversations with tools, or to documents and tokens."""

@@ -1,0 +1,1 @@
+"""From files, in whatever compression and format, to rows with their places."""
