@@ -34,7 +34,7 @@ def test_stopped_and_killed_the_same_command_goes_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_adapter_tells_servers_where_its_answers_end(tmp_path: Path) -> None:
     # given a model whose template ends turns with <|im_end|> (2), which neither tokenizer nor generation config names
-    run = local_run(tmp_path, gpus=0, lora__r=4)
+    run = local_run(tmp_path, gpus=0, lora__r=4, shape={"max_position_embeddings": 16})
     tokenizer = byte_tokenizer()
     tokenizer.eos_token = "<s>"
     tokenizer.save_pretrained(tmp_path / "model")
@@ -52,6 +52,8 @@ def test_the_adapter_tells_servers_where_its_answers_end(tmp_path: Path) -> None
     card = (run.published / MODEL_CARD).read_text()
     assert "--max-lora-rank 8 --generation-config path/to/this/folder --lora-modules" in card
     assert "stop_token_ids: [2]" in card
+    # and the reader also of what prepare warned of
+    assert "more than the 16 that example/tiny was made for" in card
     assert json.loads((run.published / MANIFEST).read_text())["requiredMaxLoraRank"] == 8
 
 
