@@ -67,7 +67,9 @@ def check_inputs(name: Name, namespace: Namespace = None, context: Context = Non
 
 @app.command()
 def validate(
-    files: Annotated[list[Path], typer.Option("--filename", "-f", help="File with manifests; - for standard input.")],
+    files: Annotated[
+        list[Path], typer.Option("--filename", "-f", help="File or folder with manifests; - for standard input.")
+    ],
 ) -> None:
     """Say of manifests in files what the cluster would refuse, without asking it."""
     verdicts = [verdict for file in files for verdict in judge(file)]

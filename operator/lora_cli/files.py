@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from lora_contract.manifest import is_ours, read_manifest
+from lora_contract.manifest import ours_of, read_manifest
 from lora_contract.yaml_documents import DocumentError, read_documents
 
 
@@ -19,8 +19,23 @@ class Verdict(NamedTuple):
     faults: tuple[str, ...]
 
 
+_NOTHING = "has no LoRAFineTune and no LoRASweep"
+#: Of the files of a folder, those that kubectl applies.
+_ENDINGS = (".json", ".yaml", ".yml")
+
+
 def judge(path: Path) -> Iterator[Verdict]:
-    """Judge each LoRAFineTune and LoRASweep of a file, or of the standard input where it is `-`."""
+    """Judge each LoRAFineTune and LoRASweep of a file, of the files of a folder, or of standard input (`-`)."""
+    if not path.is_dir():
+        yield from _judge_file(path)
+        return
+    found = [verdict for file in sorted(path.iterdir()) if file.suffix in _ENDINGS for verdict in _judge_file(file)]
+    # A folder has manifests of other kinds too: they are none of our business, unless there is nothing else.
+    ours = [verdict for verdict in found if verdict.faults != (_NOTHING,)]
+    yield from ours or [Verdict(str(path), "", (_NOTHING,))]
+
+
+def _judge_file(path: Path) -> Iterator[Verdict]:
     file = "the standard input" if str(path) == "-" else str(path)
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
@@ -34,13 +49,13 @@ def judge(path: Path) -> Iterator[Verdict]:
     except DocumentError as error:
         yield Verdict(file, "", error.faults)
         return
-    ours = [document for document in documents if is_ours(document)]
+    ours = list(ours_of(documents))
     if not ours:
-        yield Verdict(file, "", ("has no LoRAFineTune and no LoRASweep",))
+        yield Verdict(file, "", (_NOTHING,))
     for document in ours:
         metadata = document.get("metadata")
         name = metadata.get("name") if isinstance(metadata, dict) else None
-        about = f"{document.get('kind')} {name}"
+        about = f"{document.get('kind')} {name or 'without a name'}"
         try:
             read_manifest(document, cluster=True)
         except DocumentError as error:

@@ -118,11 +118,32 @@ def problem_of(item: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         name = str(item["loc"][-1])
         return f"unknown field; write {to_camel(name)}" if "_" in name else "unknown field"
+    if kind == "missing":
+        return "is missing; it has no default"
     if kind in ("model_type", "dict_type"):
         return "must be a mapping of fields to values"
     text = re.sub(r"^(Input|String|List|Dictionary) should (be|have|match)", r"must \2", text)
+    advice = _advice(kind, value)
+    return f"{text}; {advice}" if advice else text
+
+
+def _advice(kind: str, value: Any) -> str | None:
+    """How to write a value whose type is wrong; None where its text says nothing of what was meant."""
     if kind == "string_type" and isinstance(value, int | float):
-        return f"{text}; write it in quotes"
-    if kind in ("int_type", "float_type", "bool_type") and isinstance(value, str):
-        return f"{text}; write it without quotes"
-    return text
+        return "write it in quotes"
+    if kind == "list_type" and isinstance(value, str | int | float):
+        return f"write [{value}]"
+    if kind not in _PLAIN or not isinstance(value, str):
+        return None
+    if _PLAIN[kind].fullmatch(value):
+        return "write it without quotes"
+    percent = re.fullmatch(r"([0-9]+)(\.[0-9]+)? ?%", value) if kind == "float_type" else None
+    return f"write {float(value.rstrip(' %')) / 100:g}" if percent else None
+
+
+#: What a text in quotes may say, so that without them it is of the type that was asked for.
+_PLAIN = {
+    "int_type": re.compile(r"[-+]?[0-9]+"),
+    "float_type": re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"),
+    "bool_type": re.compile(r"true|false|yes|no|on|off", re.IGNORECASE),
+}

@@ -6,7 +6,7 @@ What only a cluster can know stays out: rights, endpoints of the platform, and w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError
@@ -60,6 +60,16 @@ def is_ours(document: Any) -> bool:
         return False
     group = str(document.get("apiVersion", "")).partition("/")[0]
     return group == names.GROUP or document.get("kind") in _KINDS
+
+
+def ours_of(documents: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
+    """The documents that are ours, those in a list too, such as `kubectl get --output yaml` writes."""
+    for document in documents:
+        items = document.get("items") if isinstance(document, Mapping) else None
+        if isinstance(items, list) and str(document.get("kind", "")).endswith("List"):
+            yield from ours_of(items)
+        elif is_ours(document):
+            yield document
 
 
 def read_manifest(document: Any, *, cluster: bool) -> Manifest:

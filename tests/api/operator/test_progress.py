@@ -71,7 +71,7 @@ def test_a_pod_of_an_earlier_attempt_may_not_report(runs: Runs, endpoint: Endpoi
 def test_what_is_too_much_or_not_understood_is_refused_in_words(endpoint: Endpoint, train_pod: client.V1Pod) -> None:
     address, token = endpoint.address("triage"), endpoint.token(train_pod)
     code, message = endpoint.post(address, token, b"{}")
-    assert (code, message) == (400, "trainerStatus: Field required")
+    assert (code, message) == (400, "trainerStatus: is missing; it has no default")
     code, message = endpoint.post(address, token, b" " * (MAX_BODY_BYTES + 1))
     assert (code, message) == (413, f"a report has at most {MAX_BODY_BYTES} bytes")
     assert endpoint.post(endpoint.url + "/elsewhere", token)[0] == 404

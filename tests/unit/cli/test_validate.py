@@ -49,6 +49,26 @@ def test_the_standard_input_is_a_file_too() -> None:
     )
 
 
+def test_a_list_is_judged_by_what_is_in_it() -> None:
+    listed = {"apiVersion": "v1", "kind": "List", "items": [manifest("triage", BASE), {"kind": "Secret"}]}
+
+    assert validate("-", standard_input=as_yaml(listed)) == (
+        0,
+        ["the standard input: LoRAFineTune triage is valid"],
+    )
+
+
+def test_a_folder_is_judged_by_what_kubectl_would_apply(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(as_yaml(manifest("triage", BASE)))
+    (tmp_path / "b.yml").write_text(as_yaml({"apiVersion": "v1", "kind": "Secret"}))
+    (tmp_path / "notes.md").write_text("kind: LoRAFineTune")
+
+    assert validate(tmp_path) == (0, [f"{tmp_path / 'a.yaml'}: LoRAFineTune triage is valid"])
+
+    (tmp_path / "a.yaml").unlink()
+    assert validate(tmp_path) == (1, [f"{tmp_path}: has no LoRAFineTune and no LoRASweep"])
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     binary, empty, twice = tmp_path / "a", tmp_path / "b", tmp_path / "c"
     binary.write_bytes(b"\xff\xfe")

@@ -48,7 +48,7 @@ def test_a_bad_spec_is_refused(bad: BadSpec) -> None:
         ({"apiVersion": "lora-operator.dev/v1"}, "apiVersion: must be lora-operator.dev/v1alpha1"),
         ({"kind": "LoraFineTune"}, "kind: must be LoRAFineTune or LoRASweep"),
         ({"metdata": {}}, "metdata: unknown field"),
-        ({"metadata": None}, "metadata.name: Field required"),
+        ({"metadata": None}, "metadata.name: is missing; it has no default"),
         ({"metadata.lables": {}}, "metadata.lables: unknown field"),
         ({"metadata.name": "Triage"}, "metadata.name: must be lower-case letters"),
         ({"metadata.name": "triage.v2"}, "metadata.name must not contain '.'"),
@@ -59,9 +59,12 @@ def test_a_bad_spec_is_refused(bad: BadSpec) -> None:
         ({"metadata.labels": {"cost": "a b"}}, "metadata.labels.cost: must be at most 63"),
         ({"metadata.labels": {"cost centre": "a"}}, "metadata.labels: cost centre is no key"),
         ({"spec.lora.r": "16"}, "spec.lora.r: must be a valid integer; write it without quotes"),
+        ({"spec.dataset.split": {"validation": "10%"}}, "split.validation: must be a valid number; write 0.1"),
+        ({"spec.dataset.split": {"validation": "0.1"}}, "must be a valid number; write it without quotes"),
+        ({"spec.lora.targetModules": "all-linear"}, "targetModules: must be a valid list; write [all-linear]"),
         ({"spec.runToken": 2}, "spec.runToken: must be a valid string; write it in quotes"),
         ({"spec.lora": 16}, "spec.lora: must be a mapping of fields to values"),
-        ({"spec": None}, "spec.model: Field required"),
+        ({"spec": None}, "spec.model: is missing; it has no default"),
         ({"spec.lora": {"r": None, "alpha": 0}}, "spec.lora.alpha: must be greater than"),
         ({"spec.lora": {"targetModules": [None]}}, "spec.lora.targetModules.0: must be a valid string"),
         ({"spec.dataset.uri": "file:///data/rows.jsonl"}, "must be a storage address: s3://bucket/key"),
@@ -72,6 +75,10 @@ def test_each_fault_names_its_path(changes: dict[str, Any], says: str) -> None:
 
     assert says in said
     assert len(said.splitlines()) <= 4
+
+
+def test_a_word_for_a_number_gets_no_advice_about_quotes() -> None:
+    assert faults(changed({"spec.lora.r": "sixteen"}, FINE_TUNE)) == "spec.lora.r: must be a valid integer"
 
 
 def test_all_faults_are_told_at_once() -> None:

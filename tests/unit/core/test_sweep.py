@@ -175,7 +175,7 @@ def test_a_refused_trial_is_told_and_tried_again_later() -> None:
     ("changes", "says"),
     [
         ({"grid": {}}, "spec.grid: name at least one field"),
-        ({"template.spec.output": REMOVED}, "spec.template.spec.output: Field required"),
+        ({"template.spec.output": REMOVED}, "spec.template.spec.output: is missing; it has no default"),
         ({"grid.lora.r": [8, 8]}, "spec.trials 0 and 2 are the same"),
     ],
 )
