@@ -54,8 +54,8 @@ class ModelSpec(SpecModel):
     revision: Revision | None = documented(
         None,
         "Commit of the model repository, 40 hexadecimal digits. Needed for models from the Hub, unless"
-        " allowFloatingRevision is set: then it may name a branch or tag. With a source the content of the files is"
-        " the revision.",
+        " allowFloatingRevision is set: then it may name a branch or tag. With a source it may state the commit of"
+        " the files there, which is believed; without it the digest of their content stands for it.",
         "5a149550068a1eb93398160d8953f5f56c3603e9",
     )
     allow_floating_revision: bool = documented(

@@ -210,8 +210,10 @@ def test_what_a_user_should_know_is_in_the_report(tmp_path: Path) -> None:
     assert report.warnings[1:] == [
         "1 repeated rows were left out",
         "1 of 2 rows were cut at 64 tokens; raise training.maxLength",
-        "no row fell into the validation split: too few rows; nothing is evaluated during training",
-        "no row fell into the test split: too few rows; base and adapter are not compared",
+        "no row fell into the validation split, as there are few rows: nothing is evaluated during training;"
+        " raise dataset.split.validation or set dataset.validationUri",
+        "no row fell into the test split, as there are few rows: base and adapter are not compared;"
+        " raise dataset.split.test or set dataset.testUri",
     ]
 
 

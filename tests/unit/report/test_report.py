@@ -151,7 +151,18 @@ def test_the_model_card_loads_the_commit_that_was_trained_on() -> None:
     card = render_model_card(dataclasses.replace(report, spec=hub))
     assert f'revision="{report.model_commit}", dtype="auto")' in card
     assert f"vllm serve {model.id} --revision {report.model_commit} --enable-lora" in card
+    assert "| Model commit |" in card
     assert "revision" not in render_model_card(dataclasses.replace(report, spec=mirror))
+
+
+def test_what_is_no_commit_is_not_called_one() -> None:
+    report = example_report()
+    digest = report.spec.model.model_copy(update={"source": "s3://models/phi", "revision": None})
+    report = dataclasses.replace(report, spec=report.spec.model_copy(update={"model": digest}))
+
+    for document in (render_model_card(report), render(report)):
+        assert "ommit" not in document.replace("commit below", "")
+    assert "Digest of the model's files" in render_model_card(report)
 
 
 def test_the_command_of_the_model_card_serves_the_template_of_the_run() -> None:

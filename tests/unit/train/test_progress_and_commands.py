@@ -20,9 +20,12 @@ from lora_contract.progress import ProgressReport
 from lora_contract.report import decode
 from lora_trainer import progress
 from lora_trainer.command import local, stage
-from lora_trainer.errors import TrainerError
+from lora_trainer.data.profile import DataProfile
+from lora_trainer.errors import TrainerError, bad_config, bad_data
+from lora_trainer.ledger.attempts import AttemptRecord, trained_seconds
 from lora_trainer.progress import ProgressPoster
-from support.specs import changed
+from lora_trainer.train.documents import all_warnings
+from support.specs import BASE, changed
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -170,3 +173,42 @@ def test_the_local_command_refuses_a_run_for_a_gpu_that_is_not_there_before_it_r
     spec = LoRAFineTuneSpec.model_validate(changed({"compute.gpus": gpus}))
     with expected:
         local.check_gpu(spec, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (bad_data("rows.jsonl, line 4: is not JSON", param="rows.jsonl:4"), "rows.jsonl, line 4: is not JSON"),
+        (bad_config("must be odd", param="spec.lora.r", hint="add 1"), "spec.lora.r: must be odd"),
+        (bad_config("spec.lora.r: must be odd", param="spec.lora.r"), "spec.lora.r: must be odd"),
+        (bad_config("is empty"), "is empty"),
+    ],
+)
+def test_a_place_is_said_once(error: TrainerError, said: str) -> None:
+    assert stage.wrong(error) == said
+
+
+def test_a_run_in_a_list_is_found_too(tmp_path: Path) -> None:
+    path = tmp_path / "finetune.yaml"
+    run = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "triage"}, "spec": BASE}
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [{"kind": "Secret"}, run]}))
+    assert local.read(path)[0] == "triage"
+
+
+def test_training_time_is_that_of_all_attempts_and_nothing_else() -> None:
+    hours = [("08:00", "09:00"), ("11:00", "11:30")]
+    records = [
+        AttemptRecord(claim=number, start_time=f"2026-03-14T{begin}:00Z", last_time=f"2026-03-14T{end}:00Z")
+        for number, (begin, end) in enumerate(hours)
+    ]
+    assert trained_seconds(records) == 90 * 60
+
+
+def test_documents_repeat_what_prepare_warned_of() -> None:
+    profile = DataProfile(format="messages", warnings=["columns that are not used: score", "both say this"])
+    assert all_warnings(profile, ["both say this", "the adapter forgets"]) == [
+        "columns that are not used: score",
+        "both say this",
+        "the adapter forgets",
+    ]
+    assert all_warnings(None, ["the adapter forgets"]) == ["the adapter forgets"]

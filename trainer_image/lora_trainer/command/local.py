@@ -11,12 +11,13 @@ from typing import cast
 from lora_contract import names, spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import LoRAFineTuneSpec
-from lora_contract.manifest import is_ours, read_manifest
+from lora_contract.layout import REPORT
+from lora_contract.manifest import ours_of, read_manifest
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_contract.yaml_documents import DocumentError, read_documents
 from lora_trainer import stopping
-from lora_trainer.command.stage import carry_out, unexpected, words
+from lora_trainer.command.stage import carry_out, unexpected, wrong
 from lora_trainer.environment import cpu_is_allowed
 from lora_trainer.errors import TrainerError, bad_config, unsupported
 from lora_trainer.processes.restart import SmallerMicroBatch, start_again
@@ -37,7 +38,9 @@ def run_file(path: Path) -> int:
         start_again(order)
     except Exception as error:
         failure = error if isinstance(error, TrainerError) else unexpected(error)
-        print(f"error: {words(failure)}", file=sys.stderr)
+        print(f"error: {wrong(failure)}", file=sys.stderr)
+        if failure.hint:
+            print(f"what to do: {failure.hint}", file=sys.stderr)
         return failure.exit_code
 
 
@@ -48,8 +51,8 @@ def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:
         TrainerError: 64, there is none, or a field is wrong.
     """
     try:
-        for document in read_documents(path.read_text(encoding="utf-8")):
-            if is_ours(document) and document.get("kind") != names.SWEEP_KIND:
+        for document in ours_of(read_documents(path.read_text(encoding="utf-8"))):
+            if document.get("kind") != names.SWEEP_KIND:
                 manifest = read_manifest(document, cluster=False)
                 return manifest.name, cast("LoRAFineTuneSpec", manifest.spec)
     except (OSError, UnicodeDecodeError) as error:
@@ -113,3 +116,4 @@ def _say_result(report: Report) -> None:
                 print(f"{label}: {value}")
     if report.artifact is not None:
         print(f"adapter: {report.artifact.uri}{' (existed already)' if report.adopted else ''}")
+        print(f"report: {report.artifact.uri}/{REPORT}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 
 from pydantic import ValidationError
 
@@ -165,8 +166,14 @@ def _smaller(order: SmallerMicroBatch) -> int:
 
 def words(error: TrainerError) -> str:
     """An error in one line."""
-    parts = [f"{error.param}: {error.message}" if error.param else error.message, error.hint or ""]
+    parts = (wrong(error), error.hint or "")
     return ". ".join(part.rstrip(".") for part in parts if part)
+
+
+def wrong(error: TrainerError) -> str:
+    """What is wrong and where; the place once, where the message says it too (`a.jsonl:3` is its line 3)."""
+    place = re.sub(r":[0-9]+$", "", error.param or "")
+    return error.message if place in error.message else f"{error.param}: {error.message}"
 
 
 def _end(stage: Stage, order: Order | None, error: TrainerError) -> int:

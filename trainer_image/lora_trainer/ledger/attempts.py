@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from pydantic import Field, ValidationError
 
 from lora_contract.base import StatusModel
 from lora_contract.layout import RunLayout
-from lora_contract.times import format_time
+from lora_contract.times import format_time, parse_time
 from lora_trainer.errors import TrainerError
 from lora_trainer.ledger.claims import Claim
 from lora_trainer.store import Store
@@ -107,6 +108,12 @@ def earlier(store: Store, layout: RunLayout) -> list[AttemptRecord]:
 def lost_steps(records: list[AttemptRecord], from_step: int) -> int:
     """Steps that the last process did beyond the checkpoint that this one starts from."""
     return max(0, records[-1].last_step - from_step) if records else 0
+
+
+def trained_seconds(records: Iterable[AttemptRecord]) -> float:
+    """Seconds that all attempts of a run took together; what lies between them counts for nothing."""
+    spans = ((parse_time(each.start_time), parse_time(each.last_time)) for each in records)
+    return sum((end - begin).total_seconds() for begin, end in spans if begin and end)
 
 
 def _now() -> str:

@@ -96,5 +96,8 @@ def _splits(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
         if address is not None:
             warnings.append(f"dataset.{name}Uri holds no row that can be used: {consequence}")
         elif share:
-            warnings.append(f"no row fell into the {name} split: too few rows; {consequence}")
+            warnings.append(
+                f"no row fell into the {name} split, as there are few rows: {consequence};"
+                f" raise dataset.split.{name} or set dataset.{name}Uri"
+            )
     return warnings

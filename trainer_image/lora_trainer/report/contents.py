@@ -103,6 +103,7 @@ class ReportInput:
     target_tokens: int
     total_steps: int
     duration_seconds: float
+    """Of all attempts together."""
     tokens_per_second: float
     curves: Curves = Curves()
     comparisons: tuple[Comparison, ...] = ()
@@ -131,3 +132,9 @@ class ReportInput:
     """Those of them, with their ids, at which a server of the base model does not stop unless it is told."""
     model_license: str | None = None
     """License that the base model states (a Hub identifier); None: it states none."""
+
+    @property
+    def revision_label(self) -> str:
+        """What `model_commit` is: a commit, or the digest of the content where the files are from elsewhere."""
+        model = self.spec.model
+        return "Digest of the model's files" if model.source and not model.revision else "Model commit"

@@ -20,7 +20,7 @@ from lora_contract.times import format_time
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.digests import digests_below
 from lora_trainer.evaluation.answers import AnswerScores
-from lora_trainer.ledger.attempts import RUNNING, AttemptRecord
+from lora_trainer.ledger.attempts import RUNNING, AttemptRecord, trained_seconds
 from lora_trainer.report import (
     Attempt,
     Bar,
@@ -49,7 +49,6 @@ class Account:
     result: Result
 
     attempts: list[AttemptRecord]
-    duration_seconds: float
     warnings: list[str]
 
 
@@ -75,6 +74,11 @@ def metrics_of(session: Session, result: Result) -> MetricsStatus:
 
 def _text(value: float | None) -> str | None:
     return None if value is None else f"{value:.6g}"
+
+
+def all_warnings(profile: DataProfile | None, of_training: list[str]) -> list[str]:
+    """What prepare said of model and data, then what training adds: who reads the adapter's files sees no status."""
+    return list(dict.fromkeys([*(profile.warnings if profile is not None else []), *of_training]))
 
 
 def write(folder: Path, account: Account) -> None:
@@ -113,7 +117,7 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
         target_tokens=plan.target_tokens,
         longest_row=plan.longest_row,
         total_steps=plan.total_steps,
-        duration_seconds=account.duration_seconds,
+        duration_seconds=trained_seconds(account.attempts),
         tokens_per_second=session.progress.tokens_per_second,
         curves=history.curves(log, session.best.state.step or None),
         comparisons=tuple(_comparisons(result)),

@@ -132,6 +132,7 @@ class _Training:
         output = self._folder / "adapter"
         finish.save_adapter(ready, self._order, found.model.commit, output)
         metrics, warnings = documents.metrics_of(ready, result), self._warnings(ready, result, output)
+        told = documents.all_warnings(found.profile, warnings)
         self._attempt.end("complete")
         account = documents.Account(
             self._order,
@@ -139,8 +140,7 @@ class _Training:
             ready,
             result,
             attempts=[*self._earlier, self._attempt.record],
-            duration_seconds=_process_seconds(),
-            warnings=warnings,
+            warnings=told,
         )
         documents.write(output, account)
         probe, quantization = reload.probe(ready, found), self._order.spec.quantization
@@ -154,7 +154,7 @@ class _Training:
             probe=probe,
         )
         self._watchdog.beat()
-        artifact = self._publish(output, found, metrics, result.gate_failed, warnings)
+        artifact = self._publish(output, found, metrics, result.gate_failed, told)
         self._group.dismiss()
         return Report(
             stage="train",
