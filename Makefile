@@ -154,5 +154,5 @@ bench-trainer-gpu: venv ## the same on this machine's CUDA device, a Llama of 8B
 	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer --gpu --shape llama-8b --batch 32 --held-out 8
 
 .PHONY: bench-prepare
-bench-prepare: venv ## rows a second and peak memory of prepare with 100,000 and 1,000,000 rows
+bench-prepare: venv ## rows a second and peak memory of prepare: plain chat, tools, reasoning that is unrolled
 	$(PY) -m benchmarks.prepare
