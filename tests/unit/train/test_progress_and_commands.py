@@ -188,6 +188,14 @@ def test_a_place_is_said_once(error: TrainerError, said: str) -> None:
     assert stage.wrong(error) == said
 
 
+def test_the_local_command_says_that_a_sweep_needs_the_operator(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(json.dumps({"apiVersion": names.API_VERSION, "kind": names.SWEEP_KIND, "metadata": {"name": "x"}}))
+    with pytest.raises(TrainerError, match="has a LoRASweep and no LoRAFineTune") as caught:
+        local.read(path)
+    assert "operator" in str(caught.value.hint)
+
+
 def test_a_run_in_a_list_is_found_too(tmp_path: Path) -> None:
     path = tmp_path / "finetune.yaml"
     run = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "triage"}, "spec": BASE}

@@ -14,6 +14,10 @@ from lora_trainer import environment
 from lora_trainer.command.stage import run_stage
 from lora_trainer.processes.rank import place_of
 
+_DESCRIPTION = (
+    "Train a LoRA adapter: `run` on this machine; `prepare` and `train` are the two steps in pods of the operator."
+)
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
@@ -37,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lora-trainer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="lora-trainer", description=_DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True)
     prepare = commands.add_parser("prepare", help=f"check, tokenise and plan, as the order in {ENV_ORDER} says")
     prepare.add_argument("--check", action="store_true", help="only compare the data with what was trained on")

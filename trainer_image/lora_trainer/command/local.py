@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_contract.yaml_documents import DocumentError, read_documents
 from lora_trainer import stopping
+from lora_trainer.command import off_cluster
 from lora_trainer.command.stage import carry_out, unexpected, wrong
 from lora_trainer.environment import cpu_is_allowed
 from lora_trainer.errors import TrainerError, bad_config, unsupported
@@ -30,6 +32,9 @@ def run_file(path: Path) -> int:
     try:
         name, spec = read(path)
         check_gpu(spec)
+        for note in (off_cluster.take_endpoint(spec, os.environ), off_cluster.of_no_effect(spec)):
+            if note is not None:
+                print(f"note: {note}")
         return _run(name, spec)
     except stopping.StopRequested:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
@@ -51,7 +56,8 @@ def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:
         TrainerError: 64, there is none, or a field is wrong.
     """
     try:
-        for document in ours_of(read_documents(path.read_text(encoding="utf-8"))):
+        ours = list(ours_of(read_documents(path.read_text(encoding="utf-8"))))
+        for document in ours:
             if document.get("kind") != names.SWEEP_KIND:
                 manifest = read_manifest(document, cluster=False)
                 return manifest.name, cast("LoRAFineTuneSpec", manifest.spec)
@@ -59,6 +65,9 @@ def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:
         raise bad_config(f"{path} cannot be read: {error}") from None
     except DocumentError as error:
         raise bad_config(f"{path}: {error}") from None
+    if ours:
+        hint = f"Sweeps need the operator; write one of its trials as a {names.KIND}."
+        raise bad_config(f"{path} has a {names.SWEEP_KIND} and no {names.KIND}", hint=hint)
     raise bad_config(f"{path} has no document of kind {names.KIND}")
 
 

@@ -18,7 +18,8 @@ from lora_trainer.errors import TrainerError, bad_config
 
 DEFAULT_REGION = "us-east-1"
 
-_ENDPOINTS = (ENV_S3_ENDPOINT, "AWS_ENDPOINT_URL")
+#: Variables that name the S3 endpoint, the one that wins first.
+ENDPOINT_VARIABLES = (ENV_S3_ENDPOINT, "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _REGION = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # a label of a host name
 _SECRET_HINT = (
@@ -54,7 +55,7 @@ def client_settings(environment: Mapping[str, str]) -> ClientSettings:
             )
     for name in dict.fromkeys((*STORAGE_SECRET_KEYS, *_REGIONS)):
         _refuse_odd_characters(name, environment.get(name, ""))
-    endpoint_name, endpoint = _first(environment, _ENDPOINTS)
+    endpoint_name, endpoint = _first(environment, ENDPOINT_VARIABLES)
     region_name, region = _first(environment, _REGIONS)
     if endpoint:
         _check_endpoint(endpoint_name, endpoint)
