@@ -512,5 +512,16 @@ def test_leaving_bad_rows_out_is_advised_only_where_a_row_is_good(before: bytes,
     assert ("Skip" in str(raised.value.hint)) is advised
 
 
+def test_another_encoding_is_not_to_be_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(GOOD_LINE + '{"prompt": "größe"}\n'.encode("latin-1"))
+
+    with pytest.raises(TrainerError) as raised:
+        run(tmp_path, [DataFile(path.name, path, *classify(path.name))])
+
+    assert "UTF-8" in str(raised.value.hint)
+    assert "Skip" not in str(raised.value.hint)
+
+
 def test_the_table_is_long_enough() -> None:
     assert len(BAD) >= 40

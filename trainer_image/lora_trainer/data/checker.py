@@ -108,7 +108,7 @@ class RowChecker:
 
     def _check(self, raw: RawRow, part: Split | None) -> list[ReadyRow]:
         if raw.value is None:
-            raise BadRow(raw.problem or "cannot be read")
+            raise BadRow(raw.problem or "cannot be read", raw.hint)
         if not raw.value:
             raise BadRow("is an empty object")
         if not self.spec.dataset.is_chat:

@@ -93,6 +93,8 @@ class RawRow:
     place: Place
     value: dict[str, Any] | None
     problem: str | None = None
+    #: What to do about it, where it is not to correct this row alone.
+    hint: str | None = None
     #: Columns of the file that hold no text, and are not in `value`.
     unread: tuple[str, ...] = ()
 

@@ -12,7 +12,15 @@ from lora_trainer.data.json_values import DECODER, as_row, ends_early
 from lora_trainer.data.reading.compression import cut_off, open_decompressed
 from lora_trainer.data.reading.files import DataFile
 from lora_trainer.data.reading.json_array import ArrayReader
-from lora_trainer.data.reading.lines import BOM, MAX_ROW_BYTES, TOO_LONG, bounded_lines, is_cut_character, not_utf8
+from lora_trainer.data.reading.lines import (
+    BOM,
+    MAX_ROW_BYTES,
+    TOO_LONG,
+    UTF8_HINT,
+    bounded_lines,
+    is_cut_character,
+    not_utf8,
+)
 from lora_trainer.data.rows import Place, RawRow
 from lora_trainer.errors import bad_data
 
@@ -113,7 +121,7 @@ def _parse_line(line: bytes, place: Place) -> RawRow:
     except UnicodeDecodeError as error:
         if is_last and is_cut_character(error):
             raise cut_off(str(place), "it ends inside a character", place.short) from error
-        return RawRow(place, None, not_utf8(error))
+        return RawRow(place, None, not_utf8(error), UTF8_HINT)
     except json.JSONDecodeError as error:
         if is_last and ends_early(error):
             problem = "the file ends inside this row, and not with a line break"

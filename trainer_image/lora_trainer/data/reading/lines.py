@@ -17,6 +17,8 @@ _MAX_SKIPPED_BYTES = 256 << 20
 _MAX_EMPTY_LINES = 10_000
 TOO_LONG = "is longer than 1 MiB; split the row, or leave out columns that are not used"
 UNREADABLE_HINT = "correct the file; rows behind this place cannot be read"
+#: Not onBadRows: Skip: the rows that happen to have such a letter would be missing.
+UTF8_HINT = "write the whole file anew as UTF-8, for instance with iconv; other rows with such letters are bad as well"
 BOM = b"\xef\xbb\xbf"
 
 
