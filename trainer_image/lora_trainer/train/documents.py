@@ -125,7 +125,7 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
         data=_data(inputs.profile),
         attempts=tuple(_attempt(record) for record in account.attempts),
         gate_failed=result.gate_failed,
-        warnings=(*(inputs.profile.warnings if inputs.profile is not None else ()), *account.warnings),
+        warnings=tuple(account.warnings),
         hardware=_hardware(session),
         versions={name: importlib.metadata.version(name) for name in _LIBRARIES if _installed(name)},
         files={name: digest.sha256 for name, digest in digests_below(folder).items()},
