@@ -14,7 +14,6 @@ from lora_operator.core.run.decision import ReadObjects, RunDecision
 from lora_operator.core.run.run import Run, begin
 from lora_operator.core.stages.checks import check_finished, check_refused, check_suspended, record_pause, stale_jobs
 from lora_operator.core.stages.edits import record_edits
-from lora_operator.core.stages.identical import forget_preparation
 from lora_operator.core.stages.loss import absences, must_read
 from lora_operator.core.stages.results import check_adopted, record_prepared
 from lora_operator.core.stages.sidecars import concluded, kept_jobs
@@ -41,7 +40,7 @@ def _decide(run: Run) -> RunDecision:
         return conclude(run, refusal)
 
     as_seen, run = run, concluded(run)
-    run = record_attempts(record_prepared(forget_preparation(run)))
+    run = record_attempts(record_prepared(run))
     run, progress_wait = record_progress(record_edits(record_pause(run)))
     outcome = (
         check_adopted(run) or check_suspended(run) or check_lost_report(run) or check_prepare(run) or check_train(run)

@@ -124,7 +124,7 @@ def test_one_that_started_goes_first_though_it_is_younger() -> None:
 def test_the_adapter_of_the_first_is_adopted_without_a_train_job() -> None:
     story = waiting()
     story.identical = ()
-    story.decides().decides()
+    story.decides().decides().decides()
     assert story.condition("Reconciling") == ("True", "Preparing")
     assert "JobDeleted" not in story.events
 
@@ -141,7 +141,7 @@ def test_the_adapter_of_the_first_is_adopted_without_a_train_job() -> None:
 def test_where_the_first_failed_the_second_trains() -> None:
     story = waiting()
     story.identical = ()
-    story.decides().decides()
+    story.decides().decides().decides()
 
     story.after(5).pod_ends("prepare", 0, PREPARED, "again").job_ends("prepare").decides()
 
@@ -173,15 +173,27 @@ def test_a_crash_between_the_two_takes_no_old_report_for_the_answer() -> None:
     story.after(5).decides()
 
     assert story.stages == []
-    story.decides()
+    story.decides().decides()
     assert story.condition("Reconciling") == ("True", "Preparing")
     assert story.stages == ["prepare"]
+
+
+def test_a_crash_behind_the_new_job_makes_no_other_one() -> None:
+    story = waiting()
+    story.identical = ()
+    story.decides().decides().decides(crash_before_status=True)
+    new = story.job("prepare")["metadata"]["uid"]
+
+    story.after(5).decides().decides()
+
+    assert story.job("prepare")["metadata"]["uid"] == new
+    assert story.condition("Reconciling") == ("True", "Preparing")
 
 
 def test_what_the_first_prepare_said_is_not_taken_for_the_word_of_the_second() -> None:
     story = waiting()
     story.identical = ()
-    story.decides().decides()
+    story.decides().decides().decides()
 
     story.after(5).job_ends("prepare").decides()
 
@@ -194,7 +206,7 @@ def test_it_does_not_wait_for_ever_but_lets_s3_decide() -> None:
     story.after(24 * 3600 - 101).decides()
     assert story.condition("Reconciling") == WAITS
     assert story.decisions[-1].requeue_after == 1
-    story.after(1).decides().decides()
+    story.after(1).decides().decides().decides()
     assert story.condition("Reconciling") == ("True", "Preparing")
 
     story.after(5).pod_ends("prepare", 0, PREPARED, "again").job_ends("prepare").decides()
@@ -204,12 +216,12 @@ def test_it_does_not_wait_for_ever_but_lets_s3_decide() -> None:
 def test_waits_for_one_after_another_have_one_limit() -> None:
     story = waiting().after(20 * 3600)
     story.identical = ()
-    story.decides().decides()
+    story.decides().decides().decides()
     story.identical = (another(name="next", uid="1"),)
     story.after(5).pod_ends("prepare", 0, PREPARED, "again").job_ends("prepare").decides()
     assert story.condition("Reconciling") == WAITS
 
-    story.after(4 * 3600).decides().decides()
+    story.after(4 * 3600).decides().decides().decides()
 
     assert story.condition("Reconciling") == ("True", "Preparing")
 
@@ -249,7 +261,7 @@ def test_a_run_that_comes_back_from_a_pause_waits_for_one_that_trains_now() -> N
     assert story.condition("Reconciling") == WAITS
     assert story.job("train")["spec"]["suspend"] is True
     story.identical = ()
-    story.after(60).decides().decides()
+    story.after(60).decides().decides().decides()
     assert story.stages == ["prepare"]
     assert story.condition("Reconciling") == ("True", "Preparing")
 

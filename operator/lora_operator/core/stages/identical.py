@@ -132,25 +132,22 @@ def _prepares_again(run: Run, leader: IdenticalRun | None) -> Outcome:
 
 
 def _without_jobs(run: Run, text: str) -> Outcome:
-    """Delete the Jobs once the status says why; what the prepare Job reported is no answer to the new question."""
-    jobs = _jobs(run)
+    """Delete the Jobs once the status says why; what the prepare Job reported is no answer to the new question.
+
+    Once they are gone the status forgets what prepare found, before the new Job is made: a Job that is there already
+    while the status still tells of the old one would be deleted with it.
+    """
+    jobs = [job for job in (run.job("prepare"), run.job("train")) if job is not None]
+    if not jobs:
+        run = run.with_status(run_id=None, plan=None)
+        return run.active(Phase.PENDING, Reason.IDENTICAL_RUN_ENDED, text, look_again=0.0)
     deletions = tuple(DeleteJob(job.name) for job in jobs if not job.deleting)
-    look_again = None if jobs else 0.0
-    return run.active(Phase.PENDING, Reason.IDENTICAL_RUN_ENDED, text, follow_up=deletions, look_again=look_again)
-
-
-def _jobs(run: Run) -> list[Job]:
-    return [job for job in (run.job("prepare"), run.job("train")) if job is not None]
+    return run.active(Phase.PENDING, Reason.IDENTICAL_RUN_ENDED, text, follow_up=deletions)
 
 
 def _prepares_anew(run: Run) -> bool:
     """Whether the status says that prepare is done once more, and still holds what it found before."""
     return _ready_reason(run.before) == Reason.IDENTICAL_RUN_ENDED and run.prepared and not run.superseded
-
-
-def forget_preparation(run: Run) -> Run:
-    """The run as one that is to be prepared, once the Jobs are gone that were there when an identical run ended."""
-    return run.with_status(run_id=None, plan=None) if _prepares_anew(run) and not _jobs(run) else run
 
 
 def _is_held(job: Job, workloads: Sequence[Workload]) -> bool:
