@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import Any, ClassVar, NamedTuple, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
@@ -104,20 +105,22 @@ class StatusModel(Model):
     model_config = ConfigDict(extra="ignore")
 
 
-def explained(error: ValidationError, path: str) -> tuple[str, ...]:
-    """What is wrong with a spec, a line for each field: its path below `path`, and what the rule says."""
+def explained(error: ValidationError, path: str, model: type[BaseModel] | None = None) -> tuple[str, ...]:
+    """What is wrong with a spec, a line for each field: its path below `path`, and what the rule says.
+
+    `model` is what was read: beside an unknown field stand those that there are.
+    """
     return tuple(
-        f"{'.'.join([path, *(str(part) for part in item['loc'])])}: {problem_of(item)}"
+        f"{'.'.join([path, *(str(part) for part in item['loc'])])}: {problem_of(item, model)}"
         for item in error.errors(include_url=False, include_context=False)
     )
 
 
-def problem_of(item: ErrorDetails) -> str:
+def problem_of(item: ErrorDetails, model: type[BaseModel] | None = None) -> str:
     """pydantic's words in the form of the rules' own, with what to do where it can be known."""
     kind, text, value = item["type"], item["msg"].removeprefix("Value error, "), item["input"]
     if kind == "extra_forbidden":
-        name = str(item["loc"][-1])
-        return f"unknown field; write {to_camel(name)}" if "_" in name else "unknown field"
+        return _unknown(str(item["loc"][-1]), _fields_beside(item["loc"], model))
     if kind == "missing":
         return "is missing; it has no default"
     if kind in ("model_type", "dict_type"):
@@ -125,6 +128,26 @@ def problem_of(item: ErrorDetails) -> str:
     text = re.sub(r"^(Input|String|List|Dictionary) should (be|have|match)", r"must \2", text)
     advice = _advice(kind, value)
     return f"{text}; {advice}" if advice else text
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    if to_camel(name) in known or ("_" in name and not known):
+        return f"unknown field; write {to_camel(name)}"
+    near = get_close_matches(to_camel(name), known, n=1, cutoff=0.75)
+    if near:
+        return f"unknown field; is {near[0]} meant?"
+    return f"unknown field; there are {', '.join(known)}" if 0 < len(known) <= _MOST_NAMES else "unknown field"
+
+
+def _fields_beside(loc: tuple[int | str, ...], model: type[BaseModel] | None) -> tuple[str, ...]:
+    """The fields of the part of `model` in which the last name of `loc` stands; none where that cannot be told."""
+    for name in loc[:-1]:
+        if model is None or isinstance(name, int):
+            continue
+        annotation = next((f.annotation for key, f in model.model_fields.items() if name in (key, f.alias)), None)
+        kinds = (annotation, *get_args(annotation))
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return () if model is None else tuple(field.alias or key for key, field in model.model_fields.items())
 
 
 def _advice(kind: str, value: Any) -> str | None:
@@ -141,6 +164,8 @@ def _advice(kind: str, value: Any) -> str | None:
     return f"write {float(value.rstrip(' %')) / 100:g}" if percent else None
 
 
+#: More names than this help nobody.
+_MOST_NAMES = 16
 #: What a text in quotes may say, so that without them it is of the type that was asked for.
 _PLAIN = {
     "int_type": re.compile(r"[-+]?[0-9]+"),

@@ -101,7 +101,7 @@ def _part(
     try:
         return model.read(document.get(name) or {}, cluster=cluster)
     except ValidationError as error:
-        faults += explained(error, name)
+        faults += explained(error, name, model)
         return None
 
 

@@ -44,7 +44,9 @@ def test_a_bad_spec_is_refused(bad: BadSpec) -> None:
     ("changes", "says"),
     [
         ({"spec.training.max_steps": 100}, "spec.training.max_steps: unknown field; write maxSteps"),
-        ({"spec.trainig": {}}, "spec.trainig: unknown field"),
+        ({"spec.trainig": {}}, "spec.trainig: unknown field; is training meant?"),
+        ({"spec.lora.rank": 8}, "spec.lora.rank: unknown field; there are r, alpha, dropout, targetModules, useRslora"),
+        ({"spec.training.earlyStopping": {"patence": 3}}, "earlyStopping.patence: unknown field; is patience meant?"),
         ({"apiVersion": "lora-operator.dev/v1"}, "apiVersion: must be lora-operator.dev/v1alpha1"),
         ({"kind": "LoraFineTune"}, "kind: must be LoRAFineTune or LoRASweep"),
         ({"metdata": {}}, "metdata: unknown field"),

@@ -61,8 +61,10 @@ def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:
             if document.get("kind") != names.SWEEP_KIND:
                 manifest = read_manifest(document, cluster=False)
                 return manifest.name, cast("LoRAFineTuneSpec", manifest.spec)
-    except (OSError, UnicodeDecodeError) as error:
-        raise bad_config(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise bad_config(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise bad_config(f"{path} is not UTF-8 text") from None
     except DocumentError as error:
         raise bad_config(f"{path}: {error}") from None
     if ours:
