@@ -14,11 +14,11 @@ from lora_contract.layout import PLAN, RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report
 from lora_trainer import store as stores
+from lora_trainer.command.stage import carry_out
 from lora_trainer.data import prepared
 from lora_trainer.errors import TrainerError
 from lora_trainer.ledger.claims import take_claim
 from lora_trainer.prepare.check import check
-from lora_trainer.prepare.stage import prepare
 from support.chat_models import save_model
 from support.prepare_orders import order, publish_adapter
 from support.prepared_data import chat, lines
@@ -61,11 +61,11 @@ def bucket(s3_environment: SeaweedFS, tmp_path: Path) -> Bucket:
     return Bucket(s3_environment, tmp_path)
 
 
-def _prepare(ordered: Order, budget: float = 5) -> Report:
-    return prepare(ordered, stores.from_environment(budget))
+def _prepare(ordered: Order, budget: int = 5) -> Report:
+    return carry_out(ordered.model_copy(update={"unavailable_budget_seconds": budget}))
 
 
-def _refusal(ordered: Order, budget: float = 5) -> TrainerError:
+def _refusal(ordered: Order, budget: int = 5) -> TrainerError:
     with pytest.raises(TrainerError) as raised:
         _prepare(ordered, budget)
     return raised.value
