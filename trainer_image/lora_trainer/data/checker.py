@@ -27,7 +27,6 @@ from lora_trainer.data.template.template_refusal import TemplateRefusal
 from lora_trainer.data.template.unrolling import AnswerNotFound, Rendered
 from lora_trainer.errors import TrainerError, bad_data, unsupported
 
-_TOOLS_COLUMNS = ("tools", "functions")
 #: What is kept of columns that are not read, and of the words for a bad row: names may be as long as rows.
 _MOST_COLUMNS, _LONGEST_COLUMN, _LONGEST_EXAMPLE = 100, 100, 500
 
@@ -47,20 +46,25 @@ class RowChecker:
     spec: LoRAFineTuneSpec
     template: ChatTemplate
     guard: Guard = field(default_factory=Guard)
-    #: The shape of the rows of the file that is read, and the words for those of all files so far.
+    #: The shape of the rows of the file that is read.
     shape: Shape | None = None
-    formats: list[str] = field(default_factory=list)
     ignored_columns: list[str] = field(default_factory=list)
     duplicates: int = 0
     bad_rows: int = 0
     bad_examples: list[str] = field(default_factory=list)
     samples: list[list[Turn]] = field(default_factory=list)
     rows_read: dict[str, int] = field(default_factory=dict)
+    _shapes: dict[int, Shape] = field(default_factory=dict)
     _answers: Counter[str] = field(default_factory=Counter)
     _seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     _files: list[tuple[Split | None, str]] = field(default_factory=list)
     _validation_share: float = 0.0
     _test_share: float = 0.0
+
+    @property
+    def formats(self) -> list[str]:
+        """The words for the shapes of all files so far."""
+        return list(dict.fromkeys(str(shape) for shape in self._shapes.values()))
 
     @property
     def answers(self) -> AnswersStatus:
@@ -123,7 +127,7 @@ class RowChecker:
             self.samples.append(sample(talk.messages))
         if self.spec.dataset.system_prompt and talk.messages[0].role not in ("system", "developer"):
             system = Message("system", self.spec.dataset.system_prompt)
-            talk = talk._replace(messages=(system, *talk.messages))
+            talk = talk._replace(messages=(system, *talk.messages), first=0)
         train_on = self.spec.training.train_on
         with self.guard.rendering():
             rendered = list(unrolling.unroll(self.template, talk, train_on))
@@ -140,7 +144,7 @@ class RowChecker:
         if shape.text is not None:
             content = plain_rows.read_document(row, shape.text, self.template)
         else:
-            content = plain_rows.read_tokens(row, len(self.template.tokenizer))
+            content = plain_rows.read_tokens(self._without_ignored(row), len(self.template.tokenizer))
         if self._repeats(content.key, content.key, raw.place, part):
             self.duplicates += 1
             return []
@@ -149,20 +153,25 @@ class RowChecker:
         self._seen[content.key] = (len(self._files) - 1, raw.place.number)
         return [ReadyRow(part or self._assign(content.key), content, last=True)]
 
+    def _without_ignored(self, row: dict[str, Any]) -> dict[str, Any]:
+        ignored = self.spec.dataset.ignore_keys
+        return {name: value for name, value in row.items() if name not in ignored} if ignored else row
+
     def _conversation(self, raw: RawRow, row: dict[str, Any]) -> Conversation:
         """What a row says."""
         offered, ignored = self._tools_column(row), self.spec.dataset.ignore_keys
         shape = self._shape_of(raw, row, offered)
         content_parts.refuse_media(row, raw.unread, ignored)
+        formats.refuse_unread(shape, raw.unread, ignored)
         tools = row.get(offered) if offered else None
-        turns = formats.turns(row, shape)
+        turns = formats.turns(row, shape, ignored)
         if raw.place.unit == "row":  # Arrow writes null for each key of an object that another row has
             turns, tools = without_nulls(turns), without_nulls(tools)
         if tools is None:
-            return conversation.check(turns, ignored=ignored)
+            return conversation.check(turns)
         try:
             with self.guard.cpu_limit():
-                return conversation.check(turns, tools, ignored)
+                return conversation.check(turns, tools)
         except CpuTimeExceeded as error:
             raise BadRow(f"checking the calls of its tools {error}", "simplify the patterns in its schemas") from error
 
@@ -173,9 +182,11 @@ class RowChecker:
             try:
                 self.shape = formats.detect(row, dataset)
             except TrainerError as error:
-                raise bad_data(f"{raw.place.file}: {error.message}", param=error.param, hint=error.hint) from error
-            if str(self.shape) not in self.formats:
-                self.formats.append(str(self.shape))
+                unread = f"; without text, so not read: {', '.join(raw.unread[:20])}" if raw.unread else ""
+                raise bad_data(
+                    f"{raw.place.file}: {error.message}{unread}", param=error.param, hint=error.hint
+                ) from error
+        self.shape = self._shapes[len(self._files)] = formats.completed(self.shape, row, dataset.ignore_keys)
         given = (name for name, value in row.items() if value is not None)
         for name in (*given, *raw.unread):
             read = name in self.shape.columns or name == also_read or name in dataset.ignore_keys
@@ -184,9 +195,9 @@ class RowChecker:
         return self.shape
 
     def _tools_column(self, row: Mapping[str, Any]) -> str | None:
-        """The column of a row with the tools it offers; files of before 2024 call it functions."""
+        """The column of a row with the tools it offers."""
         dataset = self.spec.dataset
-        names = [dataset.columns.tools] if dataset.columns.tools else _TOOLS_COLUMNS
+        names = [dataset.columns.tools] if dataset.columns.tools else formats.TOOLS
         return next((name for name in names if row.get(name) and name not in dataset.ignore_keys), None)
 
     def _assign(self, key: bytes) -> Split:

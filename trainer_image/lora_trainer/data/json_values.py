@@ -50,6 +50,13 @@ def ends_early(error: json.JSONDecodeError) -> bool:
     return _HALF_ESCAPE_OR_NUMBER.fullmatch(rest) is not None
 
 
+def why_not(error: ValueError | RecursionError) -> str:
+    """Why a text is not JSON as rows hold it, in words."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at column {error.colno}"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else f"it {error}"
+
+
 def as_row(value: Any, place: Place) -> RawRow:
     """A row of a JSON value, which must be an object."""
     if not isinstance(value, dict):

@@ -64,6 +64,8 @@ class Conversation(NamedTuple):
 
     messages: tuple[Message, ...]
     tools: tuple[dict[str, Any], ...] = ()
+    #: What messages call the first turn: 0 where it is `dataset.systemPrompt`, which no row has.
+    first: int = 1
 
 
 class Place(NamedTuple):

@@ -23,7 +23,7 @@ def fingerprint(conversation: Conversation) -> bytes:
     Raises:
         BadRow: a text has a lone surrogate, which no file can hold.
     """
-    messages, tools = conversation
+    messages, tools, _ = conversation
     turns = [f"{message.role}\x1f{_normal(message.content)}{_more(message)}" for message in messages]
     offered = ["\x1d" + json.dumps(tools, sort_keys=True, ensure_ascii=False)] if tools else []
     return _digest("\x1e".join([*turns, *offered]))

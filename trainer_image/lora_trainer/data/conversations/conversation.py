@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_trainer.data.conversations import tools
@@ -30,15 +30,15 @@ _OF_RESULTS = frozenset({"tool_call_id"})
 _LONGEST_KEY = 100
 
 
-def check(turns: Sequence[Any], offered: Any = None, ignored: Collection[str] = ()) -> Conversation:
-    """The turns of one row, with the tools that it offers, as they stand in the file; keys in `ignored` are left out.
+def check(turns: Sequence[Any], offered: Any = None) -> Conversation:
+    """The turns of one row, with the tools that it offers, as they stand in the file.
 
     Raises:
         BadRow: naming the turn, counted from 1, and what is wrong with it.
     """
     if not turns:
         raise BadRow("has no turns")
-    messages = tuple(_message(turn, number, ignored) for number, turn in enumerate(turns, start=1))
+    messages = tuple(_message(turn, number) for number, turn in enumerate(turns, start=1))
     _check_order(messages)
     conversation = Conversation(messages, tools.read(offered))
     tools.check_calls(conversation)
@@ -64,10 +64,10 @@ def _check_order(messages: Sequence[Message]) -> None:
         raise BadRow("has no answer that counts: each has weight 0 or train false", "leave the row out")
 
 
-def _message(turn: Any, number: int, ignored: Collection[str]) -> Message:
+def _message(turn: Any, number: int) -> Message:
     if not isinstance(turn, dict):
         raise BadRow(f"turn {number} is {json_type(turn)}, expected an object with role and content")
-    given = {key: value for key, value in turn.items() if key not in ignored and not _says_nothing(value)}
+    given = {key: value for key, value in turn.items() if not _says_nothing(value)}
     role = _role(turn, given, number)
     calls = _calls(given, number) if role == "assistant" else ()
     content = _content(turn, role, number, needed=not calls)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lora_contract import spec_paths
 from lora_contract.finetune.dataset import ColumnsSpec, DatasetSpec
 from lora_trainer.data.conversations import content_parts, plain_rows, sharegpt, unknown_columns
-from lora_trainer.data.json_values import DECODER, json_type
+from lora_trainer.data.json_values import DECODER, json_type, why_not
 from lora_trainer.data.rows import BadRow
 from lora_trainer.errors import bad_data
 
@@ -19,7 +18,11 @@ Format = Literal["messages", "prompt-completion", "instruction", "text", "tokens
 _MESSAGES_COLUMNS = ("messages", "conversations")
 _ANSWER_COLUMNS = ("output", "response", "completion")
 #: Columns that belong to a conversation where they are there, under these names alone.
-_SYSTEM, _HISTORY = "system", "history"
+_SYSTEM, _INPUT, _HISTORY = "system", "input", "history"
+#: Columns with the tools that a row offers; files of before 2024 call them functions.
+TOOLS = ("tools", "functions")
+#: Keys of turns without which there is none, whatever `dataset.ignoreKeys` says.
+_ALWAYS_READ = frozenset({"role", "content", sharegpt.SPEAKER, sharegpt.TEXT})
 
 
 @dataclass(frozen=True)
@@ -62,25 +65,35 @@ def _shape(kind: Format, names: ColumnsSpec, row: Mapping[str, Any]) -> Shape:
     if kind == "text":
         return Shape(kind, text=names.text or "text")
     if kind == "tokens":
-        more = (name for name in (plain_rows.LABELS, plain_rows.ATTENTION_MASK) if name in row)
-        return Shape(kind, tokens=(plain_rows.INPUT_IDS, *more))
-    system = _SYSTEM if _SYSTEM in row else None
+        return Shape(kind, tokens=(plain_rows.INPUT_IDS,))
     if kind == "messages":
         column = names.messages or next((name for name in _MESSAGES_COLUMNS if name in row), _MESSAGES_COLUMNS[0])
         turns = row.get(column)
         in_sharegpt = isinstance(turns, list) and bool(turns) and sharegpt.is_turn(turns[0])
-        return Shape(kind, messages=column, system=system, sharegpt=in_sharegpt)
+        return Shape(kind, messages=column, sharegpt=in_sharegpt)
     if kind == "prompt-completion":
-        return Shape(kind, prompt=names.prompt or "prompt", completion=names.completion or "completion", system=system)
+        return Shape(kind, prompt=names.prompt or "prompt", completion=names.completion or "completion")
     answer = names.completion or next((name for name in _ANSWER_COLUMNS if name in row), _ANSWER_COLUMNS[0])
-    return Shape(
-        kind,
-        prompt=names.prompt or "instruction",
-        input=names.input or ("input" if "input" in row else None),
-        completion=answer,
-        system=system,
-        history=_HISTORY if _HISTORY in row else None,
-    )
+    return Shape(kind, prompt=names.prompt or "instruction", input=names.input, completion=answer)
+
+
+def completed(shape: Shape, row: Mapping[str, Any], ignored: Collection[str]) -> Shape:
+    """The shape with the optional columns that this row has: in files of JSON each row may have others."""
+    if shape.format == "text":
+        return shape
+    if shape.format == "tokens":
+        marks = (plain_rows.LABELS, plain_rows.ATTENTION_MASK)
+        new = [name for name in marks if name in row and name not in ignored and name not in shape.tokens]
+        return replace(shape, tokens=(*shape.tokens, *new)) if new else shape
+    more = {"system": _SYSTEM}
+    if shape.format == "instruction":
+        more |= {"input": _INPUT, "history": _HISTORY}
+    found = {
+        field: name
+        for field, name in more.items()
+        if getattr(shape, field) is None and name in row and name not in ignored and name not in shape.required
+    }
+    return replace(shape, **found) if found else shape
 
 
 def _check_given_names(columns: Sequence[str], names: ColumnsSpec) -> None:
@@ -122,22 +135,47 @@ def detect(row: Mapping[str, Any], dataset: DatasetSpec) -> Shape:
     return fitting[0]
 
 
-def turns(value: dict[str, Any], shape: Shape) -> list[Any]:
+def refuse_unread(shape: Shape, unread: Collection[str], ignored: Collection[str]) -> None:
+    """Refuse a row of which a column with a meaning holds what is no text; `unread` are the columns that do.
+
+    Raises:
+        BadRow: naming the column, unless it is in `ignored`.
+    """
+    known = {_SYSTEM, *TOOLS} | ({_INPUT, _HISTORY} if shape.format == "instruction" else set())
+    for name in unread:
+        if name in known and name not in ignored:
+            raise BadRow(
+                f"column {name!r} holds bytes, a structure or times, which are not read, and would be dropped",
+                f"write it as text, or set dataset.ignoreKeys: [{name}] where it has no meaning",
+            )
+
+
+def turns(value: dict[str, Any], shape: Shape, ignored: Collection[str] = ()) -> list[Any]:
     """The conversation in a row, as a list of messages that `conversation.check` judges: role and content as text.
+
+    Keys of turns that are in `ignored` are left out.
 
     Raises:
         BadRow: a column is missing, empty or of the wrong type, or a turn holds something that is no text.
     """
     if shape.messages is not None:
-        found = _messages(value, shape.messages)
-    else:
-        found = [*_history(value, shape), *_prompt(value, shape), *_completion(value, shape)]
-    made = [_turn(turn, number) for number, turn in enumerate(found, start=1)]
-    return [*_system(value, shape, made), *made]
+        return _with_system(value, shape, _turns(_messages(value, shape.messages), ignored))
+    asked = _turns(_prompt(value, shape), ignored)
+    if isinstance(value.get(str(shape.prompt)), list):
+        asked = [_not_learned(turn) for turn in asked]
+    before = [*_history(value, shape), *asked]
+    return _with_system(value, shape, [*before, *_turns(_completion(value, shape), ignored, after=len(before))])
 
 
-def _turn(turn: Any, number: int) -> Any:
+def _turns(found: Sequence[Any], ignored: Collection[str], after: int = 0) -> list[Any]:
+    left_out = set(ignored) - _ALWAYS_READ
+    return [_turn(turn, number, left_out) for number, turn in enumerate(found, start=after + 1)]
+
+
+def _turn(turn: Any, number: int, left_out: Collection[str]) -> Any:
     """A turn in the form of messages, with its text in one piece."""
+    if left_out and isinstance(turn, dict):
+        turn = {key: value for key, value in turn.items() if key not in left_out}
     if sharegpt.is_turn(turn):
         turn = sharegpt.as_message(turn, number)
     if isinstance(turn, dict) and isinstance(turn.get("content"), list):
@@ -145,17 +183,17 @@ def _turn(turn: Any, number: int) -> Any:
     return turn
 
 
-def _system(value: dict[str, Any], shape: Shape, found: Sequence[Any]) -> list[dict[str, str]]:
-    """The column `system` as a turn in front of the others."""
+def _with_system(value: dict[str, Any], shape: Shape, found: list[Any]) -> list[Any]:
+    """The turns with the column `system` as one in front of the others."""
     text = _text(value, shape.system, optional=True) if shape.system in value and shape.system else ""
     if not text.strip():
-        return []
+        return found
     first = found[0] if found else None
     if isinstance(first, dict) and first.get("role") in ("system", "developer"):
         if first.get("content") == text:
-            return []
+            return found
         raise BadRow(f"has a system turn, and another text in the column {shape.system!r}; keep one of them")
-    return [{"role": "system", "content": text}]
+    return [{"role": "system", "content": text}, *found]
 
 
 def _history(value: dict[str, Any], shape: Shape) -> list[dict[str, str]]:
@@ -176,10 +214,13 @@ def _history(value: dict[str, Any], shape: Shape) -> list[dict[str, str]]:
 def _prompt(value: dict[str, Any], shape: Shape) -> list[Any]:
     """What is asked: a text, with what an instruction is given; or messages, of which no answer is to be learned."""
     asked = _turns_in(value, str(shape.prompt))
-    if asked is not None:
-        return [_not_learned(turn) for turn in asked]
-    prompt = _text(value, str(shape.prompt))
     extra = _text(value, shape.input, optional=True) if shape.input in value and shape.input else ""
+    if asked is not None:
+        if extra.strip():
+            problem = f"has messages in the column {shape.prompt!r}, and a text in {shape.input!r} that belongs to none"
+            raise BadRow(problem, "write it into the messages")
+        return asked
+    prompt = _text(value, str(shape.prompt))
     return [{"role": "user", "content": f"{prompt}\n\n{extra}" if extra.strip() else prompt}]
 
 
@@ -198,8 +239,11 @@ def _turns_in(value: dict[str, Any], column: str) -> list[Any] | None:
 
 
 def _not_learned(turn: Any) -> Any:
-    is_answer = isinstance(turn, dict) and turn.get("role") == "assistant"
-    return {**turn, "train": False} if is_answer and "weight" not in turn else turn
+    """A turn of a prompt, with its answer marked as one not to learn where the row says nothing else of it."""
+    if not isinstance(turn, dict) or turn.get("role") != "assistant":
+        return turn
+    said = turn.get("weight") is not None or turn.get("train") is not None
+    return turn if said else {**turn, "train": False}
 
 
 def _completion(value: dict[str, Any], shape: Shape) -> list[Any]:
@@ -230,8 +274,10 @@ def _messages(value: dict[str, Any], column: str) -> list[Any]:
     if isinstance(messages, str):  # csv can only hold the list as text
         try:
             messages = DECODER.decode(messages)
-        except (json.JSONDecodeError, ValueError, RecursionError) as error:
-            raise BadRow(f"column {column!r} is a text that is not a JSON list of messages") from error
+        except (ValueError, RecursionError) as error:
+            raise BadRow(
+                f"column {column!r} is a text that is not a JSON list of messages: {why_not(error)}"
+            ) from error
     if not isinstance(messages, list):
         raise BadRow(f"column {column!r} is {json_type(messages)}, expected a list of messages")
     return messages

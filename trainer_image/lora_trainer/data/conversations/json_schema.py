@@ -12,6 +12,8 @@ from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from lora_trainer.data.guard import CpuTimeExceeded
+
 _LONGEST_PROBLEM = 300
 #: Longest schema whose validator is kept, characters of JSON.
 _LONGEST_KEPT = 1 << 14
@@ -25,6 +27,10 @@ def problem_of_schema(schema: Mapping[str, Any]) -> str | None:
         return f"is no JSON schema: {_words(error)}"
     except RecursionError:
         return "is nested too deeply"
+    except (CpuTimeExceeded, MemoryError):
+        raise
+    except Exception as error:  # the library meets what its authors did not think of
+        return f"cannot be used as a JSON schema: {_unforeseen(error)}"
     return None
 
 
@@ -36,6 +42,10 @@ def problem_of_value(value: Any, schema: Mapping[str, Any]) -> str | None:
         return f" cannot be checked: their schema refers to what it does not hold ({str(problem)[:100]})"
     except RecursionError:
         return " cannot be checked: their schema refers to itself without end"
+    except (CpuTimeExceeded, MemoryError):
+        raise
+    except Exception as problem:
+        return f" cannot be checked against their schema: {_unforeseen(problem)}"
     if error is None:
         return None
     place = "".join(f".{step}" if isinstance(step, str) else f"[{step}]" for step in error.absolute_path)
@@ -59,6 +69,10 @@ def _made(schema: str) -> Any:
     loaded = json.loads(schema)
     Draft202012Validator.check_schema(loaded)
     return Draft202012Validator(loaded, registry=Registry())
+
+
+def _unforeseen(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:100]}"
 
 
 def _words(error: ValidationError | SchemaError) -> str:

@@ -19,6 +19,8 @@ from lora_trainer.data.template.masking import Encoded, Targets, TokenIds
 from lora_trainer.errors import unsupported
 
 INPUT_IDS, LABELS, ATTENTION_MASK = "input_ids", "labels", "attention_mask"
+#: Columns in which TRL says which tokens count.
+_OTHER_MARKS = ("completion_mask", "assistant_masks")
 #: The label of a token that does not count, as transformers has it.
 _NO_TARGET = -100
 _LONGEST_SAMPLE = 2000
@@ -94,6 +96,13 @@ def read_tokens(row: Mapping[str, Any], vocabulary: int) -> TokenRow:
             f"{INPUT_IDS} holds {ids[wrong[0]]} at position {wrong[0]}; the model has {vocabulary} tokens, from 0",
             "tokenise the rows with the tokenizer of spec.model",
         )
+    other_marks = next((name for name in _OTHER_MARKS if row.get(name) is not None), None)
+    if other_marks is not None:
+        raise BadRow(
+            f"says in {other_marks} which tokens count, which is not read",
+            f"write {LABELS}, with {_NO_TARGET} where a token does not count;"
+            f" or set dataset.ignoreKeys: [{other_marks}] where all count that {LABELS} do not leave out",
+        )
     labels = _integers(row, LABELS) if row.get(LABELS) is not None else ids
     mask = _integers(row, ATTENTION_MASK) if row.get(ATTENTION_MASK) is not None else np.ones_like(ids)
     for name, values in ((LABELS, labels), (ATTENTION_MASK, mask)):
@@ -116,6 +125,9 @@ def read_tokens(row: Mapping[str, Any], vocabulary: int) -> TokenRow:
 
 def _without_padding(mask: np.ndarray[Any, np.dtype[np.int64]]) -> slice:
     """Where the mask is not zero."""
+    wrong = mask[(mask != 0) & (mask != 1)]
+    if len(wrong):
+        raise BadRow(f"{ATTENTION_MASK} holds {wrong[0]}, expected 0 or 1")
     seen = np.flatnonzero(mask)
     if not len(seen):
         raise BadRow(f"{ATTENTION_MASK} leaves out every token")

@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from lora_trainer.data.json_values import DECODER, json_type
+from lora_trainer.data.json_values import DECODER, json_type, why_not
 from lora_trainer.data.rows import BadRow, Conversation, Message, ToolCall
 
 _MOST_TOOLS = 1024
@@ -44,6 +44,8 @@ def _known(text: str) -> tuple[dict[str, Any], ...]:
 def _read(text: str) -> tuple[dict[str, Any], ...]:
     """The tools in a JSON text."""
     value = json.loads(text)
+    if value is None:
+        return ()
     if not isinstance(value, list):
         raise BadRow(f"tools is {json_type(value)}, expected a list of tools")
     if len(value) > _MOST_TOOLS:
@@ -128,8 +130,11 @@ def _as_json(value: Any, what: str) -> str:
     """A value as JSON; Parquet has values that JSON has not."""
     try:
         return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
         raise BadRow(f"{what} holds what JSON has not: {error}", "write it as JSON text") from error
+    except ValueError as error:
+        hint = "write such a number as a text, or leave it out"
+        raise BadRow(f"{what} holds a number that JSON has not, or one beyond 1.8e308", hint) from error
     except RecursionError:
         raise BadRow(f"{what} is nested too deeply") from None
 
@@ -138,8 +143,7 @@ def _parsed(text: str, problem: str) -> Any:
     try:
         return DECODER.decode(text)
     except (ValueError, RecursionError) as error:
-        detail = f": {error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise BadRow(f"{problem}{detail}") from error
+        raise BadRow(f"{problem}: {why_not(error)}") from error
 
 
 def check_calls(conversation: Conversation) -> None:

@@ -77,6 +77,12 @@ def read_csv(file: DataFile) -> Iterator[RawRow]:
                     param=place.short,
                     hint='upload the file again, whole, or close the quote: each " inside a field is doubled',
                 ) from error
+            if "new-line character" in str(error):
+                raise bad_data(
+                    f"{place}: is not CSV: has a carriage return that no line feed follows",
+                    param=place.short,
+                    hint="end the lines with a line feed, with or without a carriage return before it",
+                ) from error
             raise bad_data(
                 f"{place}: is not CSV: {error}",
                 param=place.short,

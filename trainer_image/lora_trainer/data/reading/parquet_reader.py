@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ _MAGIC = b"PAR1"
 #: What pyarrow says of a schema that is whole and that it does not read.
 _TOO_DEEP = "deeply nested"
 _LONGEST_TYPES = 500
+_LONGEST_NAME = 200
 _BATCH_ROWS = 64
 
 
@@ -76,12 +77,32 @@ def _check_bounds(parquet: pq.ParquetFile, limit: int, file: DataFile) -> None:
             param=file.name,
             hint="write a file with the columns to train on",
         )
+    twice = _named_twice(parquet.schema_arrow)
+    if twice is not None:  # of two values a row would keep one
+        raise bad_data(
+            f"{file.name} names the column {twice[:_LONGEST_NAME]!r} twice",
+            param=file.name,
+            hint="write the file again with each column, and each field of a structure, once",
+        )
     total = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
     if total > limit:
         raise grows_beyond(limit, file)
     stored = file.path.stat().st_size
     if metadata.num_rows > most_rows(stored):
         raise too_many_rows(str(metadata.num_rows), stored, file)
+
+
+def _named_twice(fields: Iterable[pa.Field]) -> str | None:
+    """The first name that stands twice beside each other, at any depth."""
+    known = list(fields)
+    names = [field.name for field in known]
+    for field in known:
+        if names.count(field.name) > 1:
+            return str(field.name)
+        inner = _named_twice(field.type.field(index) for index in range(field.type.num_fields))
+        if inner is not None:
+            return f"{field.name}.{inner}"
+    return None
 
 
 def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRow]:

@@ -10,7 +10,7 @@ end-of-text token) is no target: at inference it is never asked for.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,7 +70,7 @@ def unroll(template: ChatTemplate, conversation: Conversation, train_on: TrainOn
     messages = conversation.messages
     _check_texts(template, conversation)
     if train_on == "all":
-        _check_all(messages)
+        _check_all(conversation)
     indices = [index for index, message in enumerate(messages) if message.role == "assistant"]
     reason_of = dict(zip(indices, reasons(messages, train_on), strict=True))
     chosen = [index for index in indices if reason_of[index] is None]
@@ -130,42 +130,42 @@ def _row(template: ChatTemplate, last: _Answer, spans: Sequence[tuple[int, int]]
 
 def _answer(template: ChatTemplate, conversation: Conversation, turns: Sequence[dict[str, Any]]) -> _Answer:
     """The answer that is the last of `turns`, the first turns of a conversation as the template reads them."""
-    index = len(turns) - 1
-    message = conversation.messages[index]
+    message = conversation.messages[len(turns) - 1]
+    number = conversation.first + len(turns) - 1
     prompt = template.render_turns(turns[:-1], conversation.tools, generation_prompt=True)
     whole = template.render_turns(turns, conversation.tools)
     said = answer_text.continuation(prompt, whole, message)
     if said is None:
         if message.reasoning and answer_text.closes_thought(prompt):
             raise BadRow(
-                f"turn {index + 1} has reasoning_content, but the chat template of {template.model} asks for an answer"
+                f"turn {number} has reasoning_content, but the chat template of {template.model} asks for an answer"
                 " without reasoning: its prompt closes the think block",
                 "switch reasoning on with chat.templateArgs (enable_thinking: true for most templates), or set"
                 " dataset.ignoreKeys: [reasoning_content]",
             )
         raise AnswerNotFound(
-            f"the chat template of {template.model} does not render turn {index + 1} where an answer is asked for at"
+            f"the chat template of {template.model} does not render turn {number} where an answer is asked for at"
             " inference, so training would show other text than inference"
         )
-    end = _end_of_pieces(template, said, message, index)
+    end = _end_of_pieces(template, said, message, number)
     stop = template.stop(said, end, calls=bool(message.tool_calls))
     if stop is None:
         raise AnswerNotFound(
-            f"the chat template of {template.model} writes no stop token behind turn {index + 1}, and"
+            f"the chat template of {template.model} writes no stop token behind turn {number}, and"
             " generation_config.json lists none that the next turn begins with, so the model would never learn to stop",
             "name the token at which servers end answers as eos_token_id in generation_config.json",
         )
     return _Answer(message, prompt, prompt + said[:end] + stop, whole)
 
 
-def _end_of_pieces(template: ChatTemplate, said: str, message: Message, index: int) -> int:
+def _end_of_pieces(template: ChatTemplate, said: str, message: Message, number: int) -> int:
     """Where what the row says of an answer ends. A template that leaves out some of it would train another answer."""
     end = 0
     for key, piece in answer_text.pieces(message):
         found = said.find(piece, end)
         if found < 0:
             raise BadRow(
-                f"turn {index + 1}: the chat template of {template.model} leaves out {key}, or changes it",
+                f"turn {number}: the chat template of {template.model} leaves out {key}, or changes it",
                 f"set dataset.ignoreKeys: [{key}] to train without it, or use a model whose template writes it"
                 if key != "content"
                 else "change the turn, or use another model",
@@ -174,9 +174,9 @@ def _end_of_pieces(template: ChatTemplate, said: str, message: Message, index: i
     return end
 
 
-def _check_all(messages: Sequence[Message]) -> None:
+def _check_all(conversation: Conversation) -> None:
     """With every token as a target nothing can be left out."""
-    for number, message in enumerate(messages, start=1):
+    for number, message in enumerate(conversation.messages, start=conversation.first):
         if message.role == "tool":
             raise BadRow(
                 f"turn {number} is the result of a tool, which is never learned, but training.trainOn is all",
@@ -190,13 +190,13 @@ def _check_all(messages: Sequence[Message]) -> None:
 
 
 def _check_texts(template: ChatTemplate, conversation: Conversation) -> None:
-    messages, tools = conversation
+    messages, tools, first = conversation
     if messages[0].role in ("system", "developer") and not template.keeps_system:
         raise BadRow(f"has a system turn, but {template.no_system()}", "move its text into the first user turn")
     _check_tools(template, conversation)
-    for number, message in enumerate(messages, start=1):
-        texts = [message.content, message.reasoning, message.name]
-        texts += [text for call in message.tool_calls for text in (call.name, _as_text(call.arguments))]
+    for number, message in enumerate(messages, start=first):
+        texts = [message.content, message.reasoning, message.name, message.tool_call_id]
+        texts += [text for call in message.tool_calls for text in _texts(call)]
         _refuse_special(template, texts, f"turn {number} ({message.role})")
         if message.name and message.role != "tool" and not template.shows_names:
             raise BadRow(
@@ -204,7 +204,7 @@ def _check_texts(template: ChatTemplate, conversation: Conversation) -> None:
                 " names",
                 "write the name into the content, or set dataset.ignoreKeys: [name]",
             )
-    _refuse_special(template, [_as_text(tool) for tool in tools], "a tool")
+    _refuse_special(template, [text for tool in tools for text in _texts(tool)], "a tool")
 
 
 def _check_tools(template: ChatTemplate, conversation: Conversation) -> None:
@@ -213,7 +213,7 @@ def _check_tools(template: ChatTemplate, conversation: Conversation) -> None:
     name = f"the chat template of {template.model}"
     if conversation.tools and not shown.offered:
         problems.append(f"offers tools, but {name} shows none")
-    for number, message in enumerate(conversation.messages, start=1):
+    for number, message in enumerate(conversation.messages, start=conversation.first):
         if message.tool_calls and not shown.calls:
             problems.append(f"turn {number} calls a tool, but {name} shows no calls")
         if len(message.tool_calls) > 1 and not shown.parallel:
@@ -224,7 +224,7 @@ def _check_tools(template: ChatTemplate, conversation: Conversation) -> None:
         raise BadRow(problems[0], "use a model whose chat template shows them, or leave such rows out")
 
 
-def _refuse_special(template: ChatTemplate, texts: Sequence[str], where: str) -> None:
+def _refuse_special(template: ChatTemplate, texts: Iterable[str], where: str) -> None:
     for text in texts:
         found = template.special.search(text)
         if found is not None:
@@ -234,5 +234,15 @@ def _refuse_special(template: ChatTemplate, texts: Sequence[str], where: str) ->
             )
 
 
-def _as_text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _texts(value: Any) -> Iterator[str]:
+    """Everything that a template may write of a value: the whole as JSON, and each text of it as it is."""
+    yield json.dumps(value, ensure_ascii=False)
+    left = [value]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, str):
+            yield inner
+        elif isinstance(inner, Mapping):
+            left += [*inner, *inner.values()]
+        elif isinstance(inner, list | tuple):
+            left += inner
