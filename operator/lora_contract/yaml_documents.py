@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import yaml
@@ -17,6 +17,7 @@ import yaml
 _MAX_TEXT = 3 << 20
 _MAX_VALUES = 100_000
 _MAX_DEPTH = 50
+_TOO_MUCH = "holds more than any manifest does; do its aliases repeat themselves?"
 
 
 class DocumentError(ValueError):
@@ -43,30 +44,99 @@ def read_documents(text: str) -> list[Any]:
         raise DocumentError(f"is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise DocumentError("is nested too deeply") from None
-    return [_as_json(document, iter(range(_MAX_VALUES)), 0) for document in found]
+    except DocumentError:
+        raise
+    except (ValueError, OverflowError) as error:  # of numbers in escapes and directives
+        raise DocumentError(f"is not YAML: {error}") from None
+    return [_as_json(document, iter(range(_MAX_VALUES))) for document in found]
 
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as PyYAML has it
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._nodes = self._merged = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Refuse a file of too many values before they take minutes to read."""
+        self._nodes += 1
+        if self._nodes > _MAX_VALUES:
+            raise DocumentError(_TOO_MUCH)
+        return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Name the place of a value that is not what its tag says."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except DocumentError:
+            raise
+        except (ValueError, TypeError, AttributeError, OverflowError):
+            kind = node.tag.removeprefix(_TAG)
+            raise _failure(f"this is no {kind} that can be read; write it as text, in quotes", node) from None
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Refuse a key that stands twice: one of the two would vanish without a word."""
+        if not isinstance(node, yaml.MappingNode):
+            raise _failure("expected a mapping of keys to values", node)
+        self.flatten_mapping(node)
+        made: dict[Hashable, Any] = {}
         lines: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be text", key.start_mark)
-            if key.value in lines and key.tag != _TAG + "merge":
-                problem = f"key {key.value} stands here and in line {lines[key.value]}; remove one of them"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            lines[key.value] = key.start_mark.line + 1
-        return super().construct_mapping(node, deep=deep)
+        for key_node, value in node.value:
+            key = _key(self.construct_object(_scalar(key_node), deep=True))
+            if key in lines:
+                raise _failure(f"key {key} stands here and in line {lines[key]}; remove one of them", key_node)
+            lines[key] = key_node.start_mark.line + 1
+            made[key] = self.construct_object(value, deep=deep)
+        return made
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Take in what `<<` names: a mapping's own keys come first, then those of the earlier of several mappings."""
+        sources = [source for key, source in node.value if key.tag == _TAG + "merge"]
+        if not sources:
+            return
+        node.value = [pair for pair in node.value if pair[0].tag != _TAG + "merge"]
+        known = {_scalar(key).value for key, _ in node.value}
+        each = (one for source in sources for one in _mappings(source))
+        for mapping in {id(one): one for one in each}.values():
+            self.flatten_mapping(mapping)
+            for key, value in mapping.value:
+                self._merged += 1
+                if self._merged > _MAX_VALUES:
+                    raise DocumentError(_TOO_MUCH)
+                if _scalar(key).value not in known:
+                    known.add(key.value)
+                    node.value.append((key, value))
+
+
+def _failure(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def _scalar(key: yaml.Node) -> yaml.ScalarNode:
+    if not isinstance(key, yaml.ScalarNode):
+        raise _failure("a key must be text", key)
+    return key
+
+
+def _mappings(source: yaml.Node) -> list[yaml.MappingNode]:
+    """The mappings that `<<` stands before: one, or a list."""
+    found = source.value if isinstance(source, yaml.SequenceNode) else [source]
+    for each in found:
+        if not isinstance(each, yaml.MappingNode):
+            raise _failure("expected a mapping or list of mappings for merging", each)
+    return list(found)
 
 
 _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = (
     ("bool", r"y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF", "yYnNtTfFoO"),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("int", r"[-+]?(0[bB][01_]+|0[oO]?[0-7_]+|0[xX][0-9a-fA-F_]+|0|[1-9][0-9_]*)", "-+0123456789"),
+    (
+        "int",
+        r"[-+]?(0[bB]_*[01][01_]*|0[oO]?_*[0-7][0-7_]*|0[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0|[1-9][0-9_]*)",
+        "-+0123456789",
+    ),
     (
         "float",
         r"[-+]?([.][0-9]+|[0-9][0-9_]*([.][0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?[.](inf|Inf|INF)|[.](nan|NaN|NAN)",
@@ -79,16 +149,27 @@ for _name, _pattern, _first in _RESOLVERS:
 
 
 def _boolean(_: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
-    return str(node.value).lower() in ("y", "yes", "true", "on")
+    text = str(node.value).lower()
+    if text not in ("y", "yes", "true", "on", "n", "no", "false", "off"):
+        raise ValueError(text)
+    return text in ("y", "yes", "true", "on")
 
 
 def _integer(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = str(node.value).replace("_", "")
     octal = re.fullmatch(r"([-+]?)0[oO]?([0-7]+)", text)
-    return int(octal[1] + octal[2], 8) if octal else int(text, 0)
+    number = int(octal[1] + octal[2], 8) if octal else int(text, 0)
+    float(number)  # raises for what no number of JSON holds
+    return number
+
+
+def _null(_: yaml.SafeLoader, node: yaml.ScalarNode) -> None:
+    if str(node.value).lower() not in ("", "~", "null"):
+        raise ValueError(node.value)
 
 
 _Loader.add_constructor(_TAG + "bool", _boolean)
+_Loader.add_constructor(_TAG + "null", _null)
 _Loader.add_constructor(_TAG + "int", _integer)
 
 
@@ -96,21 +177,35 @@ def _place(mark: yaml.Mark | None) -> str:
     return "is not YAML" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
 
 
-def _as_json(value: Any, room: Iterator[int], depth: int) -> Any:
-    """The value as JSON has it: keys are text, and a number without a fraction is a whole number."""
-    if next(room, None) is None or depth > _MAX_DEPTH:
-        raise DocumentError("holds more than any manifest does; do its aliases repeat themselves?")
+def _as_json(value: Any, room: Iterator[int], *path: str) -> Any:
+    """The value at `path` as JSON has it: keys are text, and a number without a fraction is a whole number."""
+    if next(room, None) is None or len(path) > _MAX_DEPTH:
+        raise DocumentError(_TOO_MUCH)
     if isinstance(value, dict):
-        return {_key(key): _as_json(item, room, depth + 1) for key, item in value.items()}
+        return {_text(_key(key), *path): _as_json(item, room, *path, _key(key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [_as_json(item, room, depth + 1) for item in value]
+        return [_as_json(item, room, *path, str(index)) for index, item in enumerate(value)]
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise DocumentError(f"{value} is no number of JSON")
+            raise _problem(f"{value} is no number of JSON", *path)
         return int(value) if value.is_integer() and abs(value) < 1e21 else value
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, str):
+        return _text(value, *path)
+    if value is None or isinstance(value, int):
         return value
-    raise DocumentError(f"a value of type {type(value).__name__} is none of JSON; write it as text, in quotes")
+    raise _problem(f"a value of type {type(value).__name__} is none of JSON; write it as text, in quotes", *path)
+
+
+def _problem(text: str, *path: str) -> DocumentError:
+    return DocumentError(f"{'.'.join(path)}: {text}" if path else text)
+
+
+def _text(text: str, *path: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _problem("a text has half of a surrogate pair, which is no character", *path) from None
+    return text
 
 
 def _key(key: Any) -> str:

@@ -85,3 +85,68 @@ def test_what_cannot_be_taken_is_told_with_its_place(text: str, says: str) -> No
 
     assert says in caught.value.faults[0]
     assert "\n" not in caught.value.faults[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        # keys of one letter too, such as lora.r: the nearest mapping wins, whatever is merged into what
+        ("a: &a {r: 1}\nb: &b {<<: *a, r: 2}\nc: {<<: *b, s: 1}", {"r": 2, "s": 1}),
+        ("a: &a {rank: 1}\nb: &b {<<: *a, rank: 2}\nc: {<<: *b, s: 1}", {"rank": 2, "s": 1}),
+        ("a: &a {r: 1}\nb: &b {r: 2, s: 2}\nc: {<<: [*a, *b]}", {"r": 1, "s": 2}),
+        ("a: &a {rank: 1}\nb: &b {rank: 2, s: 2}\nc: {<<: [*a, *b]}", {"rank": 1, "s": 2}),
+        ("a: &a {rank: 1}\nb: &b {rank: 2}\nc: {<<: *a, <<: *b}", {"rank": 1}),
+    ],
+)
+def test_of_merged_keys_the_nearest_is_taken(text: str, value: Any) -> None:
+    assert read_documents(text)[0]["c"] == value
+
+
+@pytest.mark.parametrize("text", ["0x_", "0b_", "-0x_", "0o_"])
+def test_what_looks_like_a_number_and_is_none_is_text(text: str) -> None:
+    assert read_documents(f"a: {text}") == [{"a": text}]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: !!int foo", "line 1, column 4: this is no int that can be read"),
+        ("a: !!int [1]", "line 1, column 4: this is no int that can be read"),
+        ("a: !!float foo", "line 1, column 4: this is no float"),
+        ("a: !!bool foo", "line 1, column 4: this is no bool"),
+        ("a: !!null foo", "line 1, column 4: this is no null"),
+        ("a: !!timestamp foo", "line 1, column 4: this is no timestamp"),
+        ("a: !!map [1]", "line 1, column 4: expected a mapping"),
+        ("a: " + "9" * 5000, "line 1, column 4: this is no int that can be read; write it as text, in quotes"),
+        ("a: 0x" + "f" * 5000, "this is no int"),
+        ('a: "\\UFFFFFFFF"', "is not YAML"),
+        ('a: "\\U00110000"', "is not YAML"),
+        ('a: "\\uD800"', "half of a surrogate pair"),
+        ('"\\uD800": a', "half of a surrogate pair"),
+        ("%YAML " + "9" * 5000 + ".1\n---\na: 1", "is not YAML"),
+        ("spec: {training: {learningRate: 1e400}}", "spec.training.learningRate: inf is no number of JSON"),
+        ("yes: 1\ntrue: 2", "line 2, column 1: key true stands here and in line 1"),
+        ("1: a\n0x1: b", "key 1 stands here and in line 1"),
+        ("1.5: a\n1.50: b", "key 1.5 stands here and in line 1"),
+        ("a: &a {x: 1}\nb: {<<: [5]}", "for merging"),
+        ("a: &a {? [x] : 1}\nb: {<<: *a}", "a key must be text"),
+        ("a: [" + "1," * 150_000 + "]", "holds more than any manifest does"),
+        (
+            "a: &a {"
+            + "".join(f"k{n}: 1, " for n in range(2000))
+            + "}\n"
+            + "".join(f"b{n}: {{<<: *a}}\n" for n in range(2000)),
+            "holds more than any manifest does",
+        ),
+    ],
+)
+def test_no_value_breaks_the_reader(text: str, says: str) -> None:
+    with pytest.raises(DocumentError) as raised:
+        read_documents(text)
+
+    assert says in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+def test_one_and_true_are_two_keys() -> None:
+    assert read_documents("1: a\ntrue: b") == [{"1": "a", "true": "b"}]

@@ -85,15 +85,18 @@ def completed(shape: Shape, row: Mapping[str, Any], ignored: Collection[str]) ->
         marks = (plain_rows.LABELS, plain_rows.ATTENTION_MASK)
         new = [name for name in marks if name in row and name not in ignored and name not in shape.tokens]
         return replace(shape, tokens=(*shape.tokens, *new)) if new else shape
-    more = {"system": _SYSTEM}
-    if shape.format == "instruction":
-        more |= {"input": _INPUT, "history": _HISTORY}
-    found = {
-        field: name
-        for field, name in more.items()
-        if getattr(shape, field) is None and name in row and name not in ignored and name not in shape.required
-    }
-    return replace(shape, **found) if found else shape
+    left_out = {*ignored, *shape.required}
+
+    def found(before: str | None, name: str, *, of_format: bool = True) -> str | None:
+        return name if before is None and of_format and name in row and name not in left_out else before
+
+    instructs = shape.format == "instruction"
+    system = found(shape.system, _SYSTEM)
+    context = found(shape.input, _INPUT, of_format=instructs)
+    history = found(shape.history, _HISTORY, of_format=instructs)
+    if (system, context, history) == (shape.system, shape.input, shape.history):
+        return shape
+    return replace(shape, system=system, input=context, history=history)
 
 
 def _check_given_names(columns: Sequence[str], names: ColumnsSpec) -> None:
