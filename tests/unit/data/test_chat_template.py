@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.data import pipeline
 from lora_trainer.data.profile import DataProfile
@@ -94,3 +95,19 @@ def test_what_a_template_draws_is_the_same_each_time() -> None:
     random.seed(2)
 
     assert drawing.render(CONVERSATION) == first
+
+
+def test_what_is_wrong_with_a_template_of_the_users_own_is_mended_there() -> None:
+    made = template("{% if %}")
+    made.param = spec_paths.CHAT_TEMPLATE
+
+    with pytest.raises(TrainerError) as raised:
+        made.check()
+
+    assert raised.value.hint == "correct the template in spec.chat.template"
+
+
+def test_draws_begin_anew_also_where_their_name_is_put_together() -> None:
+    made = template("{{ [range(10 ** 4) | list] | map('ran' ~ 'dom') | join }}" + CHATML)
+
+    assert len({made.render([Message("user", "Q")]) for _ in range(3)}) == 1

@@ -151,3 +151,12 @@ def test_values_are_read_as_what_they_are(text: str) -> None:
 
     is_text = text not in ("true", "false", "7", "0.5")
     assert shown == f"{LITERALS[text]}|{is_text}"
+
+
+@pytest.mark.parametrize("name", ["in", "for", "true"])
+def test_a_word_of_jinja_is_no_variable(name: str) -> None:
+    assert template_source.unread("{% for m in messages if true %}{% endfor %}", {name: "x"}) == name
+
+
+def test_a_number_beyond_64_bits_stays_the_text_that_it_is() -> None:
+    assert '"1e999"' in template_source.with_arguments("{{ value }}", {"value": "1e999"})

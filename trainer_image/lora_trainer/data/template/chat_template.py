@@ -31,8 +31,6 @@ from lora_trainer.errors import unsupported
 #: Templates that take a date from outside (Llama 3) write this one, their own default: rows must not depend on the day.
 _DATE = date(2024, 7, 26)
 _DATE_STRING = "26 Jul 2024"
-#: What jinja draws at random.
-_DRAWS = re.compile(r"\b(random|lipsum)\b")
 _PROBE = (Message("user", "first question"), Message("assistant", "first answer"))
 _LONG_PROBE = (*_PROBE, Message("user", "second question"), Message("assistant", "second answer"))
 _NEXT_PROBE = Message("user", "second question")
@@ -58,7 +56,6 @@ class ChatTemplate:
         self._variables = {**tokenizer.special_tokens_map, "date_string": _DATE_STRING}
         #: The date for a template that reads the clock.
         self.today = _DATE
-        self._draws = _DRAWS.search(self._source + self._source_with_tools) is not None
         #: The template asked for today's date, in `check` or since.
         self.reads_clock = False
         special = {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special} | set(
@@ -99,8 +96,7 @@ class ChatTemplate:
         Raises:
             TemplateRefusal: the template raised an error.
         """
-        if self._draws:
-            random.seed(0)
+        random.seed(0)  # jinja draws from it, by names that a template may put together
         try:
             compiled = _compile_jinja_template(self._source_with_tools if tools else self._source)
             # What transformers gives to templates reads the clock of each pod anew.
@@ -133,26 +129,30 @@ class ChatTemplate:
             raise unsupported(
                 f"the chat template of {self.model} refuses a plain question and answer: {error}",
                 param=self.param,
-                hint="use an instruct model",
+                hint=self._remedy("use an instruct model"),
             ) from error
         if _PROBE[1].content not in whole:
             raise unsupported(
                 f"the chat template of {self.model} leaves out what the assistant says",
                 param=self.param,
-                hint="use an instruct model",
+                hint=self._remedy("use an instruct model"),
             )
         if not self._answer_follows(whole, prompt):
             raise unsupported(
                 f"the chat template of {self.model} does not begin an answer as it is asked for at inference,"
                 " so the tokens of the answer cannot be told apart",
                 param=self.param,
-                hint="use a model whose template supports add_generation_prompt",
+                hint=self._remedy("use a model whose template supports add_generation_prompt"),
             )
         self.keeps_system = self._shows(_SYSTEM_PROBE, Message("system", _SYSTEM_PROBE), *_PROBE)
         self._knows_developer = True
         self._knows_developer = self._shows(_SYSTEM_PROBE, Message("developer", _SYSTEM_PROBE), *_PROBE)
         self._render_long()
         _ = self.tools  # so that a template which reads the clock for tools alone is known
+
+    def _remedy(self, of_a_model: str) -> str:
+        """What to do about a template that cannot be trained with: it is the model's, or the user's own."""
+        return of_a_model if self.param == spec_paths.MODEL_ID else f"correct the template in {self.param}"
 
     def _render_long(self) -> None:
         """Render what only longer conversations reach, so that a template which reads the clock there is known."""

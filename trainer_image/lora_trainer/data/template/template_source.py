@@ -7,12 +7,23 @@ published tokenizer files. What a request to the server sets still wins.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 
 #: How templates ask for a variable that need not be there.
 _ASKED_FOR = re.compile(
     r"(?<![.\w])([A-Za-z_]\w*)\s+is\s+(?:not\s+)?defined\b|(?<![.\w])([A-Za-z_]\w*)\s*\|\s*default\("
+)
+
+
+#: Names that mean something to Jinja itself wherever they stand.
+_WORDS = frozenset(
+    {
+        *("and", "as", "block", "call", "elif", "else", "extends", "filter", "for", "from", "if", "import", "in"),
+        *("include", "is", "loop", "macro", "not", "or", "recursive", "set", "with"),
+        *("true", "True", "false", "False", "none", "None"),
+    }
 )
 
 
@@ -26,7 +37,8 @@ def with_arguments(source: str, arguments: Mapping[str, str]) -> str:
 
 def unread(source: str, arguments: Mapping[str, str]) -> str | None:
     """The first argument that the template never names; None: it names all of them."""
-    return next((name for name in arguments if not re.search(rf"\b{re.escape(name)}\b", source)), None)
+    names = (name for name in arguments if name in _WORDS or not re.search(rf"\b{re.escape(name)}\b", source))
+    return next(names, None)
 
 
 def asked_for(source: str) -> list[str]:
@@ -42,6 +54,6 @@ def _literal(text: str) -> str:
         value = json.loads(text, parse_constant=str)
     except (ValueError, RecursionError):
         value = text
-    if not isinstance(value, bool | int | float | str):
+    if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value)):
         value = text
     return json.dumps(value, ensure_ascii=False)
