@@ -136,6 +136,12 @@ BAD: dict[str, Bad] = {
         "a.json: columns are data; expected",
         "spec.dataset.columns",
     ),
+    "all rows in one object with a version": Bad(
+        "a.json",
+        lines([{"version": "1", "data": [{"question": "x", "answers": "z", "answer": "y"}]}]),
+        "rows seem to be in the list data",
+        "spec.dataset.columns",
+    ),
     "all rows of two splits in one object": Bad(
         "a.json",
         lines([{"train": [{"prompt": "x", "completion": "y"}], "test": [{"prompt": "q", "completion": "y"}]}]),
@@ -499,6 +505,12 @@ def test_a_bad_file_ends_in_words_that_name_the_place(case: str, tmp_path: Path)
 def test_a_file_that_is_no_data_file_by_its_name_is_refused(name: str) -> None:
     with pytest.raises(TrainerError, match="is not a data file by its name"):
         classify(name)
+
+
+def test_a_name_without_an_ending_is_to_get_one() -> None:
+    with pytest.raises(TrainerError) as raised:
+        classify("data.v2/rows")
+    assert str(raised.value.hint).startswith("give the name its ending, such as .jsonl")
 
 
 @pytest.mark.parametrize(("before", "advised"), [(b"", False), (GOOD_LINE, True)])

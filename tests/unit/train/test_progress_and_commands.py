@@ -181,6 +181,8 @@ def test_the_local_command_refuses_a_run_for_a_gpu_that_is_not_there_before_it_r
         (bad_data("rows.jsonl, line 4: is not JSON", param="rows.jsonl:4"), "rows.jsonl, line 4: is not JSON"),
         (bad_config("must be odd", param="spec.lora.r", hint="add 1"), "spec.lora.r: must be odd"),
         (bad_config("spec.lora.r: must be odd", param="spec.lora.r"), "spec.lora.r: must be odd"),
+        (bad_config("lora.r must be odd", param="spec.lora.r"), "lora.r must be odd"),
+        (bad_config("no model is there", param="spec.model"), "spec.model: no model is there"),
         (bad_config("is empty"), "is empty"),
     ],
 )

@@ -173,7 +173,9 @@ def words(error: TrainerError) -> str:
 def wrong(error: TrainerError) -> str:
     """What is wrong and where; the place once, where the message says it too (`a.jsonl:3` is its line 3)."""
     place = re.sub(r":[0-9]+$", "", error.param or "")
-    return error.message if place in error.message else f"{error.param}: {error.message}"
+    short = place.removeprefix("spec.")  # as messages have it; `model` alone would be found in any of them
+    said = place in error.message or ("." in short and short in error.message)
+    return error.message if said else f"{error.param}: {error.message}"
 
 
 def _end(stage: Stage, order: Order | None, error: TrainerError) -> int:

@@ -48,9 +48,16 @@ def _list_of_objects(row: Mapping[str, Any]) -> tuple[str, str] | None:
         if isinstance(value, list) and value and isinstance(value[0], dict) and name.isidentifier():
             if {"role", "from"} & value[0].keys():
                 return "", f"set dataset.columns: {{messages: {name}}}"
-            if all(isinstance(other, list) for other in row.values()):
+            if _is_row(value[0]) or all(isinstance(other, list) for other in row.values()):
                 return f"; rows seem to be in the list {name}", f"write one row a line: jq -c '.{name}[]'"
     return None
+
+
+def _is_row(value: Mapping[str, Any]) -> bool:
+    """Whether an object in a list is a row of its own, with what else the file says (its version) beside the list."""
+    return bool({"messages", "conversations"} & value.keys()) or bool(
+        set(_QUESTIONS) & value.keys() and set(_ANSWERS) & value.keys()
+    )
 
 
 def _texts(row: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -66,4 +66,10 @@ def _remedy(name: str) -> str:
     readable = (
         "a file that is read is named .jsonl, .json, .csv or .parquet, with .gz or .zst behind it where compressed"
     )
-    return f"{remedy}; {readable}" if remedy else f"let the address of the dataset lead to data alone; {readable}"
+    if remedy is None:
+        remedy = (
+            "name the file by what it holds, or leave it out of the folder"
+            if "." in name.rpartition("/")[2]
+            else "give the name its ending, such as .jsonl"
+        )
+    return f"{remedy}; {readable}"
