@@ -207,9 +207,10 @@ def test_what_a_user_should_know_is_in_the_report(tmp_path: Path) -> None:
 
     first = "1 bad rows were left out (dataset.onBadRows: Skip); the first: rows.jsonl, line 4: is not JSON"
     assert report.warnings[0].startswith(first)
+    assert report.plan is not None
     assert report.warnings[1:] == [
         "1 repeated rows were left out",
-        "1 of 2 rows were cut at 64 tokens; raise training.maxLength",
+        f"1 of 2 rows were cut at 64 tokens; raise training.maxLength, to {report.plan.longest_row} for all of them",
         "no row fell into the validation split, as there are few rows: nothing is evaluated during training;"
         " raise dataset.split.validation or set dataset.validationUri",
         "no row fell into the test split, as there are few rows: base and adapter are not compared;"

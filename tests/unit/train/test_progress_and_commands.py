@@ -17,7 +17,7 @@ from lora_contract import names
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.progress import ProgressReport
-from lora_contract.report import decode
+from lora_contract.report import Report, decode
 from lora_trainer import progress
 from lora_trainer.command import local, stage
 from lora_trainer.data.profile import DataProfile
@@ -188,6 +188,19 @@ def test_the_local_command_refuses_a_run_for_a_gpu_that_is_not_there_before_it_r
 )
 def test_a_place_is_said_once(error: TrainerError, said: str) -> None:
     assert stage.wrong(error) == said
+
+
+@pytest.mark.parametrize(("missed", "code"), [(None, 0), ("test loss 2.0 is above gate.maxTestLoss 1", 1)])
+def test_a_missed_gate_shows_in_the_exit_code(
+    missed: str | None, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "finetune.yaml"
+    spec = changed({"compute": {"gpus": 0}})
+    run = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "triage"}, "spec": spec}
+    path.write_text(json.dumps(run))
+    report = Report(stage="prepare", run_id="0" * 32, adopted=True, gate_failed=missed)
+    monkeypatch.setattr(local, "carry_out", lambda order: report)
+    assert local.run_file(path) == code
 
 
 def test_the_local_command_says_that_a_sweep_needs_the_operator(tmp_path: Path) -> None:

@@ -26,9 +26,12 @@ from lora_trainer.processes.restart import SmallerMicroBatch, start_again
 
 log = logging.getLogger(__name__)
 
+#: The exit code where a limit of `evaluation.gate` was missed. A pod has none for it: there the operator says Failed.
+GATE_MISSED = 1
+
 
 def run_file(path: Path) -> int:
-    """Carry out a LoRAFineTune and say where the adapter lies; the exit code is that of a pod."""
+    """Carry out a LoRAFineTune and say where the adapter lies; the exit code is that of a pod, or `GATE_MISSED`."""
     try:
         name, spec = read(path)
         check_gpu(spec)
@@ -98,7 +101,7 @@ def _run(name: str, spec: LoRAFineTuneSpec) -> int:
                 order.model_copy(update={"stage": "train", "run_id": report.run_id, "plan": report.plan})
             )
     _say_result(report)
-    return ExitCode.DONE
+    return GATE_MISSED if report.gate_failed else ExitCode.DONE
 
 
 def _say_plan(report: Report) -> None:

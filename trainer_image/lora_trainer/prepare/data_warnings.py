@@ -62,7 +62,7 @@ def _left_out(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | N
     if plan.truncated_rows > _TRUNCATED_SHARE_TO_WARN * rows:
         warnings.append(
             f"{plan.truncated_rows} of {rows} rows were cut at {spec.training.max_length} tokens;"
-            " raise training.maxLength"
+            f" raise training.maxLength{f', to {plan.longest_row} for all of them' if plan.longest_row else ''}"
         )
     return warnings
 
