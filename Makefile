@@ -23,7 +23,7 @@ CLUSTER ?= demo
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -150,7 +150,7 @@ bench-trainer: venv ## the trainer beside the well-known recipe and TRL, about 2
 	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer --page docs/trainer-speed.md
 
 .PHONY: bench-trainer-gpu
-bench-trainer-gpu: venv ## the same on this machine's CUDA device, a Llama of 8B parameters with random weights
+bench-trainer-gpu: venv ## the trainer beside recipe and TRL on this machine's CUDA device: a Llama of 8B parameters, random weights
 	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer --gpu --shape llama-8b --batch 32 --held-out 8
 
 .PHONY: bench-prepare
