@@ -124,3 +124,14 @@ def test_a_server_that_ignores_conditions_is_refused(root: str) -> None:
 def test_names_that_leave_their_folder_are_not_plain(name: str) -> None:
     assert not is_plain_name(name)
     assert is_plain_name("best/adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["a\nb.jsonl", "a\u202eb.jsonl"])
+def test_a_file_under_a_name_that_no_address_has_is_named(name: str, store: Store, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("x")
+
+    with pytest.raises(TrainerError, match="must not contain line breaks") as raised:
+        list(store.list(f"file://{tmp_path}"))
+
+    assert raised.value.exit_code is ExitCode.BAD_DATA
+    assert raised.value.hint == "rename the file"

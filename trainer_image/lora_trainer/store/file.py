@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from lora_contract import uri as addresses
 from lora_contract.exit_codes import ExitCode
-from lora_trainer.errors import TrainerError
+from lora_trainer.errors import TrainerError, bad_data
 from lora_trainer.store.errors import missing, storage_full
 from lora_trainer.store.protocol import ObjectInfo
 
@@ -27,7 +27,12 @@ class FileStore:
         """See `Store.list`; a missing folder is an empty one."""
         folder = _path(prefix)
         found = sorted(str(path) for path in folder.rglob("*") if path.is_file() and not path.name.startswith(_PARTIAL))
-        yield from (_info(Path(path)) for path in found)
+        for path in found:
+            try:
+                addresses.parse(f"file://{path}")
+            except ValueError as error:
+                raise bad_data(f"below {prefix} lies a file whose address {error}", hint="rename the file") from error
+            yield _info(Path(path))
 
     def info(self, uri: str) -> ObjectInfo | None:
         """See `Store.info`."""
