@@ -218,6 +218,14 @@ def test_a_run_in_a_list_is_found_too(tmp_path: Path) -> None:
     assert local.read(path)[0] == "triage"
 
 
+def test_of_two_runs_in_a_file_none_is_left_out_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "finetune.yaml"
+    run = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "triage"}, "spec": BASE}
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [run, run]}))
+    with pytest.raises(TrainerError, match="has 2 of kind LoRAFineTune"):
+        local.read(path)
+
+
 def test_training_time_is_that_of_all_attempts_and_nothing_else() -> None:
     hours = [("08:00", "09:00"), ("11:00", "11:30")]
     records = [

@@ -53,23 +53,25 @@ def run_file(path: Path) -> int:
 
 
 def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:
-    """Name and spec of the first LoRAFineTune in a file.
+    """Read name and spec of the LoRAFineTune in a file.
 
     Raises:
-        TrainerError: 64, there is none, or a field is wrong.
+        TrainerError: 64, there is none, or more than one, or a field is wrong.
     """
     try:
         ours = list(ours_of(read_documents(path.read_text(encoding="utf-8"))))
-        for document in ours:
-            if document.get("kind") != names.SWEEP_KIND:
-                manifest = read_manifest(document, cluster=False)
-                return manifest.name, cast("LoRAFineTuneSpec", manifest.spec)
+        runs = [document for document in ours if document.get("kind") != names.SWEEP_KIND]
+        if len(runs) == 1:
+            manifest = read_manifest(runs[0], cluster=False)
+            return manifest.name, cast("LoRAFineTuneSpec", manifest.spec)
     except OSError as error:
         raise bad_config(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise bad_config(f"{path} is not UTF-8 text") from None
     except DocumentError as error:
         raise bad_config(f"{path}: {error}") from None
+    if runs:
+        raise bad_config(f"{path} has {len(runs)} of kind {names.KIND}", hint="Write each into a file of its own.")
     if ours:
         hint = f"Sweeps need the operator; write one of its trials as a {names.KIND}."
         raise bad_config(f"{path} has a {names.SWEEP_KIND} and no {names.KIND}", hint=hint)
