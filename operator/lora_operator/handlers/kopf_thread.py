@@ -26,6 +26,7 @@ from lora_operator.settings import Settings
 _IDENTITY = "lora-operator"
 _HEARTBEAT_SECONDS = 5.0
 _STOP_SECONDS = 10.0
+_CLOSE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +76,7 @@ class KopfThread:
             logger.error("kopf ended: %s", error or type(error).__name__)
         finally:
             self._end()
-            # Not asyncio.run, which would wait for tasks that do not end when they are cancelled.
-            loop.close()
+            _close(loop)
 
     async def _operate(self) -> None:
         """Run kopf until the first of its tasks has ended, for then nothing is watched any more.
@@ -172,6 +172,16 @@ class KopfThread:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:  # the operator's loop has ended before the thread
             return
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left and close; unlike `asyncio.run`, do not wait for tasks that go on when they are cancelled."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left, timeout=_CLOSE_SECONDS))
+    loop.close()
 
 
 class _NoDiffs(kopf.DiffBaseStorage):  # type: ignore[misc]
