@@ -75,7 +75,11 @@ test-api: venv ## the chart with a real Helm; CRD and operator on a real API ser
 
 .PHONY: test-trainer
 test-trainer: venv ## prepare and train as processes, killed and resumed, against a real S3
-	$(call test_processes,tests/trainer -n $(WORKERS) -m "not groups")
+	$(call test_processes,tests/trainer -n $(WORKERS) -m "not groups and not learning")
+
+.PHONY: test-learning
+test-learning: venv ## adapters of tiny models that learn reasoning by heart, minutes each; not part of `test`
+	$(PYTEST) tests/trainer -n 1 -m learning
 
 .PHONY: test-groups
 test-groups: venv ## several processes and pods of one run, stopped and killed in every way; not part of `test`

@@ -39,7 +39,7 @@ def _write(run: LocalRun, **more: str) -> None:
     (run.folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-@pytest.mark.slow
+@pytest.mark.learning
 def test_what_it_thinks_is_learned(tmp_path: Path) -> None:
     # given rows with reasoning, for a template that writes it into a think block
     run = _run(tmp_path)
@@ -53,7 +53,7 @@ def test_what_it_thinks_is_learned(tmp_path: Path) -> None:
     assert "have no reasoning" not in ended.output
 
 
-@pytest.mark.slow
+@pytest.mark.learning
 def test_reasoning_that_is_switched_off_stays_off_for_servers(tmp_path: Path) -> None:
     # given rows without reasoning, and a template that is told so
     run = _run(tmp_path, chat__templateArgs={"enable_thinking": "false"})
