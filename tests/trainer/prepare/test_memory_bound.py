@@ -16,7 +16,7 @@ _SCRIPT = textwrap.dedent("""
     import json, sys, time
     from pathlib import Path
     from support.prepared_data import run
-    from lora_trainer.data.files import DataFile, classify
+    from lora_trainer.data.reading.files import DataFile, classify
     folder, name = Path(sys.argv[1]), sys.argv[2]
     started = time.monotonic()
     rows = run(folder, [DataFile(name, folder / name, *classify(name))]).profile.rows["train"]

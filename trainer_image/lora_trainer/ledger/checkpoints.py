@@ -1,7 +1,7 @@
 """Checkpoints of a run in the store: files first, manifest last, read back only when every digest agrees.
 
 A checkpoint is used only from the run's own prefix, only when each file is byte for byte what the manifest recorded,
-and only when it holds what a checkpoint should hold (`lora_trainer.train.checkpoint_files`).
+and only when it holds what a checkpoint should hold (`lora_trainer.ledger.checkpoint_files`).
 """
 
 from __future__ import annotations
