@@ -293,7 +293,3 @@ class Observed:
     def workload_of(self, job: Job) -> Workload | None:
         """The Workload of a Job."""
         return next((w for w in self.workloads if w.job_uid == job.uid), None)
-
-    def queued(self, job: Job) -> bool:
-        """Whether Kueue decides when the Job runs."""
-        return job.queue is not None or self.workload_of(job) is not None

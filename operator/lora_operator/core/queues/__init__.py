@@ -6,13 +6,16 @@ watched (`effects/kinds.py`) and a rule of the chart.
 
 from __future__ import annotations
 
-from lora_operator.core.observe.observed import Job, Observed
+from collections.abc import Sequence
+
+from lora_operator.core.observe.observed import Job, Workload
 from lora_operator.core.queues import kueue, unqueued
 from lora_operator.core.queues.port import Place, Queue
 
 __all__ = ["Place", "Queue", "queue_of"]
 
 
-def queue_of(observed: Observed, job: Job) -> Queue:
-    """What decides when a Job runs."""
-    return kueue if observed.queued(job) else unqueued
+def queue_of(job: Job, workloads: Sequence[Workload]) -> Queue:
+    """What decides when a Job runs: the queue that it names, or that has a Workload for it; else nothing but itself."""
+    queued = job.queue is not None or any(workload.job_uid == job.uid for workload in workloads)
+    return kueue if queued else unqueued

@@ -100,7 +100,7 @@ def circumstances(run: Run, stage: Stage) -> Circumstances:
     job = run.job(stage)
     return Circumstances(
         suspended=_suspended(run, job),
-        preempted=None if job is None else queue_of(run.observed, job).preempted_by(run, job),
+        preempted=None if job is None else queue_of(job, run.observed.workloads).preempted_by(run, job),
         job_gone=job is None or job.deleting,
         moved=cause.message if (cause := moved(run.status)) is not None else None,
     )
@@ -109,7 +109,7 @@ def circumstances(run: Run, stage: Stage) -> Circumstances:
 def _suspended(run: Run, job: Job | None) -> bool:
     """Whether the run is suspended, or was until its pod ended: it may have been let go on meanwhile."""
     spec = run.finetune.spec
-    by_us = job is not None and job.suspended and not run.observed.queued(job)
+    by_us = job is not None and queue_of(job, run.observed.workloads).is_paused(run, job)
     return (spec is not None and spec.suspend) or run.was_held or by_us
 
 

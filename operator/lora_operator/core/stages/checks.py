@@ -104,7 +104,7 @@ def _pauses(run: Run) -> bool:
     if job is not None and job.finished:
         return False
     return run.spec.suspend or (
-        job is not None and queue_of(run.observed, job).is_paused(run, job) and bool(_unfinished(run))
+        job is not None and queue_of(job, run.observed.workloads).is_paused(run, job) and bool(_unfinished(run))
     )
 
 
@@ -138,7 +138,7 @@ def _stopping(run: Run, pods: list[Pod], follow_up: tuple[Action, ...]) -> Outco
 
 
 def _pause(run: Run, job: Job) -> tuple[Action, ...]:
-    return () if job.deleting or job.finished else queue_of(run.observed, job).pause(run, job)
+    return () if job.deleting or job.finished else queue_of(job, run.observed.workloads).pause(run, job)
 
 
 def stale_jobs(run: Run) -> tuple[Action, ...]:

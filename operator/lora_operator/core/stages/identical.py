@@ -17,7 +17,7 @@ from lora_contract.reasons import Reason
 from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
 from lora_contract.times import format_time
 from lora_operator.core.observe.observed import FineTune, IdenticalRun, Identity, Job, Workload
-from lora_operator.core.queues import Queue, kueue, unqueued
+from lora_operator.core.queues import queue_of
 from lora_operator.core.record import usage
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import DeleteJob
@@ -46,7 +46,9 @@ def identical_run(
     if status.finished or status.phase is Phase.FAILED:
         return None
     train = [
-        job for job in jobs if job.stage == names.STAGE_TRAIN and not job.finished and not _is_held(job, workloads)
+        job
+        for job in jobs
+        if job.stage == names.STAGE_TRAIN and not job.finished and not queue_of(job, workloads).is_held(job, workloads)
     ]
     between_pods = any(attempt.stage == names.STAGE_TRAIN for attempt in status.attempts) and any(
         not job.suspended for job in train
@@ -68,8 +70,8 @@ def wait_for_identical(run: Run, job: Job | None) -> Outcome | None:
     if _prepares_anew(run):
         return _without_jobs(run, run.unchanged().message)
     waited = identical_run_trains(run.before) and not run.superseded
-    held_by_us = run.was_held or waited
-    if job is not None and not (held_by_us and _is_held(job, run.observed.workloads)):
+    held_by_us, workloads = run.was_held or waited, run.observed.workloads
+    if job is not None and not (held_by_us and queue_of(job, workloads).is_held(job, workloads)):
         return None
     leader = _leader(run)
     if leader is not None and run.now < (end := _end_of_wait(run)):
@@ -148,10 +150,3 @@ def _without_jobs(run: Run, text: str) -> Outcome:
 def _prepares_anew(run: Run) -> bool:
     """Whether the status says that prepare is done once more, and still holds what it found before."""
     return _ready_reason(run.before) == Reason.IDENTICAL_RUN_ENDED and run.prepared and not run.superseded
-
-
-def _is_held(job: Job, workloads: Sequence[Workload]) -> bool:
-    """Whether a train Job waits for us, not for quota."""
-    queued = job.queue is not None or any(workload.job_uid == job.uid for workload in workloads)
-    queue: Queue = kueue if queued else unqueued
-    return queue.is_held(job, workloads)

@@ -182,7 +182,7 @@ def _ended(run: Run, stage: Stage, job: Job) -> Outcome | None:
 
 def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
     """Let a Job go on that is paused though spec.suspend is false."""
-    queue = queue_of(run.observed, job)
+    queue = queue_of(job, run.observed.workloads)
     actions = queue.resume(run, job)
     if not actions:
         return None
@@ -194,7 +194,7 @@ def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
 
 def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
     """Its queue holds the Job."""
-    queue = queue_of(run.observed, job)
+    queue = queue_of(job, run.observed.workloads)
     unfinished = [pod for pod in pods if not pod.finished]
     if queue.is_between(run, job, stopping=bool(unfinished)):
         return run.unchanged(look_again=limits.SETTLE)
