@@ -11,7 +11,7 @@ from dataclasses import replace
 from lora_contract import exit_codes
 from lora_contract.changes import change_attempt
 from lora_contract.progress import METRIC_FROM_STEP, METRIC_STEP
-from lora_contract.reasons import REASONS, Reason, ReasonFacts
+from lora_contract.reasons import Reason, facts_of
 from lora_contract.report import Timing
 from lora_contract.status import MAX_ATTEMPTS, AttemptStatus, LoRAFineTuneStatus
 from lora_contract.times import format_time, parse_time
@@ -46,7 +46,7 @@ def awaits_its_job(run: Run, pod: Pod, job: Job | None) -> bool:
 
 def counted_failures(status: LoRAFineTuneStatus) -> int:
     """Train pods that ended in a way that counts against spec.retries."""
-    return sum(1 for a in status.attempts if a.stage == "train" and a.end_time and _facts(a).counts_as_retry)
+    return sum(1 for a in status.attempts if a.stage == "train" and a.end_time and facts_of(a.reason).counts_as_retry)
 
 
 def internal_errors(status: LoRAFineTuneStatus) -> tuple[AttemptStatus, ...]:
@@ -86,13 +86,13 @@ def lacks_report(status: LoRAFineTuneStatus, stage: Stage) -> bool:
 
 def nodes_to_avoid(status: LoRAFineTuneStatus) -> tuple[str, ...]:
     """Nodes that failed under a pod of this run."""
-    return tuple(sorted({a.node for a in status.attempts if a.node and _facts(a).moves_to_other_node}))
+    return tuple(sorted({a.node for a in status.attempts if a.node and facts_of(a.reason).moves_to_other_node}))
 
 
 def moved(status: LoRAFineTuneStatus) -> AttemptStatus | None:
     """The attempt for whose end the Job is made anew, if the newest ended so."""
     newest = status.attempts[-1] if status.attempts else None
-    return newest if newest is not None and _facts(newest).moves_to_other_node else None
+    return newest if newest is not None and facts_of(newest.reason).moves_to_other_node else None
 
 
 def circumstances(run: Run, stage: Stage) -> Circumstances:
@@ -247,9 +247,3 @@ def _close_vanished(run: Run, stage: Stage) -> Run:
             if stage == "train":
                 run = _with_usage(run, closed, None, first_seen=False)
     return run
-
-
-def _facts(attempt: AttemptStatus) -> ReasonFacts:
-    """What is known of the reason of an attempt; another version may have written one that this one lacks."""
-    unknown = ReasonFacts(meaning="", advice="")
-    return REASONS.get(Reason(attempt.reason), unknown) if attempt.reason in set(Reason) else unknown

@@ -8,7 +8,7 @@ from datetime import datetime
 from lora_contract import names
 from lora_contract.exit_codes import FINAL, NOT_COUNTED
 from lora_contract.outside import shorten
-from lora_contract.reasons import REASONS, Reason
+from lora_contract.reasons import AGAIN, REASONS, Reason
 from lora_contract.report import Report
 from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase
 from lora_operator.core.causes.pod_end import End, end_of
@@ -132,8 +132,7 @@ def _hint_of_disk(run: Run, end: End) -> str | None:
     value = "trainer.ephemeralStorage" if train else "trainer.prepare.ephemeralStorage"
     return (
         "A LimitRange of the namespace gives the pod this limit of ephemeral-storage. Ask the platform team to raise"
-        f" it, or to set {value} of the chart, which comes with a limit that fits; then delete the LoRAFineTune and"
-        " apply it again; it resumes."
+        f" it, or to set {value} of the chart, which comes with a limit that fits; {AGAIN}"
     )
 
 
