@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import yaml
 
 from lora_contract.crd.definition import custom_resource_definition
 from lora_contract.crd.resources import RESOURCES, Resource
+from lora_contract.generated import write_or_check
 
 #: The chart needs copies of its own: Helm reads nothing outside the chart.
 FOLDERS = (Path("crds"), Path("charts/lora-operator/files"))
@@ -26,19 +26,8 @@ def render(resource: Resource) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0: written, or up to date; 1: `--check` found a copy that differs."""
-    parser = argparse.ArgumentParser(prog="python -m lora_contract.crd", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a copy differs")
-    check = parser.parse_args(arguments).check
     texts = {path: render(resource) for path, resource in COPIES.items()}
-    outdated = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    if check and outdated:
-        print(f"out of date: {', '.join(map(str, outdated))}; run `make generate`", file=sys.stderr)
-        return 1
-    for path in outdated:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(texts[path], encoding="utf-8")
-        print(f"wrote {path}")
-    return 0
+    return write_or_check(texts, arguments, program="python -m lora_contract.crd", description=__doc__)
 
 
 if __name__ == "__main__":

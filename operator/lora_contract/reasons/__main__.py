@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from lora_contract.generated import write_or_check
 from lora_contract.reasons.page import with_tables
 
 PAGE = Path("docs/reasons.md")
@@ -13,19 +13,8 @@ PAGE = Path("docs/reasons.md")
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0: written, or up to date; 1: `--check` found a page that differs."""
-    parser = argparse.ArgumentParser(prog="python -m lora_contract.reasons", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page differs")
-    check = parser.parse_args(arguments).check
-    before = PAGE.read_text(encoding="utf-8")
-    page = with_tables(before)
-    if page == before:
-        return 0
-    if check:
-        print(f"out of date: {PAGE}; run `make generate`", file=sys.stderr)
-        return 1
-    PAGE.write_text(page, encoding="utf-8")
-    print(f"wrote {PAGE}")
-    return 0
+    texts = {PAGE: with_tables(PAGE.read_text(encoding="utf-8"))}
+    return write_or_check(texts, arguments, program="python -m lora_contract.reasons", description=__doc__)
 
 
 if __name__ == "__main__":
