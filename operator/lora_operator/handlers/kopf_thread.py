@@ -83,8 +83,8 @@ class KopfThread:
 
         kopf may hang from there on: a request that asks for new credentials waits for a task that was stopped before.
         """
-        others = asyncio.all_tasks()
         heartbeat = asyncio.create_task(self._beat())
+        ours = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
             registry=self._registry,
             settings=kopf_settings(),
@@ -94,7 +94,7 @@ class KopfThread:
             namespaces=self._settings.watch_namespaces,
             stop_flag=self._stop,
         )
-        running = asyncio.create_task(kopf.run_tasks(tasks, ignored={*others, heartbeat}))
+        running = asyncio.create_task(kopf.run_tasks(tasks, ignored=ours))
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             self._end()

@@ -25,7 +25,7 @@ def make_anew(run: Run, stage: Stage, job: Job) -> Outcome | None:
     pod would meet again, or because the retries are used up.
     """
     ends = any(pod.exit_code == ExitCode.DONE or pod.exit_code in FINAL for pod in run.present_pods(stage))
-    if ends or counted_failures(run.status) > run.spec.retries or not _is_edited(run, stage, job) or _runs(run, stage):
+    if ends or counted_failures(run.status) > run.spec.retries or _runs(run, stage) or not _is_edited(run, stage, job):
         return None
     text = f"The spec was edited: the {stage} Job is made anew from it."
     return run.active(Phase.PENDING, Reason.PENDING, text, follow_up=(DeleteJob(job.name),))
@@ -34,7 +34,7 @@ def make_anew(run: Run, stage: Stage, job: Job) -> Outcome | None:
 def record_edits(run: Run) -> Run:
     """The run with a warning while the pod that runs does not yet heed an edit of the spec."""
     job = run.job(run.stage)
-    waits = job is not None and not job.finished and _is_edited(run, run.stage, job) and _runs(run, run.stage)
+    waits = job is not None and not job.finished and _runs(run, run.stage) and _is_edited(run, run.stage, job)
     warnings = [text for text in run.status.warnings if text != _LATER] + ([_LATER] if waits else [])
     return run if warnings == run.status.warnings else run.with_status(warnings=warnings)
 
