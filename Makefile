@@ -64,7 +64,7 @@ docs-templates: venv ## write docs/templates.md: what becomes of conversations w
 	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.template_table
 
 .PHONY: test-unit
-test-unit: venv ## pure logic and tiny models: no cluster, no S3, under a minute on two cores
+test-unit: venv ## pure logic and tiny models: no cluster, no S3; minutes on two cores
 	$(PYTEST) tests/unit -n $(WORKERS)
 
 .PHONY: test-api

@@ -1,6 +1,6 @@
 """Whether a run fits a GPU: prepare's estimate against the memory that the platform names or the nodes' labels say.
 
-GpuFit once, before the train Job is made. What is not known is no verdict: the run is queued and tries.
+Judged once, before the train Job is made. What is not known is no verdict: the run is queued and tries.
 """
 
 from __future__ import annotations
