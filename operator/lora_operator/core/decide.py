@@ -11,6 +11,7 @@ from lora_operator.core.observe.observed import Observed
 from lora_operator.core.record.attempts import record_attempts
 from lora_operator.core.record.progress import record_progress
 from lora_operator.core.run.decision import ReadObjects, RunDecision
+from lora_operator.core.run.outcome import MustRead, Outcome
 from lora_operator.core.run.run import Run, begin
 from lora_operator.core.stages.checks import check_finished, check_refused, check_suspended, record_pause, stale_jobs
 from lora_operator.core.stages.edits import record_edits
@@ -33,7 +34,7 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> RunDecision
 
 def _decide(run: Run) -> RunDecision:
     if must_read(run):
-        return RunDecision(run.before, (ReadObjects(),))
+        return conclude(run, MustRead((ReadObjects(),)))
     if latched := check_finished(run):
         return conclude(run, isolated(run, latched))
     if refusal := check_refused(run):
@@ -42,7 +43,7 @@ def _decide(run: Run) -> RunDecision:
     as_seen, run = run, concluded(run)
     run = record_attempts(record_prepared(run))
     run, progress_wait = record_progress(record_edits(record_pause(run)))
-    outcome = (
+    outcome: Outcome = (
         check_adopted(run) or check_suspended(run) or check_lost_report(run) or check_prepare(run) or check_train(run)
     )
 

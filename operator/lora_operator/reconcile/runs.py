@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from lora_contract import names
 from lora_contract.status import LoRAFineTuneStatus
@@ -73,6 +73,8 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
                 await self._patch_spec(Kind.WORKLOAD, Key(namespace, name), {"active": active})
             case ReadObjects() | ReadWarnings() | ReadGpuMemory():
                 await self._read(observed.finetune, action)
+            case _:
+                assert_never(action)
         return True
 
     async def _read(self, run: FineTune, action: ReadObjects | ReadWarnings | ReadGpuMemory) -> None:
@@ -84,6 +86,8 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
                 self._cache.memory(run.uid).warnings = Warnings(job=job, read=time.monotonic(), items=items)
             case ReadGpuMemory():
                 await self._read_gpu_memory(action)
+            case _:
+                assert_never(action)
 
     async def _read_objects(self, run: FineTune) -> None:
         """Bring the run's Jobs and pods in the cache up to date, the Jobs first: pods follow from them."""

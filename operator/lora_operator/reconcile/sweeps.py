@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from lora_contract.sweep import LoRASweepStatus
 from lora_operator.core.sweep.decide import decide_sweep
@@ -37,6 +37,8 @@ class SweepReconciler(Reconciler[ObservedSweep, LoRASweepStatus, SweepAction]):
             case SuspendTrial(name, suspend):
                 await self._patch_spec(Kind.FINETUNE, Key(sweep.namespace, name), {"suspend": suspend})
                 done = True
+            case _:
+                assert_never(action)
         if done:
             self._look_at_run(Key(sweep.namespace, action.name))
         return done

@@ -15,7 +15,8 @@ from lora_contract import names
 from lora_operator.core.manifests.job import owner_job
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.run.decision import CreateJob, IsolatePods
-from lora_operator.core.run.run import Outcome, Run
+from lora_operator.core.run.outcome import Outcome
+from lora_operator.core.run.run import Run
 from lora_operator.settings import Settings
 
 _OURS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}

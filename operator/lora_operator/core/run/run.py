@@ -5,69 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import Enum
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, Unpack
 
 from lora_contract import identity, names
 from lora_contract.changes import StatusChanges, change_status
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, Phase, QueueStatus
+from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
 from lora_contract.times import format_time
 from lora_operator.core.observe.observed import FineTune, Job, Observed, Workload
 from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.resource import CreateError
 from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.run import limits
-from lora_operator.core.run.decision import Action, Event
+from lora_operator.core.run.outcome import UnderWay
 from lora_operator.settings import Settings
 
 UNDER_WAY = (Phase.PENDING, Phase.PREPARING, Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
 
 Stage = Literal["prepare", "train"]
-
-
-class Kind(Enum):
-    """What an outcome means for the conditions."""
-
-    ACTIVE = "active"
-    SUSPENDED = "suspended"
-    REFUSED = "refused"
-    COMPLETE = "complete"
-    FAILED = "failed"
-    LATCHED = "latched"
-    #: Something has to be read before anything can be told.
-    ASKING = "asking"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where the run is: one phase, one reason, one message. The status and its conditions follow from it."""
-
-    kind: Kind
-    phase: Phase
-    reason: Reason
-    message: str
-    status: LoRAFineTuneStatus
-    actions: tuple[Action, ...] = ()
-    events: tuple[Event, ...] = ()
-    error: ErrorStatus | None = None
-    ended: datetime | None = None
-    look_again: float | None = None
-    #: What is done once the status is written.
-    follow_up: tuple[Action, ...] = ()
-    #: Where the run stands, while it waits in a queue.
-    queue: QueueStatus | None = None
-
-
-class _More(TypedDict, total=False):
-    """What the outcome of a run that goes on may have beside phase, reason and message."""
-
-    actions: tuple[Action, ...]
-    events: tuple[Event, ...]
-    look_again: float | None
-    follow_up: tuple[Action, ...]
-    queue: QueueStatus | None
 
 
 @dataclass(frozen=True)
@@ -170,20 +126,20 @@ class Run:
             or (ready is not None and ready.reason == Reason.SUSPENDING)
         )
 
-    def active(self, phase: Phase, reason: Reason, message: str, **more: Unpack[_More]) -> Outcome:
-        """The run goes on."""
-        return Outcome(Kind.ACTIVE, phase, reason, message, self.status, **more)
-
-    def unchanged(self, look_again: float | None = None) -> Outcome:
+    def unchanged(self, look_again: float | None = None) -> UnderWay:
         """Nothing to tell yet: what the status says stays."""
         ready = self.before.condition(ConditionType.READY)
         if self.superseded or ready is None or self.before.phase not in UNDER_WAY:
-            return self.active(Phase.PENDING, Reason.PENDING, "Seen; nothing started yet.", look_again=look_again)
+            return UnderWay(
+                Phase.PENDING, Reason.PENDING, "Seen; nothing started yet.", self.status, look_again=look_again
+            )
         try:
             reason = Reason(ready.reason)
         except ValueError:  # written by another version
             reason = Reason.PENDING
-        return self.active(self.before.phase, reason, ready.message, look_again=look_again, queue=self.before.queue)
+        return UnderWay(
+            self.before.phase, reason, ready.message, self.status, look_again=look_again, queue=self.before.queue
+        )
 
 
 def begin(observed: Observed, settings: Settings, now: datetime) -> Run:

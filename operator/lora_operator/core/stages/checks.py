@@ -13,7 +13,8 @@ from lora_operator.core.observe.pod import Pod
 from lora_operator.core.queues import queue_of
 from lora_operator.core.record import usage
 from lora_operator.core.run.decision import Action, DeleteJob
-from lora_operator.core.run.run import UNDER_WAY, Kind, Outcome, Run
+from lora_operator.core.run.outcome import Latched, Refused, Suspended, UnderWay
+from lora_operator.core.run.run import UNDER_WAY, Run
 from lora_operator.core.stages.input_check import check_inputs
 from lora_operator.core.status.conclude import clean_up
 
@@ -23,7 +24,7 @@ _CORRECT = (
 )
 
 
-def check_finished(run: Run) -> Outcome | None:
+def check_finished(run: Run) -> Latched | None:
     """The latch: a finished run stays finished, whatever became of its Jobs or of status.phase."""
     if run.superseded or not run.status.finished:
         return None
@@ -31,11 +32,8 @@ def check_finished(run: Run) -> Outcome | None:
     phase = Phase.FAILED if failed is not None and failed.status == "True" else Phase.COMPLETE
     check = check_inputs(run)
     actions, look_again = clean_up(check.run, check.run.status, needed=check.job)
-    return Outcome(
-        Kind.LATCHED,
+    return Latched(
         phase,
-        Reason.PENDING,
-        "",
         check.run.status,
         actions=(*actions, *check.actions),
         events=check.events,
@@ -43,7 +41,7 @@ def check_finished(run: Run) -> Outcome | None:
     )
 
 
-def check_refused(run: Run) -> Outcome | None:
+def check_refused(run: Run) -> Refused | None:
     """The spec cannot be run as it stands. A change of the spec, or of the platform's settings, ends this.
 
     A rule binds only specs that are new to the operator: one that was accepted goes on by the rules of its day, until
@@ -73,14 +71,14 @@ def check_refused(run: Run) -> Outcome | None:
     return None
 
 
-def _refusal(run: Run, reason: Reason, message: str) -> Outcome:
+def _refusal(run: Run, reason: Reason, message: str) -> Refused:
     job = run.job(run.stage)
     follow_up = _pause(run, job) if job is not None else ()
     if job is not None and not job.finished:
         message = f"{message} The run is paused until then."
     text = shorten(message, _MAX_MESSAGE)
     error = ErrorStatus(code=reason, message=text, param=message.partition(":")[0], hint=_CORRECT)
-    return Outcome(Kind.REFUSED, Phase.FAILED, reason, text, run.status, error=error, follow_up=follow_up)
+    return Refused(reason, text, error, run.status, follow_up=follow_up)
 
 
 def record_pause(run: Run) -> Run:
@@ -112,7 +110,7 @@ def _unfinished(run: Run) -> list[Pod]:
     return [pod for pod in run.present_pods(run.stage) if not pod.finished and not run.abandoned(pod)]
 
 
-def check_suspended(run: Run) -> Outcome | None:
+def check_suspended(run: Run) -> Suspended | UnderWay | None:
     """spec.suspend: pods are stopped after a checkpoint. What they hold is free when they have ended."""
     if not _pauses(run):
         return None
@@ -122,10 +120,10 @@ def check_suspended(run: Run) -> Outcome | None:
     if pods := _unfinished(run):
         return _stopping(run, pods, follow_up)
     text = "Suspended. Set spec.suspend: false to go on from the last checkpoint."
-    return Outcome(Kind.SUSPENDED, Phase.SUSPENDED, Reason.SUSPENDED, text, run.status, follow_up=follow_up)
+    return Suspended(text, run.status, follow_up=follow_up)
 
 
-def _stopping(run: Run, pods: list[Pod], follow_up: tuple[Action, ...]) -> Outcome:
+def _stopping(run: Run, pods: list[Pod], follow_up: tuple[Action, ...]) -> UnderWay:
     text = "The prepare pod is being stopped."
     if run.prepared:
         text = "The train pod saves a checkpoint; its GPU is free when it has ended."
@@ -134,7 +132,7 @@ def _stopping(run: Run, pods: list[Pod], follow_up: tuple[Action, ...]) -> Outco
     phase = run.before.phase if run.before.phase in UNDER_WAY and not run.superseded else Phase.PENDING
     silent = [run.until_abandoned(pod) for pod in pods if pod.unreachable and pod.deleting]
     look_again = min(silent, default=None)
-    return run.active(phase, Reason.SUSPENDING, text, follow_up=follow_up, look_again=look_again)
+    return UnderWay(phase, Reason.SUSPENDING, text, run.status, follow_up=follow_up, look_again=look_again)
 
 
 def _pause(run: Run, job: Job) -> tuple[Action, ...]:

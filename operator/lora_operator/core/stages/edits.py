@@ -13,12 +13,13 @@ from lora_operator.core.manifests.job import request_hash
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.record.attempts import counted_failures
 from lora_operator.core.run.decision import DeleteJob
-from lora_operator.core.run.run import Outcome, Run, Stage
+from lora_operator.core.run.outcome import UnderWay
+from lora_operator.core.run.run import Run, Stage
 
 _LATER = "The spec was edited: the change takes effect with the next pod."
 
 
-def make_anew(run: Run, stage: Stage, job: Job) -> Outcome | None:
+def make_anew(run: Run, stage: Stage, job: Job) -> UnderWay | None:
     """Delete a Job that was made from another spec, once the status says why; None: it was not, or it must stay.
 
     It stays while a pod of it runs, and where it has ended or is about to: with its work done, by an error that another
@@ -28,7 +29,7 @@ def make_anew(run: Run, stage: Stage, job: Job) -> Outcome | None:
     if ends or counted_failures(run.status) > run.spec.retries or _runs(run, stage) or not _is_edited(run, stage, job):
         return None
     text = f"The spec was edited: the {stage} Job is made anew from it."
-    return run.active(Phase.PENDING, Reason.PENDING, text, follow_up=(DeleteJob(job.name),))
+    return UnderWay(Phase.PENDING, Reason.PENDING, text, run.status, follow_up=(DeleteJob(job.name),))
 
 
 def record_edits(run: Run) -> Run:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
-from lora_contract.status import MemoryStatus, Phase, PlanStatus
+from lora_contract.status import MemoryStatus, PlanStatus
 from lora_operator.core.causes.pod_end import End
 from lora_operator.core.manifests.pod import gpu_resource
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import ReadGpuMemory
-from lora_operator.core.run.run import Kind, Outcome, Run
+from lora_operator.core.run.outcome import Failed, MustRead
+from lora_operator.core.run.run import Run
 from lora_operator.core.stages import results
 
 GIB = 1 << 30
@@ -31,7 +32,7 @@ class GpuFit:
     """The run with the verdict in its plan, and what to do instead of starting it, if anything."""
 
     run: Run
-    outcome: Outcome | None = None
+    outcome: Failed | MustRead | None = None
 
 
 def check_gpu_fit(run: Run) -> GpuFit:
@@ -45,8 +46,7 @@ def check_gpu_fit(run: Run) -> GpuFit:
         question = _question(run)
         known = run.observed.gpu_memory.get(question.selector)
         if known is None or run.elapsed(known.read) > limits.GPU_MEMORY_FRESH:
-            asking = Outcome(Kind.ASKING, Phase.PREPARING, Reason.PREPARING, "", run.before, actions=(question,))
-            return GpuFit(run, asking)
+            return GpuFit(run, MustRead((question,)))
         size = known.largest_bytes
     return GpuFit(run) if size is None else _verdict(run, plan, plan.memory, size)
 

@@ -21,7 +21,8 @@ from lora_operator.core.queues import queue_of
 from lora_operator.core.record import usage
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import DeleteJob
-from lora_operator.core.run.run import Outcome, Run
+from lora_operator.core.run.outcome import UnderWay
+from lora_operator.core.run.run import Run
 
 
 def identity_of(namespace: str, spec: LoRAFineTuneSpec, run_id: str, default_endpoint: str) -> Identity:
@@ -65,7 +66,7 @@ def identical_run(
     )
 
 
-def wait_for_identical(run: Run, job: Job | None) -> Outcome | None:
+def wait_for_identical(run: Run, job: Job | None) -> UnderWay | None:
     """An identical run trains, or did until now; None: nobody is before it, or the run's own Job is under way."""
     if _prepares_anew(run):
         return _without_jobs(run, run.unchanged().message)
@@ -81,7 +82,7 @@ def wait_for_identical(run: Run, job: Job | None) -> Outcome | None:
             f" until {format_time(end)} at the latest, and adopts it."
         )
         again = min(limits.IDENTICAL_INTERVAL, (end - run.now).total_seconds())
-        return run.active(Phase.QUEUED, Reason.IDENTICAL_RUN_TRAINING, text, look_again=again)
+        return UnderWay(Phase.QUEUED, Reason.IDENTICAL_RUN_TRAINING, text, run.status, look_again=again)
     return _prepares_again(run, leader) if waited else None
 
 
@@ -121,7 +122,7 @@ def _end_of_wait(run: Run) -> datetime:
     return since + timedelta(seconds=limits.IDENTICAL_WAIT - before)
 
 
-def _prepares_again(run: Run, leader: IdenticalRun | None) -> Outcome:
+def _prepares_again(run: Run, leader: IdenticalRun | None) -> UnderWay:
     """The other run ended, well or not, or took too long: prepare looks for its adapter, with this user's own rights.
 
     Prepare waits as well while S3 says that another trains; where it says nothing, this run trains.
@@ -133,7 +134,7 @@ def _prepares_again(run: Run, leader: IdenticalRun | None) -> Outcome:
     return _without_jobs(replace(run, status=usage.add_usage(run.status, "queue_seconds", run.now)), text)
 
 
-def _without_jobs(run: Run, text: str) -> Outcome:
+def _without_jobs(run: Run, text: str) -> UnderWay:
     """Delete the Jobs once the status says why; what the prepare Job reported is no answer to the new question.
 
     Once they are gone the status forgets what prepare found, before the new Job is made: a Job that is there already
@@ -142,9 +143,9 @@ def _without_jobs(run: Run, text: str) -> Outcome:
     jobs = [job for job in (run.job("prepare"), run.job("train")) if job is not None]
     if not jobs:
         run = run.with_status(run_id=None, plan=None)
-        return run.active(Phase.PENDING, Reason.IDENTICAL_RUN_ENDED, text, look_again=0.0)
+        return UnderWay(Phase.PENDING, Reason.IDENTICAL_RUN_ENDED, text, run.status, look_again=0.0)
     deletions = tuple(DeleteJob(job.name) for job in jobs if not job.deleting)
-    return run.active(Phase.PENDING, Reason.IDENTICAL_RUN_ENDED, text, follow_up=deletions)
+    return UnderWay(Phase.PENDING, Reason.IDENTICAL_RUN_ENDED, text, run.status, follow_up=deletions)
 
 
 def _prepares_anew(run: Run) -> bool:

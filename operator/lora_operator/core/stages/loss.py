@@ -18,7 +18,8 @@ from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.record.attempts import lacks_report, without_report
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import Event
-from lora_operator.core.run.run import Outcome, Run, Stage
+from lora_operator.core.run.outcome import Failed, UnderWay
+from lora_operator.core.run.run import Run, Stage
 from lora_operator.core.stages.results import failure, job_failed, report_of
 
 
@@ -64,7 +65,7 @@ def wait_for_report(run: Run, job: Job) -> float | None:
     return limits.SETTLE - waited if not _is_explained(run, job) and waited < limits.SETTLE else None
 
 
-def lost(run: Run, stage: Stage, job: Job) -> Outcome:
+def lost(run: Run, stage: Stage, job: Job) -> Failed | UnderWay:
     """A Job ended and what its pod said is lost: prepare looks once more, then the run fails."""
     end = _end(run, stage)
     if lacks_report(run.status, stage):
@@ -72,10 +73,10 @@ def lost(run: Run, stage: Stage, job: Job) -> Outcome:
     run = without_report(run, stage, job, end.message)
     text = f"{end.message} {'Its adapter is looked for in S3.' if stage == 'train' else 'It is done again.'}"
     events = (Event("Warning", Reason.REPORT_MISSING, text),)
-    return run.active(Phase.PENDING, Reason.PENDING, text, events=events)
+    return UnderWay(Phase.PENDING, Reason.PENDING, text, run.status, events=events)
 
 
-def found_nothing(run: Run, job: Job) -> Outcome:
+def found_nothing(run: Run, job: Job) -> Failed | UnderWay:
     """The second look ended without an adapter."""
     if (wait := wait_for_report(run, job)) is not None:
         return run.unchanged(look_again=wait)

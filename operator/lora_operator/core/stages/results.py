@@ -10,13 +10,14 @@ from lora_contract.exit_codes import FINAL, NOT_COUNTED
 from lora_contract.outside import shorten
 from lora_contract.reasons import AGAIN, REASONS, Reason
 from lora_contract.report import Report
-from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus, Phase
+from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus
 from lora_operator.core.causes.pod_end import End, end_of
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.record import usage
 from lora_operator.core.record.attempts import circumstances, lacks_report
 from lora_operator.core.record.progress import finished_progress
-from lora_operator.core.run.run import Kind, Outcome, Run, Stage
+from lora_operator.core.run.outcome import Complete, Failed
+from lora_operator.core.run.run import Run, Stage
 
 _MAX_TEXT = 1000
 
@@ -44,7 +45,7 @@ def record_prepared(run: Run) -> Run:
     return replace(run, status=usage.add_usage(run.status, "staging_seconds", job.completed or run.now))
 
 
-def check_adopted(run: Run) -> Outcome | None:
+def check_adopted(run: Run) -> Complete | Failed | None:
     """The adapter existed already: prepare found it, and nothing is trained."""
     report = report_of(run, "prepare")
     job = run.job("prepare")
@@ -61,24 +62,22 @@ def check_adopted(run: Run) -> Outcome | None:
     return _gate_failed(run, report, job) or _adopted(run, report.artifact, job)
 
 
-def _gate_failed(run: Run, report: Report, job: Job) -> Outcome | None:
+def _gate_failed(run: Run, report: Report, job: Job) -> Failed | None:
     if not report.gate_failed:
         return None
     text = f"The adapter is published but missed a limit of evaluation.gate: {report.gate_failed}"
     return failure(run, End(Reason.QUALITY_GATE_FAILED, text), ended=job.completed)
 
 
-def _adopted(run: Run, artifact: ArtifactStatus, job: Job) -> Outcome:
+def _adopted(run: Run, artifact: ArtifactStatus, job: Job) -> Complete:
     if lacks_report(run.status, "train"):
         text = f"The adapter is published at {artifact.uri}; what the train pod reported of it was lost."
-        return Outcome(Kind.COMPLETE, Phase.COMPLETE, Reason.ADAPTER_PUBLISHED, text, run.status, ended=job.completed)
+        return Complete(Reason.ADAPTER_PUBLISHED, text, run.status, job.completed)
     text = f"The same adapter was published before at {artifact.uri}; nothing was trained."
-    return Outcome(
-        Kind.COMPLETE, Phase.COMPLETE, Reason.ADOPTED_EXISTING_ARTIFACT, text, run.status, ended=job.completed
-    )
+    return Complete(Reason.ADOPTED_EXISTING_ARTIFACT, text, run.status, job.completed)
 
 
-def check_trained(run: Run, job: Job) -> Outcome | None:
+def check_trained(run: Run, job: Job) -> Complete | Failed | None:
     """The train Job is complete: what its pod published; None: its pod did not say."""
     report = report_of(run, "train")
     if report is None or report.artifact is None:
@@ -89,10 +88,10 @@ def check_trained(run: Run, job: Job) -> Outcome | None:
     if report.adopted:
         return _adopted(run, report.artifact, job)
     text = f"The adapter is published at {report.artifact.uri}"
-    return Outcome(Kind.COMPLETE, Phase.COMPLETE, Reason.ADAPTER_PUBLISHED, text, run.status, ended=job.completed)
+    return Complete(Reason.ADAPTER_PUBLISHED, text, run.status, job.completed)
 
 
-def job_failed(run: Run, stage: Stage, job: Job) -> Outcome | None:
+def job_failed(run: Run, stage: Stage, job: Job) -> Failed | None:
     """A Job failed for good: the last pod's words, or the Job's own; None: nothing is known of any pod."""
     condition = job.failure
     reason = condition.reason if condition else ""
@@ -114,13 +113,13 @@ def job_failed(run: Run, stage: Stage, job: Job) -> Outcome | None:
     return failure(run, last, ended=job.ended)
 
 
-def failure(run: Run, end: End, *, ended: datetime | None = None) -> Outcome:
+def failure(run: Run, end: End, *, ended: datetime | None = None) -> Failed:
     """The run ends here."""
     hint = end.hint or _hint_of_disk(run, end) or REASONS[end.reason].remedy or None
     message = shorten(end.message, _MAX_TEXT)
     error = ErrorStatus(code=str(end.reason), message=message, param=end.param, hint=hint)
     text = message if not hint else shorten(f"{message.rstrip('.')}. {hint}", _MAX_TEXT)
-    return Outcome(Kind.FAILED, Phase.FAILED, end.reason, text, run.status, error=error, ended=ended)
+    return Failed(end.reason, text, error, run.status, ended)
 
 
 def _hint_of_disk(run: Run, end: End) -> str | None:

@@ -14,7 +14,8 @@ from lora_operator.core.observe.observed import Job
 from lora_operator.core.observe.pod import Pod
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import Action, CreateGroupPolicy, CreateService
-from lora_operator.core.run.run import Outcome, Run, Stage
+from lora_operator.core.run.outcome import UnderWay
+from lora_operator.core.run.run import Run, Stage
 
 
 def representative_pod(run: Run, stage: Stage) -> Pod | None:
@@ -40,7 +41,7 @@ def _progress(pod: Pod) -> int:
     return 2 if pod.unreachable else 3
 
 
-def ensure_service(run: Run, job: Job) -> Outcome | None:
+def ensure_service(run: Run, job: Job) -> UnderWay | None:
     """Create the Service and NetworkPolicy of a Job on several nodes; None: they are there, or not needed."""
     if run.spec.compute.nodes == 1 or job.stage != names.STAGE_TRAIN or job.uid in run.observed.services:
         return None
@@ -48,7 +49,7 @@ def ensure_service(run: Run, job: Job) -> Outcome | None:
     if (error := run.refused_lately(name)) is not None:
         found = waiting.create_trouble(error)
         text = f"{name}, the Service or NetworkPolicy through which the pods meet, was refused: {found.message}"
-        return run.active(Phase.QUEUED, found.reason, text, look_again=limits.RETRY - run.elapsed(error.time))
+        return UnderWay(Phase.QUEUED, found.reason, text, run.status, look_again=limits.RETRY - run.elapsed(error.time))
     creates: tuple[Action, ...] = (CreateService(service_manifest(run.finetune, run.settings, job), job.uid),)
     if run.settings.network_policies:
         # First: that the Service was made says that both are there.

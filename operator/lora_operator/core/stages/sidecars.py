@@ -13,7 +13,8 @@ from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import Action, DeleteJob
-from lora_operator.core.run.run import Outcome, Run, Stage
+from lora_operator.core.run.outcome import UnderWay
+from lora_operator.core.run.run import Run, Stage
 
 
 def concluded(run: Run) -> Run:
@@ -48,7 +49,7 @@ def _kept_for(run: Run, pod: Pod) -> float:
     return run.seen_for(Fact(Sight.POD_ENDED, pod.uid))
 
 
-def kept(run: Run, stage: Stage, pod: Pod) -> Outcome | None:
+def kept(run: Run, stage: Stage, pod: Pod) -> UnderWay | None:
     """Name the containers that keep a pod whose work is over; None: there are none, or it is over just now."""
     if not pod.kept_by:
         return None
@@ -61,7 +62,7 @@ def kept(run: Run, stage: Stage, pod: Pod) -> Outcome | None:
     )
     phase = Phase.PREPARING if stage == names.STAGE_PREPARE else Phase.RUNNING
     left = limits.SIDECAR_WAIT - waited
-    return run.active(phase, Reason.OTHER_CONTAINERS_RUNNING, text, look_again=left if left > 0 else None)
+    return UnderWay(phase, Reason.OTHER_CONTAINERS_RUNNING, text, run.status, look_again=left if left > 0 else None)
 
 
 def kept_jobs(before: Run, run: Run) -> tuple[Action, ...]:

@@ -29,7 +29,8 @@ from lora_operator.core.record.attempts import (
 from lora_operator.core.record.progress import prepare_progress, publishing
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import CreateJob, DeleteJob, Event
-from lora_operator.core.run.run import Outcome, Run, Stage
+from lora_operator.core.run.outcome import Failed, Outcome, UnderWay
+from lora_operator.core.run.run import Run, Stage
 from lora_operator.core.stages import edits, gpu_fit, identical, loss, results, service, sidecars
 
 
@@ -80,7 +81,9 @@ def _start(run: Run, stage: Stage) -> Outcome:
         found = waiting.create_trouble(error)
         what = "NetworkPolicy of the namespace" if error.name == names.RUNS_POLICY else f"{stage} Job"
         text = f"The {what} was refused: {found.message}"
-        return run.active(Phase.PENDING, found.reason, text, look_again=limits.RETRY - run.elapsed(error.time))
+        return UnderWay(
+            Phase.PENDING, found.reason, text, run.status, look_again=limits.RETRY - run.elapsed(error.time)
+        )
     deleted = sum(1 for attempt in run.status.attempts if attempt.reason == Reason.JOB_DELETED)
     if deleted >= limits.JOB_DELETIONS:
         return results.failure(run, End(Reason.JOB_DELETED, f"The Job was deleted {deleted} times while it ran."))
@@ -103,7 +106,7 @@ def _start(run: Run, stage: Stage) -> Outcome:
     phase, reason, text = _words(run, stage)
     if stage == "train" and run.spec.scheduling.queue_name:
         reason, text = Reason.QUEUED, f"Waiting in queue {run.spec.scheduling.queue_name}."
-    return run.active(phase, reason, text, actions=(CreateJob(manifest),), events=events)
+    return UnderWay(phase, reason, text, run.status, actions=(CreateJob(manifest),), events=events)
 
 
 def _failed(run: Run, stage: Stage) -> Outcome | None:
@@ -142,8 +145,8 @@ def _move_to_other_node(run: Run, stage: Stage, job: Job) -> Outcome | None:
     phase, reason, _ = _words(run, stage)
     text = f"{why}; the run goes on from its last checkpoint, on another node if one has room."
     if run.status.attempts != run.before.attempts:
-        return run.active(phase, reason, text, look_again=0)
-    return run.active(phase, reason, text, actions=(DeleteJob(job.name),))
+        return UnderWay(phase, reason, text, run.status, look_again=0)
+    return UnderWay(phase, reason, text, run.status, actions=(DeleteJob(job.name),))
 
 
 def _working(run: Run, stage: Stage, job: Job) -> Outcome:
@@ -189,7 +192,7 @@ def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
     phase, reason, text = _words(run, stage)
     if (place := queue.status_of(run, job, None)) is not None:
         reason, text = Reason.QUEUED, f"Waiting in queue {place.local_queue}."
-    return run.active(phase, reason, text, actions=actions)
+    return UnderWay(phase, reason, text, run.status, actions=actions)
 
 
 def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
@@ -201,13 +204,14 @@ def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
     where = queue.place(run, job)
     status = queue.status_of(run, job, usage.counted_until(run.status))
     if any(pod.deleting for pod in unfinished):
-        return run.active(Phase.RUNNING, where.reason, f"Saving a checkpoint. {where.message}", queue=status)
+        return UnderWay(Phase.RUNNING, where.reason, f"Saving a checkpoint. {where.message}", run.status, queue=status)
     if where.failed:
         return results.failure(run, End(where.reason, where.message))
-    outcome = run.active(
+    outcome = UnderWay(
         Phase.QUEUED,
         where.reason,
         where.message,
+        run.status,
         look_again=where.look_again,
         queue=status,
     )
@@ -224,28 +228,28 @@ def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
 
 def _without_pod(run: Run, stage: Stage, job: Job) -> Outcome:
     found, read = waiting.job_trouble(run, job)
-    outcome = _waiting(run, stage, found, None)
-    if read is not None:
-        outcome = replace(outcome, actions=(*outcome.actions, read))
+    outcome = replace(_waiting(run, stage, found, None), actions=() if read is None else (read,))
+    if isinstance(outcome, Failed):
+        return outcome
     settling = waiting.without_pod_for(run, job) < limits.SETTLE
     again = limits.SETTLE if settling else waiting.reading_interval(run, job)
     return replace(outcome, look_again=min(again, outcome.look_again or again))
 
 
-def _waiting(run: Run, stage: Stage, found: Trouble | None, pod: Pod | None) -> Outcome:
+def _waiting(run: Run, stage: Stage, found: Trouble | None, pod: Pod | None) -> UnderWay | Failed:
     """A pod is to come or to start; `found` says what is in its way."""
     phase, reason, text = _words(run, stage)
     if found is None:
         young = pod is not None and run.seen_for(Fact(Sight.POD, pod.uid)) < limits.SETTLE
         kept = _retry_text(run, stage)
-        return run.active(phase, reason, kept or text, look_again=limits.SETTLE if young else None)
+        return UnderWay(phase, reason, kept or text, run.status, look_again=limits.SETTLE if young else None)
     if found.fatal:
         return results.failure(run, End(found.reason, found.message))
     ready = run.before.condition(ConditionType.READY)
     message = found.message
     if found.reason == Reason.IMAGE_PULL_FAILED and ready is not None and ready.reason == found.reason:
         message = ready.message  # the kubelet alternates between two wordings of one cause
-    return run.active(phase, found.reason, message, look_again=found.look_again)
+    return UnderWay(phase, found.reason, message, run.status, look_again=found.look_again)
 
 
 def _between_pods(run: Run, stage: Stage, job: Job, newest: Pod) -> Outcome:
@@ -268,15 +272,17 @@ def _running(run: Run, stage: Stage, pod: Pod) -> Outcome:
         return _unreachable(run, stage, pod)
     if stage == "prepare":
         phase, reason, text = _words(run, stage)
-        return run.active(phase, reason, text + prepare_progress(run, pod))
+        return UnderWay(phase, reason, text + prepare_progress(run, pod), run.status)
     if pod.disruption is not None and pod.deleting:
-        return run.active(Phase.RUNNING, Reason.TRAINING, f"The pod is being stopped: {pod.disruption[1]}")
+        return UnderWay(Phase.RUNNING, Reason.TRAINING, f"The pod is being stopped: {pod.disruption[1]}", run.status)
     said_before = run.before.phase == Phase.PUBLISHING and run.observed.progress is None and not run.superseded
     if said_before or (publishing(run) and _is_its_progress(run)):
-        return run.active(Phase.PUBLISHING, Reason.PUBLISHING, "Evaluating, verifying and publishing the adapter.")
+        return UnderWay(
+            Phase.PUBLISHING, Reason.PUBLISHING, "Evaluating, verifying and publishing the adapter.", run.status
+        )
     nodes = sorted({each.node for each in run.present_pods(stage) if each.node})
     where = f"on {', '.join(nodes)}" if nodes else "in the train pod"
-    return run.active(Phase.RUNNING, Reason.TRAINING, f"Training {where}.")
+    return UnderWay(Phase.RUNNING, Reason.TRAINING, f"Training {where}.", run.status)
 
 
 def _unreachable(run: Run, stage: Stage, pod: Pod) -> Outcome:
@@ -286,7 +292,9 @@ def _unreachable(run: Run, stage: Stage, pod: Pod) -> Outcome:
         f"Node {pod.node} stopped answering. If it does not come back, the cluster gives the pod up,"
         " and the run goes on from its last checkpoint on another node."
     )
-    return run.active(phase, Reason.NODE_LOST, text, look_again=run.until_abandoned(pod) if pod.deleting else None)
+    return UnderWay(
+        phase, Reason.NODE_LOST, text, run.status, look_again=run.until_abandoned(pod) if pod.deleting else None
+    )
 
 
 def _is_its_progress(run: Run) -> bool:

@@ -2,30 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Set
+from dataclasses import replace
+from typing import Literal, assert_never
 
 from lora_contract.changes import change_status
 from lora_contract.reasons import REASONS, Reason
-from lora_contract.status import ConditionType, LoRAFineTuneStatus, PlanStatus
+from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, PlanStatus, QueueStatus
 from lora_contract.times import format_time, parse_time
 from lora_operator.core.record import usage
 from lora_operator.core.run.decision import Action, DeleteJob, Event, RunDecision
-from lora_operator.core.run.run import Kind, Outcome, Run
-from lora_operator.core.status.conditions import Fact, conditions, fact, latched_conditions
+from lora_operator.core.run.outcome import (
+    Complete,
+    Failed,
+    Latched,
+    MustRead,
+    Outcome,
+    Refused,
+    Suspended,
+    Told,
+    UnderWay,
+)
+from lora_operator.core.run.run import Run
+from lora_operator.core.status.conditions import (
+    COMPLETE,
+    FAILED,
+    GOES_ON,
+    REFUSED,
+    SUSPENDED,
+    Fact,
+    conditions,
+    facts_of,
+    latched_conditions,
+)
 
 
 def conclude(run: Run, outcome: Outcome) -> RunDecision:
-    """The decision that an outcome stands for."""
-    if outcome.kind is Kind.ASKING:
-        return RunDecision(run.before, outcome.actions)
-    status = _latched(run, outcome) if outcome.kind is Kind.LATCHED else _status(run, outcome)
-    events = outcome.events if outcome.kind is Kind.LATCHED else (*outcome.events, *_events(run, outcome, status))
-    if outcome.kind in (Kind.COMPLETE, Kind.FAILED):
-        # The status first: it holds the result of what is deleted. The next look is due at once: no event asks for it.
-        deletions, _ = clean_up(run, status)
-        follow_up = tuple(action for action in deletions if action not in outcome.actions)
-        return RunDecision(status, outcome.actions, events, requeue_after=0.0, follow_up=follow_up)
-    return RunDecision(status, outcome.actions, events, outcome.look_again, follow_up=outcome.follow_up)
+    """Make the decision that an outcome stands for."""
+    match outcome:
+        case MustRead():
+            return RunDecision(run.before, outcome.actions)
+        case Latched():
+            return RunDecision(_latched(run, outcome), outcome.actions, outcome.events, outcome.look_again)
+        case UnderWay():
+            status = _status(run, outcome, GOES_ON, queue=outcome.queue)
+            events = (*outcome.events, *_events(run, status))
+            return RunDecision(status, outcome.actions, events, outcome.look_again, follow_up=outcome.follow_up)
+        case Suspended():
+            status = _status(run, outcome, SUSPENDED)
+            return RunDecision(status, outcome.actions, _events(run, status), follow_up=outcome.follow_up)
+        case Refused():
+            since = (run.before.refused and run.before.completion_time) or format_time(run.now)
+            status = _status(run, outcome, REFUSED, error=outcome.error, completion_time=since)
+            return RunDecision(status, outcome.actions, _events(run, status), follow_up=outcome.follow_up)
+        case Complete():
+            return _end(run, outcome, COMPLETE)
+        case Failed():
+            return _end(run, outcome, FAILED, error=outcome.error)
+        case _:
+            assert_never(outcome)
+
+
+def _end(
+    run: Run, outcome: Complete | Failed, holds: Set[ConditionType], *, error: ErrorStatus | None = None
+) -> RunDecision:
+    ended = outcome.ended or run.now
+    account: usage.Account = "queue_seconds" if run.prepared else "staging_seconds"
+    outcome = replace(outcome, status=usage.add_usage(outcome.status, account, ended))
+    status = _status(run, outcome, holds, error=error, completion_time=format_time(ended))
+    # The status first: it holds the result of what is deleted. The next look is due at once: no event asks for it.
+    deletions, _ = clean_up(run, status)
+    follow_up = tuple(action for action in deletions if action not in outcome.actions)
+    return RunDecision(status, outcome.actions, _events(run, status), requeue_after=0.0, follow_up=follow_up)
 
 
 def clean_up(
@@ -45,62 +93,43 @@ def clean_up(
     return tuple(DeleteJob(job.name) for job in due), left if waiting else None
 
 
-def _status(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
-    status, completion_time = outcome.status, None
-    if outcome.kind is Kind.REFUSED:
-        completion_time = (run.before.refused and run.before.completion_time) or format_time(run.now)
-    elif outcome.kind in (Kind.COMPLETE, Kind.FAILED):
-        ended = outcome.ended or run.now
-        completion_time = format_time(ended)
-        status = usage.add_usage(status, "queue_seconds" if run.prepared else "staging_seconds", ended)
+def _status(
+    run: Run,
+    outcome: Told,
+    holds: Set[ConditionType],
+    *,
+    queue: QueueStatus | None = None,
+    error: ErrorStatus | None = None,
+    completion_time: str | None = None,
+) -> LoRAFineTuneStatus:
+    """Write the status of a run that is not latched; `holds` are the conditions that are True in it."""
+    facts = facts_of(holds, outcome.reason, outcome.message, prepared=_prepared(outcome, holds))
     generation = run.finetune.generation
     return change_status(
-        status,
+        outcome.status,
         observed_generation=generation,
         phase=outcome.phase,
-        conditions=conditions(_facts(outcome), run.before.conditions, generation=generation, now=run.now),
-        queue=outcome.queue,
-        error=outcome.error,
+        conditions=conditions(facts, run.before.conditions, generation=generation, now=run.now),
+        queue=queue,
+        error=error,
         completion_time=completion_time,
     )
 
 
-def _latched(run: Run, outcome: Outcome) -> LoRAFineTuneStatus:
-    """The status of a finished run: it takes notice of a changed spec and changes in nothing else."""
+def _latched(run: Run, outcome: Latched) -> LoRAFineTuneStatus:
+    """Let the status of a finished run take notice of a changed spec; it changes in nothing else."""
     generation = run.finetune.generation
     seen = latched_conditions(outcome.status.conditions, generation=generation, now=run.now)
     return change_status(outcome.status, observed_generation=generation, phase=outcome.phase, conditions=seen)
 
 
-def _facts(outcome: Outcome) -> dict[ConditionType, Fact]:
-    """Every condition, from the outcome alone; nothing is left unsaid, so tools never wait for one."""
-    kind, reason, message = outcome.kind, str(outcome.reason), outcome.message
-    complete, refused = kind is Kind.COMPLETE, kind is Kind.REFUSED
-    failed = refused or kind is Kind.FAILED
-    accepted = fact(False, reason, message) if refused else fact(True, Reason.SPEC_ACCEPTED)
-    suspended = kind is Kind.SUSPENDED
-    return {
-        ConditionType.ACCEPTED: accepted,
-        ConditionType.PREPARED: _prepared(outcome),
-        ConditionType.READY: fact(complete, reason, message),
-        ConditionType.RECONCILING: fact(kind is Kind.ACTIVE, reason, message if kind is Kind.ACTIVE else ""),
-        ConditionType.STALLED: fact(failed, reason, message if failed else ""),
-        ConditionType.SUSPENDED: fact(suspended, Reason.SUSPENDED if suspended else Reason.NOT_SUSPENDED),
-        ConditionType.FINISHED: fact(complete or failed, reason, message if complete or failed else ""),
-        ConditionType.COMPLETE: fact(complete, reason, message if complete else ""),
-        ConditionType.FAILED: fact(failed, reason, message if failed else ""),
-    }
-
-
-def _prepared(outcome: Outcome) -> Fact:
-    status = outcome.status
-    if outcome.kind is Kind.COMPLETE and outcome.reason is Reason.ADOPTED_EXISTING_ARTIFACT:
-        return ("True", outcome.reason, "")
+def _prepared(outcome: Told, holds: Set[ConditionType]) -> Fact:
+    status, reason = outcome.status, outcome.reason
+    if reason is Reason.ADOPTED_EXISTING_ARTIFACT:
+        return ("True", reason, "")
     if status.run_id is not None and status.plan is not None:
         return ("True", Reason.DATA_PREPARED, plan_in_words(status.plan))
-    if outcome.kind is Kind.ACTIVE:
-        return ("False", Reason.PREPARING, "")
-    return ("False", outcome.reason, "")
+    return ("False", Reason.PREPARING if ConditionType.RECONCILING in holds else reason, "")
 
 
 def plan_in_words(plan: PlanStatus) -> str:
@@ -122,20 +151,20 @@ def plan_in_words(plan: PlanStatus) -> str:
     return f"{text}; {plan.tokens} tokens{repeated}, {plan.total_steps} steps."
 
 
-def _events(run: Run, outcome: Outcome, status: LoRAFineTuneStatus) -> list[Event]:
-    """What changed between the status as found and as written; a crash in between repeats an Event at most once."""
+def _events(run: Run, status: LoRAFineTuneStatus) -> tuple[Event, ...]:
+    """Tell what changed from the status as found to the one written; a crash between repeats an Event at most once."""
     events = []
     if run.superseded:
         text = "A new run begins: runToken or the training spec changed. The earlier artefact stays in S3."
         events.append(Event("Normal", Reason.RUN_SUPERSEDED, text))
     if _turned_true(run, status, ConditionType.PREPARED) and status.plan is not None:
         events.append(Event("Normal", Reason.DATA_PREPARED, plan_in_words(status.plan)))
-    events += _attempt_events(run, outcome, status)
+    events += _attempt_events(run, status)
     ready, old = status.condition(ConditionType.READY), run.before.condition(ConditionType.READY)
     if ready is not None and (run.superseded or old is None or old.reason != ready.reason):
-        bad = outcome.kind in (Kind.FAILED, Kind.REFUSED) or REASONS[outcome.reason].warning
+        bad = status.error is not None or REASONS[Reason(ready.reason)].warning
         events.append(Event("Warning" if bad else "Normal", ready.reason, ready.message))
-    return events
+    return tuple(events)
 
 
 def _turned_true(run: Run, status: LoRAFineTuneStatus, kind: ConditionType) -> bool:
@@ -143,7 +172,7 @@ def _turned_true(run: Run, status: LoRAFineTuneStatus, kind: ConditionType) -> b
     return new is not None and new.status == "True" and (run.superseded or old is None or old.status != "True")
 
 
-def _attempt_events(run: Run, outcome: Outcome, status: LoRAFineTuneStatus) -> list[Event]:
+def _attempt_events(run: Run, status: LoRAFineTuneStatus) -> list[Event]:
     told = set() if run.superseded else {a.pod for a in run.before.attempts if a.end_time is not None}
     events = []
     for attempt in status.attempts:
@@ -151,7 +180,7 @@ def _attempt_events(run: Run, outcome: Outcome, status: LoRAFineTuneStatus) -> l
             continue
         if attempt.reason == Reason.REPORT_MISSING:
             continue  # told when the second look begins
-        if outcome.kind is Kind.FAILED and attempt.reason == outcome.reason:
+        if status.error is not None and attempt.reason == status.error.code:
             continue  # the failure itself is told
         kind: Literal["Normal", "Warning"] = "Normal" if attempt.reason == Reason.SUSPENDED else "Warning"
         where = f" at step {attempt.last_step}" if attempt.last_step is not None else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 from typing import Literal
 
@@ -17,9 +17,38 @@ Fact = tuple[Literal["True", "False", "Unknown"], str, str]
 _MAX_MESSAGE = MAX_MESSAGE_LENGTH - 24  # room for the mark of a cut
 
 
+#: Which conditions are True of an object that goes on, is suspended, or has ended; of one whose spec cannot be run.
+GOES_ON = frozenset({ConditionType.ACCEPTED, ConditionType.RECONCILING})
+SUSPENDED = frozenset({ConditionType.ACCEPTED, ConditionType.SUSPENDED})
+COMPLETE = frozenset({ConditionType.ACCEPTED, ConditionType.READY, ConditionType.FINISHED, ConditionType.COMPLETE})
+FAILED = frozenset({ConditionType.ACCEPTED, ConditionType.STALLED, ConditionType.FINISHED, ConditionType.FAILED})
+REFUSED = FAILED - {ConditionType.ACCEPTED}
+
+
 def fact(holds: bool, reason: str, message: str = "") -> Fact:
-    """A condition that holds or not."""
+    """Make a condition that holds or not."""
     return ("True" if holds else "False", reason, message)
+
+
+def facts_of(
+    holds: Set[ConditionType], reason: str, message: str, *, prepared: Fact | None = None
+) -> dict[ConditionType, Fact]:
+    """State every condition of an object where those in `holds` are True, so that tools never wait for one.
+
+    `prepared`: the condition of that name, which only runs have.
+    """
+    accepted = ConditionType.ACCEPTED in holds
+    facts = {ConditionType.ACCEPTED: fact(True, Reason.SPEC_ACCEPTED) if accepted else fact(False, reason, message)}
+    if prepared is not None:
+        facts[ConditionType.PREPARED] = prepared
+    facts[ConditionType.READY] = fact(ConditionType.READY in holds, reason, message)
+    for kind in (ConditionType.RECONCILING, ConditionType.STALLED):
+        facts[kind] = fact(kind in holds, reason, message if kind in holds else "")
+    suspended = ConditionType.SUSPENDED in holds
+    facts[ConditionType.SUSPENDED] = fact(suspended, Reason.SUSPENDED if suspended else Reason.NOT_SUSPENDED)
+    for kind in (ConditionType.FINISHED, ConditionType.COMPLETE, ConditionType.FAILED):
+        facts[kind] = fact(kind in holds, reason, message if kind in holds else "")
+    return facts
 
 
 def conditions(

@@ -11,10 +11,25 @@ from lora_contract.status import ConditionType
 from lora_contract.sweep import BestStatus, LoRASweepStatus, SweepPhase, SweepReason, TrialPhase, TrialStatus
 from lora_contract.times import format_time
 from lora_operator.core.run.decision import Event
-from lora_operator.core.status.conditions import Fact, conditions, fact, latched_conditions
+from lora_operator.core.status.conditions import (
+    COMPLETE,
+    FAILED,
+    GOES_ON,
+    REFUSED,
+    SUSPENDED,
+    conditions,
+    facts_of,
+    latched_conditions,
+)
 from lora_operator.core.sweep.observed_sweep import Sweep
 from lora_operator.core.sweep.sweep_decision import SweepAction, SweepDecision
 
+_HOLDS = {
+    SweepPhase.RUNNING: GOES_ON,
+    SweepPhase.SUSPENDED: SUSPENDED,
+    SweepPhase.COMPLETE: COMPLETE,
+    SweepPhase.FAILED: FAILED,
+}
 _WARNINGS = (Reason.SPEC_INVALID, SweepReason.TRIAL_REFUSED, SweepReason.NO_TRIAL_COMPLETE)
 
 
@@ -42,11 +57,12 @@ def conclude_sweep(sweep: Sweep, outcome: SweepOutcome, now: datetime) -> SweepD
     """The decision that an outcome stands for."""
     before = sweep.status
     over = sum(1 for row in outcome.rows if row.phase.over)
+    facts = facts_of(REFUSED if outcome.refused else _HOLDS[outcome.phase], str(outcome.reason), outcome.message)
     status = change_sweep_status(
         before,
         observed_generation=sweep.generation,
         phase=outcome.phase,
-        conditions=conditions(_facts(outcome), before.conditions, generation=sweep.generation, now=now),
+        conditions=conditions(facts, before.conditions, generation=sweep.generation, now=now),
         start_time=before.start_time or format_time(now),
         completion_time=_completion_time(before, outcome, now),
         summary=f"{over}/{len(outcome.rows)}" if outcome.rows else None,
@@ -75,24 +91,6 @@ def in_words(rows: tuple[TrialStatus, ...]) -> str:
     ends = (TrialPhase.COMPLETE, TrialPhase.STOPPED, TrialPhase.FAILED)
     counts = {phase: sum(1 for row in rows if row.phase is phase) for phase in ends}
     return ", ".join(f"{count} {phase.lower()}" for phase, count in counts.items() if count)
-
-
-def _facts(outcome: SweepOutcome) -> dict[ConditionType, Fact]:
-    reason, message, phase = str(outcome.reason), outcome.message, outcome.phase
-    complete, failed = phase is SweepPhase.COMPLETE, phase is SweepPhase.FAILED
-    running, suspended = phase is SweepPhase.RUNNING, phase is SweepPhase.SUSPENDED
-    ended = complete or failed
-    accepted = fact(False, reason, message) if outcome.refused else fact(True, Reason.SPEC_ACCEPTED)
-    return {
-        ConditionType.ACCEPTED: accepted,
-        ConditionType.READY: fact(complete, reason, message),
-        ConditionType.RECONCILING: fact(running, reason, message if running else ""),
-        ConditionType.STALLED: fact(failed, reason, message if failed else ""),
-        ConditionType.SUSPENDED: fact(suspended, Reason.SUSPENDED if suspended else Reason.NOT_SUSPENDED),
-        ConditionType.FINISHED: fact(ended, reason, message if ended else ""),
-        ConditionType.COMPLETE: fact(complete, reason, message if complete else ""),
-        ConditionType.FAILED: fact(failed, reason, message if failed else ""),
-    }
 
 
 def _events(sweep: Sweep, outcome: SweepOutcome) -> tuple[Event, ...]:
