@@ -27,7 +27,7 @@ class Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
 
     def dump(self) -> dict[str, Any]:
-        """The JSON form with every default applied and absent fields left out."""
+        """Return the JSON form with every default applied and absent fields left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
@@ -62,7 +62,7 @@ class SpecModel(Model):
 
     @classmethod
     def read(cls, raw: Any, *, cluster: bool = False) -> Self:
-        """The spec as a user wrote it: camelCase alone, as the API server takes it.
+        """Read the spec as a user wrote it: camelCase alone, as the API server takes it.
 
         `cluster`: addresses of files of this machine are refused too, which only runs without a cluster may name.
 
@@ -73,7 +73,7 @@ class SpecModel(Model):
 
     @classmethod
     def unchecked(cls, raw: Mapping[str, Any]) -> Self | None:
-        """The spec without its rules, for one that was accepted before a rule existed.
+        """Read the spec without its rules, for one that was accepted before a rule existed.
 
         Whatever part keeps to the rules is read as always. None: a required field is missing.
         """
@@ -106,7 +106,7 @@ class StatusModel(Model):
 
 
 def explained(error: ValidationError, path: str, model: type[BaseModel] | None = None) -> tuple[str, ...]:
-    """What is wrong with a spec, a line for each field: its path below `path`, and what the rule says.
+    """Explain what is wrong with a spec, a line for each field: its path below `path`, and what the rule says.
 
     `model` is what was read: beside an unknown field stand those that there are.
     """
@@ -117,7 +117,7 @@ def explained(error: ValidationError, path: str, model: type[BaseModel] | None =
 
 
 def problem_of(item: ErrorDetails, model: type[BaseModel] | None = None) -> str:
-    """pydantic's words in the form of the rules' own, with what to do where it can be known."""
+    """Word pydantic's error as the rules word theirs, with what to do where it can be known."""
     kind, text, value = item["type"], item["msg"].removeprefix("Value error, "), item["input"]
     if kind == "extra_forbidden":
         return _unknown(str(item["loc"][-1]), _fields_beside(item["loc"], model))
@@ -140,7 +140,7 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
 
 
 def _fields_beside(loc: tuple[int | str, ...], model: type[BaseModel] | None) -> tuple[str, ...]:
-    """The fields of the part of `model` in which the last name of `loc` stands; none where that cannot be told."""
+    """List the fields of the part of `model` where the last name of `loc` stands; none where that cannot be told."""
     for name in loc[:-1]:
         if model is None or isinstance(name, int):
             continue
@@ -151,7 +151,7 @@ def _fields_beside(loc: tuple[int | str, ...], model: type[BaseModel] | None) ->
 
 
 def _advice(kind: str, value: Any) -> str | None:
-    """How to write a value whose type is wrong; None where its text says nothing of what was meant."""
+    """Advise how to write a value whose type is wrong; None where its text says nothing of what was meant."""
     if kind == "string_type" and isinstance(value, int | float):
         return "write it in quotes"
     if kind == "list_type" and isinstance(value, str | int | float):

@@ -31,17 +31,17 @@ _ADDED = frozenset({"chat"})
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text."""
+    """Write JSON with sorted keys and no spaces: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest(value: Any) -> str:
-    """sha256 of the canonical JSON, 64 hexadecimal digits."""
+    """Hash the canonical JSON with sha256, to 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def training_relevant(spec: LoRAFineTuneSpec) -> dict[str, Any]:
-    """The part of a spec that the adapter depends on, without fields at their default.
+    """Keep the part of a spec that the adapter depends on, without fields at their default.
 
     So defaults may be written out or not, and a release that adds a field with a default re-trains nothing;
     one that changes a default must bump `RECIPE_VERSION`.
@@ -65,12 +65,12 @@ def _whole_numbers(value: Any) -> Any:
 
 
 def spec_hash(spec: LoRAFineTuneSpec, *, recipe: int = RECIPE_VERSION) -> str:
-    """Identity of the recipe: 64 hexadecimal digits."""
+    """Compute the identity of the recipe: 64 hexadecimal digits."""
     return digest({"recipe": recipe, "spec": training_relevant(spec)})
 
 
 def is_hash_of(found: str, spec: LoRAFineTuneSpec) -> bool:
-    """Whether a hash is that of a spec, in this release or an earlier one."""
+    """Return whether a hash is that of a spec, in this release or an earlier one."""
     return any(found == spec_hash(spec, recipe=version) for version in range(RECIPE_VERSION, 0, -1))
 
 
@@ -83,7 +83,7 @@ def run_id(
     template_digest: str | None = None,
     template_date: str | None = None,
 ) -> str:
-    """Identity of the result: 32 hexadecimal digits, equal in every cluster.
+    """Compute the identity of the result: 32 hexadecimal digits, equal in every cluster.
 
     `template_digest` is the sha256 of what chat.templateUri holds, `template_date` the date (RFC 3339) that a chat
     template which reads the clock writes into the rows.

@@ -34,7 +34,7 @@ class RunLayout:
         return "/".join([self.output.rstrip("/"), *parts])
 
     def published(self, name: str) -> str:
-        """Prefix of the published adapter."""
+        """Return the prefix of the published adapter."""
         return self._below(name, self.run_id)
 
     @property
@@ -68,13 +68,13 @@ class RunLayout:
         return f"{self.work}/checkpoints"
 
     def group_key(self, key_id: str) -> str:
-        """Object with the secret that the processes of one group share."""
+        """Return the object with the secret that the processes of one group share."""
         return f"{self.work}/groups/{key_id}"
 
     def claim(self, number: int) -> str:
-        """Object of one claim."""
+        """Return the object of one claim."""
         return f"{self.claims}/{number:08d}"
 
     def checkpoint(self, claim: int, step: int) -> str:
-        """Prefix of one checkpoint."""
+        """Return the prefix of one checkpoint."""
         return f"{self.checkpoints}/{claim:08d}/step-{step:08d}"

@@ -55,7 +55,7 @@ class Manifest(NamedTuple):
 
 
 def is_ours(document: Any) -> bool:
-    """Whether a document says that it is of our API group, or has one of our kinds."""
+    """Return whether a document says that it is of our API group, or has one of our kinds."""
     if not isinstance(document, Mapping):
         return False
     group = str(document.get("apiVersion", "")).partition("/")[0]
@@ -63,7 +63,7 @@ def is_ours(document: Any) -> bool:
 
 
 def ours_of(documents: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
-    """The documents that are ours, those in a list too, such as `kubectl get --output yaml` writes."""
+    """Select the documents that are ours, those in a list too, such as `kubectl get --output yaml` writes."""
     for document in documents:
         items = document.get("items") if isinstance(document, Mapping) else None
         if isinstance(items, list) and str(document.get("kind", "")).endswith("List"):

@@ -93,32 +93,32 @@ ENV_POD_INDEX = "JOB_COMPLETION_INDEX"
 
 
 def job_name(name: str, stage: str, *, uid: str, spec_hash: str, run_token: str) -> str:
-    """The deterministic name of a stage's Job: the same object, spec and run token give the same Job."""
+    """Build the name of a stage's Job: the same object, spec and run token give the same Job."""
     digest = hashlib.sha256("\n".join((uid, spec_hash, run_token)).encode()).hexdigest()
     return f"{name}-{stage}-{digest[:8]}"
 
 
 def is_job_name(job: str, name: str, stage: str) -> bool:
-    """Whether `job_name` may have made this name for a stage of the object, from whatever spec and run token."""
+    """Return whether `job_name` may have made this name for a stage, from whatever spec and run token."""
     base, _, digest = job.rpartition("-")
     return base == f"{name}-{stage}" and re.fullmatch("[0-9a-f]{8}", digest) is not None
 
 
 def service_name(job: str) -> str:
-    """The name of the Service through which the pods of a Job find each other: a letter first, as Services want it."""
+    """Name the Service through which a Job's pods find each other: a letter first, as Services want it."""
     return f"lora-{job.rpartition('-')[2]}"
 
 
 def group_address(job: str) -> str:
-    """Where the pods of a Job on several nodes meet: at its first pod."""
+    """Return where the pods of a Job on several nodes meet: at its first pod."""
     return f"{job}-0.{service_name(job)}:{GROUP_PORT}"
 
 
 def trial_name(sweep: str, number: int) -> str:
-    """The name of a sweep's trial; trials are counted from 0."""
+    """Name a trial of a sweep; trials are counted from 0."""
     return f"{sweep}-{number:02d}"
 
 
 def progress_path(namespace: str, name: str) -> str:
-    """Path of the progress endpoint for one run."""
+    """Return the path of the progress endpoint for one run."""
     return f"/v1/namespaces/{namespace}/{PLURAL}/{name}/progress"

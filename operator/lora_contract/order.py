@@ -14,7 +14,7 @@ from lora_contract.status import PlanStatus
 
 
 def _accepted_before(spec: Any, validate: ValidatorFunctionWrapHandler) -> LoRAFineTuneSpec:
-    """The spec as the operator accepted it; rules that came after that do not bind it."""
+    """Read the spec as the operator accepted it; rules that came after that do not bind it."""
     try:
         return cast("LoRAFineTuneSpec", validate(spec))
     except ValidationError:

@@ -44,14 +44,14 @@ class TrainerStatus(_Wire):
     metrics: list[Metric] = Field([], max_length=256)
 
     def number(self, name: str) -> float | None:
-        """The latest value of a metric, if it is a finite number that JSON can carry."""
+        """Read the latest value of a metric, if it is a finite number that JSON can carry."""
         for metric in reversed(self.metrics):
             if metric.name == name:
                 return _finite(metric.value)
         return None
 
     def count(self, name: str) -> int | None:
-        """The latest value of a metric that counts something: whole and not below 0."""
+        """Read the latest value of a metric that counts something: whole and not below 0."""
         number = self.number(name)
         return None if number is None else max(0, int(number))
 

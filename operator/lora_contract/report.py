@@ -67,7 +67,7 @@ class Report(StatusModel):
 
 
 def encode(report: Report) -> str:
-    """The report as JSON of at most `MAX_BYTES` bytes: free texts are cut ever shorter, then warnings are left out."""
+    """Write the report as JSON of at most `MAX_BYTES` bytes: texts are cut ever shorter, then warnings left out."""
     for limit in _TEXT_LIMITS:
         text = _with_texts_cut(report, limit).model_dump_json(by_alias=True, exclude_none=True)
         if len(text.encode()) <= MAX_BYTES:
@@ -77,7 +77,7 @@ def encode(report: Report) -> str:
 
 
 def _with_texts_cut(report: Report, limit: int) -> Report:
-    """The report with every free text cut to `limit` bytes and only as many warnings as share that length."""
+    """Cut every free text of the report to `limit` bytes, and keep as many warnings as share that length."""
     error = report.error and ReportError(
         message=shorten(report.error.message, limit),
         param=report.error.param and shorten(report.error.param, min(limit, _MAX_PARAM)),
@@ -96,7 +96,7 @@ def _with_texts_cut(report: Report, limit: int) -> Report:
 
 
 def decode(text: str | None) -> Report | None:
-    """The report in a termination message; None where there is none, or something else wrote it.
+    """Read the report in a termination message; None where there is none, or something else wrote it.
 
     Anybody who may run a pod writes these: texts are cut, numbers clamped, parts of a wrong form dropped.
     """
@@ -117,5 +117,5 @@ def decode(text: str | None) -> Report | None:
 
 
 def _integer(digits: str) -> int:
-    """Python refuses thousands of digits; what is bounded afterwards may be any large number."""
+    """Read an integer: Python refuses thousands of digits; what is bounded later may be any large number."""
     return int(digits[:20])

@@ -43,7 +43,7 @@ class ConditionType(StrEnum):
 
 
 def field(text: str, *, limit: int | None = None) -> str | None:
-    """An optional string of the status, with its explanation."""
+    """Define an optional string of the status, with its explanation."""
     return Field(None, description=text, max_length=limit)
 
 
@@ -239,7 +239,7 @@ class ConditionedStatus(StatusModel):
     conditions: list[Condition] = Field([], description="Standard conditions.")
 
     def condition(self, kind: ConditionType) -> Condition | None:
-        """The condition of a type, if it was ever written."""
+        """Find the condition of a type, if it was ever written."""
         return next((c for c in self.conditions if c.type == kind), None)
 
     @property

@@ -14,7 +14,7 @@ class AddressRule(NamedTuple):
     message: str
 
     def holds(self, text: str) -> bool:
-        """Whether an address keeps to the rule."""
+        """Return whether an address keeps to the rule."""
         return (re.search(_python(self.pattern), text, re.ASCII) is not None) == self.wanted
 
 
@@ -45,7 +45,7 @@ ADDRESS_RULES = (
 
 
 def _python(pattern: str) -> str:
-    """The same pattern in Python's syntax."""
+    """Write the same pattern in Python's syntax."""
     return re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: f"\\u{int(found[1], 16):04x}", pattern).replace("$", r"\Z")
 
 
@@ -61,7 +61,7 @@ class StorageUri(NamedTuple):
         return f"s3://{self.bucket}/{self.key}" if self.scheme == "s3" else f"file://{self.key}"
 
     def join(self, *parts: str) -> StorageUri:
-        """The address of something below this one."""
+        """Return the address of something below this one."""
         return self._replace(key="/".join([self.key.rstrip("/"), *parts]).lstrip("/" if self.bucket else ""))
 
 

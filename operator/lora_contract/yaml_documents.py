@@ -29,7 +29,7 @@ class DocumentError(ValueError):
 
 
 def read_documents(text: str) -> list[Any]:
-    """The documents of a file as JSON: dicts, lists, text, numbers, booleans and None. Empty ones are left out.
+    """Read the documents of a file as JSON: dicts, lists, text, numbers, booleans, None. Empty ones are left out.
 
     Raises:
         DocumentError: it is not YAML, names a key twice, or holds what JSON cannot say.
@@ -120,7 +120,7 @@ def _scalar(key: yaml.Node) -> yaml.ScalarNode:
 
 
 def _mappings(source: yaml.Node) -> list[yaml.MappingNode]:
-    """The mappings that `<<` stands before: one, or a list."""
+    """List the mappings that `<<` stands before: one, or a list."""
     found = source.value if isinstance(source, yaml.SequenceNode) else [source]
     for each in found:
         if not isinstance(each, yaml.MappingNode):
@@ -178,7 +178,7 @@ def _place(mark: yaml.Mark | None) -> str:
 
 
 def _as_json(value: Any, room: Iterator[int], *path: str) -> Any:
-    """The value at `path` as JSON has it: keys are text, and a number without a fraction is a whole number."""
+    """Return the value at `path` as JSON has it: keys are text, a number without a fraction is a whole number."""
     if next(room, None) is None or len(path) > _MAX_DEPTH:
         raise DocumentError(_TOO_MUCH)
     if isinstance(value, dict):

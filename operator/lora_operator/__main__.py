@@ -110,7 +110,7 @@ class Operator:
                 await server.close()
 
     async def _lead(self) -> None:
-        """Act. First everything is listed anew: the leader before may have written what no watch has told yet."""
+        """Act as leader. First all is listed anew: the one before may have written what no watch has told yet."""
         while True:
             with suppress(ExpectedError):
                 await self.feeder.resync()
@@ -137,7 +137,7 @@ class Operator:
 
 
 def identity() -> str:
-    """Who this process is among its replicas: the pod, which keeps the Lease when its container is restarted."""
+    """Name this process among its replicas: the pod, which keeps the Lease when its container is restarted."""
     return os.environ.get("POD_NAME") or f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
 
 

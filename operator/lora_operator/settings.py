@@ -18,7 +18,7 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
 def _size(value: object) -> object:
-    """Bytes of a quantity such as 80Gi; nothing where it is empty."""
+    """Read the bytes of a quantity such as 80Gi; None where it is empty."""
     if not isinstance(value, str):
         return value
     if not value.strip():

@@ -10,7 +10,7 @@ from lora_contract.crd.schema import RULES, Schema, structural
 
 
 def custom_resource_definition(resource: Resource = FINE_TUNE) -> dict[str, Any]:
-    """The whole document, as `kubectl apply` takes it."""
+    """Build the whole document, as `kubectl apply` takes it."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

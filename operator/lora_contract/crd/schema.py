@@ -37,7 +37,7 @@ class _WithRules(GenerateJsonSchema):
 
 
 def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
-    """The structural schema of a model: references inlined, defaults written out, rules as CEL.
+    """Build the structural schema of a model: references inlined, defaults written out, rules as CEL.
 
     `defaults=False` leaves defaults out: the status is written whole by its one writer.
     """
@@ -69,7 +69,7 @@ def _convert(source: Mapping[str, Any], definitions: Mapping[str, Any], *, defau
 
 
 def _resolved(source: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema with its reference replaced by what it refers to; words beside the reference win."""
+    """Replace the reference in a schema by what it refers to; words beside the reference win."""
     if "$ref" not in source:
         return dict(source)
     beside = {key: value for key, value in source.items() if key != "$ref"}
@@ -77,7 +77,7 @@ def _resolved(source: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
 
 
 def _without_null(source: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a nullable field the part that is not null: absent fields are left out, never written as null."""
+    """Drop null from a nullable field: absent fields are left out, never written as null."""
     if "anyOf" not in source:
         return source
     (part,) = [part for part in source.pop("anyOf") if part.get("type") != "null"]
@@ -85,7 +85,7 @@ def _without_null(source: dict[str, Any], definitions: Mapping[str, Any]) -> dic
 
 
 def described(text: str, source: Mapping[str, Any], *, defaults: bool) -> str:
-    """The explanation, with default and example as `kubectl explain` shows neither."""
+    """Add default and example to the explanation, as `kubectl explain` shows neither."""
     sentences = [text if text.endswith((".", ")")) else f"{text}."]
     default = source.get("default")
     if defaults and default is not None and not isinstance(default, dict):

@@ -28,7 +28,7 @@ class Matches:
     message: str
 
     def holds(self, text: str) -> bool:
-        """Whether the text has the form; like RE2's `$`, a trailing line break does not count as the end."""
+        """Return whether the text has the form; like RE2's `$`, a trailing line break does not count as the end."""
         return re.fullmatch(self.pattern, text, re.ASCII) is not None
 
     def _check(self, text: str) -> str:
@@ -72,12 +72,12 @@ def _address_rule(rule: uri.AddressRule) -> dict[str, str]:
 
 
 def with_rules(schema: dict[str, Any], *rules: dict[str, str]) -> dict[str, Any]:
-    """The JSON schema with CEL rules added."""
+    """Add CEL rules to a JSON schema."""
     return {**schema, "x-kubernetes-validations": [*schema.get("x-kubernetes-validations", []), *rules]}
 
 
 def cel_string(text: str) -> str:
-    """A CEL string literal; raw, so that expressions stay readable. Patterns here hold no quote of both kinds."""
+    """Write a CEL string literal; raw, so that expressions stay readable. No pattern here holds both quotes."""
     quote = '"' if "'" in text else "'"
     return f"r{quote}{text}{quote}"
 
@@ -93,5 +93,5 @@ ObjectName = Annotated[
 
 
 def documented(default: Any, text: str, example: Any, **limits: Any) -> Any:
-    """A field with its default (`...`: required), an explanation with unit, and an example."""
+    """Define a field with its default (`...`: required), an explanation with unit, and an example."""
     return Field(default, description=text, examples=[example], **limits)

@@ -25,7 +25,7 @@ _ROUNDING = 1.000001
 
 
 def parse_quantity(text: str) -> Decimal | None:
-    """The number that a quantity stands for; None: the text is none."""
+    """Read the number that a quantity stands for; None: the text is none."""
     found = _FORM.fullmatch(text)
     if found is None:
         return None
@@ -85,13 +85,13 @@ class Between:
 
 
 def at_most(amount: int | str, limit: int | str) -> bool:
-    """Whether a quantity is not above another; also where one of them is none, which is told elsewhere."""
+    """Return whether a quantity is not above another; also where one of them is none, which is told elsewhere."""
     number, most = parse_quantity(str(amount)), parse_quantity(str(limit))
     return number is None or most is None or float(number) <= float(most) * _ROUNDING
 
 
 def cel_at_most(amount: str, limit: str) -> str:
-    """CEL for `at_most`; the arguments are fields that hold integers or strings."""
+    """Write the CEL for `at_most`; the arguments are fields that hold integers or strings."""
 
     def number(field: str) -> str:
         return f"(type({field}) == int ? double({field}) : quantity({field}).asApproximateFloat())"

@@ -11,7 +11,7 @@ _PLACE = re.compile(r"(<!-- generated: (?P<name>[a-z ]+) -->\n).*?(<!-- end -->)
 
 
 def with_tables(page: str) -> str:
-    """The page with its marked places filled.
+    """Fill the marked places of the page.
 
     Raises:
         ValueError: a table has no place in the page, or a place no table.

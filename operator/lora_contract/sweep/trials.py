@@ -31,7 +31,7 @@ class Trial:
 
 
 def trials_of(sweep: str, spec: LoRASweepSpec) -> tuple[Trial, ...]:
-    """The trials of the sweep with this name, in the order in which they start.
+    """Make the trials of the sweep with this name, in the order in which they start.
 
     Raises:
         ValueError: there are none or too many, one is no valid run, or two are the same; the message says which.

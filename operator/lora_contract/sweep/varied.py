@@ -39,7 +39,7 @@ MAX_VALUES = 16
 
 
 def _type_of(info: FieldInfo) -> Any:
-    """The type of a field with its bounds, without the None of optional fields."""
+    """Find the type of a field with its bounds, without the None of optional fields."""
     parts = [part for part in get_args(info.annotation) if part is not NoneType]
     optional = NoneType in get_args(info.annotation)
     bare = parts[0] if optional and len(parts) == 1 else info.annotation
@@ -47,7 +47,7 @@ def _type_of(info: FieldInfo) -> Any:
 
 
 def _values_of(model: type[SpecModel], fields: tuple[str, ...], text: str) -> type[SpecModel]:
-    """A model that has, for each of these fields, a list of values to try."""
+    """Make a model that has, for each of these fields, a list of values to try."""
     made: dict[str, Any] = {}
     for name in fields:
         info = model.model_fields[name]
@@ -59,7 +59,7 @@ def _values_of(model: type[SpecModel], fields: tuple[str, ...], text: str) -> ty
 
 
 def _changes_of(model: type[SpecModel], fields: tuple[str, ...], text: str) -> type[SpecModel]:
-    """A model in which each of these fields may be set, or left as the template has it."""
+    """Make a model in which each of these fields may be set, or left as the template has it."""
     made: dict[str, Any] = {}
     for name in fields:
         info = model.model_fields[name]

@@ -24,7 +24,7 @@ from lora_operator.settings import Settings
 
 
 def decide(observed: Observed, settings: Settings, now: datetime) -> RunDecision:
-    """What to do about one run, from all that is known of it. Pure: equal arguments give equal decisions."""
+    """Decide what to do about one run, from all that is known of it. Pure: equal arguments give equal decisions."""
     if observed.finetune.deleting:
         return RunDecision(observed.finetune.status)  # ownerReferences clean up
     run = begin(observed, settings, now)
@@ -53,6 +53,6 @@ def _decide(run: Run) -> RunDecision:
 
 
 def soonest(*seconds: float | None) -> float | None:
-    """The smallest of the times that are given."""
+    """Return the smallest of the times that are given."""
     given = [value for value in seconds if value is not None]
     return min(given, default=None)

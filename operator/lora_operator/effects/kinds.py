@@ -47,22 +47,22 @@ class Kind(Enum):
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
     def path(self, namespace: str | None, name: str | None = None) -> str:
-        """Path of one object, of the objects of a namespace, or of all."""
+        """Return the path of one object, of the objects of a namespace, or of all."""
         parts = [self.root, *(["namespaces", namespace] if namespace else []), self.plural, *([name] if name else [])]
         return "/".join(parts)
 
     def owner(self, namespace: str, uid: str) -> Owner:
-        """How an object of this kind is named as the controller of others."""
+        """Name an object of this kind as the controller of others."""
         return Owner(namespace, self.group, self.singular, uid)
 
 
 def services_path(namespace: str) -> str:
-    """Path of the Services of a namespace: they are created, never watched."""
+    """Return the path of the Services of a namespace: they are created, never watched."""
     return f"/api/v1/namespaces/{namespace}/services"
 
 
 def network_policies_path(namespace: str | None) -> str:
-    """Path of the NetworkPolicies of a namespace, or of all: those of ours are listed now and then, never watched."""
+    """Return the path of the NetworkPolicies of a namespace, or of all: ours are listed now and then, never watched."""
     where = f"namespaces/{namespace}/" if namespace else ""
     return f"/apis/networking.k8s.io/v1/{where}networkpolicies"
 

@@ -42,25 +42,25 @@ class CacheFeeder:
         self.synced = False
 
     def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
-        """An object exists in this state."""
+        """Note that an object exists in this state."""
         self._look(self._cache.put(kind, body), kind, body)
 
     def deleted(self, kind: Kind, body: Mapping[str, Any]) -> None:
-        """An object is gone; this was its last state."""
+        """Note that an object is gone; this was its last state."""
         self._look(self._cache.remove(kind, body), kind, body)
 
     def served(self, kinds: frozenset[Kind]) -> None:
-        """Which kinds the API server serves from now on."""
+        """Note which kinds the API server serves from now on."""
         self._cache.serve(kinds)
         self._kinds_known.set()
 
     def listed(self, kind: Kind, namespace: str | None) -> None:
-        """A watch begins with a list that was made now: what was deleted before has to be found out."""
+        """Note that a watch begins with a list made now: what was deleted before has to be found out."""
         self._begun.add((kind, namespace))
         self._wake.set()
 
     def failed(self) -> None:
-        """The watches ended as soon as they began."""
+        """Note that the watches ended as soon as they began."""
         self._next_resync = 0.0
         self._wake.set()
 
@@ -101,7 +101,7 @@ class CacheFeeder:
         self.synced = True
 
     def _lists(self) -> list[tuple[Kind, str | None]]:
-        """What is listed, in this order."""
+        """Order what is listed."""
         namespaces = self._settings.watch_namespaces or (None,)
         return [(kind, namespace) for kind in Kind if kind in self._cache.served for namespace in namespaces]
 

@@ -32,7 +32,7 @@ class Health:
         self._measure = measure
 
     def application(self) -> web.Application:
-        """The application: /healthz, /readyz and /metrics."""
+        """Build the application: /healthz, /readyz and /metrics."""
         application = web.Application()
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
@@ -47,7 +47,7 @@ class Health:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        """Ready once everything was listed, the leader and those that stand by alike: a rolling update needs it."""
+        """Answer ready once all was listed, the leader and those that stand by alike: a rolling update needs it."""
         if not self._synced():
             return web.Response(status=503, text="the first list of all objects is not complete\n")
         return web.Response(text="ok\n")

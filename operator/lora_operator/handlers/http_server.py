@@ -111,7 +111,7 @@ class Listener(socket.socket):
         return connection, peer
 
     def _crowded(self, address: str) -> str | None:
-        """The address that has to give up its oldest connection for one more of `address`."""
+        """Choose the address that has to give up its oldest connection for one more of `address`."""
         held = Counter(connection.address for connection in self.connections)
         if held[address] >= self._limits.per_address:
             return address
@@ -145,7 +145,7 @@ class Connection(socket.socket):
 
 
 def _logger() -> logging.Logger:
-    """aiohttp logs a stack trace for each request that is not HTTP, and anybody can send such."""
+    """Leave out the stack trace that aiohttp logs for each request that is not HTTP: anybody can send such."""
     logger = logging.getLogger("aiohttp.server")
     logger.addFilter(_is_not_about_bad_http)
     return logger

@@ -108,7 +108,7 @@ class KopfThread:
                 running.exception()  # told above
 
     def _end(self) -> None:
-        """Tell that nothing is watched any more; kopf waits for the flag in a thread, which would keep this one."""
+        """Signal that nothing is watched any more; kopf waits for the flag in a thread, which would keep this one."""
         self._stop.set()
         self._call(self._ended.set)
 
@@ -141,7 +141,7 @@ class KopfThread:
     async def _on_request_end(
         self, session: aiohttp.ClientSession, context: object, request: aiohttp.TraceRequestEndParams
     ) -> None:
-        """Tell of each list that kopf gets, at its first page: a list of our own that is asked for now is not older.
+        """Report each list that kopf gets, at its first page: a list of our own that is asked for now is not older.
 
         kopf lists anew after 410 Gone and other ends of a watch, and tells handlers only what the list holds.
         """
@@ -157,7 +157,7 @@ class KopfThread:
             self._listed(kind, namespace)
 
     def _deliver_all(self) -> None:
-        """In the operator's loop: hand over all events so far; waking that loop for each would cost more."""
+        """Hand over all events so far, in the operator's loop; waking that loop for each would cost more."""
         while self._undelivered:
             kind, event = self._undelivered[0]
             try:
@@ -188,19 +188,19 @@ class _NoDiffs(kopf.DiffBaseStorage):  # type: ignore[misc]
     """kopf copies every object to find out what changed in it, which nobody asks here."""
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
-        """Nothing to compare."""
+        """Return None: there is nothing to compare."""
         return cast("kopf.BodyEssence", {})
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
-        """Nothing was stored."""
+        """Return None: nothing was stored."""
         return None
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
-        """Nothing is stored."""
+        """Do nothing: nothing is stored."""
 
 
 def kopf_settings() -> kopf.OperatorSettings:
-    """kopf writes nothing to any object and posts nothing; a dead watch is noticed within 70 s by its bookmarks."""
+    """Let kopf write and post nothing, and notice a dead watch within 70 s by its bookmarks."""
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.posting.enabled = False
@@ -221,5 +221,5 @@ def kopf_settings() -> kopf.OperatorSettings:
 
 
 def kopf_selector(kind: Kind) -> tuple[str, str, str]:
-    """How kopf names a kind."""
+    """Name a kind as kopf does."""
     return kind.group, kind.version, kind.plural

@@ -57,7 +57,7 @@ class ProgressEndpoint:
         self._limit = RateLimit(rate=_RATE_A_SECOND, burst=_BURST)
 
     def application(self) -> web.Application:
-        """The application with its one route."""
+        """Build the application with its one route."""
         application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer_in_json])
         application.router.add_post(names.progress_path("{namespace}", "{name}"), self._report)
         return application
@@ -98,7 +98,7 @@ class ProgressEndpoint:
         return pod
 
     def _authorize(self, pod: PodIdentity, key: Key) -> str:
-        """The uid of the run, if the pod is one that prepares or trains it now."""
+        """Return the uid of the run, if the pod is one that prepares or trains it now."""
         run = self._cache.finetunes.get(key) if pod.namespace == key.namespace else None
         if run is None:
             raise _refused(web.HTTPNotFound, f"there is no {names.KIND} {key} in the namespace of the pod")

@@ -38,19 +38,19 @@ class Receiver(Protocol):
     """Who is told what the watches see, in the operator's loop."""
 
     def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
-        """An object exists in this state."""
+        """Take in that an object exists in this state."""
 
     def deleted(self, kind: Kind, body: Mapping[str, Any]) -> None:
-        """An object is gone; this was its last state."""
+        """Take in that an object is gone; this was its last state."""
 
     def served(self, kinds: frozenset[Kind]) -> None:
-        """Which kinds the API server serves from now on."""
+        """Take in which kinds the API server serves from now on."""
 
     def listed(self, kind: Kind, namespace: str | None) -> None:
-        """A watch begins with a list that was made now: nobody tells what was deleted before."""
+        """Take in that a watch begins with a list made now: nobody tells what was deleted before."""
 
     def failed(self) -> None:
-        """The watches ended as soon as they began: nobody tells what happens meanwhile."""
+        """Take in that the watches ended as soon as they began: nobody tells what happens meanwhile."""
 
 
 class Watches:
@@ -128,7 +128,7 @@ class Watches:
             raise EtcdRestoredError(f"the API server went back from version {before} to {revision}")
 
     async def _served(self) -> frozenset[Kind] | None:
-        """The kinds to watch; None while one that is needed is not served, or it was never said whether one is.
+        """Return the kinds to watch; None: one that is needed is not served, or it was never said whether one is.
 
         Where there is no answer the one before counts: watches that ended must not wait for an API server that is
         overloaded to answer for every kind at once.

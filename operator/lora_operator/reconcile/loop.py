@@ -54,11 +54,11 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
 
     @abstractmethod
     def _observe(self, key: Key) -> ObservedT | None:
-        """All that is known of a resource; None where it does not exist."""
+        """Gather all that is known of a resource; None where it does not exist."""
 
     @abstractmethod
     def _decide(self, observed: ObservedT, now: datetime) -> Decision[StatusT, ActionT]:
-        """What to do about it."""
+        """Decide what to do about it."""
 
     @abstractmethod
     async def _act(self, observed: ObservedT, action: ActionT) -> bool:
@@ -102,7 +102,7 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
         await self._write_status(resource, resource.status.model_copy(update={"conditions": told}))
 
     async def _apply(self, observed: ObservedT, decision: Decision[StatusT, ActionT]) -> bool:
-        """Actions, status, Events, actions that follow. False: something came in between; decide anew."""
+        """Carry out actions, status, Events, and actions that follow. False: something came in between; decide anew."""
         if not await self._act_all(observed, decision.actions):
             return False
         if not await self._write_status(observed.resource, decision.status):
@@ -112,7 +112,7 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
         return await self._act_all(observed, decision.follow_up)
 
     async def _act_all(self, observed: ObservedT, actions: tuple[ActionT, ...]) -> bool:
-        """False: an action could not be done; those after it were not tried."""
+        """Do one action after the other. False: one could not be done; those after it were not tried."""
         for action in actions:
             if not await self._act(observed, action):
                 return False

@@ -15,7 +15,7 @@ _REMEDY = "Update the CRDs to the release of the operator."
 
 
 def without(causes: Iterable[Cause], status: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The status without the fields that are refused. None: none of them is a part of the status.
+    """Drop the fields that are refused from a status. None: none of them is a part of the status.
 
     Of a field that is refused because something is missing in it, the whole goes.
     """
@@ -28,7 +28,7 @@ def without(causes: Iterable[Cause], status: Mapping[str, Any]) -> dict[str, Any
 
 
 def said_of(causes: Iterable[Cause], status: Mapping[str, Any]) -> dict[str, Any]:
-    """The status with a warning that names what is refused; an earlier one goes.
+    """Add a warning that names what is refused; an earlier one goes.
 
     The status of a sweep has no warnings, and neither has one in which they are what is refused.
     """
@@ -43,7 +43,7 @@ def said_of(causes: Iterable[Cause], status: Mapping[str, Any]) -> dict[str, Any
 
 
 def unknown(patch: Mapping[str, Any], stored: Mapping[str, Any], path: str = "status") -> Iterator[Cause]:
-    """The fields of a merge patch that the API server dropped, because its CRD does not know them."""
+    """Find the fields of a merge patch that the API server dropped, because its CRD does not know them."""
     for name, value in patch.items():
         if value is not None and name not in stored:
             yield Cause(f"{path}.{name}", "unknown to the CRD")
@@ -52,13 +52,13 @@ def unknown(patch: Mapping[str, Any], stored: Mapping[str, Any], path: str = "st
 
 
 def _steps(field: str) -> list[str | int]:
-    """The steps to a field of the API server: `status.conditions[2].type` gives conditions, 2, type."""
+    """Split the path of a field into steps: `status.conditions[2].type` gives conditions, 2, type."""
     words = re.findall(r"[^.\[\]]+", field)
     return [int(word) if word.isdecimal() else word for word in words[1:]] if words[:1] == ["status"] else []
 
 
 def _found(steps: list[str | int], value: Any) -> list[str | int]:
-    """The steps as far as there is something."""
+    """Follow the steps as far as there is something."""
     found: list[str | int] = []
     for step in steps:
         there = (

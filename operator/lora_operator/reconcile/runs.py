@@ -122,7 +122,7 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
         return created
 
     async def _is_current(self, run: FineTune) -> bool:
-        """Whether a run is still as it is known. False: it was read again; decide anew.
+        """Return whether a run is still as it is known. False: it was read again; decide anew.
 
         Its Job may be missing because the run itself was deleted, and the news of that comes later, or never where
         the operator was started in between. A new run is not asked about: what it lacks was never there.

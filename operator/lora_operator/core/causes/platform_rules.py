@@ -43,7 +43,7 @@ _AMOUNTS = re.compile(r"requested: (?P<requested>\S+), used: \S+, limited: (?P<l
 
 
 def advice(message: str, stage: str) -> str:
-    """What to do about a refusal of a stage's pod, in sentences; empty where the words are not of these rules."""
+    """Advise what to do about a refusal of a stage's pod; empty where the words are not of these rules."""
     return " ".join(dict.fromkeys(_advice(message, stage)))
 
 
@@ -81,7 +81,7 @@ def _specify(resource: str, containers: list[str], stage: str) -> str:
 
 
 def _never(requested: str, limited: str) -> Iterator[tuple[str, str]]:
-    """The resources of which one pod asks for more than the whole quota, and the quota."""
+    """Find the resources of which one pod asks for more than the whole quota, each with the quota."""
     bounds = dict(item.split("=", 1) for item in limited.split(",") if "=" in item)
     for item in requested.split(","):
         resource, _, amount = item.partition("=")
@@ -91,7 +91,7 @@ def _never(requested: str, limited: str) -> Iterator[tuple[str, str]]:
 
 
 def _change(what: str, resource: str, stage: str, why: str) -> str:
-    """What to do to a resource of our container, and who does it."""
+    """Advise what to do to a resource of our container, and who does it."""
     resource = resource if "." in resource else f"requests.{resource}"
     field = _FIELDS["train" if stage == names.STAGE_TRAIN else "prepare"].get(resource)
     if field is None and stage == names.STAGE_TRAIN and "/" in resource:

@@ -49,7 +49,7 @@ class End:
 
 
 def end_of(pod: Pod, circumstances: Circumstances) -> End:
-    """How a finished pod ended."""
+    """Conclude how a finished pod ended."""
     code = pod.exit_code
     if code == ExitCode.DONE:
         return End(Reason.SUCCEEDED, "", code)
@@ -76,12 +76,12 @@ def end_of(pod: Pod, circumstances: Circumstances) -> End:
 
 
 def node_lost(pod: Pod) -> End:
-    """How a pod ended whose node stopped answering."""
+    """Conclude how a pod ended whose node stopped answering."""
     return End(Reason.NODE_LOST, f"Node {pod.node} stopped answering.")
 
 
 def vanished(circumstances: Circumstances) -> End:
-    """How a pod ended that is gone without a trace."""
+    """Conclude how a pod ended that is gone without a trace."""
     return _by_circumstances(circumstances) or End(Reason.POD_DELETED, "The pod was deleted while it ran.")
 
 
@@ -95,7 +95,7 @@ def _by_exit_code(pod: Pod, code: int) -> End:
 
 
 def _stopped(pod: Pod, circumstances: Circumstances) -> End | None:
-    """Who stopped the pod from outside, if somebody did."""
+    """Find who stopped the pod from outside, if somebody did."""
     if pod.disruption:
         reason, message = pod.disruption
         return End(_DISRUPTIONS.get(reason, Reason.EVICTED), _short(message))

@@ -46,7 +46,7 @@ class Trouble:
 
 
 def pod_trouble(run: Run, pod: Pod) -> Trouble | None:
-    """Why this pod does not run yet, if there is more to say than that it is young."""
+    """Find why this pod does not run yet, if there is more to say than that it is young."""
     if pod.waiting is not None:
         reason, message = pod.waiting
         waited = run.seen_for(facts.waits(pod))
@@ -71,7 +71,7 @@ def pod_trouble(run: Run, pod: Pod) -> Trouble | None:
 
 
 def _secrets(run: Run) -> str:
-    """The Secrets whose values become environment variables of the run's pods."""
+    """Name the Secrets whose values become environment variables of the run's pods."""
     names = (run.spec.storage.secret_name, run.spec.model.token_secret_name)
     return " or ".join(f"the Secret {name}" for name in names if name) or "the environment"
 
@@ -83,7 +83,7 @@ def _unscheduled(message: str, waited: float) -> Trouble:
 
 
 def job_trouble(run: Run, job: Job) -> tuple[Trouble | None, ReadWarnings | None]:
-    """Why a Job has no pod though it may, and the order to read its Warning Events where they are not known."""
+    """Find why a Job has no pod, and the order to read its Warning Events where they are not known."""
     waited = without_pod_for(run, job)
     if waited < limits.SETTLE:
         return None, None
@@ -97,12 +97,12 @@ def job_trouble(run: Run, job: Job) -> tuple[Trouble | None, ReadWarnings | None
 
 
 def without_pod_for(run: Run, job: Job) -> float:
-    """Seconds for which this process has seen no pod come or end, though the Job may have one."""
+    """Count the seconds for which this process has seen no pod come or end, though the Job may have one."""
     return run.seen_for(facts.pods_of_job(run.observed, job))
 
 
 def fresh_warnings(run: Run, job: Job) -> list[WarningEvent]:
-    """Warnings about the present lack of a pod: those from before the newest pod was made say nothing about it.
+    """Select the warnings about the present lack of a pod: older ones than the newest pod say nothing about it.
 
     All these times are of the control plane; those of nodes may be wrong by hours.
     """
@@ -115,7 +115,7 @@ def fresh_warnings(run: Run, job: Job) -> list[WarningEvent]:
 
 
 def reading(run: Run, job: Job) -> ReadWarnings | None:
-    """The order to read the Job's Warning Events, unless they were read a moment ago."""
+    """Order to read the Job's Warning Events, unless they were read a moment ago."""
     warnings = run.observed.warnings
     if warnings is None or warnings.job != job.name:
         return ReadWarnings(job.name)
@@ -123,13 +123,13 @@ def reading(run: Run, job: Job) -> ReadWarnings | None:
 
 
 def reading_interval(run: Run, job: Job) -> float:
-    """Seconds between two readings: the longer nothing changed, the longer."""
+    """Return the seconds between two readings: the longer nothing changed, the longer."""
     waited = without_pod_for(run, job)
     return min(max(limits.FIRST_READINGS, waited / 4), limits.LONGEST_READINGS)
 
 
 def refusal(message: str, waited: float) -> Trouble:
-    """What the API server's refusal of a pod or Job means."""
+    """Conclude what the API server's refusal of a pod or Job means."""
     lower = message.lower()
     if "exceeded quota" in lower:
         return Trouble(Reason.QUOTA_EXCEEDED, _short(message), waited, None)
@@ -139,7 +139,7 @@ def refusal(message: str, waited: float) -> Trouble:
 
 
 def create_trouble(error: CreateError) -> Trouble:
-    """What a refused create of a Job means. It is tried again for ever: nothing is held meanwhile."""
+    """Conclude what a refused create of a Job means. It is tried again for ever: nothing is held meanwhile."""
     if error.code == 409:
         text = f"{error.message}. Delete it, or apply this one under another name."
         return Trouble(Reason.NAME_TAKEN, _short(text), 0, None)

@@ -32,7 +32,7 @@ def job_manifest(
     retries: int | None = None,
     avoid_nodes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The Job of one stage. It holds no secret: Secrets are named, the kubelet reads them.
+    """Build the Job of one stage. It holds no secret: Secrets are named, the kubelet reads them.
 
     A Job that is made anew gets the `retries` that are left, and stays away from `avoid_nodes` where it can.
     """
@@ -71,7 +71,7 @@ def job_manifest(
 
 
 def request_hash(spec: LoRAFineTuneSpec, stage: names.Stage) -> str:
-    """What the Job of a stage depends on beside the recipe: 16 hexadecimal digits.
+    """Hash what the Job of a stage depends on beside the recipe, to 16 hexadecimal digits.
 
     Fields at their default are left out, so a release that adds one makes no Job anew.
     """
@@ -84,7 +84,7 @@ def request_hash(spec: LoRAFineTuneSpec, stage: names.Stage) -> str:
 
 
 def service_manifest(finetune: FineTune, settings: Settings, job: Job) -> dict[str, Any]:
-    """The headless Service that gives the pods of a Job on several nodes their names. It goes with the Job.
+    """Build the headless Service that names the pods of a Job on several nodes. It goes with the Job.
 
     Names of pods that are not ready count too: pods are ready only once they have found each other.
     """
@@ -107,12 +107,12 @@ def service_manifest(finetune: FineTune, settings: Settings, job: Job) -> dict[s
 
 
 def owner_job(job: Job) -> dict[str, Any]:
-    """The owner reference of what goes with a Job."""
+    """Build the owner reference of what goes with a Job."""
     return {"apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": job.uid, "controller": True}
 
 
 def _labels(finetune: FineTune, settings: Settings, stage: str) -> dict[str, str]:
-    """Our own labels, and of the user's only those that the platform lists: tools that prune by label read them."""
+    """Return our labels, and of the user's those that the platform lists: tools that prune by label read them."""
     copied = {key: finetune.labels[key] for key in settings.propagated_labels if key in finetune.labels}
     return copied | {
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
@@ -134,7 +134,7 @@ def _owner(finetune: FineTune) -> dict[str, Any]:
 
 
 def _job_spec(spec: LoRAFineTuneSpec, settings: Settings, stage: str, *, queued: bool, retries: int) -> dict[str, Any]:
-    """No ttlSecondsAfterFinished: a Job must outlive an outage of the operator, or its result would be lost.
+    """Build the spec, without ttlSecondsAfterFinished: a Job outlives an outage of the operator, with its result.
 
     The operator deletes it itself once the result is latched in the status.
     """
@@ -158,7 +158,7 @@ def _job_spec(spec: LoRAFineTuneSpec, settings: Settings, stage: str, *, queued:
 
 
 def _failure_rules() -> list[dict[str, Any]]:
-    """The first rule that matches decides; what none matches counts against backoffLimit."""
+    """List the rules: the first that matches decides; what none matches counts against backoffLimit."""
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         _on_exit_codes("Ignore", exit_codes.NOT_COUNTED),

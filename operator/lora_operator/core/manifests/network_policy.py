@@ -38,7 +38,7 @@ def isolated(run: Run, outcome: Outcome) -> Outcome:
 
 
 def runs_policy(namespace: str, settings: Settings) -> Json:
-    """The policy for all run pods of a namespace."""
+    """Build the policy for all run pods of a namespace."""
     spec: Json = {"podSelector": {"matchLabels": _OURS}, "policyTypes": ["Ingress"]}
     if not settings.allow_node_identity:
         # An address block may or may not include pods, by the network plugin; so they are named as well.
@@ -49,7 +49,7 @@ def runs_policy(namespace: str, settings: Settings) -> Json:
 
 
 def group_policy(namespace: str, job: Job) -> Json:
-    """The policy that lets the pods of one Job reach each other; it goes with the Job."""
+    """Build the policy that lets the pods of one Job reach each other; it goes with the Job."""
     same_job = {"podSelector": {"matchLabels": {_JOB_UID_LABEL: job.uid}}}
     metadata = {
         "name": names.service_name(job.name),
@@ -65,7 +65,7 @@ def _policy(metadata: Json, spec: Json) -> Json:
 
 
 def _all_but(addresses: tuple[str, ...], block: str) -> Json:
-    """All addresses of the family of `block`, but for these."""
+    """Match all addresses of the family of `block`, but for these."""
     version = ipaddress.ip_network(block).version
     excepted = [address for address in addresses if ipaddress.ip_network(address).version == version]
     return {"ipBlock": {"cidr": block} | ({"except": excepted} if excepted else {})}

@@ -27,7 +27,7 @@ Json = dict[str, Any]
 def pod_template(
     order: Order, settings: Settings, *, job: str, labels: Mapping[str, str], avoid_nodes: Sequence[str] = ()
 ) -> Json:
-    """`spec.template` of a stage's Job, whose name is `job`."""
+    """Build `spec.template` of a stage's Job, whose name is `job`."""
     spec = order.spec
     annotations = dict(settings.pod_annotations)
     if settings.progress_url and settings.progress_ca:
@@ -62,7 +62,7 @@ def pod_template(
 
 
 def cache_claim(spec: LoRAFineTuneSpec, settings: Settings) -> str:
-    """The claim of the model cache; empty: there is none."""
+    """Name the claim of the model cache; empty: there is none."""
     return spec.model.cache.claim_name if spec.model.cache else settings.default_cache_claim
 
 
@@ -114,7 +114,7 @@ def _environment(order: Order, settings: Settings, job: str) -> list[Json]:
 
 
 def _secret_environment(spec: LoRAFineTuneSpec) -> list[Json]:
-    """Variables that the kubelet fills from the tenant's Secrets; the operator never sees their values."""
+    """List the variables that the kubelet fills from the tenant's Secrets; the operator never sees their values."""
     variables = []
     if secret := spec.storage.secret_name:
         for key in names.STORAGE_SECRET_KEYS:
@@ -147,7 +147,7 @@ def _resources(order: Order, settings: Settings) -> Json:
 
 
 def _cpu_limit(order: Order, settings: Settings) -> str:
-    """The CPU limit of a pod; empty: none. The API server refuses one below the request."""
+    """Choose the CPU limit of a pod; empty: none. The API server refuses one below the request."""
     if order.stage != names.STAGE_TRAIN:
         return settings.prepare_cpu_limit
     request, limit = str(order.spec.compute.cpu), order.spec.compute.cpu_limit
@@ -157,7 +157,7 @@ def _cpu_limit(order: Order, settings: Settings) -> str:
 
 
 def gpu_resource(spec: LoRAFineTuneSpec, settings: Settings) -> str:
-    """Resource name of the run's GPUs in this cluster."""
+    """Name the resource of the run's GPUs in this cluster."""
     named = spec.compute.resource_name
     return settings.gpu_resource_name if named == names.GPU_RESOURCE else named
 
@@ -173,7 +173,7 @@ def _placement(spec: LoRAFineTuneSpec) -> Json:
 
 
 def _leave_dead_nodes() -> list[Json]:
-    """Kubernetes waits five minutes by default; a run resumes from its checkpoint, and claims fence the pod left."""
+    """Shorten the five minutes that Kubernetes waits: a run resumes from its checkpoint, and claims fence the pod."""
     taints = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
     return [
         {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _DEAD_NODE_SECONDS}
@@ -182,7 +182,7 @@ def _leave_dead_nodes() -> list[Json]:
 
 
 def _away_from(nodes: Sequence[str]) -> Json:
-    """Preferred, not required: where no other node has room, the failed one may have been mended."""
+    """Prefer other nodes, but do not require them: the failed one may have been mended."""
     other = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": list(nodes)}
     term = {"weight": 100, "preference": {"matchExpressions": [other]}}
     return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]}}

@@ -40,18 +40,18 @@ class Resources(NamedTuple):
 
 
 def scratch(order: Order, settings: Settings) -> Json:
-    """The emptyDir for everything temporary on disk."""
+    """Build the emptyDir for everything temporary on disk."""
     return _limited({}, _scratch_bytes(order, settings))
 
 
 def shared_memory(spec: LoRAFineTuneSpec, settings: Settings) -> Json:
-    """The emptyDir of a train pod's /dev/shm; what is written there counts as the container's memory."""
+    """Build the emptyDir of a train pod's /dev/shm; what it holds counts as the container's memory."""
     size = settings.shared_memory
     return _limited({"medium": "Memory"}, None if size is None else size * max(1, spec.compute.gpus))
 
 
 def ephemeral_storage(order: Order, settings: Settings) -> Resources:
-    """The request that the platform asks for, with a limit that leaves room for all of scratch and the log."""
+    """Return the platform's request, with a limit that leaves room for all of scratch and the log."""
     train = order.stage == names.STAGE_TRAIN
     request = settings.train_ephemeral_storage if train else settings.prepare_ephemeral_storage
     if request is None:
@@ -62,7 +62,7 @@ def ephemeral_storage(order: Order, settings: Settings) -> Resources:
 
 
 def _scratch_bytes(order: Order, settings: Settings) -> int | None:
-    """None: no limit, for instance because the plan is of a version that did not estimate memory."""
+    """Compute the limit of scratch; None: none, for instance because the plan does not estimate memory."""
     if order.stage != names.STAGE_TRAIN:
         return settings.prepare_scratch
     plan = order.plan
@@ -77,5 +77,5 @@ def _limited(volume: Json, size: int | None) -> Json:
 
 
 def _quantity(size: int) -> str:
-    """Whole GiB, rounded up; smaller sizes in MiB."""
+    """Round up to whole GiB; smaller sizes to MiB."""
     return f"{math.ceil(size / _GIB)}Gi" if size >= _GIB else f"{math.ceil(size / (1 << 20))}Mi"

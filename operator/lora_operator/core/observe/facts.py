@@ -10,7 +10,7 @@ from lora_operator.core.observe.sight import Fact, Sight
 
 
 def facts(observed: Observed) -> Iterator[Fact]:
-    """The facts about the objects of a run."""
+    """List the facts about the objects of a run."""
     for job in observed.jobs:
         yield Fact(Sight.JOB, job.uid)
         if not job.finished:
@@ -40,13 +40,13 @@ def _facts_of_pod(pod: Pod) -> Iterator[Fact]:
 
 
 def waits(pod: Pod) -> Fact:
-    """The fact that a container waits for a cause; the kubelet alternates between two words for a missing image."""
+    """Name the fact that a container waits for a cause; the kubelet has two alternating words for a missing image."""
     reason = pod.waiting[0] if pod.waiting is not None else ""
     return Fact(Sight.POD_WAITS, pod.uid, "image" if "Image" in reason or reason == "RegistryUnavailable" else reason)
 
 
 def pods_of_job(observed: Observed, job: Job) -> Fact:
-    """The fact that a Job has these pods and no others: one that comes or ends, or a pause, makes it another fact."""
+    """Name the fact that a Job has these pods and no others: one that comes or ends, or a pause, makes it another."""
     pods = observed.pods_of(job.name)
     newest = [pod.name for pod in pods[-1:]]
     unfinished = [pod.name for pod in pods if not pod.finished]

@@ -60,7 +60,7 @@ class FineTune(Resource[LoRAFineTuneSpec, LoRAFineTuneStatus]):
     status_model = LoRAFineTuneStatus
 
     def made(self, job: Job) -> bool:
-        """Whether a Job that this run controls is one that the operator makes, or made for an earlier spec of it."""
+        """Return whether a Job that this run controls is one that the operator makes, or made for an earlier spec."""
         return job.stage in names.STAGES and names.is_job_name(job.name, self.name, job.stage)
 
 
@@ -107,11 +107,11 @@ class Job:
         )
 
     def condition(self, kind: str) -> ObjectCondition | None:
-        """The condition of a type, where it holds."""
+        """Find the condition of a type, where it holds."""
         return next((c for c in self.conditions if c.type == kind and c.true), None)
 
     def made(self, pod: Pod) -> bool:
-        """Whether a pod that this Job controls is one that the Job controller made for it, and counts itself."""
+        """Return whether a pod that this Job controls is one that the Job controller made for it, and counts itself."""
         return pod.job_uid == self.uid and pod.job_name == self.name
 
     @property
@@ -161,7 +161,7 @@ class Workload:
         )
 
     def condition(self, kind: str) -> ObjectCondition | None:
-        """The condition of a type, whatever its status."""
+        """Find the condition of a type, whatever its status."""
         return next((c for c in self.conditions if c.type == kind), None)
 
 
@@ -282,14 +282,14 @@ class Observed:
         return self.finetune
 
     def job(self, name: str) -> Job | None:
-        """The Job of that name."""
+        """Find the Job of that name."""
         return next((job for job in self.jobs if job.name == name), None)
 
     def pods_of(self, job_name: str) -> tuple[Pod, ...]:
-        """The pods of a Job, oldest first."""
+        """List the pods of a Job, oldest first."""
         mine = (pod for pod in self.pods if pod.job_name == job_name)
         return tuple(sorted(mine, key=lambda pod: (pod.created, pod.name)))
 
     def workload_of(self, job: Job) -> Workload | None:
-        """The Workload of a Job."""
+        """Find the Workload of a Job."""
         return next((w for w in self.workloads if w.job_uid == job.uid), None)

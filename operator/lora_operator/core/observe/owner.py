@@ -27,7 +27,7 @@ class Owner(NamedTuple):
 
 
 def controller_of(metadata: Mapping[str, Any]) -> Owner | None:
-    """The object that controls another, given the metadata of the latter; None where none does."""
+    """Find the object that controls another, given the metadata of the latter; None where none does."""
     for reference in metadata.get("ownerReferences") or ():
         if reference.get("controller"):
             group = str(reference.get("apiVersion") or "").rpartition("/")[0]
@@ -36,5 +36,5 @@ def controller_of(metadata: Mapping[str, Any]) -> Owner | None:
 
 
 def is_managed(labels: Mapping[str, str]) -> bool:
-    """Whether an object says that the operator made it."""
+    """Return whether an object says that the operator made it."""
     return labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY

@@ -14,7 +14,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def parsed_spec(model: type[SpecT], raw: Mapping[str, Any]) -> tuple[SpecT | None, tuple[str, ...]]:
-    """The spec, or None and why it is invalid, one line a field."""
+    """Parse a spec; the spec, or None and why it is invalid, one line a field."""
     try:
         return model.read(raw), ()
     except ValidationError as error:
@@ -22,7 +22,7 @@ def parsed_spec(model: type[SpecT], raw: Mapping[str, Any]) -> tuple[SpecT | Non
 
 
 def parsed_status(model: type[ModelT], raw: Mapping[str, Any]) -> ModelT:
-    """The status; where somebody wrote nonsense by hand, only the nonsense is dropped: latches stay."""
+    """Parse a status; where somebody wrote nonsense by hand, only the nonsense is dropped: latches stay."""
     try:
         return model.model_validate(raw)
     except ValidationError:

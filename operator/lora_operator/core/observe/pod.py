@@ -121,7 +121,7 @@ class Pod:
 
 @lru_cache(maxsize=256)
 def _report(message: str) -> Report | None:
-    """Kept for the few pods that are looked at, not for all that exist."""
+    """Parse a report, kept for the few pods that are looked at, not for all that exist."""
     return report.decode(message)
 
 
@@ -140,7 +140,7 @@ def _others(status: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _initializing(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
-    """Native sidecars are not waited for."""
+    """Name the init containers that run; native sidecars are not waited for."""
     sidecars = {each.get("name") for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"}
     containers = [each for each in status.get("initContainerStatuses") or () if each.get("name") not in sidecars]
     unfinished = [each for each in containers if "terminated" not in (each.get("state") or {})]
@@ -154,7 +154,7 @@ def _reason_and_message(part: Mapping[str, Any] | None) -> tuple[str, str] | Non
 
 
 def _unreachable(status: Mapping[str, Any]) -> bool:
-    """Our pods have no readiness gates: Ready without ContainersReady is the work of the node controller alone."""
+    """Return whether the node stopped answering: only its controller sets Ready without ContainersReady."""
     not_ready = _condition(status, "Ready", "False") is not None
     return not_ready and _condition(status, "ContainersReady", "True") is not None
 

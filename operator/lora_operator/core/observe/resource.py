@@ -59,7 +59,7 @@ class Resource(Generic[SpecT, StatusT]):
         return said is not None and said.status == "True" and said.observed_generation == self.generation
 
     def by_earlier_rules(self) -> Self:
-        """The resource with its spec, though rules that came later forbid it."""
+        """Return the resource with its spec, though rules that came later forbid it."""
         return self if self.unchecked is None else replace(self, spec=self.unchecked, spec_errors=(), unchecked=None)
 
     @classmethod
@@ -85,7 +85,7 @@ class Resource(Generic[SpecT, StatusT]):
 
 @lru_cache(maxsize=256)
 def _status(model: type[Any], text: bytes) -> Any:
-    """The models are frozen, so one may be shared."""
+    """Parse a status once for all who have it: the models are frozen, so one may be shared."""
     return parsed_status(model, json.loads(text))
 
 

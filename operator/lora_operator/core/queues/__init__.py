@@ -16,6 +16,6 @@ __all__ = ["Place", "Queue", "queue_of"]
 
 
 def queue_of(job: Job, workloads: Sequence[Workload]) -> Queue:
-    """What decides when a Job runs: the queue that it names, or that has a Workload for it; else nothing but itself."""
+    """Return what decides when a Job runs: the queue that it names or that has a Workload for it, else it alone."""
     queued = job.queue is not None or any(workload.job_uid == job.uid for workload in workloads)
     return kueue if queued else unqueued

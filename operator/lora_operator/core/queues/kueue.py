@@ -41,7 +41,7 @@ _EXACT_PLACES = 10
 
 
 def job_labels(scheduling: SchedulingSpec) -> dict[str, str]:
-    """The labels by which Kueue takes in a Job."""
+    """Build the labels by which Kueue takes in a Job."""
     labels = {KUEUE_QUEUE_LABEL: scheduling.queue_name or ""}
     if scheduling.priority_class:
         labels[_PRIORITY_LABEL] = scheduling.priority_class
@@ -51,13 +51,13 @@ def job_labels(scheduling: SchedulingSpec) -> dict[str, str]:
 
 
 def is_paused(run: Run, job: Job) -> bool:
-    """Whether we switched the Workload off."""
+    """Return whether we switched the Workload off."""
     workload = run.observed.workload_of(job)
     return run.was_held and workload is not None and not workload.active
 
 
 def is_held(job: Job, workloads: Sequence[Workload]) -> bool:
-    """Whether the Workload of a Job is switched off."""
+    """Return whether the Workload of a Job is switched off."""
     mine = [workload for workload in workloads if workload.job_uid == job.uid]
     return bool(mine) and not any(workload.active for workload in mine)
 
@@ -79,7 +79,7 @@ def resume(run: Run, job: Job) -> tuple[Action, ...]:
 
 
 def place(run: Run, job: Job) -> Place:
-    """Why the queued Job does not run."""
+    """Explain why the queued Job does not run."""
     workload = run.observed.workload_of(job)
     queue = _name_of(job, workload)
     waited = run.seen_for(Fact(Sight.JOB, job.uid))
@@ -105,7 +105,7 @@ def place(run: Run, job: Job) -> Place:
 
 
 def is_between(run: Run, job: Job, *, stopping: bool) -> bool:
-    """Whether a suspended Job has quota for a moment only: about to start, or stopped before Kueue says why."""
+    """Return whether a suspended Job has quota for a moment only: about to start, or stopped before Kueue says why."""
     reserved = _reserved(run.observed.workload_of(job))
     settling = run.seen_for(Fact(Sight.QUOTA_RESERVED, job.uid)) < limits.SETTLE
     return reserved is not None and (stopping or settling)
@@ -116,7 +116,7 @@ def _reserved(workload: Workload | None) -> ObjectCondition | None:
 
 
 def status_of(run: Run, job: Job, since: datetime | None) -> QueueStatus:
-    """`status.queue` of a Job that waits since a moment."""
+    """Build `status.queue` of a Job that waits since a moment."""
     workload = run.observed.workload_of(job)
     reserved = workload.condition("QuotaReserved") if workload else None
     evicted = _evicted(workload) if workload else None
@@ -136,7 +136,7 @@ def _rounded(position: int | None) -> int | None:
 
 
 def preempted_by(run: Run, job: Job) -> str | None:
-    """Kueue's words where it took the quota back; None where it did not.
+    """Return Kueue's words where it took the quota back; None where it did not.
 
     Kueue may give quota again while the pod still saves its checkpoint, and forgets its words then: those in
     `status.queue` count too.
@@ -154,7 +154,7 @@ def preempted_by(run: Run, job: Job) -> str | None:
 
 
 def _name_of(job: Job, workload: Workload | None) -> str:
-    """The LocalQueue a Job waits in; Kueue can be set up to take in Jobs that name none."""
+    """Name the LocalQueue a Job waits in; Kueue can be set up to take in Jobs that name none."""
     return job.queue or (workload.queue_name if workload is not None else None) or ""
 
 
@@ -191,7 +191,7 @@ def _given_up(workload: Workload) -> Place | None:
 
 
 def _evicted(workload: Workload) -> tuple[Reason, str] | None:
-    """Quota was taken back and not given again. Its being switched off by us is no eviction to tell of."""
+    """Find that quota was taken back and not given again. Being switched off by us is no eviction to tell of."""
     evicted = _true(workload.condition("Evicted"))
     if evicted is None or not workload.active or _reserved(workload):
         return None

@@ -28,25 +28,25 @@ class Queue(Protocol):
     """What decides when a Job runs. Its implementations are modules."""
 
     def is_paused(self, run: Run, job: Job) -> bool:
-        """Whether we stopped a Job, or are about to; one that waits in a queue may be stopped by others."""
+        """Return whether we stopped a Job, or are about to; one that waits in a queue may be stopped by others."""
 
     def is_held(self, job: Job, workloads: Sequence[Workload]) -> bool:
-        """Whether a Job waits for us and not for quota: spec.suspend held it, and nobody let it go on yet."""
+        """Return whether a Job waits for us and not for quota: spec.suspend held it, and nobody let it go on yet."""
 
     def pause(self, run: Run, job: Job) -> tuple[Action, ...]:
-        """What stops the pods of a Job that has not ended; nothing where that is done."""
+        """Stop the pods of a Job that has not ended; no actions where that is done."""
 
     def resume(self, run: Run, job: Job) -> tuple[Action, ...]:
-        """What lets a Job go on that we stopped; nothing where it goes on."""
+        """Let a Job go on that we stopped; no actions where it goes on."""
 
     def is_between(self, run: Run, job: Job, *, stopping: bool) -> bool:
-        """Whether a suspended Job has quota for a moment only: about to start, or stopped before the queue says why."""
+        """Return whether a suspended Job has quota for a moment: it starts, or the queue does not say yet why not."""
 
     def place(self, run: Run, job: Job) -> Place:
-        """Why a suspended Job does not run."""
+        """Explain why a suspended Job does not run."""
 
     def status_of(self, run: Run, job: Job, since: datetime | None) -> QueueStatus | None:
-        """`status.queue` of a Job that waits since a moment."""
+        """Build `status.queue` of a Job that waits since a moment."""
 
     def preempted_by(self, run: Run, job: Job) -> str | None:
-        """Why the quota of a Job was taken back, in the words of the queue; None where it was not."""
+        """Explain why the quota of a Job was taken back, in the words of the queue; None where it was not."""

@@ -14,12 +14,12 @@ from lora_operator.core.run.run import Run
 
 
 def is_paused(_run: Run, job: Job) -> bool:
-    """Whether the Job is suspended."""
+    """Return whether the Job is suspended."""
     return job.suspended
 
 
 def is_held(job: Job, _workloads: Sequence[Workload]) -> bool:
-    """Whether the Job is suspended."""
+    """Return whether the Job is suspended."""
     return job.suspended
 
 
@@ -34,20 +34,20 @@ def resume(_run: Run, job: Job) -> tuple[Action, ...]:
 
 
 def is_between(_run: Run, _job: Job, *, stopping: bool) -> bool:
-    """There is no quota."""
+    """Return False: there is no quota."""
     return False
 
 
 def place(_run: Run, _job: Job) -> Place:
-    """Say that the Job is about to be let go on."""
+    """Explain that the Job is about to be let go on."""
     return Place(Reason.STARTING, "The Job is suspended and is let go on.")
 
 
 def status_of(_run: Run, _job: Job, _since: datetime | None) -> QueueStatus | None:
-    """There is no queue."""
+    """Return None: there is no queue."""
     return None
 
 
 def preempted_by(_run: Run, _job: Job) -> str | None:
-    """There is no quota."""
+    """Return None: there is no quota."""
     return None

@@ -31,14 +31,14 @@ _NO_FAILURES = (exit_codes.ExitCode.DONE, *exit_codes.NOT_COUNTED)
 
 
 def record_attempts(run: Run) -> Run:
-    """The run with what its pods did."""
+    """Record in the run what its pods did."""
     for stage in ("prepare", "train"):
         run = _close_vanished(_record_stage(run, stage), stage)
     return run
 
 
 def awaits_its_job(run: Run, pod: Pod, job: Job | None) -> bool:
-    """Whether a pod's end will end its Job in a moment."""
+    """Return whether a pod's end will end its Job in a moment."""
     if job is None or job.finished or not pod.finished or pod.exit_code not in _ENDS_THE_JOB:
         return False
     return run.seen_for(Fact(Sight.POD_ENDED, pod.uid)) < limits.JOB_GRACE
@@ -50,7 +50,7 @@ def counted_failures(status: LoRAFineTuneStatus) -> int:
 
 
 def internal_errors(status: LoRAFineTuneStatus) -> tuple[AttemptStatus, ...]:
-    """Attempts of one pod index that ended with exit code 70, oldest first; of the index that has most of them.
+    """List the attempts of one pod index that ended with exit code 70, oldest first; of the index that has most.
 
     Pods that train together may all meet one defect: that is one time.
     """
@@ -64,7 +64,7 @@ def internal_errors(status: LoRAFineTuneStatus) -> tuple[AttemptStatus, ...]:
 
 
 def without_report(run: Run, stage: Stage, job: Job, message: str) -> Run:
-    """The run with the loss of a report written down: on the pod's attempt, else on one that stands for the pod."""
+    """Write down that a report is lost: on the pod's attempt, else on one that stands for the pod."""
     mine = [attempt for attempt in run.status.attempts if attempt.job == job.name]
     if mine:
         attempts = [
@@ -80,23 +80,23 @@ def without_report(run: Run, stage: Stage, job: Job, message: str) -> Run:
 
 
 def lacks_report(status: LoRAFineTuneStatus, stage: Stage) -> bool:
-    """Whether a stage's report was found lost: its one second look has begun."""
+    """Return whether a stage's report was found lost: its one second look has begun."""
     return any(a.stage == stage and a.reason == Reason.REPORT_MISSING for a in status.attempts)
 
 
 def nodes_to_avoid(status: LoRAFineTuneStatus) -> tuple[str, ...]:
-    """Nodes that failed under a pod of this run."""
+    """List the nodes that failed under a pod of this run."""
     return tuple(sorted({a.node for a in status.attempts if a.node and facts_of(a.reason).moves_to_other_node}))
 
 
 def moved(status: LoRAFineTuneStatus) -> AttemptStatus | None:
-    """The attempt for whose end the Job is made anew, if the newest ended so."""
+    """Find the attempt for whose end the Job is made anew, if the newest ended so."""
     newest = status.attempts[-1] if status.attempts else None
     return newest if newest is not None and facts_of(newest.reason).moves_to_other_node else None
 
 
 def circumstances(run: Run, stage: Stage) -> Circumstances:
-    """What goes on around the pods of a stage."""
+    """Gather what goes on around the pods of a stage."""
     job = run.job(stage)
     return Circumstances(
         suspended=_suspended(run, job),
@@ -107,7 +107,7 @@ def circumstances(run: Run, stage: Stage) -> Circumstances:
 
 
 def _suspended(run: Run, job: Job | None) -> bool:
-    """Whether the run is suspended, or was until its pod ended: it may have been let go on meanwhile."""
+    """Return whether the run is suspended, or was until its pod ended: it may have been let go on meanwhile."""
     spec = run.finetune.spec
     by_us = job is not None and queue_of(job, run.observed.workloads).is_paused(run, job)
     return (spec is not None and spec.suspend) or run.was_held or by_us
@@ -145,7 +145,7 @@ def _is_attempt(run: Run, pod: Pod, stage: Stage, known: AttemptStatus | None) -
 
 
 def _forgotten(run: Run, pod: Pod) -> bool:
-    """Whether a pod's attempt had to make room for newer ones: it must not come back as the newest."""
+    """Return whether a pod's attempt had to make room for newer ones: it must not come back as the newest."""
     attempts = run.status.attempts
     if len(attempts) < MAX_ATTEMPTS or pod.ended is None or _attempt_of(run.status, pod.name) is not None:
         return False
@@ -184,7 +184,7 @@ def _ended(attempt: AttemptStatus, end: End, moment: str) -> AttemptStatus:
 
 
 def _steps(run: Run, pod: Pod) -> tuple[int | None, int | None]:
-    """First and last step of a pod: by its report, else by its progress."""
+    """Return first and last step of a pod: by its report, else by its progress."""
     if timing := _timing(pod):
         return timing.from_step, timing.last_step
     progress = run.observed.progress
@@ -212,7 +212,7 @@ def _with_attempt(run: Run, attempt: AttemptStatus) -> Run:
 
 
 def _with_usage(run: Run, attempt: AttemptStatus, pod: Pod | None, *, first_seen: bool) -> Run:
-    """The run with the wait before an attempt, once it started, and with its own time, once it ended."""
+    """Add the wait before an attempt, once it started, and its own time, once it ended."""
     status = run.status
     if first_seen and attempt.start_time:
         # The attempt itself is still running in the status: its own time is not booked as a wait.

@@ -21,7 +21,7 @@ _METRICS = {
 
 
 def record_progress(run: Run) -> tuple[Run, float | None]:
-    """The run with its latest progress, and the seconds until progress held back now may be written."""
+    """Record the latest progress; the seconds until progress that is held back now may be written."""
     progress = current(run)
     if progress is None or not run.prepared:
         return run, None
@@ -41,7 +41,7 @@ def record_progress(run: Run) -> tuple[Run, float | None]:
 
 
 def current(run: Run) -> Progress | None:
-    """The latest report, if a pod of this run's train Job made it: an earlier run's is remembered no more."""
+    """Return the latest report, if a pod of this run's train Job made it: an earlier run's is remembered no more."""
     progress = run.observed.progress
     if progress is None or progress.pod not in {pod.name for pod in run.pods("train")}:
         return None
@@ -49,20 +49,20 @@ def current(run: Run) -> Progress | None:
 
 
 def publishing(run: Run) -> bool:
-    """Whether the train pod says that it publishes."""
+    """Return whether the train pod says that it publishes."""
     progress = current(run)
     return progress is not None and bool(progress.status.number(wire.METRIC_PUBLISHING))
 
 
 def prepare_progress(run: Run, pod: Pod) -> str:
-    """How far a prepare pod says it is, in tens of percent: few writes of the status; empty where it says nothing."""
+    """Word how far a prepare pod says it is, in tens of percent: few writes; empty where it says nothing."""
     progress = run.observed.progress
     percent = progress.status.progress_percentage if progress is not None and progress.pod == pod.name else None
     return f" About {percent // 10 * 10} % are done." if percent and percent >= 10 else ""
 
 
 def finished_progress(shown: ProgressStatus | None, *, step: int, total: int) -> ProgressStatus:
-    """Progress of a finished training: the last step, and no time left."""
+    """Complete the progress of a finished training: the last step, and no time left."""
     base = shown or ProgressStatus(step=0, total_steps=total, percent=0)
     percent = _percent(step, total)
     done = change_progress(base, step=step, total_steps=total, percent=percent, eta=None, eta_seconds=None)
@@ -70,7 +70,7 @@ def finished_progress(shown: ProgressStatus | None, *, step: int, total: int) ->
 
 
 def in_words(seconds: int) -> str:
-    """A duration with its two largest units: `45s`, `2m 10s`, `3h 5m`, `2d 4h`."""
+    """Write a duration with its two largest units: `45s`, `2m 10s`, `3h 5m`, `2d 4h`."""
     for unit, size, small, small_size in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
         if seconds >= size:
             return f"{seconds // size}{unit} {seconds % size // small_size}{small}"
@@ -78,7 +78,7 @@ def in_words(seconds: int) -> str:
 
 
 def _progress(run: Run, said: TrainerStatus, shown: ProgressStatus | None, received: str) -> ProgressStatus | None:
-    """Steps never go back within a run: a resumed pod repeats steps that were seen already."""
+    """Build the progress to show. Steps never go back within a run: a resumed pod repeats steps that were seen."""
     planned = run.status.plan.total_steps if run.status.plan else 0
     total = said.count(wire.METRIC_TOTAL_STEPS) or planned
     step: float | None = said.count(wire.METRIC_STEP)

@@ -21,7 +21,7 @@ Account = Literal["staging_seconds", "queue_seconds", "suspended_seconds"]
 
 
 def add_usage(status: LoRAFineTuneStatus, account: Account, moment: datetime | None) -> LoRAFineTuneStatus:
-    """The status with all time up to a moment that is not booked yet put on one account."""
+    """Put all time up to a moment that is not booked yet on one account."""
     seconds = _not_counted(status, moment)
     if not seconds:
         return status
@@ -37,7 +37,7 @@ def add_usage(status: LoRAFineTuneStatus, account: Account, moment: datetime | N
 
 
 def counted_until(status: LoRAFineTuneStatus) -> datetime | None:
-    """Up to when all time is booked: the present wait began then."""
+    """Return up to when all time is booked: the present wait began then."""
     start = parse_time(status.start_time)
     try:
         return None if start is None else start + timedelta(seconds=_counted_seconds(status))
@@ -53,7 +53,7 @@ def with_attempt(
     timing: Timing | None,
     price: Price | None = None,
 ) -> LoRAFineTuneStatus:
-    """The status with the time of a train pod that ended.
+    """Add the time of a train pod that ended.
 
     `gpus` counts those of all nodes. Steps lost are those that the pod reported; one that was stopped before it could
     report is compared with the pod before it.
@@ -76,7 +76,7 @@ def with_attempt(
 
 
 def _cost(usage: UsageStatus, gpu_seconds: int, price: Price | None) -> UsageChanges:
-    """Each pod at the price of its day; with another currency the sum begins anew."""
+    """Add up each pod at the price of its day; with another currency the sum begins anew."""
     if price is None or not gpu_seconds:
         return {}
     before = Decimal(usage.cost or 0) if usage.currency == price.currency else Decimal(0)
@@ -97,7 +97,7 @@ def _counted_seconds(status: LoRAFineTuneStatus) -> int:
 
 
 def _lost_steps(status: LoRAFineTuneStatus, attempt: AttemptStatus) -> int:
-    """Steps that the pod before did beyond the step that this one started from."""
+    """Count the steps that the pod before did beyond the step that this one started from."""
     before = [a for a in status.attempts if a.stage == "train" and a.pod != attempt.pod and a.last_step is not None]
     if not before or attempt.from_step is None:
         return 0

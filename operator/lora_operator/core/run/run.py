@@ -68,20 +68,20 @@ class Run:
         return "train" if self.prepared else "prepare"
 
     def job(self, stage: Stage) -> Job | None:
-        """The Job of a stage."""
+        """Find the Job of a stage."""
         return self.observed.job(self.job_names[stage])
 
     def pods(self, stage: Stage) -> tuple[Pod, ...]:
-        """The pods of a stage, oldest first."""
+        """List the pods of a stage, oldest first."""
         return self.observed.pods_of(self.job_names[stage])
 
     def present_pods(self, stage: Stage) -> tuple[Pod, ...]:
-        """The newest pod of each index, oldest first."""
+        """List the newest pod of each index, oldest first."""
         newest = {pod.index: pod for pod in self.pods(stage)}
         return tuple(sorted(newest.values(), key=lambda pod: (pod.created, pod.name)))
 
     def workload(self, stage: Stage) -> Workload | None:
-        """The Kueue Workload of a stage."""
+        """Find the Kueue Workload of a stage."""
         job = self.job(stage)
         return None if job is None else self.observed.workload_of(job)
 
@@ -90,26 +90,26 @@ class Run:
         return replace(self, status=change_status(self.status, **changes))
 
     def seen_for(self, fact: Fact) -> float:
-        """Seconds since this process first saw a fact; 0 where it sees it now, or not at all."""
+        """Count the seconds since this process first saw a fact; 0 where it sees it now, or not at all."""
         return self.elapsed(self.first_seen.get(fact, self.observed.monotonic))
 
     def elapsed(self, moment: float) -> float:
-        """Seconds since a moment of the monotonic clock."""
+        """Count the seconds since a moment of the monotonic clock."""
         return self.observed.monotonic - moment
 
     def abandoned(self, pod: Pod) -> bool:
-        """Whether a pod will never end by itself: its node is gone with the kubelet that would have to say so."""
+        """Return whether a pod will never end by itself: its node is gone, with the kubelet that would say so."""
         if pod.finished or not pod.unreachable or not pod.deleting:
             return False
         return self.until_abandoned(pod) <= 0
 
     def until_abandoned(self, pod: Pod) -> float:
-        """Seconds until a pod that is being deleted is given up, if its node stays silent."""
+        """Count the seconds until a pod that is being deleted is given up, if its node stays silent."""
         patience = pod.deletion_seconds + limits.NODE_GRACE
         return patience - self.seen_for(Fact(Sight.POD_DELETING, pod.uid))
 
     def refused_lately(self, name: str) -> CreateError | None:
-        """The API server's refusal of an object of this name, where it is too early to try again."""
+        """Return the API server's refusal of an object of this name, where it is too early to try again."""
         error = self.observed.create_error
         if error is None or error.name != name or self.elapsed(error.time) >= limits.RETRY:
             return None
@@ -127,7 +127,7 @@ class Run:
         )
 
     def unchanged(self, look_again: float | None = None) -> UnderWay:
-        """Nothing to tell yet: what the status says stays."""
+        """Leave what the status says, as there is nothing to tell yet."""
         ready = self.before.condition(ConditionType.READY)
         if self.superseded or ready is None or self.before.phase not in UNDER_WAY:
             return UnderWay(
@@ -143,7 +143,7 @@ class Run:
 
 
 def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
-    """The run that the status is about, or a new one.
+    """Begin with the run that the status is about, or with a new one.
 
     A new one begins on the first visit, on a changed runToken, and on a changed training spec under
     updatePolicy Rerun. Anything else, an upgrade of the operator too, goes on with the run there is.
@@ -177,7 +177,7 @@ def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
 
 
 def _token_of_names(status: LoRAFineTuneStatus, stage: Stage) -> str:
-    """The part of a Job's name that makes it another: prepare has a new Job after each report that was lost."""
+    """Return the part of a Job's name that makes it another: prepare has a new Job after each report that was lost."""
     lost = sum(1 for attempt in status.attempts if attempt.reason == Reason.REPORT_MISSING)
     token = status.run_token or ""
     return f"{token}/{lost}" if lost and stage == "prepare" else token

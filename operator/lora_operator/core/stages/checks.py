@@ -25,7 +25,7 @@ _CORRECT = (
 
 
 def check_finished(run: Run) -> Latched | None:
-    """The latch: a finished run stays finished, whatever became of its Jobs or of status.phase."""
+    """Latch a finished run: it stays finished, whatever became of its Jobs or of status.phase."""
     if run.superseded or not run.status.finished:
         return None
     failed = run.status.condition(ConditionType.FAILED)
@@ -42,7 +42,7 @@ def check_finished(run: Run) -> Latched | None:
 
 
 def check_refused(run: Run) -> Refused | None:
-    """The spec cannot be run as it stands. A change of the spec, or of the platform's settings, ends this.
+    """Refuse a spec that cannot be run as it stands, until the spec or the platform's settings change.
 
     A rule binds only specs that are new to the operator: one that was accepted goes on by the rules of its day, until
     somebody edits it. A run whose spec was edited into one that cannot be run is paused: it holds no GPU until the spec
@@ -82,7 +82,7 @@ def _refusal(run: Run, reason: Reason, message: str) -> Refused:
 
 
 def record_pause(run: Run) -> Run:
-    """The run with the time up to the beginning or end of a pause booked where it belongs."""
+    """Book the time up to the beginning or end of a pause where it belongs."""
     pauses = _pauses(run)
     if pauses == run.was_held:
         return run
@@ -93,7 +93,7 @@ def record_pause(run: Run) -> Run:
 
 
 def _pauses(run: Run) -> bool:
-    """Whether the run is held, or goes on only when its pod has ended; an end that was already reached stands.
+    """Return whether the run is held, or goes on only when its pod has ended; an end that was already reached stands.
 
     A Job is let go on only after its pods ended. Else what stopped them could not be told: they end as those of a Job
     that runs.
@@ -111,7 +111,7 @@ def _unfinished(run: Run) -> list[Pod]:
 
 
 def check_suspended(run: Run) -> Suspended | UnderWay | None:
-    """spec.suspend: pods are stopped after a checkpoint. What they hold is free when they have ended."""
+    """Suspend a run: its pods are stopped after a checkpoint. What they hold is free when they have ended."""
     if not _pauses(run):
         return None
     job = run.job(run.stage)
@@ -140,6 +140,6 @@ def _pause(run: Run, job: Job) -> tuple[Action, ...]:
 
 
 def stale_jobs(run: Run) -> tuple[Action, ...]:
-    """Deletions of Jobs that an earlier run of this resource left."""
+    """Delete the Jobs that an earlier run of this resource left."""
     current = set(run.job_names.values())
     return tuple(DeleteJob(job.name) for job in run.observed.jobs if job.name not in current and not job.deleting)

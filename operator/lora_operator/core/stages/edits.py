@@ -33,7 +33,7 @@ def make_anew(run: Run, stage: Stage, job: Job) -> UnderWay | None:
 
 
 def record_edits(run: Run) -> Run:
-    """The run with a warning while the pod that runs does not yet heed an edit of the spec."""
+    """Add a warning while the pod that runs does not yet heed an edit of the spec."""
     job = run.job(run.stage)
     waits = job is not None and not job.finished and _runs(run, run.stage) and _is_edited(run, run.stage, job)
     warnings = [text for text in run.status.warnings if text != _LATER] + ([_LATER] if waits else [])
@@ -41,7 +41,7 @@ def record_edits(run: Run) -> Run:
 
 
 def _is_edited(run: Run, stage: Stage, job: Job) -> bool:
-    """Whether the Job was made from another spec; a Job of an earlier release does not say from which."""
+    """Return whether the Job was made from another spec; a Job of an earlier release does not say from which."""
     return bool(job.request_hash) and job.request_hash != request_hash(run.spec, stage)
 
 

@@ -36,7 +36,7 @@ class GpuFit:
 
 
 def check_gpu_fit(run: Run) -> GpuFit:
-    """Compare; before that, ask for the nodes' labels where they are needed and not fresh."""
+    """Compare what the run needs with what GPUs have; ask for the nodes' labels before where they are not fresh."""
     plan, compute = run.status.plan, run.spec.compute
     trained_before = any(attempt.stage == "train" for attempt in run.status.attempts)
     if plan is None or plan.memory is None or plan.fits is not None or not compute.gpus or trained_before:
@@ -52,7 +52,7 @@ def check_gpu_fit(run: Run) -> GpuFit:
 
 
 def _question(run: Run) -> ReadGpuMemory:
-    """What to ask: the label of NVIDIA's feature discovery (`nvidia.com/gpu.memory`, also for MIG) in MiB."""
+    """Ask for the label of NVIDIA's feature discovery (`nvidia.com/gpu.memory`, also for MIG) in MiB."""
     label = f"{gpu_resource(run.spec, run.settings)}.memory"
     wanted = (f"{key}={value}" for key, value in sorted(run.spec.compute.node_selector.items()))
     return ReadGpuMemory(label, ",".join([label, *wanted]))
@@ -77,7 +77,7 @@ def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> Gpu
 
 
 def _smallest_change(spec: LoRAFineTuneSpec, memory: MemoryStatus, size: int) -> tuple[str, str]:
-    """The field to change, and to what."""
+    """Choose the field to change, and to what."""
     larger = f"a GPU with at least {math.ceil(memory.total_bytes / GIB)} GiB"
     tokens = _tokens(memory, size, memory.weights_bytes)
     if tokens >= memory.row_tokens * _SHARE:
@@ -91,7 +91,7 @@ def _smallest_change(spec: LoRAFineTuneSpec, memory: MemoryStatus, size: int) ->
 
 
 def _tokens(memory: MemoryStatus, size: int, weights_bytes: int) -> int:
-    """How long the longest row may be, in whole steps; a shorter one may need less for logits too."""
+    """Compute how long the longest row may be, in whole steps; a shorter one may need less for logits too."""
     left = size - memory.total_bytes + memory.weights_bytes - weights_bytes + memory.activation_bytes
     tokens = max(0, left) * memory.row_tokens // max(1, memory.activation_bytes)
     return min(tokens, memory.row_tokens) if tokens >= memory.row_tokens else tokens // _TOKENS * _TOKENS

@@ -26,7 +26,7 @@ from lora_operator.core.run.run import Run
 
 
 def identity_of(namespace: str, spec: LoRAFineTuneSpec, run_id: str, default_endpoint: str) -> Identity:
-    """The identity of a run: runs of two outputs share nothing."""
+    """Return the identity of a run: runs of two outputs share nothing."""
     return Identity(namespace, run_id, spec.output.uri, spec.storage.endpoint or default_endpoint)
 
 
@@ -40,7 +40,7 @@ def identical_run(
     starting: bool,
     refused: bool,
 ) -> IdenticalRun | None:
-    """What identical runs need to know of a run; None where it is not under way. `starting`: its Job is being made."""
+    """Reduce a run to what identical ones need to know; None: it is not under way. `starting`: its Job is made now."""
     spec, status = run.spec, run.status
     if run_id is None or spec is None or spec.suspend or run.deleting:
         return None
@@ -67,7 +67,7 @@ def identical_run(
 
 
 def wait_for_identical(run: Run, job: Job | None) -> UnderWay | None:
-    """An identical run trains, or did until now; None: nobody is before it, or the run's own Job is under way."""
+    """Wait while an identical run trains; None: nobody is before it, or the run's own Job is under way."""
     if _prepares_anew(run):
         return _without_jobs(run, run.unchanged().message)
     waited = identical_run_trains(run.before) and not run.superseded
@@ -87,7 +87,7 @@ def wait_for_identical(run: Run, job: Job | None) -> UnderWay | None:
 
 
 def identical_run_trains(status: LoRAFineTuneStatus) -> bool:
-    """Whether a status says that its run waits for an identical one."""
+    """Return whether a status says that its run waits for an identical one."""
     return _ready_reason(status) == Reason.IDENTICAL_RUN_TRAINING
 
 
@@ -97,7 +97,7 @@ def _ready_reason(status: LoRAFineTuneStatus) -> str:
 
 
 def _leader(run: Run) -> IdenticalRun | None:
-    """The identical run that goes before this one.
+    """Find the identical run that goes before this one.
 
     Of the same queue the one that started, else the older. Any other only while its pod runs: nobody waits for the
     queue of another.
@@ -116,14 +116,14 @@ def _leader(run: Run) -> IdenticalRun | None:
 
 
 def _end_of_wait(run: Run) -> datetime:
-    """When the run waits no longer. What it waited before counts too, so a chain of identical runs ends as well."""
+    """Compute when the run waits no longer. Earlier waits count too, so a chain of identical runs ends as well."""
     since = usage.counted_until(run.status) or run.now
     before = run.status.usage.queue_seconds if run.status.usage else 0
     return since + timedelta(seconds=limits.IDENTICAL_WAIT - before)
 
 
 def _prepares_again(run: Run, leader: IdenticalRun | None) -> UnderWay:
-    """The other run ended, well or not, or took too long: prepare looks for its adapter, with this user's own rights.
+    """Let prepare look for the adapter of the other run, which ended or took too long, with this user's own rights.
 
     Prepare waits as well while S3 says that another trains; where it says nothing, this run trains.
     """
@@ -149,5 +149,5 @@ def _without_jobs(run: Run, text: str) -> UnderWay:
 
 
 def _prepares_anew(run: Run) -> bool:
-    """Whether the status says that prepare is done once more, and still holds what it found before."""
+    """Return whether the status says that prepare is done once more, and still holds what it found before."""
     return _ready_reason(run.before) == Reason.IDENTICAL_RUN_ENDED and run.prepared and not run.superseded

@@ -24,7 +24,7 @@ from lora_operator.core.stages.results import failure, job_failed, report_of
 
 
 def absences(run: Run) -> Iterator[Fact]:
-    """What the status or a Job tells of and the cache does not hold."""
+    """List what the status or a Job tells of and the cache does not hold."""
     for job in run.observed.jobs:
         if job.finished and not _is_explained(run, job):
             yield Fact(Sight.REPORT_ABSENT, job.uid)
@@ -39,7 +39,7 @@ def absences(run: Run) -> Iterator[Fact]:
 
 
 def must_read(run: Run) -> bool:
-    """Whether the run's Jobs and pods have to be read before anything is concluded.
+    """Return whether the run's Jobs and pods have to be read before anything is concluded.
 
     A Job often ends a moment before its pod's end is seen: that moment is waited for.
     """
@@ -51,7 +51,7 @@ def must_read(run: Run) -> bool:
 
 
 def existed(run: Run, stage: Stage) -> bool:
-    """Whether the status as found says that this stage's Job was created."""
+    """Return whether the status as found says that this stage's Job was created."""
     if run.superseded:
         return False
     if stage == "prepare":
@@ -60,13 +60,13 @@ def existed(run: Run, stage: Stage) -> bool:
 
 
 def wait_for_report(run: Run, job: Job) -> float | None:
-    """Seconds until a finished Job whose report is not seen is looked at again; None: it is seen, or lost."""
+    """Count the seconds until a finished Job without a report is looked at again; None: it is seen, or lost."""
     waited = run.seen_for(Fact(Sight.REPORT_ABSENT, job.uid))
     return limits.SETTLE - waited if not _is_explained(run, job) and waited < limits.SETTLE else None
 
 
 def lost(run: Run, stage: Stage, job: Job) -> Failed | UnderWay:
-    """A Job ended and what its pod said is lost: prepare looks once more, then the run fails."""
+    """Let prepare look once more where a Job ended and its pod's report is lost; fail the run the second time."""
     end = _end(run, stage)
     if lacks_report(run.status, stage):
         return failure(run, end, ended=job.ended)
@@ -77,7 +77,7 @@ def lost(run: Run, stage: Stage, job: Job) -> Failed | UnderWay:
 
 
 def found_nothing(run: Run, job: Job) -> Failed | UnderWay:
-    """The second look ended without an adapter."""
+    """Fail a run whose second look ended without an adapter."""
     if (wait := wait_for_report(run, job)) is not None:
         return run.unchanged(look_again=wait)
     end = _end(run, "train")
@@ -95,7 +95,7 @@ def _end(run: Run, stage: Stage) -> End:
 
 
 def _is_explained(run: Run, job: Job) -> bool:
-    """Whether a pod of a finished Job said how it ended, or its words are needed no more."""
+    """Return whether a pod of a finished Job said how it ended, or its words are needed no more."""
     pods = [pod for pod in run.observed.pods_of(job.name) if pod.created >= job.created]
     if job.stage == names.STAGE_CHECK:
         return any(pod.report is not None for pod in pods)

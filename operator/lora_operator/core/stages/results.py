@@ -23,7 +23,7 @@ _MAX_TEXT = 1000
 
 
 def report_of(run: Run, stage: Stage) -> Report | None:
-    """The report of the pod that did the stage's work, or spoke for those that did.
+    """Find the report of the pod that did the stage's work, or spoke for those that did.
 
     Pods of an earlier Job of the same name do not count.
     """
@@ -34,7 +34,7 @@ def report_of(run: Run, stage: Stage) -> Report | None:
 
 
 def record_prepared(run: Run) -> Run:
-    """The run with what prepare found, latched: its Job is not needed any more."""
+    """Latch in the run what prepare found: its Job is not needed any more."""
     job = run.job("prepare")
     if run.prepared or job is None or not job.complete:
         return run
@@ -46,7 +46,7 @@ def record_prepared(run: Run) -> Run:
 
 
 def check_adopted(run: Run) -> Complete | Failed | None:
-    """The adapter existed already: prepare found it, and nothing is trained."""
+    """Complete a run whose adapter existed already: prepare found it, and nothing is trained."""
     report = report_of(run, "prepare")
     job = run.job("prepare")
     if job is None or not job.complete or report is None or not report.adopted or report.artifact is None:
@@ -78,7 +78,7 @@ def _adopted(run: Run, artifact: ArtifactStatus, job: Job) -> Complete:
 
 
 def check_trained(run: Run, job: Job) -> Complete | Failed | None:
-    """The train Job is complete: what its pod published; None: its pod did not say."""
+    """End a run whose train Job is complete by what its pod published; None: its pod did not say."""
     report = report_of(run, "train")
     if report is None or report.artifact is None:
         return None
@@ -92,7 +92,7 @@ def check_trained(run: Run, job: Job) -> Complete | Failed | None:
 
 
 def job_failed(run: Run, stage: Stage, job: Job) -> Failed | None:
-    """A Job failed for good: the last pod's words, or the Job's own; None: nothing is known of any pod."""
+    """Fail a run whose Job failed: by the last pod's words, or the Job's own; None: nothing is known of any pod."""
     condition = job.failure
     reason = condition.reason if condition else ""
     if reason == "DeadlineExceeded":
@@ -114,7 +114,7 @@ def job_failed(run: Run, stage: Stage, job: Job) -> Failed | None:
 
 
 def failure(run: Run, end: End, *, ended: datetime | None = None) -> Failed:
-    """The run ends here."""
+    """End the run as failed."""
     hint = end.hint or _hint_of_disk(run, end) or REASONS[end.reason].remedy or None
     message = shorten(end.message, _MAX_TEXT)
     error = ErrorStatus(code=str(end.reason), message=message, param=end.param, hint=hint)
@@ -123,7 +123,7 @@ def failure(run: Run, end: End, *, ended: datetime | None = None) -> Failed:
 
 
 def _hint_of_disk(run: Run, end: End) -> str | None:
-    """What to do about a limit of ephemeral-storage that the pod has though none of ours was set."""
+    """Advise what to do about a limit of ephemeral-storage that the pod has though none of ours was set."""
     train = run.stage == names.STAGE_TRAIN
     ours = run.settings.train_ephemeral_storage if train else run.settings.prepare_ephemeral_storage
     if end.reason is not Reason.EPHEMERAL_STORAGE_EXCEEDED or "EmptyDir" in end.message or ours is not None:
@@ -136,7 +136,7 @@ def _hint_of_disk(run: Run, end: End) -> str | None:
 
 
 def _last_end(run: Run, stage: Stage) -> End | None:
-    """How the last pod that failed ended: from the pod, else from its attempt.
+    """Conclude how the last pod that failed ended: from the pod, else from its attempt.
 
     Of several pods that ended together it is the one whose error ended the Job; the others were only stopped.
     """

@@ -19,7 +19,7 @@ from lora_operator.core.run.run import Run, Stage
 
 
 def representative_pod(run: Run, stage: Stage) -> Pod | None:
-    """The pod whose state is that of the stage: all train together, so the one that is furthest behind.
+    """Find the pod whose state is that of the stage: all train together, so the one that is furthest behind.
 
     None: a pod is missing. With one pod it is that pod.
     """
@@ -33,7 +33,7 @@ def representative_pod(run: Run, stage: Stage) -> Pod | None:
 
 
 def _progress(pod: Pod) -> int:
-    """How far a pod is: ended and to be replaced, not started, on a silent node, running."""
+    """Rank how far a pod is: ended and to be replaced, not started, on a silent node, running."""
     if pod.finished:
         return 0
     if pod.running_since is None:

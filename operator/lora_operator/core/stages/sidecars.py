@@ -66,7 +66,7 @@ def kept(run: Run, stage: Stage, pod: Pod) -> UnderWay | None:
 
 
 def kept_jobs(before: Run, run: Run) -> tuple[Action, ...]:
-    """Deletion of a prepare Job that would never end, once what it found is latched in the status as found."""
+    """Delete a prepare Job that would never end, once what it found is latched in the status as found."""
     job, as_concluded = before.job("prepare"), run.job("prepare")
     latched = run.before.run_id is not None and run.before.plan is not None and not run.superseded
     if job is None or job.finished or job.deleting or as_concluded is None or not as_concluded.complete or not latched:

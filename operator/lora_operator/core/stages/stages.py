@@ -35,7 +35,7 @@ from lora_operator.core.stages import edits, gpu_fit, identical, loss, results, 
 
 
 def check_prepare(run: Run) -> Outcome | None:
-    """Prepare is not done yet; None: it is, and latched."""
+    """Bring the prepare Job forward; None: prepare is done, and latched."""
     if run.prepared:
         return None
     job = run.job("prepare")
@@ -45,7 +45,7 @@ def check_prepare(run: Run) -> Outcome | None:
 
 
 def check_lost_report(run: Run) -> Outcome | None:
-    """The train pod's report was lost: prepare looks for what it published; None: nothing was lost."""
+    """Let prepare look for what a train pod published whose report was lost; None: nothing was lost."""
     if not lacks_report(run.status, "train"):
         return None
     job = run.job("prepare")
@@ -55,7 +55,7 @@ def check_lost_report(run: Run) -> Outcome | None:
 
 
 def check_train(run: Run) -> Outcome:
-    """The train Job: not started, queued, starting, running, or at its end."""
+    """Bring the train Job forward: not started, queued, starting, running, or at its end."""
     job = run.job("train")
     if (waits := identical.wait_for_identical(run, job)) is not None:
         return waits
@@ -66,7 +66,7 @@ def check_train(run: Run) -> Outcome:
 
 
 def _words(run: Run, stage: Stage) -> tuple[Phase, Reason, str]:
-    """Phase, reason and message of a stage whose Job exists and has nothing else to tell."""
+    """Return phase, reason and message of a stage whose Job exists and has nothing else to tell."""
     if stage == "train":
         return Phase.QUEUED, Reason.STARTING, "Waiting for the train pod to start."
     if lacks_report(run.status, "train"):
@@ -196,7 +196,7 @@ def _resumed(run: Run, stage: Stage, job: Job) -> Outcome | None:
 
 
 def _queued(run: Run, job: Job, pods: tuple[Pod, ...]) -> Outcome:
-    """Its queue holds the Job."""
+    """Say how the Job stands in the queue that holds it."""
     queue = queue_of(job, run.observed.workloads)
     unfinished = [pod for pod in pods if not pod.finished]
     if queue.is_between(run, job, stopping=bool(unfinished)):
@@ -237,7 +237,7 @@ def _without_pod(run: Run, stage: Stage, job: Job) -> Outcome:
 
 
 def _waiting(run: Run, stage: Stage, found: Trouble | None, pod: Pod | None) -> UnderWay | Failed:
-    """A pod is to come or to start; `found` says what is in its way."""
+    """Wait for a pod to come or to start; `found` says what is in its way."""
     phase, reason, text = _words(run, stage)
     if found is None:
         young = pod is not None and run.seen_for(Fact(Sight.POD, pod.uid)) < limits.SETTLE
@@ -253,14 +253,14 @@ def _waiting(run: Run, stage: Stage, found: Trouble | None, pod: Pod | None) -> 
 
 
 def _between_pods(run: Run, stage: Stage, job: Job, newest: Pod) -> Outcome:
-    """The newest pod ended and the Job neither ended nor made another yet."""
+    """Wait where the newest pod ended and the Job neither ended nor made another yet."""
     if awaits_its_job(run, newest, job):
         return run.unchanged(look_again=limits.JOB_GRACE - run.seen_for(Fact(Sight.POD_ENDED, newest.uid)))
     return _without_pod(run, stage, job)
 
 
 def _retry_text(run: Run, stage: Stage) -> str | None:
-    """What is said while another pod is started after one that ended."""
+    """Say that another pod is started after one that ended."""
     mine = [a for a in run.status.attempts if a.job == run.job_names[stage] and a.end_time is not None]
     if not mine or mine[-1].reason == Reason.SUCCEEDED:
         return None
@@ -286,7 +286,7 @@ def _running(run: Run, stage: Stage, pod: Pod) -> Outcome:
 
 
 def _unreachable(run: Run, stage: Stage, pod: Pod) -> Outcome:
-    """The node does not answer: either it comes back and nothing was lost, or the cluster gives the pod up."""
+    """Wait for a node that does not answer: it comes back and nothing was lost, or the cluster gives the pod up."""
     phase = Phase.RUNNING if stage == "train" else Phase.PREPARING
     text = (
         f"Node {pod.node} stopped answering. If it does not come back, the cluster gives the pod up,"
@@ -298,6 +298,6 @@ def _unreachable(run: Run, stage: Stage, pod: Pod) -> Outcome:
 
 
 def _is_its_progress(run: Run) -> bool:
-    """Whether the latest report is of the pod that speaks for the run now."""
+    """Return whether the latest report is of the pod that speaks for the run now."""
     progress = run.observed.progress
     return progress is not None and any(p.speaks and p.name == progress.pod for p in run.present_pods("train"))

@@ -79,7 +79,7 @@ def _end(
 def clean_up(
     run: Run, status: LoRAFineTuneStatus, *, needed: str | None = None
 ) -> tuple[tuple[Action, ...], float | None]:
-    """Deletions of what still runs of a finished run, and of the rest after spec.ttlSecondsAfterFinished.
+    """Delete what still runs of a finished run, and the rest after spec.ttlSecondsAfterFinished.
 
     The seconds until the latter may be days and must not begin anew with each start of the operator: they are counted
     on the API server's clock. `needed`: name of a Job that stays.
@@ -133,7 +133,7 @@ def _prepared(outcome: Told, holds: Set[ConditionType]) -> Fact:
 
 
 def plan_in_words(plan: PlanStatus) -> str:
-    """What prepare found, in one sentence."""
+    """Word what prepare found in one sentence."""
     left_out = [
         f"{count} {what}"
         for count, what in (
@@ -152,7 +152,7 @@ def plan_in_words(plan: PlanStatus) -> str:
 
 
 def _events(run: Run, status: LoRAFineTuneStatus) -> tuple[Event, ...]:
-    """Tell what changed from the status as found to the one written; a crash between repeats an Event at most once."""
+    """Report what changed from the status as found to the one written; a crash repeats an Event at most once."""
     events = []
     if run.superseded:
         text = "A new run begins: runToken or the training spec changed. The earlier artefact stays in S3."

@@ -54,7 +54,7 @@ def facts_of(
 def conditions(
     facts: Mapping[ConditionType, Fact], before: Iterable[Condition], *, generation: int, now: datetime
 ) -> list[Condition]:
-    """The conditions that state these facts; `before` are those that were written last."""
+    """Build the conditions that state these facts; `before` are those that were written last."""
     known = {condition.type: condition for condition in before}
     found = []
     for kind, (status, reason, message) in facts.items():
@@ -74,7 +74,7 @@ def conditions(
 
 
 def latched_conditions(before: Iterable[Condition], *, generation: int, now: datetime) -> list[Condition]:
-    """The conditions of a finished object: as they were, but Stalled again says what Failed says.
+    """Keep the conditions of a finished object as they were, but let Stalled say again what Failed says.
 
     It says otherwise where a decision about the object raised and now no longer does.
     """
@@ -88,7 +88,7 @@ def latched_conditions(before: Iterable[Condition], *, generation: int, now: dat
 
 
 def undecided(before: Iterable[Condition], defect: str, *, generation: int, now: datetime) -> list[Condition]:
-    """The conditions of an object about which the operator fails to decide: Stalled, the others as they are."""
+    """Set Stalled on an object about which the operator fails to decide; the other conditions stay."""
     text = (
         f"The operator cannot decide what to do here ({defect}). It is a defect: report it with the operator's log."
         " The operator tries again; what runs goes on. A changed spec, or an upgrade of the operator, may end this."

@@ -54,7 +54,7 @@ class SweepOutcome:
 
 
 def conclude_sweep(sweep: Sweep, outcome: SweepOutcome, now: datetime) -> SweepDecision:
-    """The decision that an outcome stands for."""
+    """Make the decision that an outcome stands for."""
     before = sweep.status
     over = sum(1 for row in outcome.rows if row.phase.over)
     facts = facts_of(REFUSED if outcome.refused else _HOLDS[outcome.phase], str(outcome.reason), outcome.message)
@@ -74,20 +74,20 @@ def conclude_sweep(sweep: Sweep, outcome: SweepOutcome, now: datetime) -> SweepD
 
 
 def _completion_time(before: LoRASweepStatus, outcome: SweepOutcome, now: datetime) -> str | None:
-    """When every trial was over, or the spec was refused: then nothing more happens until it is corrected."""
+    """Return when every trial was over, or the spec was refused: then nothing more happens until it is corrected."""
     if outcome.phase not in (SweepPhase.COMPLETE, SweepPhase.FAILED):
         return None
     return (outcome.refused and before.refused and before.completion_time) or format_time(now)
 
 
 def latched(sweep: Sweep, now: datetime) -> SweepDecision:
-    """A finished sweep takes notice of a changed spec and changes in nothing else."""
+    """Let a finished sweep take notice of a changed spec; it changes in nothing else."""
     seen = latched_conditions(sweep.status.conditions, generation=sweep.generation, now=now)
     return SweepDecision(change_sweep_status(sweep.status, observed_generation=sweep.generation, conditions=seen))
 
 
 def in_words(rows: tuple[TrialStatus, ...]) -> str:
-    """How many trials ended how: `3 complete, 1 stopped`."""
+    """Count how many trials ended how: `3 complete, 1 stopped`."""
     ends = (TrialPhase.COMPLETE, TrialPhase.STOPPED, TrialPhase.FAILED)
     counts = {phase: sum(1 for row in rows if row.phase is phase) for phase in ends}
     return ", ".join(f"{count} {phase.lower()}" for phase, count in counts.items() if count)

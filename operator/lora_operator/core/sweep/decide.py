@@ -26,7 +26,7 @@ from lora_operator.settings import Settings
 
 
 def decide_sweep(observed: ObservedSweep, settings: Settings, now: datetime) -> SweepDecision:
-    """What to do about one sweep, from all that is known of it. Pure: equal arguments give equal decisions."""
+    """Decide what to do about one sweep, from all that is known of it. Pure: equal arguments give equal decisions."""
     sweep = observed.sweep
     if sweep.deleting:
         return SweepDecision(sweep.status)  # ownerReferences clean up
@@ -47,7 +47,7 @@ def decide_sweep(observed: ObservedSweep, settings: Settings, now: datetime) -> 
 
 
 def _refusal(sweep: Sweep) -> SweepOutcome:
-    """The spec cannot be run; what is known of trials stays."""
+    """Refuse a spec that cannot be run; what is known of trials stays."""
     return SweepOutcome(
         phase=SweepPhase.FAILED,
         reason=Reason.SPEC_INVALID,
@@ -75,7 +75,7 @@ class _Plan:
         return tuple(row for row in self.rows if self._holds_a_place(row))
 
     def run(self, row: TrialStatus) -> FineTune | None:
-        """The run of a trial."""
+        """Find the run of a trial."""
         return self.observed.run(row.name)
 
     def _holds_a_place(self, row: TrialStatus) -> bool:
@@ -85,7 +85,7 @@ class _Plan:
         return run is None or not is_suspended(run) or row.name in self.resumed
 
     def with_rows(self, changed: dict[str, TrialStatus]) -> tuple[TrialStatus, ...]:
-        """The rows, some of them replaced."""
+        """Return the rows, some of them replaced."""
         return tuple(changed.get(row.name, row) for row in self.rows)
 
 

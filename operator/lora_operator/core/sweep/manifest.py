@@ -11,7 +11,7 @@ from lora_operator.settings import Settings
 
 
 def trial_manifest(sweep: Sweep, trial: Trial, settings: Settings) -> dict[str, Any]:
-    """An ordinary run; the sweep is its controller, so it goes when the sweep is deleted."""
+    """Build an ordinary run; the sweep is its controller, so it goes when the sweep is deleted."""
     propagated = {key: sweep.labels[key] for key in settings.propagated_labels if key in sweep.labels}
     return {
         "apiVersion": names.API_VERSION,

@@ -35,7 +35,7 @@ class FallenBehind:
 
 
 def fallen_behind(rows: Sequence[TrialStatus], rule: MedianStoppingSpec | None) -> tuple[FallenBehind, ...]:
-    """The trials to stop now. One that was stopped before is not judged again: a person let it go on."""
+    """Select the trials to stop now. One that was stopped before is not judged again: a person let it go on."""
     if rule is None:
         return ()
     judged = [row for row in rows if row.phase in _JUDGED and row.stopped_at_percent is None]

@@ -24,7 +24,7 @@ class Sweep(Resource[LoRASweepSpec, LoRASweepStatus]):
     trials: tuple[Trial, ...] = ()
 
     def made(self, run: FineTune) -> bool:
-        """Whether a run that this sweep controls is one of its trials, as the operator makes them."""
+        """Return whether a run that this sweep controls is one of its trials, as the operator makes them."""
         labelled = is_managed(run.labels) and run.labels.get(names.LABEL_SWEEP) == self.name
         return labelled and any(trial.name == run.name for trial in self.trials)
 
@@ -35,7 +35,7 @@ class Sweep(Resource[LoRASweepSpec, LoRASweepStatus]):
         return sweep._with_trials()
 
     def by_earlier_rules(self) -> Self:
-        """The sweep with its spec, though rules that came later forbid it."""
+        """Return the sweep with its spec, though rules that came later forbid it."""
         return super().by_earlier_rules()._with_trials()
 
     def _with_trials(self) -> Self:
@@ -66,5 +66,5 @@ class ObservedSweep:
         return self.sweep
 
     def run(self, name: str) -> FineTune | None:
-        """The run of that name."""
+        """Find the run of that name."""
         return next((run for run in self.runs if run.name == name), None)

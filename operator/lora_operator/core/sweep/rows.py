@@ -14,18 +14,18 @@ _STAYS_WITHOUT_RUN = (TrialPhase.COMPLETE, TrialPhase.STOPPED)
 
 
 def record_rows(observed: ObservedSweep) -> tuple[TrialStatus, ...]:
-    """A row for each trial, in the order in which they start."""
+    """Make a row for each trial, in the order in which they start."""
     known = {row.name: row for row in observed.sweep.status.trials}
     return tuple(_row(trial, known.get(trial.name), observed.run(trial.name)) for trial in observed.sweep.trials)
 
 
 def is_suspended(run: FineTune) -> bool:
-    """Whether the run's own spec.suspend holds it."""
+    """Return whether the run's own spec.suspend holds it."""
     return run.spec is not None and run.spec.suspend
 
 
 def number(text: str | None) -> float | None:
-    """The number in a decimal string of a status, where it is one and finite."""
+    """Read the number in a decimal string of a status, where it is one and finite."""
     try:
         value = float(text) if text is not None else math.nan
     except ValueError:
@@ -34,7 +34,7 @@ def number(text: str | None) -> float | None:
 
 
 def find_best(observed: ObservedSweep) -> BestStatus | None:
-    """The complete trial with the lowest evaluation loss; one that was found before stays though its run is gone."""
+    """Find the complete trial with the lowest evaluation loss; an earlier find stays though its run is gone."""
     found = [best for trial in observed.sweep.trials if (best := _candidate(trial, observed.run(trial.name)))]
     if (before := observed.sweep.status.best) is not None:
         found.insert(0, before)
@@ -78,14 +78,14 @@ def _row(trial: Trial, known: TrialStatus | None, run: FineTune | None) -> Trial
 
 
 def _phase(row: TrialStatus, run: FineTune) -> TrialPhase:
-    """Where the run is. One that was stopped may be let go on by hand, and counts then as any other."""
+    """Return where the run is. One that was stopped may be let go on by hand, and counts then as any other."""
     if row.stopped_at_percent is not None and is_suspended(run) and not run.status.finished:
         return TrialPhase.STOPPED
     return TrialPhase(run.status.phase or Phase.PENDING)
 
 
 def _with_milestone(row: TrialStatus, run: FineTune) -> TrialStatus:
-    """The row with its loss at the milestone that it passed last.
+    """Add the loss at the milestone that the row passed last.
 
     A milestone that was passed unseen, for instance while the operator was away, stays unknown: the loss of a later
     step in its place would make the others look bad.

@@ -152,7 +152,7 @@ def reading(what: str) -> Iterator[None]:
 
 
 def _object(what: str, raw: bytes) -> dict[str, Any]:
-    """The object or list in an answer. What stands between us and the API server may answer 200 with anything."""
+    """Read the object or list in an answer. What stands between us and the API server may answer 200 with anything."""
     with reading(what):
         answer: dict[str, Any] = json.loads(raw)
         if not (isinstance(answer["kind"], str) and isinstance(answer.get("metadata") or {}, dict)):

@@ -19,7 +19,7 @@ _LOGIN_LIFETIME = timedelta(minutes=5)
 
 
 async def load_configuration() -> Configuration:
-    """The service account of the pod where there is one, else the current context of the kubeconfig.
+    """Load the service account of the pod where there is one, else the current context of the kubeconfig.
 
     Raises:
         kubernetes.config.ConfigException: there is neither.
@@ -37,7 +37,7 @@ async def load_configuration() -> Configuration:
 
 
 def _proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY), if any."""
+    """Find the proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY), if any."""
     parts = urlsplit(url)
     return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 

@@ -33,14 +33,14 @@ class EventRecorder:
         self._waiting: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(_MOST_WAITING)
 
     def record(self, about: Resource[Any, Any], event: Event) -> None:
-        """Tell of something that happened to a run or sweep."""
+        """Report something that happened to a run or sweep."""
         try:
             self._waiting.put_nowait((about.namespace, self._manifest(about, event)))
         except asyncio.QueueFull:
             metrics.EVENTS.labels(result="dropped").inc()
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Post Events until cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(_TELLERS):
                 group.create_task(self._tell())

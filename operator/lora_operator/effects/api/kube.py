@@ -55,7 +55,7 @@ class Kube:
         self._may_write = may_write
 
     async def serves(self, kind: Kind) -> bool:
-        """Whether the API server knows a kind."""
+        """Return whether the API server knows a kind."""
         try:
             answer = await self._api.request("GET", kind.root)
         except ApiError as error:
@@ -66,13 +66,13 @@ class Kube:
             return any(resource["name"] == kind.plural for resource in answer.get("resources") or ())
 
     def now(self) -> datetime:
-        """The time by the API server's clock."""
+        """Return the time by the API server's clock."""
         return self._api.clock.now()
 
     async def pages(
         self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None
     ) -> AsyncIterator[Page]:
-        """All objects of a kind that are ours, or of them those with these labels."""
+        """List all objects of a kind that are ours, or of them those with these labels."""
         wanted = [kind.selector, *(f"{label}={value}" for label, value in (labels or {}).items())]
         async for page in self._pages(kind.path(namespace), ",".join(filter(None, wanted))):
             yield page
@@ -94,13 +94,13 @@ class Kube:
             query["continue"] = token
 
     async def revision(self, namespace: str | None) -> int:
-        """The resource version of now; it only grows, unless etcd is put back to an earlier moment."""
+        """Read the resource version of now; it only grows, unless etcd is put back to an earlier moment."""
         answer = await self._api.request("GET", Kind.FINETUNE.path(namespace), query={"limit": 1}, accept=METADATA_ONLY)
         with reading("the latest resource version"):
             return int(answer["metadata"]["resourceVersion"])
 
     async def get(self, kind: Kind, key: Key) -> dict[str, Any] | None:
-        """One object; None where it does not exist."""
+        """Read one object; None where it does not exist."""
         return await self._get(kind.path(key.namespace, key.name))
 
     async def create(self, kind: Kind, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Kube:
             await self._write("PUT", f"{collection}/{names.RUNS_POLICY}", manifest)
 
     async def isolated_namespaces(self, namespace: str | None, spec: Mapping[str, Any]) -> frozenset[str]:
-        """The namespaces whose NetworkPolicy for all run pods says just this.
+        """Name the namespaces whose NetworkPolicy for all run pods says just this.
 
         None of them where the operator may not list them: making one then says so on the run.
         """
@@ -195,7 +195,7 @@ class Kube:
         return await self._write("PATCH", f"{kind.path(key.namespace, key.name)}/status", body, MERGE_PATCH)
 
     async def warnings(self, namespace: str, job: str) -> list[WarningEvent]:
-        """The Warning Events about a Job, newest first."""
+        """Read the Warning Events about a Job, newest first."""
         selector = f"involvedObject.kind=Job,involvedObject.name={job},type=Warning"
         query: dict[str, str | int] = {"fieldSelector": selector, "limit": _MAX_WARNINGS}
         path = f"/api/v1/namespaces/{namespace}/events"
@@ -205,7 +205,7 @@ class Kube:
             return [WarningEvent.from_dict(item, _last_seen(item)) for item in newest_first[:_MAX_WARNINGS]]
 
     async def largest_gpu(self, label: str, selector: str) -> int | None:
-        """The most memory in bytes that the nodes matching a selector say in a label in MiB; None: none says it.
+        """Read the most memory in bytes that nodes matching a selector say in a label in MiB; None: none says it.
 
         Also None where the operator may not list nodes: the platform chose so.
         """
@@ -222,7 +222,7 @@ class Kube:
         return max(sizes, default=0) << 20 or None
 
     async def queue_positions(self, local_queue: Key) -> dict[str, int]:
-        """Place of every pending Workload in a LocalQueue, by its name; 1 is next.
+        """Read the place of every pending Workload in a LocalQueue, by its name; 1 is next.
 
         Raises:
             ApiError: Kueue's visibility API is not served, or the operator may not read it.
@@ -270,7 +270,7 @@ class Kube:
 
 
 def _is_made_from(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether an object, by its metadata, is one that we created: controlled and labelled as wanted."""
+    """Return whether an object, by its metadata, is one that we created: controlled and labelled as wanted."""
     labels = found.get("labels") or {}
     ours = all(labels.get(key) == value for key, value in wanted["labels"].items() if key in _MADE_BY_US)
     return ours and controller_of(found) == controller_of(wanted)

@@ -41,7 +41,7 @@ class Leadership:
         self._seen_at = 0.0
 
     def held(self) -> bool:
-        """Whether this process leads now; also false in one that was frozen and wakes up too late."""
+        """Return whether this process leads now; also false in one that was frozen and wakes up too late."""
         return time.monotonic() < self._valid_until
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
@@ -103,7 +103,7 @@ class Leadership:
         return True
 
     def _expired(self, holder: str, renewed: str) -> bool:
-        """By our own clock, since clocks of nodes differ: not renewed since we first saw it so."""
+        """Return whether, by our own clock since those of nodes differ, it was not renewed since we first saw it so."""
         now = time.monotonic()
         if self._seen != (holder, renewed):
             self._seen, self._seen_at = (holder, renewed), now

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch that turns `old` into `new`; empty where they are equal. Lists are replaced whole."""
+    """Build the merge patch from `old` to `new`; empty where they are equal. Lists are replaced whole."""
     patch: dict[str, Any] = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)

@@ -14,7 +14,7 @@ class RateLimit:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def allows(self, key: str) -> bool:
-        """Whether one more request is within the limit; it is counted if so."""
+        """Count one more request if it is within the limit, and return whether it is."""
         now = time.monotonic()
         filled, since = self._buckets.get(key, (float(self._burst), now))
         filled = min(self._burst, filled + (now - since) * self._rate)

@@ -32,7 +32,7 @@ class ServerClock:
             self._offset = offset
 
     def now(self) -> datetime:
-        """The time by the API server's clock, right to about a second."""
+        """Return the time by the API server's clock, right to about a second."""
         if self._offset is None:
             return datetime.now(UTC)
         return datetime.fromtimestamp(self._monotonic() + self._offset, UTC)

@@ -38,7 +38,7 @@ class TokenReviews:
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def pod_of(self, token: str) -> PodIdentity | None:
-        """The pod of a token that is valid, for us, and bound to a pod; else None.
+        """Find the pod of a token that is valid, for us, and bound to a pod; else None.
 
         Raises:
             ApiError, UnreachableError: the API server could not be asked.

@@ -87,7 +87,7 @@ class Cache:
             self._forgotten(kind, entry)
 
     def turn(self, kind: Kind) -> int:
-        """The turn at which a list is asked for, to be given to `put` and `keep_only`."""
+        """Return the turn at which a list is asked for, to be given to `put` and `keep_only`."""
         return self._tables[kind].turn
 
     def keep_only(self, kind: Kind, listed: set[Key], *, list_turn: int, version: int, within: str | None) -> list[Key]:
@@ -108,12 +108,12 @@ class Cache:
                 self.forget(kind, entry.key, entry.uid)
 
     def is_new(self, key: Key) -> bool:
-        """Whether a run exists and its status has never been written."""
+        """Return whether a run exists and its status has never been written."""
         entry = self.finetunes.get(key)
         return entry is not None and not entry.value.seen
 
     def observe(self, key: Key) -> Observed | None:
-        """All that is known of a run; None where it does not exist."""
+        """Gather all that is known of a run; None where it does not exist."""
         entry = self.finetunes.get(key)
         if entry is None:
             return None
@@ -140,12 +140,12 @@ class Cache:
         )
 
     def jobs_of(self, run: Entry[FineTune]) -> list[Entry[Job]]:
-        """The Jobs that the operator made for a run."""
+        """List the Jobs that the operator made for a run."""
         owned = self.jobs.owned_by(Kind.FINETUNE.owner(run.key.namespace, run.uid))
         return [job for job in owned if run.value.made(job.value)]
 
     def job_of(self, pod: Entry[Pod]) -> Entry[Job] | None:
-        """The Job that made a pod."""
+        """Find the Job that made a pod."""
         job = self._owner_in(self.jobs, Kind.JOB, pod.owner)
         return job if job is not None and job.value.made(pod.value) else None
 
@@ -165,7 +165,7 @@ class Cache:
         self._note(resource.namespace, resource.uid)
 
     def _identical_to(self, run: FineTune, jobs: list[Entry[Job]]) -> Iterator[IdenticalRun]:
-        """The runs that may go before this one, with the identity that it has, or by its prepare pod has soon."""
+        """List the runs that may go before this one, with the identity that it has, or by its prepare pod has soon."""
         if run.spec is None:
             return
         done = [job for job in jobs if job.value.complete and job.value.stage == names.STAGE_PREPARE]
@@ -176,7 +176,7 @@ class Cache:
             yield from self.identical.ahead_of(identity, run.uid, run.spec.scheduling.queue_name)
 
     def _note(self, namespace: str, uid: str) -> None:
-        """Tell the index how far a run is."""
+        """Update the index with how far a run is."""
         entry = self.finetunes.by_uid(namespace, uid)
         if entry is None:
             self.identical.update(uid, None)
@@ -213,7 +213,7 @@ class Cache:
         return None
 
     def observe_sweep(self, key: Key) -> ObservedSweep | None:
-        """All that is known of a sweep; None where it does not exist."""
+        """Gather all that is known of a sweep; None where it does not exist."""
         entry = self.sweeps.get(key)
         if entry is None:
             return None
@@ -222,7 +222,7 @@ class Cache:
         return ObservedSweep(entry.value, runs, self.memory(entry.uid).create_error, time.monotonic())
 
     def sweep_of(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
-        """The sweep that should be looked at because of an object, if any: itself, or the one that controls a run.
+        """Find the sweep that should be looked at because of an object: itself, or the one that controls a run.
 
         Asked also of what `put` knew already: a run's status that the operator itself wrote is news for its sweep.
         """
@@ -233,7 +233,7 @@ class Cache:
         return None if sweep is None else sweep.key
 
     def memory(self, uid: str) -> Memory:
-        """What is remembered of the run or sweep with this uid."""
+        """Return what is remembered of the run or sweep with this uid."""
         return self._memories.setdefault(uid, Memory())
 
     def _pods_of(self, job: Entry[Job]) -> list[Pod]:
@@ -245,7 +245,7 @@ class Cache:
         return self.workloads.owned_by(Kind.JOB.owner(job.key.namespace, job.uid))
 
     def _owner_in(self, table: Table[T], kind: Kind, owner: Owner | None) -> Entry[T] | None:
-        """The entry of the object that an owner names, where it is of this kind."""
+        """Find the entry of the object that an owner names, where it is of this kind."""
         if owner is None or owner != kind.owner(owner.namespace, owner.uid):
             return None
         return table.by_uid(owner.namespace, owner.uid)
@@ -263,7 +263,7 @@ class Cache:
         return None if run is None else run.key
 
     def _noted(self, kind: Kind, entry: Entry[Any]) -> Key | None:
-        """The run that an object belongs to, after the index was told what its change means."""
+        """Find the run that an object belongs to, after telling the index what its change means."""
         run = self._run_of(kind, entry)
         if kind is Kind.FINETUNE:
             self._note(entry.key.namespace, entry.uid)

@@ -50,7 +50,7 @@ class _Line:
         self._ranks.pop(uid, None)
 
     def first(self, besides: str | None = None) -> str | None:
-        """The uid of the first run that is not `besides`; None where there is no other."""
+        """Find the uid of the first run that is not `besides`; None where there is no other."""
         aside = None
         while self._heap:
             rank = self._heap[0]
@@ -89,7 +89,7 @@ class _Group:
                 del self.queues[run.queue]
 
     def firsts(self, queue: str | None) -> tuple[str | None, str | None]:
-        """Who goes first in a queue, and who of those that train."""
+        """Find who goes first in a queue, and who of those that train."""
         line = self.queues.get(queue)
         return line.first() if line is not None else None, self.running.first()
 
@@ -116,7 +116,7 @@ class IdenticalIndex:
             self._change(before, run)
 
     def ahead_of(self, identity: Identity, uid: str, queue: str | None) -> list[IdenticalRun]:
-        """The first other run of the same queue, and the first other that trains: no run but these may go before."""
+        """Find the first other run of the queue, and the first other that trains: no run but these may go before."""
         group = self._groups.get(identity)
         if group is None:
             return []

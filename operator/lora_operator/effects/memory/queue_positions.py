@@ -39,7 +39,7 @@ class QueuePositions:
                 await self._ask(local_queue, runs)
 
     def _waiting(self) -> dict[Key, list[Key]]:
-        """The runs that wait, by their LocalQueue."""
+        """Group the runs that wait by their LocalQueue."""
         found: dict[Key, list[Key]] = {}
         for entry in self._cache.finetunes.entries():
             status = entry.value.status

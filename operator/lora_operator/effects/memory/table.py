@@ -50,19 +50,19 @@ class Table(Generic[T]):
         return len(self._entries)
 
     def get(self, key: Key) -> Entry[T] | None:
-        """The entry of a key."""
+        """Find the entry of a key."""
         return self._entries.get(key)
 
     def by_uid(self, namespace: str, uid: str) -> Entry[T] | None:
-        """The entry of a namespace with a uid."""
+        """Find the entry of a namespace with a uid."""
         return self._by_uid.get((namespace, uid))
 
     def entries(self) -> Iterable[Entry[T]]:
-        """All entries."""
+        """List all entries."""
         return self._entries.values()
 
     def owned_by(self, owner: Owner) -> list[Entry[T]]:
-        """The entries that an object controls."""
+        """List the entries that an object controls."""
         return list(self._by_owner.get(owner, {}).values())
 
     def put(self, body: Mapping[str, Any], *, list_turn: int | None = None) -> Entry[T] | None:

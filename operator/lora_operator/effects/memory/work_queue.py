@@ -86,7 +86,7 @@ class WorkQueue(Generic[KeyT]):
         self._changed.set()
 
     async def _next(self) -> KeyT:
-        """The next key that is due. A key under way stays in `_due` and comes back when its look is done."""
+        """Take the next key that is due. A key under way stays in `_due` and comes back when its look is done."""
         while True:
             self._changed.clear()
             while self._first:
@@ -104,7 +104,7 @@ class WorkQueue(Generic[KeyT]):
             await is_set_within(self._changed, pause)
 
     def _turn(self, due: float) -> float:
-        """When a key that does not go first gets its turn."""
+        """Return when a key that does not go first gets its turn."""
         return max(due, min(self._rush_ends, due + _RUSH_WAIT_SECONDS))
 
     def _done(self, key: KeyT) -> None:
