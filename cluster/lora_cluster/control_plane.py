@@ -57,8 +57,10 @@ class ControlPlane:
         authority.issue(
             "apiserver",
             "kube-apiserver",
-            dns_names=("localhost", "kubernetes", "kubernetes.default", *service_names),
-            addresses=sorted({"127.0.0.1", self.address, API_SERVICE_ADDRESS}),
+            hosts=[
+                *("localhost", "kubernetes", "kubernetes.default", *service_names),
+                *sorted({"127.0.0.1", self.address, API_SERVICE_ADDRESS}),
+            ],
         )
         authority.issue("service-account", "service-account")
         authority.issue("front-proxy", "front-proxy")

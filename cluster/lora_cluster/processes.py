@@ -1,7 +1,7 @@
 """Daemons that outlive the command which started them, and are ended only when they are provably ours.
 
 A pid alone proves nothing: it may belong to another program by now. The pid file therefore also holds the
-start time of the process (field 22 of /proc/PID/stat, see proc(5)) and its command line; both must match.
+start time of the process and its command line; both must match.
 """
 
 import json
@@ -12,6 +12,8 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from lora_cluster.commands import wait_until
 from lora_cluster.errors import ClusterError
@@ -147,7 +149,10 @@ def send(pid: int, which: signal.Signals) -> None:
 
 
 def start_time(pid: int) -> int | None:
-    """Return the start time of a process in clock ticks since boot; None when it is gone or a zombie."""
+    """Return the start time of a process in clock ticks since boot; None when it is gone or a zombie.
+
+    psutil tells it by the wall clock, which may be set while a daemon runs. See proc(5), field 22 of /proc/PID/stat.
+    """
     try:
         # The name of the program stands in parentheses and may hold anything; the fields follow the last one.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -159,18 +164,18 @@ def start_time(pid: int) -> int | None:
 def command_line(pid: int) -> list[str]:
     """Return the arguments of a process; empty when it is gone."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-    except (FileNotFoundError, ProcessLookupError):
+        return psutil.Process(pid).cmdline()
+    except psutil.NoSuchProcess:
         return []
 
 
 def working_in(directory: Path, programs: Collection[str]) -> set[int]:
     """Return the processes of the named programs that have a path below `directory` among their arguments."""
     found = set()
-    for entry in Path("/proc").iterdir():
-        words = command_line(int(entry.name)) if entry.name.isdigit() else []
+    for pid in psutil.pids():
+        words = command_line(pid)
         if words and Path(words[0]).name in programs:
             values = (word.partition("=")[2] or word for word in words[1:])
             if any(value.startswith(f"{directory}/") for value in values):
-                found.add(int(entry.name))
+                found.add(pid)
     return found

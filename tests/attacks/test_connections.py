@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 from kubernetes import client
 
@@ -65,8 +66,7 @@ def is_open(connection: socket.socket) -> bool:
 
 
 def resident_mib(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(status.split("VmRSS:")[1].split()[0]) >> 10
+    return psutil.Process(pid).memory_info().rss >> 20
 
 
 @pytest.mark.parametrize("addresses", [1, 100])

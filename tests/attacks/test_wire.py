@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import torch.distributed as dist
@@ -61,19 +62,9 @@ def paused(attempt: Attempt) -> list[int]:
 
 
 def listening(pid: int) -> list[tuple[str, int]]:
-    """Where a process listens: address as the kernel writes it, and port."""
-    inodes = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            inodes.add(os.readlink(descriptor))
-    found = []
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
-                address, port = fields[1].split(":")
-                found.append((address, int(port, 16)))
-    return found
+    """Where a process listens: address and port."""
+    connections = psutil.Process(pid).net_connections("tcp")
+    return [(at.laddr.ip, at.laddr.port) for at in connections if at.status == psutil.CONN_LISTEN]
 
 
 def send(port: int, content: bytes) -> None:
@@ -125,7 +116,7 @@ def test_a_pod_alone_in_its_job_listens_to_nobody_outside(run: TrainRun, tmp_pat
     # then all that its processes listen to is the loopback interface
     addresses = {address for pid in workers for address, _ in listening(pid)}
     assert len(workers) == 2
-    assert addresses == {"0100007F"}
+    assert addresses == {"127.0.0.1"}
     gate.touch()
     assert_done(attempt.end())
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
+from lora_trainer.backoff import Backoff
 from lora_trainer.store.retry import Retries
 
 
@@ -31,7 +32,8 @@ class Time:
 
     def retries(self, budget: float, *, renew: Callable[[], None] = lambda: None) -> Retries:
         """Retries that live in this time and wait as long as they may."""
-        return Retries(budget, renew, sleep=self.sleep, clock=lambda: self.now, draw=lambda low, high: high)
+        backoff = Backoff(sleep=self.sleep, clock=lambda: self.now, draw=lambda low, high: high)
+        return Retries(budget, renew, backoff=backoff)
 
 
 def failing(*errors: Exception) -> Callable[[], str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from safetensors.torch import load
 
@@ -35,15 +35,7 @@ def assert_same_training(run: TrainRun, alone: TrainRun) -> None:
 
 def children_of(pid: int) -> list[int]:
     """Processes that a process started."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(entry.parent.name))
-    return sorted(found)
+    return sorted(child.pid for child in psutil.Process(pid).children())
 
 
 def wait_until_gone(pids: list[int], *, seconds: float = 20) -> None:
@@ -56,8 +48,8 @@ def wait_until_gone(pids: list[int], *, seconds: float = 20) -> None:
 
 def _alive(pid: int) -> bool:
     try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return False
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import trustme
 import urllib3
 from kubernetes import client
 
-from lora_cluster.certificates import Authority
 from lora_contract import names
 from support.operator import StartOperator, free_port
 
@@ -54,16 +54,20 @@ class Endpoint:
 
 def serve(start_operator: StartOperator, api: client.ApiClient, namespace: str, directory: Path) -> Endpoint:
     """Start an operator with a progress endpoint whose certificate lies in a directory."""
-    authority = Authority.create(directory / "pki")
-    authority.issue("progress", "progress", dns_names=("localhost",), addresses=["127.0.0.1"])
+    ca = trustme.CA()
+    certificate = ca.issue_cert("localhost", "127.0.0.1")
+    authority, chain, key = directory / "ca.crt", directory / "progress.crt", directory / "progress.key"
+    ca.cert_pem.write_to_path(authority)
+    certificate.cert_chain_pems[0].write_to_path(chain)
+    certificate.private_key_pem.write_to_path(key)
     port = free_port()
     url = f"https://127.0.0.1:{port}"
     start_operator(
         PROGRESS_URL=url,
-        PROGRESS_CA_FILE=str(directory / "pki" / "ca.crt"),
+        PROGRESS_CA_FILE=str(authority),
         PROGRESS_HOST="127.0.0.1",
         PROGRESS_PORT=str(port),
-        TLS_CERT_FILE=str(directory / "pki" / "progress.crt"),
-        TLS_KEY_FILE=str(directory / "pki" / "progress.key"),
+        TLS_CERT_FILE=str(chain),
+        TLS_KEY_FILE=str(key),
     )
-    return Endpoint(url, directory / "pki" / "ca.crt", api, namespace)
+    return Endpoint(url, authority, api, namespace)

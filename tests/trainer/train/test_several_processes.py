@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lora_contract.exit_codes import ExitCode
@@ -110,7 +111,7 @@ def test_sigterm_to_the_pod_reaches_all_processes(runs: Runs, tmp_path: Path) ->
     # then it ends as checkpointed, its checkpoint is in S3, and no process is left
     assert ended.code == ExitCode.CHECKPOINTED, ended.log[-3000:]
     assert any("manifest.json" in uri for uri in run.objects(run.layout.checkpoints))
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert not any(psutil.pid_exists(pid) for pid in workers)
 
 
 @pytest.mark.groups

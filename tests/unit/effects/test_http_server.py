@@ -6,12 +6,11 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
+import trustme
 from aiohttp import web
 
-from lora_cluster.certificates import Authority
 from lora_operator.handlers import http_server
 from lora_operator.handlers.http_server import ConnectionLimits, HttpServer
 
@@ -20,10 +19,9 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture
-def server_context(tmp_path: Path) -> ssl.SSLContext:
-    Authority.create(tmp_path).issue("server", "server", addresses=["127.0.0.1"])
+def server_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     return context
 
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from lora_contract import spec_paths
@@ -71,10 +72,7 @@ def free_memory(hardware: Hardware) -> int:
     """Bytes that may still be taken on the device; of the CPU's this process's share of the container's limit."""
     if hardware.is_cuda:
         return int(torch.cuda.mem_get_info(hardware.device)[0])
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            available = int(line.split()[1]) * 1024
+    available = psutil.virtual_memory().available
     limit, used = _CGROUP / "memory.max", _CGROUP / "memory.current"
     if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdigit():
         available = min(available, int(text) - int(used.read_text()))

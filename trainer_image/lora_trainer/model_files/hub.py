@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import random
-import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -25,16 +22,14 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import HUB_TOKEN_KEY
+from lora_trainer.backoff import Backoff, Failure
 from lora_trainer.errors import TrainerError
 from lora_trainer.model_files.safetensors_header import MOST_BYTES, Tensor, read_header
 from lora_trainer.model_files.source import ModelFile
 from lora_trainer.store.settings import odd_characters
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 15.0
 _TRANSIENT = (HTTPError, OSError)
 
 
@@ -102,27 +97,20 @@ class HubSource:
             return read_header(cast("BinaryIO", _Body(response.iter_bytes())), size, name, self._model)
 
     def _patiently(self, action: Callable[[], T]) -> T:
-        """The result of `action`, tried again with jitter while the Hub is away and the budget lasts."""
-        deadline = time.monotonic() + self._budget
-        wait = _FIRST_WAIT
-        while True:
-            try:
-                result = action()
-            except _TRANSIENT as error:
-                permanent = self._permanent(error)
-                if permanent is not None and not self._worked_before:
-                    raise permanent from error
-                left = deadline - time.monotonic()
-                if left <= 0 or isinstance(error, OfflineModeIsEnabled):
-                    raise self._away(error, permanent) from error
-                log.warning("the Hub does not answer (%s); trying again", type(error).__name__)
-                time.sleep(min(left, random.uniform(0, wait)))  # noqa: S311 - jitter, not a secret
-                wait = min(_LONGEST_WAIT, wait * 2)
-            else:
-                self._worked_before = True
-                return result
+        """Return the result of `action`, tried again while the Hub is away and the budget lasts."""
+        result = Backoff(first_wait=0.5, longest_wait=15).call(action, _TRANSIENT, self._judge)
+        self._worked_before = True
+        return result
 
-    def _permanent(self, error: Exception) -> TrainerError | None:
+    def _judge(self, error: BaseException, away: float) -> Failure:
+        permanent = self._permanent(error)
+        if permanent is not None and not self._worked_before:
+            raise permanent from error
+        if away >= self._budget or isinstance(error, OfflineModeIsEnabled):
+            raise self._away(error, permanent) from error
+        return Failure(self._budget - away, f"the Hub does not answer ({type(error).__name__})")
+
+    def _permanent(self, error: BaseException) -> TrainerError | None:
         """The words for an answer that will not change by asking again."""
         if isinstance(error, GatedRepoError):
             return self._denied("is gated", "accept its terms on the Hub, and name a Secret with HF_TOKEN")
@@ -148,7 +136,7 @@ class HubSource:
     def _missing(self, message: str, param: str) -> TrainerError:
         return TrainerError(ExitCode.INPUT_MISSING, message, param=param, hint="check the name and the revision")
 
-    def _away(self, error: Exception, refusal: TrainerError | None) -> TrainerError:
+    def _away(self, error: BaseException, refusal: TrainerError | None) -> TrainerError:
         if refusal is not None:
             return TrainerError(
                 ExitCode.UNAVAILABLE,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+from cachetools import TLRUCache
 
 from lora_contract import names
 from lora_operator.effects.api.client import Api, reading
@@ -32,9 +36,9 @@ class PodIdentity:
 class TokenReviews:
     """Asks for TokenReviews with our audience and remembers the answers for a minute at most."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
-        self._answers: dict[str, tuple[float, PodIdentity | None]] = {}
+        self._answers: TLRUCache[str, PodIdentity | None] = TLRUCache(_MOST_KEPT, _forget_at, timer=clock)
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def pod_of(self, token: str) -> PodIdentity | None:
@@ -44,28 +48,13 @@ class TokenReviews:
             ApiError, UnreachableError: the API server could not be asked.
         """
         digest = hashlib.sha256(token.encode()).hexdigest()
-        known = self._known(digest)
-        if known is not None:
-            return known[1]
+        with suppress(KeyError):
+            return self._answers[digest]
         async with self._slots:
-            if (known := self._known(digest)) is not None:
-                return known[1]
-            identity = await self._ask(token)
-        lifetime = _BAD_SECONDS if identity is None else _GOOD_SECONDS
-        self._remember(digest, identity, time.monotonic() + lifetime)
+            with suppress(KeyError):
+                return self._answers[digest]
+            identity = self._answers[digest] = await self._ask(token)
         return identity
-
-    def _known(self, digest: str) -> tuple[float, PodIdentity | None] | None:
-        answer = self._answers.get(digest)
-        return answer if answer is not None and answer[0] > time.monotonic() else None
-
-    def _remember(self, digest: str, identity: PodIdentity | None, until: float) -> None:
-        if len(self._answers) >= _MOST_KEPT:
-            now = time.monotonic()
-            self._answers = {key: answer for key, answer in self._answers.items() if answer[0] > now}
-            if len(self._answers) >= _MOST_KEPT:
-                self._answers.clear()
-        self._answers[digest] = (until, identity)
 
     async def _ask(self, token: str) -> PodIdentity | None:
         body = {
@@ -77,6 +66,10 @@ class TokenReviews:
         answer = await self._api.request("POST", path, body=body)
         with reading(path):
             return _identity(answer.get("status") or {})
+
+
+def _forget_at(_digest: str, identity: PodIdentity | None, now: float) -> float:
+    return now + (_BAD_SECONDS if identity is None else _GOOD_SECONDS)
 
 
 def _identity(status: dict[str, Any]) -> PodIdentity | None:
