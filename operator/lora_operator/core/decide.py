@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from lora_operator.core.checks.finished import check_finished
+from lora_operator.core.checks.refused import check_refused
+from lora_operator.core.checks.suspended import check_suspended, record_pause
 from lora_operator.core.manifests.network_policy import isolated
 from lora_operator.core.observe.facts import facts
 from lora_operator.core.observe.observed import Observed
@@ -13,12 +16,13 @@ from lora_operator.core.record.progress import record_progress
 from lora_operator.core.run.decision import ReadObjects, RunDecision
 from lora_operator.core.run.outcome import MustRead, Outcome
 from lora_operator.core.run.run import Run, begin
-from lora_operator.core.stages.checks import check_finished, check_refused, check_suspended, record_pause, stale_jobs
 from lora_operator.core.stages.edits import record_edits
 from lora_operator.core.stages.loss import absences, must_read
+from lora_operator.core.stages.prepare import check_lost_report, check_prepare
 from lora_operator.core.stages.results import check_adopted, record_prepared
 from lora_operator.core.stages.sidecars import concluded, kept_jobs
-from lora_operator.core.stages.stages import check_lost_report, check_prepare, check_train
+from lora_operator.core.stages.stage_job import stale_jobs
+from lora_operator.core.stages.train import check_train
 from lora_operator.core.status.conclude import conclude
 from lora_operator.settings import Settings
 

@@ -15,6 +15,7 @@ from lora_contract.changes import UsageChanges, change_status, change_usage
 from lora_contract.report import Timing
 from lora_contract.status import AttemptStatus, LoRAFineTuneStatus, UsageStatus
 from lora_contract.times import parse_time
+from lora_operator.core.run.run import Run
 from lora_operator.settings import Price
 
 Account = Literal["staging_seconds", "queue_seconds", "suspended_seconds"]
@@ -34,6 +35,11 @@ def add_usage(status: LoRAFineTuneStatus, account: Account, moment: datetime | N
         case "suspended_seconds":
             usage = change_usage(usage, suspended_seconds=usage.suspended_seconds + seconds)
     return change_status(status, usage=usage)
+
+
+def account_of_waits(run: Run) -> Account:
+    """Choose the account of the time in which no train pod runs and spec.suspend does not hold the run."""
+    return "queue_seconds" if run.prepared else "staging_seconds"
 
 
 def counted_until(status: LoRAFineTuneStatus) -> datetime | None:

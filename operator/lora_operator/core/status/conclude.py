@@ -67,8 +67,7 @@ def _end(
     run: Run, outcome: Complete | Failed, holds: Set[ConditionType], *, error: ErrorStatus | None = None
 ) -> RunDecision:
     ended = outcome.ended or run.now
-    account: usage.Account = "queue_seconds" if run.prepared else "staging_seconds"
-    outcome = replace(outcome, status=usage.add_usage(outcome.status, account, ended))
+    outcome = replace(outcome, status=usage.add_usage(outcome.status, usage.account_of_waits(run), ended))
     status = _status(run, outcome, holds, error=error, completion_time=format_time(ended))
     # The status first: it holds the result of what is deleted. The next look is due at once: no event asks for it.
     deletions, _ = clean_up(run, status)

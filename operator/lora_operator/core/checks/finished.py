@@ -1,0 +1,26 @@
+"""A finished run: it stays finished, is cleaned up, and may be asked whether its data is still the same."""
+
+from __future__ import annotations
+
+from lora_contract.status import ConditionType, Phase
+from lora_operator.core.checks.input_check import check_inputs
+from lora_operator.core.run.outcome import Latched
+from lora_operator.core.run.run import Run
+from lora_operator.core.status.conclude import clean_up
+
+
+def check_finished(run: Run) -> Latched | None:
+    """Latch a finished run: it stays finished, whatever became of its Jobs or of status.phase."""
+    if run.superseded or not run.status.finished:
+        return None
+    failed = run.status.condition(ConditionType.FAILED)
+    phase = Phase.FAILED if failed is not None and failed.status == "True" else Phase.COMPLETE
+    check = check_inputs(run)
+    actions, look_again = clean_up(check.run, check.run.status, needed=check.job)
+    return Latched(
+        phase,
+        check.run.status,
+        actions=(*actions, *check.actions),
+        events=check.events,
+        look_again=min((each for each in (look_again, check.look_again) if each is not None), default=None),
+    )
