@@ -20,6 +20,7 @@ from lora_trainer.data.prepared import ROW_SCHEMA
 from lora_trainer.model.adapter import attach
 from lora_trainer.model.forward import choose
 from lora_trainer.model.hardware import Hardware
+from lora_trainer.objective.supervised import SupervisedFineTuning
 from lora_trainer.planning.micro_batch import MemoryPlan
 from lora_trainer.processes.group import Group
 from lora_trainer.train.arguments import training_arguments
@@ -71,6 +72,7 @@ def ours(model: Any, rows: Rows, folder: Path) -> list[float]:
     trainer = LoraTrainer(
         model=model,
         args=arguments,
+        objective=SupervisedFineTuning(),
         forward_pass=forward_pass,
         train_rows=rows,
         validation_rows=None,

@@ -15,6 +15,7 @@ from lora_contract.order import TrainOrder
 from lora_contract.status import PlanStatus
 from lora_trainer.batches.rows import Rows
 from lora_trainer.data import prepared
+from lora_trainer.objective.supervised import SupervisedFineTuning
 from lora_trainer.planning.evaluation_rows import LEAST_ROWS, chosen, evaluation_rows
 from lora_trainer.train.inputs import _affordable
 from support.specs import BASE
@@ -58,7 +59,7 @@ def validation_file(folder: Path, count: int) -> Path:
 
 def test_train_takes_the_rows_that_the_plan_says(tmp_path: Path) -> None:
     path = validation_file(tmp_path, 30)
-    rows = _affordable(Rows(path), path, order(10))
+    rows = _affordable(SupervisedFineTuning(), Rows(path), path, order(10))
     numbers = [int(rows[index].input_ids[0]) for index in range(len(rows))]
     assert numbers == chosen(10, 30, 42)
     assert rows.lengths.tolist() == [number + 2 for number in numbers]
@@ -68,4 +69,4 @@ def test_train_takes_the_rows_that_the_plan_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize("planned", [None, 30, 40])
 def test_all_rows_are_taken_where_the_plan_bounds_nothing(planned: int | None, tmp_path: Path) -> None:
     path = validation_file(tmp_path, 30)
-    assert len(_affordable(Rows(path), path, order(planned))) == 30
+    assert len(_affordable(SupervisedFineTuning(), Rows(path), path, order(planned))) == 30

@@ -11,6 +11,16 @@ import torch
 
 #: Label of a position that does not count for the loss.
 IGNORED = -100
+#: What a model reads of a batch; whatever else is in it is for the loss.
+MODEL_INPUTS = (
+    "input_ids",
+    "attention_mask",
+    "position_ids",
+    "cu_seq_lens_q",
+    "cu_seq_lens_k",
+    "max_length_q",
+    "max_length_k",
+)
 
 
 @dataclass(frozen=True)

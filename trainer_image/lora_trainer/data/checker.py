@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
@@ -17,26 +17,18 @@ from lora_trainer.data.conversations.formats import Shape
 from lora_trainer.data.conversations.plain_rows import Document, TokenRow
 from lora_trainer.data.guard import CpuTimeExceeded, Guard, Phase, TooSlow
 from lora_trainer.data.json_values import without_nulls
+from lora_trainer.data.objective.row_objective import ReadyRow, RowObjective
 from lora_trainer.data.profile import MAX_BAD_ROW_EXAMPLES, MAX_SAMPLES, Turn, sample
 from lora_trainer.data.reading.dataset import Dataset, read_rows
 from lora_trainer.data.rows import BadRow, Conversation, Message, Place, RawRow
 from lora_trainer.data.splits import Split
-from lora_trainer.data.template import unrolling
 from lora_trainer.data.template.chat_template import ChatTemplate
 from lora_trainer.data.template.template_refusal import TemplateRefusal
-from lora_trainer.data.template.unrolling import AnswerNotFound, Rendered
+from lora_trainer.data.template.unrolling import AnswerNotFound
 from lora_trainer.errors import TrainerError, bad_data, unsupported
 
 #: What is kept of columns that are not read, and of the words for a bad row: names may be as long as rows.
 _MOST_COLUMNS, _LONGEST_COLUMN, _LONGEST_EXAMPLE = 100, 100, 500
-
-
-class ReadyRow(NamedTuple):
-    """A row that waits to be tokenised; `last`: its conversation gives no further row."""
-
-    split: Split
-    content: Rendered | Document | TokenRow
-    last: bool
 
 
 @dataclass
@@ -45,6 +37,7 @@ class RowChecker:
 
     spec: LoRAFineTuneSpec
     template: ChatTemplate
+    objective: RowObjective
     guard: Guard = field(default_factory=Guard)
     #: The shape of the rows of the file that is read.
     shape: Shape | None = None
@@ -128,14 +121,12 @@ class RowChecker:
         if self.spec.dataset.system_prompt and talk.messages[0].role not in ("system", "developer"):
             system = Message("system", self.spec.dataset.system_prompt)
             talk = talk._replace(messages=(system, *talk.messages), first=0)
-        train_on = self.spec.training.train_on
         with self.guard.rendering():
-            rendered = list(unrolling.unroll(self.template, talk, train_on))
-        self._answers.update(reason or "trained" for reason in unrolling.reasons(talk.messages, train_on))
-        self._answers["without_reasoning"] += sum(row.empty_thoughts for row in rendered)
+            examples = self.objective.examples(talk)
+        self._answers.update(self.objective.answers(talk, examples))
         self._seen[key] = self._seen[marked] = (len(self._files) - 1, raw.place.number)
         split = part or self._assign(key)
-        return [ReadyRow(split, row, row is rendered[-1]) for row in rendered]
+        return [ReadyRow(split, example, example is examples[-1]) for example in examples]
 
     def _plain(self, raw: RawRow, row: dict[str, Any], part: Split | None) -> list[ReadyRow]:
         """The document in a row, or its tokens."""

@@ -11,9 +11,10 @@ from typing import NoReturn
 
 from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
-from lora_trainer.data import encoding, prepared
-from lora_trainer.data.checker import ReadyRow, RowChecker
+from lora_trainer.data import objective, prepared
+from lora_trainer.data.checker import RowChecker
 from lora_trainer.data.guard import Guard, Phase
+from lora_trainer.data.objective.row_objective import ReadyRow
 from lora_trainer.data.profile import DataProfile, Segment, Tally
 from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.splits import Split
@@ -76,7 +77,8 @@ def run(
     if spec.dataset.system_prompt:
         _check_system_prompt(spec.dataset.system_prompt, template)
     guard = guard or Guard()
-    checker = RowChecker(spec, template, guard)
+    of_rows = objective.chosen(spec, template)
+    checker = RowChecker(spec, template, of_rows, guard)
     tally = Tally(spec.training.max_length)
     pace = _Pace()
     stops = StopTokens(template)
@@ -89,7 +91,7 @@ def run(
         }
         for batch in _batches(checker.rows(dataset)):
             guard.note(Phase.TOKENISING)
-            for row in encoding.encode(template, batch, spec.training.max_length):
+            for row in of_rows.encode(batch):
                 if not row.tokens.targets.any():
                     tally.drop(row.tokens.full_length)
                     continue

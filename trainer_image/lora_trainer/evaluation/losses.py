@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lora_trainer.batches.batch import Row, to_device
+from lora_trainer.batches.batch import Batch, Collate, Row, to_device
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.model.loss import loss_sum_and_correct
 from lora_trainer.processes.group import Group
+from lora_trainer.processes.rank import Place
 
 
 @dataclass(frozen=True)
@@ -54,26 +55,42 @@ def measure(
     tokens: int | None = None,
     group: Group | None = None,
 ) -> Losses:
-    """Loss and token accuracy over all target tokens of `rows`. `alive` is called before every batch.
+    """Measure loss and token accuracy over all target tokens of `rows`. `alive` is called before every batch.
 
     `tokens`: of one batch, where not those that the forward pass says. The processes of a `group` share the rows, and
     each gets the same sums.
     """
-    if group is not None and not group.place.alone:
-        rows = sorted(rows, key=len, reverse=True)[group.place.rank :: group.size]
+    group = group or Group()
+    total, targets, correct = 0.0, 0, 0
+    for batch in evaluated(
+        forward_pass, model, rows, collate=forward_pass.collate, alive=alive, tokens=tokens, place=group.place
+    ):
+        hidden, labels = forward_pass.targets(model, batch)
+        loss, right = loss_sum_and_correct(hidden, labels, *forward_pass.head(model))
+        total, targets, correct = total + loss, targets + len(labels), correct + right
+    total, all_targets, all_correct = group.total(total, targets, correct)
+    return Losses(total, int(all_targets), int(all_correct))
+
+
+def evaluated(
+    forward_pass: ForwardPass,
+    model: nn.Module,
+    rows: Sequence[Row],
+    *,
+    collate: Collate,
+    alive: Callable[[], None],
+    tokens: int | None = None,
+    place: Place,
+) -> Iterator[Batch]:
+    """Yield batches of this process's share of the rows, to be run without gradients; see `measure`."""
+    if not place.alone:
+        rows = sorted(rows, key=len, reverse=True)[place.rank :: place.size]
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    total, targets, correct = 0.0, 0, 0
     for together in batches_of(rows, tokens or forward_pass.evaluation_tokens):
         alive()
-        batch = to_device(forward_pass.collate(together), device)
+        batch = to_device(collate(together), device)
         with forward_pass.evaluating(model, batch):
-            hidden, labels = forward_pass.targets(model, batch)
-            loss, right = loss_sum_and_correct(hidden, labels, *forward_pass.head(model))
-        total, targets, correct = total + loss, targets + len(labels), correct + right
+            yield batch
     model.train(was_training)
-    if group is not None and not group.place.alone:
-        total, all_targets, all_correct = group.total(total, targets, correct)
-        targets, correct = int(all_targets), int(all_correct)
-    return Losses(total, targets, correct)

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lora_trainer.model.forward import ForwardPass, causal_model
+from lora_trainer.model.forward import causal_model
 from lora_trainer.model_files.shape import expert_count
 
+LossSum = Callable[[nn.Module, Mapping[str, Any]], Tensor]
 
-class _LossSum(nn.Module):
+
+class _WithLoss(nn.Module):
     """The forward pass that DistributedDataParallel has to see: from a batch to the sum of its losses."""
 
-    def __init__(self, model: nn.Module, forward_pass: ForwardPass) -> None:
+    def __init__(self, model: nn.Module, loss_sum: LossSum) -> None:
         super().__init__()
         self.model = model
-        self._forward_pass = forward_pass
+        self._loss_sum = loss_sum
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        return self._forward_pass.loss_sum(self.model, batch)
+        return self._loss_sum(self.model, batch)
 
 
-def data_parallel(model: nn.Module, forward_pass: ForwardPass) -> DistributedDataParallel:
-    """A module from a batch to its loss sum; its backward pass averages the adapter's gradients over the processes.
+def data_parallel(model: nn.Module, loss_sum: LossSum) -> DistributedDataParallel:
+    """Make a module from a batch to its loss sum; its backward pass averages the adapter's gradients over processes.
 
     Every process loaded the same frozen weights, so the adapter's values alone are made equal here.
     """
@@ -35,7 +37,7 @@ def data_parallel(model: nn.Module, forward_pass: ForwardPass) -> DistributedDat
         dist.broadcast(parameter.data, src=0)
     device = trained[0].device
     return DistributedDataParallel(
-        _LossSum(model, forward_pass),
+        _WithLoss(model, loss_sum),
         device_ids=[device.index] if device.type == "cuda" else None,
         broadcast_buffers=False,
         init_sync=False,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_trainer.batches.batch import IGNORED, Collate, collate_padded, collate_padding_free, to_device
+from lora_trainer.batches.batch import IGNORED, MODEL_INPUTS, Collate, collate_padded, collate_padding_free, to_device
 from lora_trainer.model import attention
 from lora_trainer.model.loss import head_logits, loss_sum
 
@@ -46,14 +46,14 @@ class ForwardPass:
 
     def loss_sum(self, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         """Sum of the losses at the batch's targets, in nats."""
-        with self._precision(batch):
+        with self.precision(batch):
             hidden, labels = self.targets(model, batch)
             head, softcap = self.head(model)
             return loss_sum(hidden, labels, head, softcap)
 
     def targets(self, model: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """States that predict the targets [n, size], and the targets [n]. Without `own_head` states are logits."""
-        inputs = {key: value for key, value in batch.items() if key != "labels"}
+        inputs = {key: batch[key] for key in MODEL_INPUTS if key in batch}
         inner = causal_model(model)
         if self.own_head:
             states = inner.get_decoder()(**inputs, use_cache=False).last_hidden_state
@@ -84,7 +84,8 @@ class ForwardPass:
             causal_model(model).set_attn_implementation(attention.NAME)
 
     @contextmanager
-    def _precision(self, batch: Mapping[str, Any]) -> Iterator[None]:
+    def precision(self, batch: Mapping[str, Any]) -> Iterator[None]:
+        """Compute in the precision of training, on the device of the batch."""
         if self.autocast is None:
             yield
             return
@@ -94,7 +95,7 @@ class ForwardPass:
     @contextmanager
     def evaluating(self, model: nn.Module, batch: Mapping[str, Any]) -> Iterator[None]:
         """No gradients, the precision of training."""
-        with torch.no_grad(), self._precision(batch):
+        with torch.no_grad(), self.precision(batch):
             yield
 
 

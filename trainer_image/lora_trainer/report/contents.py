@@ -10,7 +10,7 @@ from lora_contract.finetune import LoRAFineTuneSpec
 
 @dataclass(frozen=True)
 class Point:
-    """One value of a curve. `step` counts optimiser steps from 1; losses are nats per target token."""
+    """One value of a curve. `step` counts optimiser steps from 1; losses are in `ReportInput.loss_unit`."""
 
     step: int
     value: float
@@ -106,6 +106,7 @@ class ReportInput:
     """Of all attempts together."""
     tokens_per_second: float
     curves: Curves = Curves()
+    loss_unit: str = "nats per target token"
     comparisons: tuple[Comparison, ...] = ()
     samples: tuple[Sample, ...] = ()
     template_date: str | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic.alias_generators import to_pascal
 
 from lora_contract.identity import spec_hash
 from lora_contract.layout import METRICS, MODEL_CARD, REPORT
@@ -21,6 +22,7 @@ from lora_trainer.data.profile import DataProfile
 from lora_trainer.digests import digests_below
 from lora_trainer.evaluation.answers import AnswerScores
 from lora_trainer.ledger.attempts import RUNNING, AttemptRecord, trained_seconds
+from lora_trainer.objective import Objective
 from lora_trainer.report import (
     Attempt,
     Bar,
@@ -86,10 +88,9 @@ def write(folder: Path, account: Account) -> None:
     session, result = account.session, account.result
     log = history.by_step(session.trainer.state.log_history)
     final = metrics_of(session, result).model_dump(by_alias=True)
-    if result.test is not None:
-        final["testTokenAccuracy"] = _text(result.test.accuracy)
-    if result.base_test is not None:
-        final["baseTestTokenAccuracy"] = _text(result.base_test.accuracy)
+    for name, found in (("test", result.test), ("baseTest", result.base_test)):
+        figures = {} if found is None else found.figures
+        final |= {f"{name}{to_pascal(key)}": _text(value) for key, value in figures.items()}
     history.write_metrics(folder / METRICS, log, final)
     contents = _contents(folder, account, log)
     (folder / REPORT).write_text(render(contents), encoding="utf-8")
@@ -120,7 +121,8 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
         duration_seconds=trained_seconds(account.attempts),
         tokens_per_second=session.progress.tokens_per_second,
         curves=history.curves(log, session.best.state.step or None),
-        comparisons=tuple(_comparisons(result)),
+        loss_unit=inputs.objective.loss_unit,
+        comparisons=tuple(_comparisons(result, inputs.objective)),
         samples=result.samples,
         data=_data(inputs.profile),
         attempts=tuple(_attempt(record) for record in account.attempts),
@@ -138,16 +140,14 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
     )
 
 
-def _comparisons(result: Result) -> list[Comparison]:
+def _comparisons(result: Result, objective: Objective) -> list[Comparison]:
     found: list[Comparison] = []
     if result.test is not None:
-        base = result.base_test
-        found += [
-            Comparison("Test loss", None if base is None else base.loss, result.test.loss),
-            Comparison(
-                "Token accuracy", None if base is None else base.accuracy, result.test.accuracy, lower_is_better=False
-            ),
-        ]
+        base, test = result.base_test, result.test
+        found.append(Comparison("Test loss", None if base is None else base.loss, test.loss))
+        for figure in objective.figures:
+            of_base = None if base is None else base.figures[figure.key]
+            found.append(Comparison(figure.name, of_base, test.figures[figure.key], figure.lower_is_better))
     if (forgetting := result.forgetting) is not None:
         found.append(Comparison("Loss on general text", forgetting.base, forgetting.adapter))
     for name, attribute in (

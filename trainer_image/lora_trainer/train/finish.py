@@ -21,9 +21,9 @@ from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, GENERATION_CON
 from lora_contract.order import TrainOrder
 from lora_trainer.batches.rows import Rows
 from lora_trainer.callbacks.best import adapter_tensors
-from lora_trainer.evaluation.answers import AnswerScores, HeldOutRow, answered, gate_failure, score
+from lora_trainer.evaluation.answers import AnswerScores, HeldOutRow, answered, score
 from lora_trainer.evaluation.generate import answer
-from lora_trainer.evaluation.losses import Losses, measure
+from lora_trainer.objective import Measured, Objective
 from lora_trainer.report import Sample
 from lora_trainer.train.forgetting import Forgetting, measure_forgetting
 from lora_trainer.train.inputs import Inputs
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 class Result:
     """What the final comparison found."""
 
-    test: Losses | None = None
-    base_test: Losses | None = None
+    test: Measured | None = None
+    base_test: Measured | None = None
     scores: AnswerScores | None = None
     base_scores: AnswerScores | None = None
     samples: tuple[Sample, ...] = ()
@@ -60,11 +60,11 @@ def compare(session: Session, order: TrainOrder, inputs: Inputs, alive: Callable
     forgetting = measure_forgetting(session, alive) if wishes.compare_with_base else None
     found = Result(forgetting=forgetting)
     if test is not None:
-        found = _on_test_rows(session, order.spec, test, forgetting, alive)
-    failed = gate_failure(
+        found = _on_test_rows(session, order.spec, inputs.objective, test, forgetting=forgetting, alive=alive)
+    failed = inputs.objective.gate_failure(
         wishes.gate,
-        test_loss=None if found.test is None else found.test.loss,
-        base_test_loss=None if found.base_test is None else found.base_test.loss,
+        test=found.test,
+        base_test=found.base_test,
         scores=found.scores,
         forgetting_ratio=None if forgetting is None else forgetting.ratio,
     )
@@ -72,15 +72,20 @@ def compare(session: Session, order: TrainOrder, inputs: Inputs, alive: Callable
 
 
 def _on_test_rows(
-    session: Session, spec: LoRAFineTuneSpec, test: Rows, forgetting: Forgetting | None, alive: Callable[[], None]
+    session: Session,
+    spec: LoRAFineTuneSpec,
+    objective: Objective,
+    test: Rows,
+    *,
+    forgetting: Forgetting | None,
+    alive: Callable[[], None],
 ) -> Result:
     model, wishes = session.adapted.model, spec.evaluation
     rows = [test[index] for index in range(len(test))]
-    losses = measure(session.forward_pass, model, rows, alive=alive)
-    base_losses = None
+    measured, base_measured = objective.measure(session.forward_pass, model, rows, alive=alive), None
     if wishes.compare_with_base:
         with model.disable_adapter():
-            base_losses = measure(session.forward_pass, model, rows, alive=alive)
+            base_measured = objective.measure(session.forward_pass, model, rows, alive=alive)
     chosen = answered(map(HeldOutRow, test.prompts, test.references), wishes.samples, spec.training.max_length)
     prompts, references = [row.prompt for row in chosen], [row.reference for row in chosen]
     answers = _answers(session, prompts, wishes.max_new_tokens, alive)
@@ -98,8 +103,8 @@ def _on_test_rows(
         for index, row in enumerate(chosen)
     )
     return Result(
-        test=losses,
-        base_test=base_losses,
+        test=measured,
+        base_test=base_measured,
         scores=score(answers, references),
         base_scores=None if base_answers is None else score(base_answers, references),
         samples=samples,

@@ -9,14 +9,15 @@ from typing import Any
 
 from lora_trainer.report import Curves, Point
 
-_KEPT = ("loss", "grad_norm", "learning_rate", "eval_loss", "eval_token_accuracy")
+_KEPT = ("loss", "grad_norm", "learning_rate")
+_OF_EVALUATIONS = "eval_"
 
 
 def by_step(log_history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The trainer's log as one entry a step, in order; a step that was done again counts with its last figures."""
     steps: dict[int, dict[str, Any]] = {}
     for entry in log_history:
-        figures = {key: entry[key] for key in _KEPT if key in entry}
+        figures = {key: value for key, value in entry.items() if key in _KEPT or key.startswith(_OF_EVALUATIONS)}
         if figures:
             step = int(entry["step"])
             steps.setdefault(step, {"step": step}).update(figures)

@@ -12,6 +12,7 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.order import TrainOrder
 from lora_trainer import model_files
+from lora_trainer import objective as objectives
 from lora_trainer.batches.rows import Rows
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
@@ -20,6 +21,7 @@ from lora_trainer.ledger import checkpoint_files
 from lora_trainer.ledger import checkpoints as stored
 from lora_trainer.ledger.checkpoints import Checkpoint, CheckpointManifest
 from lora_trainer.model_files import StagedModel
+from lora_trainer.objective import Objective
 from lora_trainer.planning.evaluation_rows import chosen
 from lora_trainer.processes.group import Group
 from lora_trainer.store import Store, about
@@ -30,6 +32,7 @@ class Inputs:
     """Everything that is read before training."""
 
     model: StagedModel
+    objective: Objective
     train: Rows
     validation: Rows | None
     test: Rows | None
@@ -76,7 +79,8 @@ def fetch(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, grou
         return [str(staged.path), staged.commit]
 
     path, commit = group.from_pod_leader("inputs", list[str], bring)
-    train = _rows(rows / prepared.TRAIN)
+    objective = objectives.chosen(order.spec)
+    train = _rows(objective, rows / prepared.TRAIN)
     if train is None:
         raise TrainerError(
             ExitCode.INPUT_MISSING,
@@ -86,27 +90,27 @@ def fetch(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, grou
         )
     with about(spec_paths.OUTPUT_URI):
         profile = _profile(store, layout)
-    validation, test = _rows(rows / prepared.VALIDATION), _rows(rows / prepared.TEST)
+    validation, test = _rows(objective, rows / prepared.VALIDATION), _rows(objective, rows / prepared.TEST)
     if validation is not None:
-        validation = _affordable(validation, rows / prepared.VALIDATION, order)
+        validation = _affordable(objective, validation, rows / prepared.VALIDATION, order)
     template = rows / prepared.CHAT_TEMPLATE
     chat_template = template.read_text(encoding="utf-8") if template.is_file() else None
-    return Inputs(StagedModel(Path(path), commit), train, validation, test, profile, chat_template)
+    return Inputs(StagedModel(Path(path), commit), objective, train, validation, test, profile, chat_template)
 
 
-def _rows(path: Path) -> Rows | None:
+def _rows(objective: Objective, path: Path) -> Rows | None:
     if not path.is_file():
         return None
-    rows = Rows(path)
+    rows = objective.rows(path)
     return rows if len(rows) else None
 
 
-def _affordable(rows: Rows, path: Path, order: TrainOrder) -> Rows:
+def _affordable(objective: Objective, rows: Rows, path: Path, order: TrainOrder) -> Rows:
     """The validation rows that the plan says an evaluation takes; a plan of an older version takes all."""
     count = order.plan.evaluation_rows
     if count is None or count >= len(rows):
         return rows
-    return Rows(path, only=chosen(count, len(rows), order.spec.training.seed))
+    return objective.rows(path, only=chosen(count, len(rows), order.spec.training.seed))
 
 
 def _profile(store: Store, layout: RunLayout) -> DataProfile | None:

@@ -124,6 +124,7 @@ def build(
     trainer = LoraTrainer(
         model=adapted.model,
         args=_arguments(order, inputs, plan, hardware, folder=folder / "trainer", processes=group.size),
+        objective=inputs.objective,
         forward_pass=forward_pass,
         train_rows=inputs.train,
         validation_rows=inputs.validation,

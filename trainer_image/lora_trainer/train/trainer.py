@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from lora_contract.exit_codes import ExitCode
 from lora_trainer.batches.batch import IGNORED
 from lora_trainer.batches.rows import EffectiveBatches, EpochLoader, Rows, with_silent_row
 from lora_trainer.errors import TrainerError, bad_config
-from lora_trainer.evaluation.losses import measure
 from lora_trainer.model.data_parallel import data_parallel
 from lora_trainer.model.forward import ForwardPass
+from lora_trainer.objective import Objective
 from lora_trainer.processes.group import Group
 from lora_trainer.train.schedule import Schedule, scheduler
 
@@ -30,7 +31,7 @@ _SKIPPED_STEPS_ALLOWED = 20
 
 
 class LoraTrainer(Trainer):
-    """Trains one adapter. Losses are sums over target tokens divided by the targets of the effective batch.
+    """Trains one adapter. Losses are the objective's sums, divided by the weights of the effective batch.
 
     The processes of a group each do their share of every effective batch and make the same step.
     """
@@ -40,6 +41,7 @@ class LoraTrainer(Trainer):
         *,
         model: PeftModel,
         args: TrainingArguments,
+        objective: Objective,
         forward_pass: ForwardPass,
         train_rows: Rows,
         validation_rows: Rows | None,
@@ -50,6 +52,7 @@ class LoraTrainer(Trainer):
         group: Group,
     ) -> None:
         """`alive` is called before every batch of an evaluation."""
+        self.objective = objective
         self.forward_pass = forward_pass
         self.effective_batch_size = effective_batch_size
         self.tokens_trained = 0
@@ -62,7 +65,7 @@ class LoraTrainer(Trainer):
             args=args,
             train_dataset=train_rows,
             eval_dataset=validation_rows,
-            data_collator=forward_pass.collate,
+            data_collator=objective.collate(forward_pass),
             callbacks=callbacks,
         )
         self.loss_is_scaled_for_ga = True
@@ -81,7 +84,7 @@ class LoraTrainer(Trainer):
                 lengths=None if self.forward_pass.padding_free else rows.lengths,
                 place=self._group.place,
             ),
-            collate_fn=with_silent_row(self.forward_pass.collate, rows[0].silent),
+            collate_fn=with_silent_row(self.data_collator, rows[0].silent),
             pin_memory=self.args.dataloader_pin_memory,
             # A loader draws from its generator; the global one would make a resumed run differ.
             generator=torch.Generator().manual_seed(self.args.seed),
@@ -100,23 +103,23 @@ class LoraTrainer(Trainer):
         return self.lr_scheduler
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | None:
-        """Target tokens of the effective batch, over all processes."""
+        """Sum up the weights of the effective batch, over all processes."""
         if not batch_samples:
             return None
-        targets = torch.stack([(batch["labels"][:, 1:] != IGNORED).sum() for batch in batch_samples]).sum()
+        weights = torch.stack([self.objective.weight_sum(batch) for batch in batch_samples]).sum()
         tokens = sum(count_tokens(batch) for batch in batch_samples)
         if self._group.place.alone:
             self.tokens_trained += tokens
-            return targets.to(device)
-        all_targets, all_tokens = self._group.total(float(targets), tokens)
+            return weights.to(device)
+        all_weights, all_tokens = self._group.total(float(weights), tokens)
         self.tokens_trained += int(all_tokens)
-        return torch.tensor(int(all_targets), device=device)
+        return torch.tensor(all_weights, dtype=weights.dtype, device=device)
 
     def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
         """With several processes the loss runs inside torch's DistributedDataParallel, which averages gradients."""
         if self._group.place.alone or not training or model is not self.model:
             return super()._wrap_model(model, training, dataloader)
-        return data_parallel(self.model, self.forward_pass)
+        return data_parallel(self.model, partial(self.objective.loss_sum, self.forward_pass))
 
     def compute_loss(
         self,
@@ -130,7 +133,7 @@ class LoraTrainer(Trainer):
         Times the number of processes, because gradients and logged losses are averaged over them.
         """
         if self._group.place.alone:
-            return self.forward_pass.loss_sum(model, inputs) / num_items_in_batch
+            return self.objective.loss_sum(self.forward_pass, model, inputs) / num_items_in_batch
         return model(inputs) * self._group.size / num_items_in_batch
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> float:
@@ -167,11 +170,11 @@ class LoraTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Loss and token accuracy over all target tokens of the validation rows, whatever the batch size."""
+        """Measure the validation rows as the objective does, whatever the batch size."""
         rows: Rows = self.eval_dataset
         everything = [rows[i] for i in range(len(rows))]
-        losses = measure(self.forward_pass, self.model, everything, alive=self._alive, group=self._group)
-        metrics = {f"{metric_key_prefix}_loss": losses.loss, f"{metric_key_prefix}_token_accuracy": losses.accuracy}
+        found = self.objective.measure(self.forward_pass, self.model, everything, alive=self._alive, group=self._group)
+        metrics = {f"{metric_key_prefix}_{key}": value for key, value in {"loss": found.loss, **found.figures}.items()}
         self.log(dict(metrics))
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics

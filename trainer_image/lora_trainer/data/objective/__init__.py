@@ -1,0 +1,26 @@
+"""How the rows of a run become tokens and targets: the half of its objective that `prepare` needs, without torch.
+
+`lora_trainer.objective` has the other half: how a batch becomes a loss.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lora_contract.finetune import LoRAFineTuneSpec
+from lora_trainer.data.objective.row_objective import RowObjective
+from lora_trainer.data.objective.supervised import SupervisedRows
+from lora_trainer.data.template.chat_template import ChatTemplate
+
+ObjectiveName = Literal["supervised"]
+
+
+def name_of(spec: LoRAFineTuneSpec) -> ObjectiveName:
+    """Tell the objective that a spec asks for; both halves are chosen by it."""
+    return "supervised"
+
+
+def chosen(spec: LoRAFineTuneSpec, template: ChatTemplate) -> RowObjective:
+    """Make this half of the objective that the spec asks for."""
+    objectives = {"supervised": SupervisedRows}
+    return objectives[name_of(spec)](spec, template)

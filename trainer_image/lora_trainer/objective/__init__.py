@@ -1,0 +1,20 @@
+"""What a run is trained for: how a batch becomes a loss, which figures are reported, and which gate reads them.
+
+This is the half of the objective that `train` needs; `lora_trainer.data.objective` has the other half, how a row
+becomes tokens and targets.
+"""
+
+from __future__ import annotations
+
+from lora_contract.finetune import LoRAFineTuneSpec
+from lora_trainer.data.objective import name_of
+from lora_trainer.objective.objective import Figure, Measured, Objective
+from lora_trainer.objective.supervised import SupervisedFineTuning
+
+__all__ = ["Figure", "Measured", "Objective", "chosen"]
+
+
+def chosen(spec: LoRAFineTuneSpec) -> Objective:
+    """Make this half of the objective that the spec asks for."""
+    objectives = {"supervised": SupervisedFineTuning}
+    return objectives[name_of(spec)]()
