@@ -50,11 +50,17 @@ def ends_early(error: json.JSONDecodeError) -> bool:
     return _HALF_ESCAPE_OR_NUMBER.fullmatch(rest) is not None
 
 
-def why_not(error: ValueError | RecursionError) -> str:
-    """Why a text is not JSON as rows hold it, in words."""
+def problem_of(error: ValueError | RecursionError) -> str:
+    """Say what is wrong with a text that is not JSON as rows hold it, behind the name of its place."""
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at column {error.colno}"
-    return "it is nested too deeply" if isinstance(error, RecursionError) else f"it {error}"
+        return f"is not JSON: {error.msg} at column {error.colno}"
+    return "is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def why_not(error: ValueError | RecursionError) -> str:
+    """Say the same behind a sentence that already tells of a text that is not JSON."""
+    problem = problem_of(error)
+    return problem.removeprefix("is not JSON: ") if isinstance(error, json.JSONDecodeError) else f"it {problem}"
 
 
 def as_row(value: Any, place: Place) -> RawRow:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from lora_trainer.data.json_values import DECODER, as_row, ends_early
+from lora_trainer.data.json_values import DECODER, as_row, ends_early, problem_of
 from lora_trainer.data.reading.compression import cut_off
 from lora_trainer.data.reading.lines import MAX_ROW_BYTES, TOO_LONG, UNREADABLE_HINT, is_cut_character, not_utf8
 from lora_trainer.data.rows import Place, RawRow
@@ -118,10 +118,8 @@ class ArrayReader:
                     raise self._failure(self._place(), TOO_LONG) from error
                 self._fill()
                 continue
-            except ValueError as error:
-                raise self._failure(self._place(), str(error)) from error
-            except RecursionError as error:
-                raise self._failure(self._place(), "is nested too deeply") from error
+            except (ValueError, RecursionError) as error:
+                raise self._failure(self._place(), problem_of(error)) from error
             if end - self._position > MAX_ROW_BYTES:
                 raise self._failure(self._place(), TOO_LONG)
             self._advance(end - self._position)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from lora_trainer.data.json_values import DECODER, as_row, ends_early
+from lora_trainer.data.json_values import DECODER, as_row, ends_early, problem_of
 from lora_trainer.data.reading.compression import cut_off, open_decompressed
 from lora_trainer.data.reading.files import DataFile
 from lora_trainer.data.reading.json_array import ArrayReader
@@ -122,13 +122,9 @@ def _parse_line(line: bytes, place: Place) -> RawRow:
         if is_last and is_cut_character(error):
             raise cut_off(str(place), "it ends inside a character", place.short) from error
         return RawRow(place, None, not_utf8(error), UTF8_HINT)
-    except json.JSONDecodeError as error:
-        if is_last and ends_early(error):
+    except (ValueError, RecursionError) as error:
+        if is_last and isinstance(error, json.JSONDecodeError) and ends_early(error):
             problem = "the file ends inside this row, and not with a line break"
             raise cut_off(str(place), problem, place.short) from error
-        return RawRow(place, None, f"is not JSON: {error.msg} at column {error.colno}")
-    except ValueError as error:
-        return RawRow(place, None, str(error))
-    except RecursionError:
-        return RawRow(place, None, "is nested too deeply")
+        return RawRow(place, None, problem_of(error))
     return as_row(value, place)
