@@ -78,14 +78,14 @@ def refusal(write: Callable[[], Any]) -> str:
 
 @pytest.mark.parametrize("field", REFERENCES)
 def test_rights_on_runs_alone_do_not_reach_what_the_namespace_holds(field: str, somebody: As, namespace: str) -> None:
-    # given a user who may create runs and sweeps, and nothing else
+    # A user who may create runs and sweeps, and nothing else
     mine = somebody(RUNS_ALONE)
     resource, _ = REFERENCES[field]
-    # when they name an object of somebody else, then they are refused, with the field and what to ask for
+    # When they name an object of somebody else, they are refused, with the field and what to ask for
     message = refusal(lambda: create(FineTunes(mine, namespace), field))
     assert f"spec.{field}" in message
     assert f'Ask for the verb "use" on {resource}/theirs in namespace {namespace}' in message
-    # and so they are through the template of a sweep
+    # So they are where a sweep names it in its template
     template = {"spec": changed({field: REFERENCES[field][1]})}
     sweep = {"template": template, "trials": [{"lora": {"r": 8}}]}
     assert f'"use" on {resource}/theirs' in refusal(lambda: Sweeps(mine, namespace).create("sweep", sweep))
@@ -107,7 +107,7 @@ def test_a_run_that_names_nothing_needs_no_more_rights(somebody: As, namespace: 
 def test_a_run_of_somebody_else_can_be_suspended_but_not_turned_to_other_data(
     api: client.ApiClient, somebody: As, namespace: str
 ) -> None:
-    # given a run of the administrator, with their Secret
+    # A run of the administrator, with their Secret
     FineTunes(api, namespace).create("admins", changed({"storage.secretName": "theirs"}))
     mine = client.CustomObjectsApi(somebody(RUNS_ALONE))
 
@@ -116,7 +116,7 @@ def test_a_run_of_somebody_else_can_be_suspended_but_not_turned_to_other_data(
             names.GROUP, names.VERSION, namespace, names.PLURAL, "admins", {"spec": spec}
         )
 
-    # when a user without rights on the Secret suspends and resumes it, then that is fine
+    # When a user without rights on the Secret suspends and resumes it, that is fine
     patch({"suspend": True})
     patch({"suspend": False})
     # but they cannot make the Secret read or write for them
@@ -127,7 +127,7 @@ def test_a_run_of_somebody_else_can_be_suspended_but_not_turned_to_other_data(
 def test_the_operator_creates_the_trials_of_a_sweep_that_was_checked(
     control_plane: ControlPlane, api: client.ApiClient, policy: None, somebody: As, namespace: str
 ) -> None:
-    # given a sweep's trial, created by the operator's account, which may use no Secret itself
+    # A sweep's trial, created by the operator's account, which may use no Secret itself
     rbac, account = client.RbacAuthorizationV1Api(api), f"system:serviceaccount:{chart.NAMESPACE}:lora-operator"
     rbac.create_namespaced_role(namespace, {"metadata": {"name": "operator"}, "rules": [RUNS_ALONE]})
     rbac.create_namespaced_role_binding(
@@ -140,5 +140,5 @@ def test_the_operator_creates_the_trials_of_a_sweep_that_was_checked(
     )
     operator = connect(control_plane)
     operator.set_default_header("Impersonate-User", account)
-    # then it is accepted
+    # It is accepted
     create(FineTunes(operator, namespace), "storage.secretName", "sweep-00")

@@ -89,12 +89,12 @@ def in_pod(service: MetadataService, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_a_run_without_credentials_ends_in_prepare_and_is_told_what_to_name(
     service: MetadataService, in_pod: Any
 ) -> None:
-    # given a run that names neither Secret nor ServiceAccount, on a node with a role that may use the bucket
+    # A run that names neither Secret nor ServiceAccount, on a node with a role that may use the bucket
     order = in_pod({})
-    # when its pod looks at the output
+    # Its pod looks at the output
     with pytest.raises(TrainerError) as refused:
         check_output(order, from_environment(1))
-    # then it ends with what to set, and the node was not asked for its keys
+    # It ends with what to set, and the node was not asked for its keys
     assert refused.value.exit_code is ExitCode.ACCESS_DENIED
     assert refused.value.param == "spec.storage.secretName"
     assert "spec.storage.secretName" in str(refused.value.hint)
@@ -113,10 +113,10 @@ def test_a_platform_that_opts_in_lends_the_nodes_identity(service: MetadataServi
 def test_the_identity_of_a_service_account_is_found_all_the_same(
     service: MetadataService, in_pod: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given an account with EKS Pod Identity, whose webhook sets this variable
+    # An account with EKS Pod Identity, whose webhook sets this variable
     in_pod({"storage.serviceAccountName": "trainer"})
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{service.url}/v1/credentials")
-    # then its keys are used, and only its address was asked
+    # Its keys are used, and only its address was asked
     credentials = boto3.Session().get_credentials()
     assert credentials is not None
     assert credentials.access_key == CREDENTIALS["AccessKeyId"]

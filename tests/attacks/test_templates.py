@@ -129,25 +129,25 @@ def test_a_tokenizer_that_is_none_ends_in_words(case: str, tmp_path: Path) -> No
 
 
 def test_no_credential_is_in_the_process_that_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given credentials in the environment of prepare
+    # Credentials in the environment of prepare
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "LORA_ORDER"):
         monkeypatch.setenv(name, "canary-of-this-test")
     seen: list[bytes] = []
 
-    # when the process works
+    # The process works
     from lora_trainer.prepare import data_process  # noqa: PLC0415
 
     with data_process.running(tmp_path) as process:
         process.check_model(save_model(tmp_path / "model"), "example/model", 1 << 20)
         seen += [Path(f"/proc/{child.pid}/environ").read_bytes() for child in psutil.Process().children()]
 
-    # then its environment holds none
+    # Its environment holds none
     assert seen
     assert not any(b"canary" in environment for environment in seen)
 
 
 def test_code_of_a_model_is_never_run(tmp_path: Path) -> None:
-    # given a model whose configuration and tokenizer name code of its own
+    # A model whose configuration and tokenizer name code of its own
     folder = save_model(tmp_path / "model")
     canary = tmp_path / "canary"
     code: dict[str, Any] = {
@@ -164,7 +164,7 @@ def test_code_of_a_model_is_never_run(tmp_path: Path) -> None:
     settings.write_text(json.dumps({**json.loads(settings.read_text()), **code, "tokenizer_class": "T"}))
     started = time.monotonic()
 
-    # when it is prepared, then the code is left alone
+    # When it is prepared, the code is left alone
     place(tmp_path).prepare()
     assert not canary.exists()
     bounded(started)

@@ -83,14 +83,14 @@ def assert_done(*ends: Ended) -> None:
 def test_strangers_at_the_meeting_point_change_nothing(
     run: TrainRun, marker: Path, tmp_path: Path, s3_server: SeaweedFS, sources: tuple[str, str]
 ) -> None:
-    # given a run on two nodes whose processes stand at a step
+    # A run on two nodes whose processes stand at a step
     two, gate = on(run, nodes=2, gpus=1), tmp_path / "go-on"
     pods = Pods(two)
     first = pods.start(0, pauseAt=5, pauseUntil=str(gate))
     second = pods.start(1)
     paused(first)
     host, _, port = pods.address.rpartition(":")
-    # when a stranger sends pickles, holds connections open, and speaks to the store as torch does
+    # A stranger sends pickles, holds connections open, and speaks to the store as torch does
     exploit = EXPLOIT.replace(b"{folder}", str(marker).encode())
     for content in (exploit, b"\x80\x04" + exploit * 100, os.urandom(1 << 16), b"GET / HTTP/1.1\r\n\r\n"):
         send(int(port), content)
@@ -99,7 +99,7 @@ def test_strangers_at_the_meeting_point_change_nothing(
         with pytest.raises(dist.DistError):
             dist.TCPStore(host, int(port), is_master=False, timeout=timedelta(seconds=2)).set(name, exploit)
     gate.touch()
-    # then the run ends as one that nobody disturbed
+    # The run ends as one that nobody disturbed
     assert_done(first.end(), second.end())
     for connection in held:
         connection.close()
@@ -109,11 +109,11 @@ def test_strangers_at_the_meeting_point_change_nothing(
 
 
 def test_a_pod_alone_in_its_job_listens_to_nobody_outside(run: TrainRun, tmp_path: Path) -> None:
-    # given a run on two GPUs of one node, at a step
+    # A run on two GPUs of one node, at a step
     gate = tmp_path / "go-on"
     attempt = on(run, gpus=2).start(real=True, pauseAt=5, pauseUntil=str(gate))
     workers = paused(attempt)
-    # then all that its processes listen to is the loopback interface
+    # All that its processes listen to is the loopback interface
     addresses = {address for pid in workers for address, _ in listening(pid)}
     assert len(workers) == 2
     assert addresses == {"127.0.0.1"}
@@ -122,18 +122,18 @@ def test_a_pod_alone_in_its_job_listens_to_nobody_outside(run: TrainRun, tmp_pat
 
 
 def test_bytes_sent_to_the_ports_of_the_collectives_run_no_code(run: TrainRun, marker: Path, tmp_path: Path) -> None:
-    # given a run of two processes, at a step
+    # A run of two processes, at a step
     gate = tmp_path / "go-on"
     attempt = on(run, gpus=2).start(real=True, pauseAt=5, pauseUntil=str(gate))
     ports = [port for pid in paused(attempt) for _, port in listening(pid)]
     assert ports
-    # when a stranger sends pickles to each port
+    # A stranger sends pickles to each port
     exploit = EXPLOIT.replace(b"{folder}", str(marker).encode())
     for port in ports:
         for content in (exploit, os.urandom(1 << 12)):
             send(port, content)
     gate.touch()
-    # then the run ends well, or in an end that is retried and says which process it was
+    # The run ends well, or in an end that is retried and says which process it was
     ended = attempt.end()
     if ended.code != ExitCode.DONE:
         assert ended.code == ExitCode.INTERNAL, ended.log[-3000:]
@@ -153,7 +153,7 @@ class Exploit:
 
 
 def test_a_checkpoint_that_somebody_planted_is_passed_over(run: TrainRun, marker: Path, tmp_path: Path) -> None:
-    # given a run with a checkpoint, and a newer one with a valid manifest that holds a payload
+    # A run with a checkpoint, and a newer one with a valid manifest that holds a payload
     assert run.finish(termAt=5).code == ExitCode.CHECKPOINTED
     planted = tmp_path / "planted"
     planted.mkdir()
@@ -166,9 +166,9 @@ def test_a_checkpoint_that_somebody_planted_is_passed_over(run: TrainRun, marker
         run.store.upload(planted / name, f"{prefix}/{name}")
     manifest = CheckpointManifest(run_id=run.layout.run_id, claim=1, step=9, files=files)
     run.store.write(f"{prefix}/manifest.json", manifest.model_dump_json(by_alias=True).encode())
-    # when the run goes on
+    # The run goes on
     ended = run.finish()
-    # then it says so, and goes on from its own
+    # It says so, and goes on from its own
     assert_done(ended)
     assert "step-00000009 is not usable" in ended.log
     assert ended.report is not None

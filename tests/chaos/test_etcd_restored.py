@@ -69,7 +69,7 @@ async def test_runs_go_on_when_etcd_is_put_back(own_site: Site, own_plane: Contr
     async with scene(own_site) as stage:
         stage.patience = _PATIENCE_SECONDS
         kubelet = asyncio.create_task(stage.restart_when_ended())
-        # given a run that trains, and one that is prepared
+        # A run that trains, and one that is prepared
         await stage.apply("training")
         await stage.plays("training", names.STAGE_PREPARE, prepared("training"))
         await stage.starts("training", names.STAGE_TRAIN)
@@ -78,7 +78,7 @@ async def test_runs_go_on_when_etcd_is_put_back(own_site: Site, own_plane: Contr
         await stage.starts("preparing", names.STAGE_PREPARE)
         await stage.in_phase("preparing", "Preparing")
         await asyncio.to_thread(keep, own_plane)
-        # when both end, a third begins, and then none of that has happened
+        # Both end, a third begins, and then none of that has happened
         for run in ("training", "preparing"):
             for stage_name, report in ((names.STAGE_PREPARE, prepared(run)), (names.STAGE_TRAIN, trained())):
                 for pod in stage.pods(run, stage_name):
@@ -91,7 +91,7 @@ async def test_runs_go_on_when_etcd_is_put_back(own_site: Site, own_plane: Contr
         await stage.starts("forgotten", names.STAGE_PREPARE)
         await asyncio.to_thread(put_back, own_plane)
         await stage.until("the mirror is put back", lambda: not stage.run("forgotten"))
-        # then they go on from there, and a new one runs from its beginning to its end
+        # They go on from there, and a new one runs from its beginning to its end
         for run, stage_name, report in (
             ("training", names.STAGE_TRAIN, trained()),
             ("preparing", names.STAGE_PREPARE, prepared("preparing")),

@@ -48,7 +48,7 @@ async def test_five_thousand_resources(site: Site) -> None:
         stage.operator.kill()
         await fill(stage, stage.run("first"))
 
-        # when an operator starts, and a run is created at that moment
+        # An operator starts, and a run is created at that moment
         directory = site.directory / stage.namespace
         kubeconfig = operator.redirect(site.kubeconfig, stage.proxy.url, directory / "kubeconfig")
         process = Operator(kubeconfig, directory / "restarted.log", {"WATCH_NAMESPACES": stage.namespace})
@@ -62,7 +62,7 @@ async def test_five_thousand_resources(site: Site) -> None:
             await stage.job("new", names.STAGE_PREPARE)
             works = time.monotonic() - started
             await stage.in_phase("new", "Preparing")
-            # then at rest it writes nothing
+            # At rest it writes nothing
             writes = len(stage.proxy.writes)
             await asyncio.sleep(_REST_SECONDS)
             at_rest = len(stage.proxy.writes) - writes

@@ -121,13 +121,13 @@ async def test_live_runs_survive_an_upgrade(old_site: Site, old_plane: ControlPl
             await asyncio.to_thread(old.wait_ready)
             pods = await is_under_way(stage)
             before = facts(stage)
-            # when the definitions are renewed, then the operator
+            # The definitions are renewed, then the operator
             await asyncio.to_thread(api_server.define, old_plane, api_server.CRDS)
             await asyncio.to_thread(old.stop)
             stage.proxy.created.clear()
             await asyncio.to_thread(new.start().wait_ready)
             await asyncio.sleep(_REST_SECONDS)
-            # then it touches no Job and no result, and every run comes to its end
+            # It touches no Job and no result, and every run comes to its end
             assert facts(stage) == before
             await goes_on(stage, pods)
         finally:

@@ -18,14 +18,14 @@ from support.e2e import NAMESPACE, Rig
 
 
 def test_a_killed_train_pod_is_resumed_and_the_adapter_is_the_same(rig: Rig, finished: Finished) -> None:
-    # Given a run of the same recipe that has a checkpoint in S3 and went on from it
+    # A run of the same recipe that has a checkpoint in S3 and went on from it
     run = rig.create("killed", {"runToken": "again"})
     rig.wait(run, "step 5", _reached(5), e2e.TRAINED_SECONDS)
-    # When its pod is killed without a chance to save
+    # Its pod is killed without a chance to save
     victim = rig.pods(run, "train")[-1]["metadata"]["name"]
     rig.kubernetes.run("delete", "pod", victim, f"--namespace={NAMESPACE}", "--force", "--grace-period=0")
     status = run.wait_finished(e2e.TRAINED_SECONDS)
-    # Then a second pod went on from the newest checkpoint
+    # A second pod went on from the newest checkpoint
     assert is_complete(status), status.error
     first, second = [attempt for attempt in status.attempts if attempt.stage == "train"]
     assert first.pod == victim
@@ -35,7 +35,7 @@ def test_a_killed_train_pod_is_resumed_and_the_adapter_is_the_same(rig: Rig, fin
     assert (second.last_step, second.exit_code) == (e2e.STEPS, 0)
     assert status.usage is not None
     assert 0 <= status.usage.lost_steps <= 5
-    # And the weights are bit for bit those of the undisturbed run
+    # The weights are bit for bit those of the undisturbed run
     weights = [rig.manifest(each)["files"][layout.ADAPTER_WEIGHTS] for each in (status, finished.status)]
     assert weights[0] == weights[1]
 
@@ -47,7 +47,7 @@ def test_a_suspended_run_gives_its_pod_back_and_goes_on_from_where_it_stopped(ri
     _suspend(run, suspended=True)
     rig.wait(run, "Suspended", lambda status: status.phase == "Suspended")
     wait_until("the pod is gone", lambda: not _running(rig, run), timeout=e2e.REACTION_SECONDS)
-    # And when it goes on, no step is done again
+    # When it goes on, no step is done again
     _suspend(run, suspended=False)
     status = run.wait_finished(e2e.TRAINED_SECONDS)
     assert is_complete(status), status.error

@@ -189,18 +189,18 @@ def test_a_job_and_a_pod_deleted_by_hand_come_back(place: TinyCluster) -> None:
 
 
 def test_a_lost_node_is_told_and_the_run_goes_on_elsewhere(place: TinyCluster) -> None:
-    # Given a run on the second node
+    # A run on the second node
     node.set_gpus(node_of(place, 1), 0)
     run = place.create("on-a-lost-node", {"training.maxSteps": 20000, "training.saveSteps": 200})
     wait_status(run, "step 400", at_step(400), TRAINED_SECONDS)
     assert train_attempts(run.status())[0].node == "node2"
-    # When the kubelet, containerd and every process of its pods are gone
+    # The kubelet, containerd and every process of its pods are gone
     kill_node(node_of(place, 2))
     node.set_gpus(node_of(place, 1), 1)
     wait_until("the cluster notices", lambda: not answers(place, "node2"), timeout=STEP_SECONDS)
     status = told_within(run, Reason.NODE_LOST, time.monotonic())
     assert "node2" in ready(status)[1]
-    # Then another node takes over: a minute's toleration, the grace period, and what the operator adds
+    # Another node takes over: a minute's toleration, the grace period, and what the operator adds
     status = wait_status(run, "a second pod", lambda status: len(train_attempts(status)) == 2, 480)
     first, second = train_attempts(status)
     assert first.reason == Reason.NODE_LOST

@@ -56,7 +56,7 @@ def test_float32_equals_the_padded_reference_loss(family: str) -> None:
 def test_short_formats_are_as_close_to_float32_as_the_models_own_way(
     family: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given float32's gradients of a model whose weights are rounded to the short format
+    # Float32's gradients of a model whose weights are rounded to the short format
     rows = ragged_rows()
     short = tiny(family, **SHAPE).to(CUDA, dtype)
     exact = without_ours(with_adapter(copy.deepcopy(short).float()))
@@ -64,7 +64,7 @@ def test_short_formats_are_as_close_to_float32_as_the_models_own_way(
     wanted = gradients(exact)
     model = with_adapter(short)
     plain = without_ours(model)
-    # when the short format computes them in the model's own way, and in ours
+    # The short format computes them in the model's own way, and in ours
     with torch.autocast("cuda", dtype):
         reference_loss(plain, rows).backward()
     own = gradients(plain)
@@ -72,7 +72,7 @@ def test_short_formats_are_as_close_to_float32_as_the_models_own_way(
     varlen = attention._varlen
     monkeypatch.setattr(attention, "_varlen", lambda *a, **k: calls.append(1) or varlen(*a, **k))
     _, found = loss_and_gradients(model, rows, dtype)
-    # then ours is no farther away, and one kernel took all rows, but for the soft cap that it does not know
+    # Ours is no farther away, and one kernel took all rows, but for the soft cap that it does not know
     assert bool(calls) == (family != SOFT_CAP)
     assert distance(found, wanted) <= 1.5 * distance(own, wanted)
 
@@ -85,18 +85,18 @@ def distance(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
 
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
 def test_four_bit_layers_compute_with_the_values_of_their_codes(kind: str, tmp_path: Path) -> None:
-    # given a model in four bits, and one that holds the values of these codes, in the same format and in float32
+    # A model in four bits, and one that holds the values of these codes, in the same format and in float32
     folder, quantization, rows = save_tiny(tmp_path, **SHAPE), QuantizationSpec(type=kind), ragged_rows()
     four_bit = with_adapter(load_base(folder, quantization, HARDWARE))
     base = load_base(folder, QuantizationSpec(type="none"), HARDWARE)
     round_to_four_bit(base, quantization)
     exact = without_ours(with_adapter(copy.deepcopy(base).float()))
-    # when all go through the same rows
+    # All go through the same rows
     reference_loss(exact, rows).backward()
     wanted = gradients(exact)
     _, own = loss_and_gradients(with_adapter(base), rows, torch.bfloat16)
     _, found = loss_and_gradients(four_bit, rows, torch.bfloat16)
-    # then four bits are about as close to float32 as bfloat16 is
+    # Four bits are about as close to float32 as bfloat16 is
     assert distance(found, wanted) <= 1.5 * distance(own, wanted)
 
 

@@ -64,15 +64,15 @@ def peak_of(order: Order, folder: Path) -> tuple[int, bool, int]:
 def test_what_prepare_foretells_covers_the_peak_and_little_more(
     row_tokens: int, quantization: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given the least that a session falls back to: one row a pass, activations computed again
+    # The least that a session falls back to: one row a pass, activations computed again
     monkeypatch.setattr(micro_batch, "plan_memory", lambda *_, **__: MemoryPlan(1, True))
     order = prepared(tmp_path, model, row_tokens=row_tokens, quantization=quantization)
     assert order.plan is not None
     needed = order.plan.memory
     assert needed is not None
-    # when it trains
+    # It trains
     *_, peak = peak_of(order, tmp_path)
-    # then the estimate, without the context that torch does not count, lies between the peak and half more
+    # The estimate, without the context that torch does not count, lies between the peak and half more
     foretold = needed.total_bytes - needed.context_bytes
     print(json.dumps({"rowTokens": row_tokens, "type": quantization, "peak": peak, "foretold": foretold}))
     assert peak <= foretold <= 1.5 * peak
@@ -83,12 +83,12 @@ def test_what_prepare_foretells_covers_the_peak_and_little_more(
 def test_the_planned_rows_of_a_pass_fit_the_gpu(
     gibibytes: int, row_tokens: int, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a GPU with that much memory
+    # A GPU with that much memory
     limit = gibibytes * GIB
     torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.mem_get_info()[1])
     monkeypatch.setattr(session, "free_memory", lambda _hardware: limit - torch.cuda.memory_reserved())
     order = prepared(tmp_path, model, row_tokens=row_tokens, quantization="nf4")
-    # when a session plans and trains, then it does not run out of memory
+    # When a session plans and trains, it does not run out of memory
     try:
         rows, checkpointing, peak = peak_of(order, tmp_path)
     finally:

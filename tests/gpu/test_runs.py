@@ -47,13 +47,13 @@ def test_a_gpu_without_bfloat16_trains_in_float16(tmp_path: Path) -> None:
 
 
 def test_stopped_and_killed_it_goes_on_and_ends_as_undisturbed(tmp_path: Path) -> None:
-    # given an undisturbed run
+    # An undisturbed run
     undisturbed = gpu_run(tmp_path / "undisturbed")
     done(undisturbed.run())
-    # when another is stopped after step 5 and killed after step 10, whose last checkpoint is of step 8
+    # Another is stopped after step 5 and killed after step 10, whose last checkpoint is of step 8
     run = gpu_run(tmp_path / "disturbed")
     stopped, killed, finished = run.run(termAt=5), run.run(killAt=10), run.run()
-    # then no step is lost with notice, few without (a checkpoint may be on its way), and the result is the same
+    # No step is lost with notice, few without (a checkpoint may be on its way), and the result is the same
     assert stopped.code == ExitCode.CHECKPOINTED
     assert killed.steps == [6, 7, 8, 9, 10]
     assert done(finished).steps in (list(range(first, STEPS + 1)) for first in (6, 9))
@@ -61,7 +61,7 @@ def test_stopped_and_killed_it_goes_on_and_ends_as_undisturbed(tmp_path: Path) -
 
 
 def test_real_lack_of_memory_halves_the_rows_of_a_pass(tmp_path: Path) -> None:
-    # given 64 rows a pass in memory that does not hold their activations
+    # 64 rows a pass in memory that does not hold their activations
     run = local_run(
         tmp_path,
         gpus=1,
@@ -70,7 +70,7 @@ def test_real_lack_of_memory_halves_the_rows_of_a_pass(tmp_path: Path) -> None:
         training__effectiveBatchSize=64,
         training__microBatchSize=64,
     )
-    # when it trains, then it starts again with fewer, and says so
+    # When it trains, it starts again with fewer, and says so
     ended = done(run.run(gpuBytes=400 << 20))
     assert "CUDA ran out of memory with 64 rows in a forward pass" in ended.output
     assert "rows in a forward pass: 64 &gt; " in run.report()

@@ -123,11 +123,11 @@ def test_a_running_run_gives_its_gpu_back_when_suspended_and_when_cancelled(plac
 
 
 def test_three_preemptions_lose_no_step_and_change_no_weight(place: TinyCluster) -> None:
-    # Given a run of low priority
+    # A run of low priority
     changes = QUEUED | {"training.maxSteps": 1200, "training.saveSteps": 600, "retries": 0}
     run = place.create("preempted", changes)
     for number in range(3):
-        # When a run of higher priority comes in the middle of it
+        # A run of higher priority comes in the middle of it
         before = len(train_attempts(run.status()))
         wait_status(
             run,
@@ -136,11 +136,11 @@ def test_three_preemptions_lose_no_step_and_change_no_weight(place: TinyCluster)
             TRAINED_SECONDS,
         )
         kueue.take_quota(place, f"urgent-{number}", priority=HIGH, seconds=3)
-        # Then it saves its work, and waits again with Kueue's words
+        # It saves its work, and waits again with Kueue's words
         status = wait_status(run, "Kueue's words", has_reason(Reason.PREEMPTED))
         assert "to accommodate a workload" in ready(status)[1]
     status = run.wait_finished(TRAINED_SECONDS)
-    # And finishes, with no retry used and no step done twice
+    # It finishes, with no retry used and no step done twice
     assert is_complete(status), status.error
     attempts = train_attempts(status)
     assert [attempt.reason for attempt in attempts] == [Reason.PREEMPTED] * 3 + [Reason.SUCCEEDED]

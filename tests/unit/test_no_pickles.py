@@ -79,14 +79,14 @@ class Evil:
 def test_in_our_processes_torch_refuses_pickles_whatever_a_library_asks_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a file that runs code when it is unpickled, and the environment of one of our processes
+    # A file that runs code when it is unpickled, and the environment of one of our processes
     import torch  # noqa: PLC0415 - slow, and only needed here
 
     torch.save({"state": Evil(tmp_path / "ran")}, tmp_path / "optimizer.pt")
     monkeypatch.setattr(os, "environ", {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"})
     prepare_environment()
-    # when a library loads it without care
+    # A library loads it without care
     with pytest.raises(Exception, match="Weights only load failed"):
         torch.load(tmp_path / "optimizer.pt", weights_only=False)
-    # then nothing ran
+    # Nothing ran
     assert not (tmp_path / "ran").exists()

@@ -121,10 +121,10 @@ def failures(running: Operator) -> int:
 
 
 def test_the_watches_need_no_user_name(runs: Runs, start_operator: StartOperator) -> None:
-    # given an operator as in a pod, where the user id has no name
+    # An operator as in a pod, where the user id has no name
     running = start_operator()
     runs.apply("triage")
-    # then the watches tell of the run, and were started once
+    # The watches tell of the run, and were started once
     eventually("an event", lambda: running.metric("lora_operator_last_event_timestamp_seconds") > 0)
     assert running.metric("lora_operator_watch_starts_total") == 1
 

@@ -35,21 +35,21 @@ def test_the_policy_is_made_once_a_namespace_and_put_back_when_it_is_lost_or_cha
 ) -> None:
     networking = client.NetworkingV1Api(runs.api)
     start_operator(RESYNC_SECONDS="1")
-    # when the first run of the namespace starts, then its policy is there with its Job
+    # When the first run of the namespace starts, its policy is there with its Job
     runs.apply("first")
     eventually("a prepare pod", lambda: bool(runs.pods.all("first", names.STAGE_PREPARE)))
     made = policies(runs)[names.RUNS_POLICY]
     assert excepted(made) == {"169.254.169.254/32", "fd00:ec2::254/128"}
     (pod,) = runs.pods.all("first", names.STAGE_PREPARE)
     assert made.spec.pod_selector.match_labels.items() <= pod.metadata.labels.items()
-    # and the next run, or another look, writes it not again
+    # The next run, or another look, does not write it again
     runs.apply("second")
     eventually("another prepare pod", lambda: bool(runs.pods.all("second", names.STAGE_PREPARE)))
     assert written(policies(runs)[names.RUNS_POLICY]) == written(made)
-    # when somebody deletes it, then it is made again
+    # When somebody deletes it, it is made again
     networking.delete_namespaced_network_policy(names.RUNS_POLICY, runs.namespace)
     eventually("the policy is back", lambda: names.RUNS_POLICY in policies(runs))
-    # when somebody opens it, then it is closed again
+    # When somebody opens it, it is closed again
     opened = {"spec": {"ingress": [{}]}}
     networking.patch_namespaced_network_policy(names.RUNS_POLICY, runs.namespace, opened)
     eventually("the policy is closed", lambda: not policies(runs)[names.RUNS_POLICY].spec.ingress)
@@ -63,13 +63,13 @@ def test_a_changed_setting_reaches_the_policy_and_a_restart_alone_writes_nothing
     eventually("the policy", lambda: names.RUNS_POLICY in policies(runs))
     made = policies(runs)[names.RUNS_POLICY]
     first.stop()
-    # when the operator is started again, then the policy is left alone
+    # When the operator is started again, the policy is left alone
     second = start_operator()
     runs.apply("another")
     eventually("a prepare pod", lambda: bool(runs.pods.all("another", names.STAGE_PREPARE)))
     assert written(policies(runs)[names.RUNS_POLICY]) == written(made)
     second.stop()
-    # when the platform lends the identity of its nodes, then the policy follows
+    # When the platform lends the identity of its nodes, the policy follows
     start_operator(ALLOW_NODE_IDENTITY="true")
     eventually("the policy follows", lambda: policies(runs)[names.RUNS_POLICY].spec.egress is None)
 

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.usefixtures("running_operator")
 
 
 def test_two_pods_and_their_service_end_in_one_result(runs: Runs) -> None:
-    # given a run on two nodes, prepared
+    # A run on two nodes, prepared
     runs.apply("triage", compute__nodes=2)
     runs.pods.run("triage", names.STAGE_PREPARE, prepared())
-    # then its Job starts two pods with names that the Service between them resolves
+    # Its Job starts two pods with names that the Service between them resolves
     eventually("two train pods", lambda: len(runs.pods.all("triage", names.STAGE_TRAIN)) == 2)
     core = client.CoreV1Api(runs.api)
     (service,) = eventually_services(core, runs.namespace)
@@ -31,11 +31,11 @@ def test_two_pods_and_their_service_end_in_one_result(runs: Runs) -> None:
     assert address == f"{pods['0'].spec.hostname}.{service.metadata.name}:{names.GROUP_PORT}"
     assert service.spec.cluster_ip == "None"
     assert [owner.uid for owner in service.metadata.owner_references] == [job.metadata.uid]
-    # when both run, then the run runs
+    # When both run, the run runs
     for pod in pods.values():
         runs.pods.starts(pod)
     runs.in_phase("triage", "Running")
-    # when both end, the second with nothing to say, then the first one's report is the result
+    # When both end, the second with nothing to say, the first one's report is the result
     runs.pods.ends(pods["0"], trained())
     runs.pods.ends(pods["1"], Report(stage="train"))
     status = runs.reaches("triage", ConditionType.COMPLETE)

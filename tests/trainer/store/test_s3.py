@@ -172,7 +172,7 @@ def test_an_object_replaced_while_it_is_read_is_noticed(rig: Rig, big_file: Path
 
 
 def test_an_object_replaced_while_it_is_downloaded_is_noticed(rig: Rig, big_file: Path, tmp_path: Path) -> None:
-    # given an object of several parts that another writer replaces once its first request was answered
+    # An object of several parts that another writer replaces once its first request was answered
     rig.store.upload(big_file, rig.uri("big"))
     client = rig.server.client()
     replacing = rig.store
@@ -180,7 +180,7 @@ def test_an_object_replaced_while_it_is_downloaded_is_noticed(rig: Rig, big_file
         "after-call.s3.HeadObject", lambda **_: replacing.write(rig.uri("big"), bytes(big_file.stat().st_size))
     )
     store = S3Store(20, make_client=lambda: client, part_bytes=PART)
-    # when it is downloaded, then that ends in words, and no file is left that is made of both
+    # When it is downloaded, that ends in words, and no file is left that is made of both
     error = refusal(lambda: store.download(rig.uri("big"), tmp_path / "back"))
     assert isinstance(error, ObjectReplacedError)
     assert "replaced while it was read" in error.message

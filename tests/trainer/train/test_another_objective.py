@@ -229,34 +229,34 @@ def trl(model: Any, pairs: list[dict[str, list[int]]], folder: Path) -> Any:
 
 
 def test_preference_pairs_train_to_the_losses_of_trl(tmp_path: Path) -> None:
-    # given one adapter, twice, and pairs of answers
+    # One adapter, twice, and pairs of answers
     path, pairs = pairs_file(tmp_path)
     rows, model = Preference().rows(path), adapted("llama")
     twin = without_ours(model)
-    # when an objective of pairs trains in our trainer, and TRL trains on the same pairs
+    # An objective of pairs trains in our trainer, and TRL trains on the same pairs
     trainer = ours(model, rows, tmp_path)
     found, expected = losses(trainer), losses(trl(twin, pairs, tmp_path))
-    # then the losses begin where nothing is preferred, fall, and are the same at each step
+    # The losses begin where nothing is preferred, fall, and are the same at each step
     assert len(found) == STEPS
     assert found[0] == pytest.approx(np.log(2), rel=1e-5)
     assert found[-1] < 0.9 * found[0]
     assert found == pytest.approx(expected, rel=5e-3)
-    # and the trainer evaluates what the objective measures
+    # The trainer evaluates what the objective measures
     metrics = trainer.evaluate()
     assert metrics["eval_loss"] < np.log(2)
     assert metrics["eval_reward_accuracy"] > 0.6
 
 
 def test_a_process_without_a_pair_takes_part_and_changes_nothing(tmp_path: Path) -> None:
-    # given a process that has no pair of its own in a step
+    # A process that has no pair of its own in a step
     path, _ = pairs_file(tmp_path)
     rows, model, objective = Preference().rows(path), adapted("llama"), Preference()
     forward_pass, _ = choose(model, [rows[0]], pad_token_id=0, autocast=None)
-    # when it runs a silent one
+    # It runs a silent one
     batch = objective.collate(forward_pass)([rows[0].silent])
     loss = objective.loss_sum(forward_pass, model, batch)
     loss.backward()
-    # then loss and weight are zero, and the adapter has gradients of zero for the others to wait for
+    # Loss and weight are zero, and the adapter has gradients of zero for the others to wait for
     assert float(loss.detach()) == 0
     assert int(objective.weight_sum(batch)) == 0
     trained = [weight for weight in model.parameters() if weight.requires_grad]

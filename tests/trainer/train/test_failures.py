@@ -50,10 +50,10 @@ def test_a_run_of_one_step_learns_something(runs: Runs) -> None:
 
 
 def test_a_run_that_learns_nothing_is_not_published(runs: Runs) -> None:
-    # given a learning rate at which no weight changes an answer
+    # A learning rate at which no weight changes an answer
     run = runs(training__learningRate=1e-30)
     message, param, hint = error_of(run.finish(), ExitCode.NOTHING_LEARNED)
-    # then the run says so and what to do, and there is no adapter
+    # The run says so and what to do, and there is no adapter
     assert "nothing was learned" in message
     assert param == "spec.training.learningRate"
     assert "Raise training.learningRate" in hint
@@ -61,18 +61,18 @@ def test_a_run_that_learns_nothing_is_not_published(runs: Runs) -> None:
 
 
 def test_cuda_out_of_memory_halves_the_micro_batch_and_gives_the_same_result(runs: Runs) -> None:
-    # given a device on which only two rows fit, as it turns out after step 5
+    # A device on which only two rows fit, as it turns out after step 5
     run, undisturbed = runs(lora__dropout=0), runs(lora__dropout=0)
     assert undisturbed.finish().code == ExitCode.DONE
-    # when a run starts with four
+    # A run starts with four
     ended = run.start(real=True, memoryFor=2, memoryAt=6).end()
-    # then the process replaced itself, went on from its checkpoint, and said so
+    # The process replaced itself, went on from its checkpoint, and said so
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert ended.report is not None
     assert any("4 > 2" in warning for warning in ended.report.warnings)
     assert ended.report.timing is not None
     assert ended.report.timing.from_step == 4
-    # and the losses are those of the undisturbed run, because the effective batch is the same
+    # The losses are those of the undisturbed run, because the effective batch is the same
     for mine, other in zip(run.metrics()[:-1], undisturbed.metrics()[:-1], strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
@@ -101,11 +101,11 @@ def test_a_defect_shows_its_stack_in_the_log_alone(runs: Runs) -> None:
 
 
 def test_a_missed_gate_publishes_and_says_so(runs: Runs) -> None:
-    # given a limit that cannot be reached
+    # A limit that cannot be reached
     run = runs(evaluation__gate={"maxLossRatio": 0.01})
-    # when the run ends
+    # The run ends
     ended = run.finish()
-    # then it ended well, the adapter is there, and both report and manifest name the limit
+    # It ended well, the adapter is there, and both report and manifest name the limit
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert ended.report is not None
     assert "gate.maxLossRatio" in (ended.report.gate_failed or "")
@@ -129,17 +129,17 @@ def test_a_gpu_that_cuda_does_not_find_is_refused_in_words(runs: Runs) -> None:
 
 
 def test_early_stopping_publishes_the_best_adapter(runs: Runs, unlike_rows: str) -> None:
-    # given validation rows at which the model gets worse with every step, and a patience of two evaluations
+    # Validation rows at which the model gets worse with every step, and a patience of two evaluations
     run = runs(
         dataset__validationUri=unlike_rows,
         training__learningRate=0.05,
         training__maxSteps=60,
         training__earlyStopping={"patience": 2},
     )
-    # when it is killed in between and goes on
+    # It is killed in between and goes on
     run.finish(killAt=7)
     ended = run.finish()
-    # then it stopped early, and the best evaluation lies before the last one
+    # It stopped early, and the best evaluation lies before the last one
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     evaluations = [(entry["eval_loss"], entry["step"]) for entry in run.metrics()[:-1] if "eval_loss" in entry]
     assert evaluations[-1][1] < 60, evaluations

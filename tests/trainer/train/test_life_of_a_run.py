@@ -29,58 +29,58 @@ def assert_like(run: TrainRun, undisturbed: TrainRun) -> None:
 
 
 def test_a_run_ends_with_a_published_adapter_and_true_figures(undisturbed: tuple[TrainRun, Ended]) -> None:
-    # given a run that nothing disturbed
+    # A run that nothing disturbed
     run, ended = undisturbed
-    # then it ended well and said so
+    # It ended well and said so
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     report = ended.report
     assert report is not None
     assert report.artifact is not None
     assert report.error is None
-    # and all files are there, the work is cleared away, and nothing else lies in the output
+    # All files are there, the work is cleared away, and nothing else lies in the output
     prefix = run.layout.published("tiny")
     assert report.artifact.uri == prefix
     names = {uri.removeprefix(f"{prefix}/") for uri in run.objects(prefix)}
     assert {ADAPTER_CONFIG, ADAPTER_WEIGHTS, MANIFEST, METRICS, MODEL_CARD, REPORT, "tokenizer.json"} <= names
     assert "chat_template.jinja" in names
     assert run.objects(run.layout.work) == []
-    # and the adapter names its base as it is served, its modules and its precision
+    # The adapter names its base as it is served, its modules and its precision
     config = json.loads(run.store.read(f"{prefix}/{ADAPTER_CONFIG}"))
     assert config["base_model_name_or_path"] == "example/tiny"
     assert config["target_modules"] == ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
     assert b'"BF16"' in run.adapter()[:4000]
-    # and it learned, and the best evaluation is the lowest of the history
+    # It learned, and the best evaluation is the lowest of the history
     assert report.metrics is not None
     assert float(report.metrics.test_loss or 0) < float(report.metrics.base_test_loss or 0)
-    # and what it unlearned is known
+    # What it unlearned is known
     assert report.metrics.general_loss != report.metrics.base_general_loss
     assert float(report.metrics.base_general_loss or 0) > 0
     history = run.metrics()[:-1]
     evaluations = {entry["step"]: entry["eval_loss"] for entry in history if "eval_loss" in entry}
     assert list(evaluations) == [3, 6, 9, 12]
     assert report.metrics.best_step == min(evaluations, key=evaluations.__getitem__)
-    # and each step was logged once
+    # Each step was logged once
     assert [entry["step"] for entry in history] == list(range(1, STEPS + 1))
     timing = report.timing
     assert timing is not None
     assert (timing.from_step, timing.last_step, timing.lost_steps) == (0, STEPS, 0)
     assert timing.tokens_per_second > 0
     assert 0 < timing.seconds_before_first_step < 300
-    # and the saved adapter was loaded on a fresh base and compared before it was published
+    # The saved adapter was loaded on a fresh base and compared before it was published
     assert ended.log.index("answers like the trained one") < ended.log.index("published s3://")
 
 
 def test_killed_again_and_again_it_gives_the_same_adapter(
     s3_server: SeaweedFS, sources: tuple[str, str], tmp_path: Path, undisturbed: tuple[TrainRun, Ended]
 ) -> None:
-    # given a run that is killed at its first step, between checkpoints, at a checkpoint, after one, at the last step
+    # A run that is killed at its first step, between checkpoints, at a checkpoint, after one, at the last step
     run = prepared_run(s3_server, tmp_path, *sources)
     steps = (1, 3, 6, 8, 9, 12)
     for step in steps:
         assert run.finish(killAt=step).code == -signal.SIGKILL
-    # when it is started once more
+    # It is started once more
     ended = run.finish()
-    # then it starts from the last checkpoint, says what was lost, and the result is the same
+    # It starts from the last checkpoint, says what was lost, and the result is the same
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert ended.report is not None
     assert ended.report.timing is not None
@@ -93,14 +93,14 @@ def test_killed_again_and_again_it_gives_the_same_adapter(
 def test_killed_at_every_step_of_thirty_it_gives_the_same_adapter(
     s3_server: SeaweedFS, sources: tuple[str, str], tmp_path: Path
 ) -> None:
-    # given a run of thirty steps that nothing disturbs, and one that is killed at each of them
+    # A run of thirty steps that nothing disturbs, and one that is killed at each of them
     undisturbed, run = (
         prepared_run(s3_server, tmp_path / name, *sources, training__maxSteps=30) for name in ("undisturbed", "killed")
     )
     assert undisturbed.finish().code == ExitCode.DONE
     for step in range(1, 31):
         assert run.finish(killAt=step).code == -signal.SIGKILL
-    # when it is started once more, then the result is the same
+    # When it is started once more, the result is the same
     assert run.finish().code == ExitCode.DONE
     assert_like(run, undisturbed)
 
@@ -109,19 +109,19 @@ def test_killed_at_every_step_of_thirty_it_gives_the_same_adapter(
 def test_sigterm_loses_no_step(
     step: int, s3_server: SeaweedFS, sources: tuple[str, str], tmp_path: Path, undisturbed: tuple[TrainRun, Ended]
 ) -> None:
-    # given a run that gets SIGTERM: between evaluations, where an evaluation is due, at the last step
+    # A run that gets SIGTERM: between evaluations, where an evaluation is due, at the last step
     run = prepared_run(s3_server, tmp_path, *sources)
     ended = run.finish(termAt=step)
-    # then it ends as checkpointed and says how far it came, and its checkpoint is in S3
+    # It ends as checkpointed and says how far it came, and its checkpoint is in S3
     assert ended.code == ExitCode.CHECKPOINTED, ended.log[-3000:]
     assert ended.report is not None
     assert ended.report.timing is not None
     assert (ended.report.timing.from_step, ended.report.timing.last_step) == (0, step)
     assert ended.report.timing.seconds_before_first_step > 0
     assert any(f"step-{step:08d}/manifest.json" in uri for uri in run.objects(run.layout.checkpoints))
-    # when it goes on
+    # It goes on
     ended = run.finish()
-    # then it goes on after that very step, and the result is the same
+    # It goes on after that very step, and the result is the same
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert ended.report is not None
     assert ended.report.timing is not None
@@ -133,30 +133,30 @@ def test_sigterm_loses_no_step(
 def test_sigterm_before_the_first_step_ends_at_once(
     s3_server: SeaweedFS, sources: tuple[str, str], tmp_path: Path
 ) -> None:
-    # given a process that is still loading
+    # A process that is still loading
     run = prepared_run(s3_server, tmp_path, *sources)
     attempt = run.start()
     attempt.wait_for("took claim")
-    # when it gets SIGTERM
+    # It gets SIGTERM
     attempt.send(signal.SIGTERM)
-    # then it ends as checkpointed
+    # It ends as checkpointed
     assert attempt.end(seconds=30).code == ExitCode.CHECKPOINTED
 
 
 def test_a_process_that_was_cut_off_is_fenced_off_and_overwrites_nothing(
     s3_server: SeaweedFS, sources: tuple[str, str], tmp_path: Path, undisturbed: tuple[TrainRun, Ended]
 ) -> None:
-    # given a process that stands still after step 5, and a second one of the same run that goes to the end
+    # A process that stands still after step 5, and a second one of the same run that goes to the end
     run = prepared_run(s3_server, tmp_path, *sources)
     gate = tmp_path / "go-on"
     zombie = run.start(pauseAt=5, pauseUntil=str(gate))
     zombie.wait_for("step 5 done")
     assert run.finish().code == ExitCode.DONE
     before = {info.uri: info.etag for info in run.store.list(run.order.spec.output.uri)}
-    # when the first one comes back
+    # The first one comes back
     gate.touch()
     ended = zombie.end()
-    # then it stops, and nothing has changed
+    # It stops, and nothing has changed
     assert ended.code == ExitCode.CHECKPOINTED, ended.log[-3000:]
     assert {info.uri: info.etag for info in run.store.list(run.order.spec.output.uri)} == before
     assert_like(run, undisturbed[0])

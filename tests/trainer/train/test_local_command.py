@@ -17,11 +17,11 @@ from support.train_runs import STEPS
 
 @pytest.mark.slow
 def test_stopped_and_killed_the_same_command_goes_on(tmp_path: Path) -> None:
-    # given a run on this machine
+    # A run on this machine
     run = local_run(tmp_path, gpus=0)
-    # when it is stopped after step 5, and killed after step 10, while the checkpoint of step 8 may be on its way
+    # It is stopped after step 5, and killed after step 10, while the checkpoint of step 8 may be on its way
     stopped, killed = run.run(termAt=5), run.run(killAt=10)
-    # then the first says how to go on, and the third command finishes
+    # The first says how to go on, and the third command finishes
     assert stopped.code == ExitCode.CHECKPOINTED
     assert "the same command goes on" in stopped.output
     assert killed.steps == [6, 7, 8, 9, 10]
@@ -33,26 +33,26 @@ def test_stopped_and_killed_the_same_command_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_adapter_tells_servers_where_its_answers_end(tmp_path: Path) -> None:
-    # given a model whose template ends turns with <|im_end|> (2), which neither tokenizer nor generation config names
+    # A model whose template ends turns with <|im_end|> (2), which neither tokenizer nor generation config names
     run = local_run(tmp_path, gpus=0, lora__r=4, shape={"max_position_embeddings": 16})
     tokenizer = byte_tokenizer()
     tokenizer.eos_token = "<s>"
     tokenizer.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "generation_config.json").write_text('{"eos_token_id": 1, "top_p": 0.5}')
-    # when it is trained
+    # It is trained
     ended = run.run()
-    # then the adapter's generation config ends answers there, and else is that of the base
+    # The adapter's generation config ends answers there, and else is that of the base
     assert ended.code == ExitCode.DONE, ended.output
     generation = json.loads((run.published / "generation_config.json").read_text())
     assert generation["eos_token_id"] == [2, 1]
     assert generation["top_p"] == 0.5
     assert GenerationConfig.from_pretrained(run.published).eos_token_id == [2, 1]
-    # and user and reader are told, with a rank that servers take
+    # User and reader are told, with a rank that servers take
     assert "note: answers end at <|im_end|>, where servers of the base model do not stop by themselves" in ended.output
     card = (run.published / MODEL_CARD).read_text()
     assert "--max-lora-rank 8 --generation-config path/to/this/folder --lora-modules" in card
     assert "stop_token_ids: [2]" in card
-    # and the reader also of what prepare warned of
+    # The reader also of what prepare warned of
     assert "more than the 16 that example/tiny was made for" in card
     assert json.loads((run.published / MANIFEST).read_text())["requiredMaxLoraRank"] == 8
 

@@ -119,12 +119,12 @@ def trl(model: Any, rows: Rows, folder: Path) -> list[float]:
 
 @pytest.mark.parametrize("family", ["llama-tied", "qwen3", "phi3"])
 def test_each_steps_loss_is_that_of_trl_unpacked(family: str, tmp_path: Path) -> None:
-    # given one adapter, twice, and rows of very different length
+    # One adapter, twice, and rows of very different length
     rows, model = Rows(rows_file(tmp_path)), adapted(family)
     twin = without_ours(model)
-    # when both train on all rows once
+    # Both train on all rows once
     found, expected = ours(model, rows, tmp_path), trl(twin, rows, tmp_path)
-    # then the losses fall, and are the same at each step, and so are the adapters
+    # The losses fall, and are the same at each step, and so are the adapters
     assert len(found) == len(expected) == STEPS
     assert expected[-1] < 0.9 * expected[0]
     assert found == pytest.approx(expected, rel=5e-3)

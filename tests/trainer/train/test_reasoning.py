@@ -41,12 +41,12 @@ def _write(run: LocalRun, **more: str) -> None:
 
 @pytest.mark.learning
 def test_what_it_thinks_is_learned(tmp_path: Path) -> None:
-    # given rows with reasoning, for a template that writes it into a think block
+    # Rows with reasoning, for a template that writes it into a think block
     run = _run(tmp_path)
     _write(run, reasoning_content=THOUGHT)
-    # when an adapter is trained
+    # An adapter is trained
     ended = run.run()
-    # then it thinks before it answers
+    # It thinks before it answers
     assert ended.code == ExitCode.DONE, ended.output
     assert f"&lt;think&gt;\n{THOUGHT}\n&lt;/think&gt;\n\n{ANSWER}" in run.report()
     assert float(run.final()["exactMatch"]) == 1
@@ -55,12 +55,12 @@ def test_what_it_thinks_is_learned(tmp_path: Path) -> None:
 
 @pytest.mark.learning
 def test_reasoning_that_is_switched_off_stays_off_for_servers(tmp_path: Path) -> None:
-    # given rows without reasoning, and a template that is told so
+    # Rows without reasoning, and a template that is told so
     run = _run(tmp_path, chat__templateArgs={"enable_thinking": "false"})
     _write(run)
-    # when an adapter is trained
+    # An adapter is trained
     ended = run.run()
-    # then whoever asks with the published template asks as it was trained, unless told otherwise
+    # Whoever asks with the published template asks as it was trained, unless told otherwise
     assert ended.code == ExitCode.DONE, ended.output
     assert "have no reasoning" not in ended.output
     published = AutoTokenizer.from_pretrained(run.published)

@@ -42,13 +42,13 @@ def assert_ended_well(first: Ended, second: Ended) -> None:
 
 
 def test_two_pods_give_the_adapter_of_one_process(runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
-    # given a run on two nodes, of which the second pod comes first
+    # A run on two nodes, of which the second pod comes first
     run = runs(**TWO_NODES)
     pods = Pods(run)
     second, first = pods.start(1), pods.start(0)
-    # when both end
+    # Both end
     ended = first.end(), second.end()
-    # then figures and adapter are those of one process, one pod spoke, and the work is cleared away
+    # Figures and adapter are those of one process, one pod spoke, and the work is cleared away
     assert_ended_well(*ended)
     assert_same_training(run, alone[0])
     assert "took claim" not in ended[1].log
@@ -59,18 +59,18 @@ def test_two_pods_give_the_adapter_of_one_process(runs: Runs, alone: tuple[Train
 
 @pytest.mark.groups
 def test_sigterm_to_one_pod_stops_both_after_a_checkpoint(runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
-    # given two pods of which the second gets SIGTERM after step 5
+    # Two pods of which the second gets SIGTERM after step 5
     run = runs(**TWO_NODES)
     pods = Pods(run)
     first, second = pods.start(0), pods.start(1, termAt=5, rank=1)
     ended = first.end(), second.end()
-    # then both end as checkpointed, which counts against nothing, with the checkpoint of that step in S3
+    # Both end as checkpointed, which counts against nothing, with the checkpoint of that step in S3
     assert [each.code for each in ended] == [ExitCode.CHECKPOINTED, ExitCode.CHECKPOINTED], ended[0].log[-3000:]
     assert any("step-00000005/manifest.json" in uri for uri in run.objects(run.layout.checkpoints))
-    # when the Job replaced both
+    # The Job replaced both
     first, second = pods.start(0), pods.start(1)
     ended = first.end(), second.end()
-    # then the run went on after that step
+    # The run went on after that step
     assert_ended_well(*ended)
     assert ended[0].report is not None
     assert ended[0].report.timing is not None
@@ -83,22 +83,22 @@ def test_sigterm_to_one_pod_stops_both_after_a_checkpoint(runs: Runs, alone: tup
 def test_a_killed_pod_is_waited_for_and_the_group_goes_on(
     killed: int, runs: Runs, alone: tuple[TrainRun, Ended], tmp_path: Path
 ) -> None:
-    # given two pods at step 6, both standing
+    # Two pods at step 6, both standing
     run = runs(**TWO_NODES)
     pods = Pods(run)
     gate = tmp_path / "go-on"
     started = [pods.start(index, pauseAt=6, pauseUntil=str(gate), rank=0) for index in (0, 1)]
     started[0].wait_for("step 6 done")
-    # when one is killed, with all its processes
+    # One is killed, with all its processes
     started[killed].send(signal.SIGKILL)
     assert started[killed].end().code == -signal.SIGKILL
     gate.touch()
-    # then the other notices, and does not end
+    # The other notices, and does not end
     started[1 - killed].wait_for("processes of the run are gone")
-    # when the Job replaced the killed one
+    # The Job replaced the killed one
     started[killed] = pods.start(killed)
     ended = started[0].end(), started[1].end()
-    # then the group went on from the last checkpoint, and the result is that of an undisturbed run
+    # The group went on from the last checkpoint, and the result is that of an undisturbed run
     assert_ended_well(*ended)
     assert ended[0].report is not None
     assert ended[0].report.timing is not None
@@ -108,17 +108,17 @@ def test_a_killed_pod_is_waited_for_and_the_group_goes_on(
 
 @pytest.mark.groups
 def test_an_error_in_one_pod_is_its_own_and_the_other_waits(runs: Runs) -> None:
-    # given two pods of which the second meets a loss that is not a number
+    # Two pods of which the second meets a loss that is not a number
     run = runs(**TWO_NODES)
     pods = Pods(run)
     first, second = pods.start(0), pods.start(1, lossAt=3, rank=1)
     ended = second.end()
-    # then that pod says so, with the code that ends the Job
+    # That pod says so, with the code that ends the Job
     assert ended.code == ExitCode.LOSS_NOT_FINITE, ended.log[-3000:]
     assert ended.report is not None
     assert ended.report.error is not None
     assert "step 3" in ended.report.error.message
-    # and the other one waits for another, until it is stopped
+    # The other one waits for another, until it is stopped
     first.wait_for("processes of the run are gone")
     first.send(signal.SIGTERM)
     assert first.end(seconds=60).code == ExitCode.CHECKPOINTED
@@ -126,23 +126,23 @@ def test_an_error_in_one_pod_is_its_own_and_the_other_waits(runs: Runs) -> None:
 
 @pytest.mark.groups
 def test_a_pod_that_comes_while_the_first_publishes_ends_well(runs: Runs, tmp_path: Path) -> None:
-    # given a run on two nodes whose first pod is about to publish
+    # A run on two nodes whose first pod is about to publish
     run = runs(**TWO_NODES)
     pods = Pods(run)
     gate = tmp_path / "publish"
     first, second = pods.start(0, publishAfter=str(gate)), pods.start(1)
     first.wait_for("ready to publish")
-    # when the second one is killed and replaced, and only then the first one publishes
+    # The second one is killed and replaced, and only then the first one publishes
     second.send(signal.SIGKILL)
     assert second.end().code == -signal.SIGKILL
     second = pods.start(1)
     second.wait_for("waiting for the end of the present group")
     gate.touch()
-    # then both end well
+    # Both end well
     ended = first.end(), second.end()
     assert ended[0].code == ExitCode.DONE, ended[0].log[-3000:]
     assert ended[1].code == ExitCode.DONE, ended[1].log[-3000:]
-    # and one that comes later still finds what was published
+    # One that comes later still finds what was published
     late = pods.start(1).end()
     assert late.code == ExitCode.DONE, late.log[-3000:]
 

@@ -42,11 +42,11 @@ def launched(attempt: Attempt) -> int:
 
 
 def test_the_same_losses_and_the_same_adapter_as_one_process(runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
-    # given a run on two GPUs with the effective batch of one
+    # A run on two GPUs with the effective batch of one
     run = runs(compute__gpus=2, **PLAIN)
-    # when it trains
+    # It trains
     ended = start(run).end()
-    # then it ends with one report, figures and adapter are those of one process, and the work is cleared away
+    # It ends with one report, figures and adapter are those of one process, and the work is cleared away
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert ended.report is not None
     assert ended.report.artifact is not None
@@ -59,15 +59,15 @@ def test_the_same_losses_and_the_same_adapter_as_one_process(runs: Runs, alone: 
 
 @pytest.mark.groups
 def test_epochs_with_a_ragged_end_are_the_same(runs: Runs) -> None:
-    # given two passes over rows of which the last effective batch leaves a process without any
+    # Two passes over rows of which the last effective batch leaves a process without any
     changes = PLAIN | {"training__maxSteps": None, "training__epochs": 2, "training__microBatchSize": 1}
     one, four = runs(**changes), runs(compute__gpus=4, **changes)
     assert one.order.plan is not None
     assert one.order.plan.rows % 8 != 0
-    # when both train
+    # Both train
     assert one.finish().code == ExitCode.DONE
     ended = start(four).end()
-    # then the losses are the same, step by step
+    # The losses are the same, step by step
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     for mine, other in zip(four.metrics()[:-1], one.metrics()[:-1], strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
@@ -75,18 +75,18 @@ def test_epochs_with_a_ragged_end_are_the_same(runs: Runs) -> None:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_sigterm_to_one_process_loses_no_step(rank: int, runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
-    # given a group of which one process gets SIGTERM after step 6, where an evaluation is due
+    # A group of which one process gets SIGTERM after step 6, where an evaluation is due
     run = runs(compute__gpus=2, **PLAIN)
     ended = start(run, termAt=6, rank=rank).end()
-    # then the pod ends as checkpointed, with the checkpoint of that step in S3
+    # The pod ends as checkpointed, with the checkpoint of that step in S3
     assert ended.code == ExitCode.CHECKPOINTED, ended.log[-3000:]
     assert ended.report is not None
     assert ended.report.timing is not None
     assert ended.report.timing.last_step == 6
     assert any("step-00000006/manifest.json" in uri for uri in run.objects(run.layout.checkpoints))
-    # when it goes on
+    # It goes on
     ended = start(run).end()
-    # then it goes on after that step, and the result is that of an undisturbed run
+    # It goes on after that step, and the result is that of an undisturbed run
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert ended.report is not None
     assert ended.report.timing is not None
@@ -97,18 +97,18 @@ def test_sigterm_to_one_process_loses_no_step(rank: int, runs: Runs, alone: tupl
 
 @pytest.mark.groups
 def test_sigterm_to_the_pod_reaches_all_processes(runs: Runs, tmp_path: Path) -> None:
-    # given a group that stands at step 5
+    # A group that stands at step 5
     run = runs(compute__gpus=2, **PLAIN)
     gate = tmp_path / "go-on"
     attempt = start(run, pauseAt=5, pauseUntil=str(gate))
     attempt.wait_for("step 5 done")
     workers = children_of(launched(attempt))
     assert len(workers) == 2
-    # when the pod gets SIGTERM
+    # The pod gets SIGTERM
     attempt.send(signal.SIGTERM)
     gate.touch()
     ended = attempt.end()
-    # then it ends as checkpointed, its checkpoint is in S3, and no process is left
+    # It ends as checkpointed, its checkpoint is in S3, and no process is left
     assert ended.code == ExitCode.CHECKPOINTED, ended.log[-3000:]
     assert any("manifest.json" in uri for uri in run.objects(run.layout.checkpoints))
     assert not any(psutil.pid_exists(pid) for pid in workers)
@@ -130,17 +130,17 @@ def test_sigterm_while_loading_ends_at_once(runs: Runs) -> None:
 def test_a_killed_process_ends_the_pod_and_the_next_goes_on(
     rank: int, runs: Runs, alone: tuple[TrainRun, Ended]
 ) -> None:
-    # given a group of which one process is killed after step 6
+    # A group of which one process is killed after step 6
     run = runs(compute__gpus=2, **PLAIN)
     ended = start(run, killAt=6, rank=rank).end()
-    # then the pod fails in a way that is retried, and says which process was killed
+    # The pod fails in a way that is retried, and says which process was killed
     assert ended.code == ExitCode.INTERNAL, ended.log[-3000:]
     assert ended.report is not None
     assert ended.report.error is not None
     assert f"process {rank} of 2 was killed by SIGKILL" in ended.report.error.message
-    # when the next pod starts
+    # The next pod starts
     ended = start(run).end()
-    # then it goes on from the last checkpoint, and the result is that of an undisturbed run
+    # It goes on from the last checkpoint, and the result is that of an undisturbed run
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert ended.report is not None
     assert ended.report.timing is not None
@@ -161,14 +161,14 @@ def test_a_killed_launcher_leaves_no_process_behind(runs: Runs, tmp_path: Path) 
 
 @pytest.mark.groups
 def test_dropout_resumes_to_the_same_adapter(runs: Runs) -> None:
-    # given a group whose processes draw dropout, undisturbed and stopped in between
+    # A group whose processes draw dropout, undisturbed and stopped in between
     changes = PLAIN | {"lora__dropout": 0.1, "compute__gpus": 2}
     undisturbed, stopped = runs(**changes), runs(**changes)
     assert start(undisturbed).end().code == ExitCode.DONE
     assert start(stopped, termAt=5).end().code == ExitCode.CHECKPOINTED
-    # when it goes on
+    # It goes on
     ended = start(stopped).end()
-    # then each process went on with its own random numbers
+    # Each process went on with its own random numbers
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert stopped.adapter() == undisturbed.adapter()
     assert stopped.metrics() == undisturbed.metrics()
@@ -176,14 +176,14 @@ def test_dropout_resumes_to_the_same_adapter(runs: Runs) -> None:
 
 @pytest.mark.groups
 def test_a_run_goes_on_with_another_number_of_gpus(runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
-    # given a run of two processes that was stopped after step 5
+    # A run of two processes that was stopped after step 5
     run = runs(compute__gpus=2, **PLAIN)
     assert start(run, termAt=5).end().code == ExitCode.CHECKPOINTED
-    # when it is applied again without GPUs
+    # It is applied again without GPUs
     compute = run.order.spec.compute.model_copy(update={"gpus": 0})
     run.order = run.order.model_copy(update={"spec": run.order.spec.model_copy(update={"compute": compute})})
     ended = start(run).end()
-    # then one process goes on from that step, and the result is that of an undisturbed run
+    # One process goes on from that step, and the result is that of an undisturbed run
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert ended.report is not None
     assert ended.report.timing is not None
@@ -214,11 +214,11 @@ def test_a_defect_in_one_process_is_told_with_its_name(runs: Runs) -> None:
 def test_cuda_out_of_memory_in_one_process_halves_the_micro_batch_of_all(
     runs: Runs, alone: tuple[TrainRun, Ended]
 ) -> None:
-    # given a group of which the second process can hold one row only, as it turns out after step 5
+    # A group of which the second process can hold one row only, as it turns out after step 5
     run = runs(compute__gpus=2, **PLAIN)
-    # when it trains
+    # It trains
     ended = start(run, memoryFor=1, memoryAt=6, rank=1).end()
-    # then the group started again with half the rows, went on from its checkpoint, and said so
+    # The group started again with half the rows, went on from its checkpoint, and said so
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert ended.report is not None
     assert any("2 > 1" in warning for warning in ended.report.warnings)
@@ -229,12 +229,12 @@ def test_cuda_out_of_memory_in_one_process_halves_the_micro_batch_of_all(
 
 @pytest.mark.groups
 def test_early_stopping_ends_all_processes_at_the_same_step(runs: Runs) -> None:
-    # given a rate at which the loss soon rises
+    # A rate at which the loss soon rises
     changes = PLAIN | {"training__learningRate": 0.5, "training__maxSteps": 60}
     run = runs(compute__gpus=2, training__earlyStopping={"patience": 2}, **changes)
-    # when it trains
+    # It trains
     ended = start(run).end()
-    # then it stopped early with the best evaluation
+    # It stopped early with the best evaluation
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     evaluations = [(entry["eval_loss"], entry["step"]) for entry in run.metrics()[:-1] if "eval_loss" in entry]
     assert evaluations[-1][1] < 60

@@ -13,13 +13,11 @@ from lora_cluster.__main__ import main, split_kubectl
         (["kubectl", "--name", "b", "exec", "p", "--", "id"], ["kubectl", "--name", "b"], ["exec", "p", "--", "id"]),
     ],
 )
-def test_given_words_when_split_then_kubectl_gets_its_own_untouched(
-    words: list[str], own: list[str], others: list[str]
-) -> None:
+def test_kubectl_gets_its_own_words_untouched(words: list[str], own: list[str], others: list[str]) -> None:
     assert split_kubectl(words) == (own, others)
 
 
-def test_given_a_name_that_is_no_safe_directory_when_shown_then_one_line_tells_and_no_stack_trace(
+def test_a_name_that_is_no_safe_directory_ends_in_one_line_without_a_stack_trace(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["status", "--name", "../etc"]) == 1

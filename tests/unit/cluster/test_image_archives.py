@@ -21,7 +21,7 @@ def _tar(path: Path, files: dict[str, object]) -> Path:
     return path
 
 
-def test_given_a_program_when_its_image_is_written_twice_then_both_have_the_same_digest_and_name(
+def test_two_images_of_one_program_have_the_same_digest_and_name(
     tmp_path: Path,
 ) -> None:
     program = tmp_path / "program"
@@ -36,7 +36,7 @@ def test_given_a_program_when_its_image_is_written_twice_then_both_have_the_same
     assert first.names == second.names == ("local/program:1",)
 
 
-def test_given_an_oci_archive_when_read_then_its_digest_and_full_name_are_known(tmp_path: Path) -> None:
+def test_digest_and_full_name_of_an_oci_archive_are_read(tmp_path: Path) -> None:
     annotations = {"org.opencontainers.image.ref.name": "localhost/trainer:dev"}
     index = {"manifests": [{"digest": "sha256:abc", "annotations": annotations}]}
 
@@ -45,7 +45,7 @@ def test_given_an_oci_archive_when_read_then_its_digest_and_full_name_are_known(
     assert (archive.digest, archive.names) == ("sha256:abc", ("localhost/trainer:dev",))
 
 
-def test_given_an_oci_archive_with_a_bare_tag_when_read_then_the_message_tells_how_to_name_it(tmp_path: Path) -> None:
+def test_an_oci_archive_with_a_bare_tag_is_refused_with_how_to_name_it(tmp_path: Path) -> None:
     annotations = {"org.opencontainers.image.ref.name": "latest"}
     index = {"manifests": [{"digest": "sha256:abc", "annotations": annotations}]}
 
@@ -53,14 +53,14 @@ def test_given_an_oci_archive_with_a_bare_tag_when_read_then_the_message_tells_h
         read_archive(_tar(tmp_path / "image.tar", {"index.json": index}))
 
 
-def test_given_several_images_in_one_archive_when_read_then_it_is_refused(tmp_path: Path) -> None:
+def test_an_archive_of_several_images_is_refused(tmp_path: Path) -> None:
     manifest = [{"Config": "a.json", "RepoTags": ["a:1"]}, {"Config": "b.json", "RepoTags": ["b:1"]}]
 
     with pytest.raises(ClusterError, match="holds 2 images"):
         read_archive(_tar(tmp_path / "image.tar", {"manifest.json": manifest}))
 
 
-def test_given_files_that_are_no_archives_when_read_then_the_message_names_the_file(tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_is_named_in_the_message(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("no tar")
 
@@ -82,5 +82,5 @@ def test_given_files_that_are_no_archives_when_read_then_the_message_names_the_f
         ("quay.io/a/b@sha256:0", "quay.io/a/b@sha256:0"),
     ],
 )
-def test_given_a_name_as_people_write_it_when_looked_up_then_it_is_the_full_name(short: str, full: str) -> None:
+def test_a_name_as_people_write_it_is_completed(short: str, full: str) -> None:
     assert container_runtime_name(short) == full

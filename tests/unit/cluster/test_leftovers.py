@@ -12,7 +12,7 @@ from lora_cluster.processes import Daemon, stop
 _SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
 
 
-def test_given_mounts_of_many_when_ours_are_sought_then_inner_ones_come_first_and_neighbours_are_left_alone() -> None:
+def test_inner_mounts_are_found_before_outer_ones_and_neighbours_are_left_alone() -> None:
     mounts = "\n".join(
         [
             "tmpfs /run/lora/a tmpfs rw 0 0",
@@ -25,13 +25,13 @@ def test_given_mounts_of_many_when_ours_are_sought_then_inner_ones_come_first_an
     assert mounted_under(mounts, [Path("/run/lora")]) == [Path("/run/lora/a/b c"), Path("/run/lora/a")]
 
 
-def test_given_both_cgroup_versions_when_asked_then_they_are_told_apart() -> None:
+def test_the_two_versions_of_cgroups_are_told_apart() -> None:
     mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n"
 
     assert mount_points(mounts) == ([Path("/sys/fs/cgroup/cpu")], [Path("/sys/fs/cgroup/unified")])
 
 
-def test_given_a_running_daemon_when_stopped_then_it_is_gone_and_so_is_its_pid_file(tmp_path: Path) -> None:
+def test_a_stopped_daemon_is_gone_and_so_is_its_pid_file(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, "sleeper")
     daemon.start(_SLEEPER)
     assert daemon.alive()
@@ -42,7 +42,7 @@ def test_given_a_running_daemon_when_stopped_then_it_is_gone_and_so_is_its_pid_f
     assert not daemon.pid_file.exists()
 
 
-def test_given_a_pid_file_whose_pid_now_belongs_to_another_when_stopped_then_the_other_lives_on(tmp_path: Path) -> None:
+def test_a_process_that_has_the_pid_of_an_ended_daemon_is_left_alone(tmp_path: Path) -> None:
     stranger = subprocess.Popen([*_SLEEPER, "stranger"])
     try:
         daemon = Daemon(tmp_path, "sleeper")
@@ -61,7 +61,7 @@ def test_given_a_pid_file_whose_pid_now_belongs_to_another_when_stopped_then_the
         stranger.wait()
 
 
-def test_given_a_started_daemon_when_the_caller_reads_its_own_output_then_the_pipe_ends_with_the_caller(
+def test_a_daemon_holds_no_pipe_of_its_starter(
     tmp_path: Path,
 ) -> None:
     code = f"""

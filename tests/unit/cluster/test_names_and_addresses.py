@@ -11,7 +11,7 @@ from lora_cluster.layout import MAX_NODES, MAX_SLOTS, SERVICE_RANGE, Layout, run
 _LONGEST_INTERFACE_NAME = 15
 
 
-def test_given_every_slot_and_node_when_addresses_are_formed_then_no_two_networks_overlap() -> None:
+def test_the_networks_of_no_two_nodes_overlap() -> None:
     networks = [ipaddress.ip_network(SERVICE_RANGE)]
     for slot in range(MAX_SLOTS):
         cluster = Layout("any", slot)
@@ -23,7 +23,7 @@ def test_given_every_slot_and_node_when_addresses_are_formed_then_no_two_network
     assert not [pair for pair in itertools.pairwise(networks) if pair[0].overlaps(pair[1])]
 
 
-def test_given_any_node_when_pods_get_addresses_then_they_are_in_the_range_kube_proxy_knows() -> None:
+def test_addresses_of_pods_are_in_the_range_that_kube_proxy_knows() -> None:
     cluster = Layout("any", MAX_SLOTS - 1)
 
     pods = ipaddress.IPv4Network(cluster.node(MAX_NODES).pod_subnet)
@@ -31,7 +31,7 @@ def test_given_any_node_when_pods_get_addresses_then_they_are_in_the_range_kube_
     assert pods.subnet_of(ipaddress.IPv4Network(cluster.pod_range))
 
 
-def test_given_the_last_slot_when_interfaces_are_named_then_linux_accepts_the_length() -> None:
+def test_names_of_interfaces_are_short_enough_for_linux() -> None:
     cluster = Layout("a-name-that-is-rather-long", MAX_SLOTS - 1)
 
     names = [cluster.bridge, cluster.node(MAX_NODES).host_interface]
@@ -40,6 +40,6 @@ def test_given_the_last_slot_when_interfaces_are_named_then_linux_accepts_the_le
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "../etc", "a b", "-a", "a" * 32])
-def test_given_a_name_that_is_no_safe_directory_when_used_then_the_message_names_the_option(name: str) -> None:
+def test_a_name_that_is_no_safe_directory_is_refused_with_the_option(name: str) -> None:
     with pytest.raises(ClusterError, match="--name"):
         run_directory(name)

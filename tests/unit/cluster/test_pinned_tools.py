@@ -17,17 +17,17 @@ require (
 
 
 @pytest.mark.parametrize(("module", "version"), [("example.org/one", "1.2.3"), ("example.org/one/v3", "3.1.4")])
-def test_given_a_go_mod_when_a_module_is_sought_then_its_version_is_found(module: str, version: str) -> None:
+def test_the_version_of_a_module_is_found_in_go_mod(module: str, version: str) -> None:
     assert module_version(_GO_MOD, module) == version
 
 
-def test_given_a_go_mod_without_the_module_when_sought_then_the_message_names_it() -> None:
+def test_a_module_that_is_missing_in_go_mod_is_named() -> None:
     with pytest.raises(ClusterError, match=r"example\.org/two"):
         module_version(_GO_MOD, "example.org/two")
 
 
 @pytest.mark.parametrize("name", sorted(TOOLS))
-def test_given_a_committed_go_mod_when_keyed_then_the_key_holds_tool_and_version(name: str) -> None:
+def test_the_key_of_a_tool_holds_its_name_and_version(name: str) -> None:
     tool = TOOLS[name]
 
     assert tool.key.startswith(f"{name}-{tool.version}-")

@@ -73,13 +73,13 @@ def test_retries_run_out_with_the_last_words() -> None:
 
 
 def test_an_internal_error_is_retried_once_whatever_retries_are_left() -> None:
-    # given a run with three retries whose pod met a defect
+    # A run with three retries whose pod met a defect
     story = given_training().pod_ends("train", ExitCode.INTERNAL, failed_report("boom 1")).decides()
     assert story.condition("Failed")[0] == "False"
-    # when another pod meets it
+    # Another pod meets it
     story.after(20).pod_runs("train", "second").decides()
     story.pod_ends("train", ExitCode.INTERNAL, failed_report("boom 2"), "second").decides()
-    # then the run fails with the last words, and its Job goes
+    # The run fails with the last words, and its Job goes
     assert story.condition("Failed") == ("True", "InternalError")
     assert "2 times" in story.message
     assert "boom 2" in story.message
@@ -168,9 +168,9 @@ def evict(story: Story, words: str, **status: Any) -> Story:
 )
 def test_a_pod_that_exceeds_its_disk_ends_the_run_at_once_as_the_next_one_would_write_as_much(words: str) -> None:
     story = given_training(train_ephemeral_storage="50Gi").after(5)
-    # when the kubelet evicts the pod for what it wrote itself
+    # The kubelet evicts the pod for what it wrote itself
     evict(story, words).decides()
-    # then the run fails with the kubelet's words and what to raise, and its Job goes
+    # The run fails with the kubelet's words and what to raise, and its Job goes
     assert story.status.error is not None
     assert story.status.error.code == "EphemeralStorageExceeded"
     assert words.rstrip(".") in story.status.error.message

@@ -100,11 +100,11 @@ def test_a_changed_recipe_with_rerun_runs_again_also_in_mid_run() -> None:
 
 
 def test_an_upgrade_with_another_recipe_runs_nothing_again_under_rerun() -> None:
-    # given a run that an earlier release finished
+    # A run that an earlier release finished
     story = finished_run({"updatePolicy": "Rerun"})
     spec = LoRAFineTuneSpec.model_validate(story.body["spec"])
     story.body["status"]["specHash"] = spec_hash(spec, recipe=1)
-    # when this one looks at it, and only then the recipe changes
+    # This one looks at it, and only then the recipe changes
     story.decides()
     assert story.condition("Complete")[0] == "True"
     assert "RunSuperseded" not in story.events

@@ -34,13 +34,13 @@ def train_jobs(story: Story) -> int:
 
 @pytest.mark.parametrize("away", [30, 180, 3600])
 def test_a_pod_whose_end_was_not_seen_is_asked_for_and_its_adapter_counts(away: float) -> None:
-    # given a run whose pod ended well while the API server did not answer
+    # A run whose pod ended well while the API server did not answer
     story = blind(given_training()).after(away).stage_succeeds("train", TRAINED).after(away, told=False)
-    # when the Job's end is seen, long after it happened, and not yet the pod's
+    # The Job's end is seen, long after it happened, and not yet the pod's
     story.decides()
     assert not story.status.finished
     story.after(3).decides()
-    # then the pods were read before anything was concluded
+    # The pods were read before anything was concluded
     assert ReadObjects() in [action for decision in story.decisions for action in decision.actions]
     assert story.condition("Complete") == ("True", "AdapterPublished")
 
@@ -64,9 +64,9 @@ def test_the_cause_of_a_failure_is_that_of_the_pod_that_was_not_seen() -> None:
 
 
 def test_nothing_is_concluded_while_the_api_server_cannot_be_asked() -> None:
-    # given a Job that ended, and readings that fail
+    # A Job that ended, and readings that fail
     story = blind(given_training()).stage_succeeds("train", TRAINED).decides()
-    # when time passes, then all that is decided is to read
+    # When time passes, all that is decided is to read
     for _ in range(5):
         story.after(600)
         assert story.asked().actions == (ReadObjects(),)

@@ -176,7 +176,7 @@ def test_disk_and_shared_memory_have_limits() -> None:
 
 
 def test_the_limit_of_a_train_pods_disk_leaves_room_for_model_adapter_and_data() -> None:
-    # given a model of 70B parameters, which has 130 GiB of files in 16 bits, and rows of at most 16 bytes a token
+    # A model of 70B parameters, which has 130 GiB of files in 16 bits, and rows of at most 16 bytes a token
     train = given_planned(weights=40 << 30, adapter=2 << 30, tokens=2 << 30)
     assert size_limits(train)["scratch"] == f"{20 + 8 * 40 + 8 * 2 + 64 * 2}Gi"
 

@@ -49,7 +49,7 @@ def test_run_pods_accept_nothing_and_reach_everything_but_the_metadata_service()
     for needed in ("169.254.170.23", "169.254.20.10"):
         refused = [ipaddress.ip_network(block) for block in addresses(policy)["0.0.0.0/0"]]
         assert not any(ipaddress.ip_address(needed) in block for block in refused)
-    # and the pods of the cluster are named, for plugins whose address blocks do not mean them
+    # The pods of the cluster are named, for plugins whose address blocks do not mean them
     assert {"namespaceSelector": {}} in policy["spec"]["egress"][0]["to"]
 
 
@@ -74,12 +74,12 @@ def test_a_policy_that_was_deleted_is_made_again_while_pods_run() -> None:
 
 
 def test_a_finished_run_needs_none_but_the_check_of_its_inputs_does() -> None:
-    # given a finished run in a namespace whose policy was deleted
+    # A finished run in a namespace whose policy was deleted
     story = given_training().stage_succeeds("train", TRAINED).decides()
     story.isolated = False
     made = len(story.decisions)
     assert not any(isinstance(action, IsolatePods) for d in story.decides().decisions[made:] for action in d.actions)
-    # when its inputs are to be checked, then the policy comes before the Job
+    # When its inputs are to be checked, the policy comes before the Job
     story.user_sets({"checkToken": "1"}).decides()
     assert kinds(story)[-2:] == [IsolatePods, CreateJob]
 
@@ -87,22 +87,22 @@ def test_a_finished_run_needs_none_but_the_check_of_its_inputs_does() -> None:
 def test_no_pod_starts_where_the_policy_is_refused_and_the_run_says_so() -> None:
     story = given_a_namespace_without_policy()
     story.create_error = CreateError(names.RUNS_POLICY, 403, "networkpolicies is forbidden", story.monotonic)
-    # when it was refused a moment ago, then nothing is created and the reason is told
+    # When it was refused a moment ago, nothing is created and the reason is told
     story.decides()
     assert kinds(story) == []
     assert story.condition("Reconciling") == ("True", "AdmissionDenied")
     assert story.message == "The NetworkPolicy of the namespace was refused: networkpolicies is forbidden"
-    # and then it is tried again
+    # Then it is tried again
     story.after(20).decides()
     assert kinds(story) == [IsolatePods, CreateJob]
 
 
 def test_a_running_run_goes_on_where_the_policy_is_refused() -> None:
-    # given a run that trains since before an upgrade, and an operator that may not make the policy
+    # A run that trains since before an upgrade, and an operator that may not make the policy
     story = given_training()
     story.isolated = False
     story.create_error = CreateError(names.RUNS_POLICY, 403, "networkpolicies is forbidden", story.monotonic)
-    # when it ends, then its result is taken
+    # When it ends, its result is taken
     story.stage_succeeds("train", TRAINED).decides()
     assert story.condition("Complete") == ("True", "AdapterPublished")
 

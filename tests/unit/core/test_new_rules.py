@@ -68,16 +68,16 @@ def test_a_new_run_is_judged_by_the_rules_of_today() -> None:
 
 
 def test_an_edit_that_breaks_a_rule_pauses_the_run_until_it_is_corrected() -> None:
-    # given a run that trains, and an edit that the API server let pass
+    # A run that trains, and an edit that the API server let pass
     story = given_training().after(10)
     name = story.job("train")["metadata"]["name"]
-    # when the spec is refused, then its pod saves a checkpoint and the GPU is free
+    # When the spec is refused, its pod saves a checkpoint and the GPU is free
     story.user_sets({"lora.r": 0}).decides()
     assert story.condition("Accepted") == ("False", "SpecInvalid")
     assert "paused" in story.message
     assert story.decisions[-1].follow_up == (SuspendJob(name, suspend=True),)
     story.after(20).pod_ends("train", 75).pod_is_gone("train").decides()
-    # when it is corrected, then the run goes on
+    # When it is corrected, the run goes on
     story.user_sets({"lora.r": 8}).decides()
     assert story.job("train")["spec"]["suspend"] is False
     assert [a.reason for a in story.status.attempts] == ["Suspended"]

@@ -31,16 +31,16 @@ def test_preemption_is_told_and_the_run_goes_on() -> None:
 
 
 def test_a_pod_that_ends_when_quota_is_given_again_was_preempted_all_the_same() -> None:
-    # given a run that saves its checkpoint because Kueue took its quota
+    # A run that saves its checkpoint because Kueue took its quota
     story = training_in_a_queue().after(10)
     words = "Preempted to accommodate a workload of higher priority"
     story.job("train")["spec"]["suspend"] = True
     story.workload(workload_condition("Evicted", "True", "Preempted", words)).pod_is_stopped("train").decides()
     assert story.condition("Reconciling") == ("True", "Preempted")
-    # when Kueue gives quota again before the pod ended
+    # Kueue gives quota again before the pod ended
     story.after(3).workload(workload_condition("QuotaReserved", "True", "QuotaReserved", "")).pod_ends("train", 75)
     story.decides()
-    # then the attempt says who ended it
+    # The attempt says who ended it
     assert [(a.reason, a.message) for a in story.status.attempts] == [("Preempted", f"{words}.")]
 
 
@@ -53,14 +53,14 @@ def stopped_by_kueue(*conditions: dict[str, Any]) -> Story:
 
 @pytest.mark.parametrize("deleting", [True, False])
 def test_nothing_is_told_until_kueue_says_why_it_stopped_the_job(deleting: bool) -> None:
-    # given a Job that is suspended while its Workload still has its quota, its pod marked for deletion or not yet
+    # A Job that is suspended while its Workload still has its quota, its pod marked for deletion or not yet
     story = stopped_by_kueue(workload_condition("QuotaReserved", "True", "QuotaReserved", ""))
     if deleting:
         story.pod_is_stopped("train")
     before = story.message
-    # when it is looked at
+    # It is looked at
     story.decides()
-    # then what was told stays, and it is looked at again soon
+    # What was told stays, and it is looked at again soon
     assert story.message == before
     assert story.decisions[-1].events == ()
     assert story.decisions[-1].requeue_after is not None

@@ -80,7 +80,7 @@ def test_a_run_that_ended_stays_what_it_is_whatever_is_written_into_its_spec() -
 
 @pytest.mark.parametrize("accepted", [False, True])
 def test_a_name_with_which_no_pod_could_be_made_is_refused(accepted: bool) -> None:
-    # given a run of the time when longer names were accepted, whose Job the API server refuses for ever
+    # A run of the time when longer names were accepted, whose Job the API server refuses for ever
     story = given_finetune()
     if accepted:
         story.decides()

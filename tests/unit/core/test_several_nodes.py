@@ -42,24 +42,24 @@ def services(story: Story) -> list[CreateService]:
 
 
 def test_the_pods_meet_through_a_service_that_goes_with_their_job() -> None:
-    # given a run on two nodes
+    # A run on two nodes
     story = given_job()
     job = story.job("train")
     template = job["spec"]["template"]["spec"]
-    # then its pods have names below a Service, and know where the first of them listens
+    # Its pods have names below a Service, and know where the first of them listens
     (service,) = services(story)
     name = service.manifest["metadata"]["name"]
     assert template["subdomain"] == name
     environment = {each["name"]: each.get("value") for each in template["containers"][0]["env"]}
     assert environment[names.ENV_GROUP_ADDRESS] == f"{job['metadata']['name']}-0.{name}:{names.GROUP_PORT}"
-    # and the Service is headless, finds pods before they are ready, and is owned by the Job
+    # The Service is headless, finds pods before they are ready, and is owned by the Job
     spec = service.manifest["spec"]
     assert spec["clusterIP"] == "None"
     assert spec["publishNotReadyAddresses"] is True
     assert spec["selector"] == {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
     (owner,) = service.manifest["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"]) == ("Job", job["metadata"]["uid"])
-    # and it is created once
+    # It is created once
     story.decides()
     assert len(services(story)) == 1
 
@@ -93,12 +93,12 @@ def test_a_service_that_is_refused_is_told_and_tried_again() -> None:
     story.create_error = CreateError(
         create.manifest["metadata"]["name"], 403, "exceeded quota: services", story.monotonic
     )
-    # when it was refused, then the status says so, and nothing is tried for a while
+    # When it was refused, the status says so, and nothing is tried for a while
     story.decides()
     assert story.condition("Reconciling") == ("True", "QuotaExceeded")
     assert "services" in story.message
     assert services(story) == []
-    # and then it is tried again
+    # Then it is tried again
     story.after(20).decides()
     assert len(services(story)) == 1
 
@@ -107,7 +107,7 @@ def test_a_run_goes_on_only_when_all_its_pods_run() -> None:
     story = given_job()
     story.pod_runs("train", pod(story, 0)).decides()
     assert story.status.phase == "Queued"
-    # when the second pod finds no node, then that is said, though the first one runs
+    # When the second pod finds no node, that is said, though the first one runs
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: no GPU"}
     story.pod_of("train", pod(story, 1), conditions=[condition]).after(10).decides()
     assert story.condition("Reconciling") == ("True", "Unschedulable")
@@ -118,13 +118,13 @@ def test_a_run_goes_on_only_when_all_its_pods_run() -> None:
 
 def test_the_first_pod_speaks_and_all_gpus_are_counted() -> None:
     story = given_running().after(100)
-    # given a run whose second pod ends last, with nothing to say
+    # A run whose second pod ends last, with nothing to say
     story.pod_ends("train", 0, TRAINED, pod(story, 0)).decides()
     story.after(2).pod_ends("train", 0, SILENT, pod(story, 1)).job_ends("train").decides()
-    # then the report of the first one is the result
+    # The report of the first one is the result
     assert story.condition("Complete")[0] == "True"
     assert story.status.artifact == TRAINED.artifact
-    # and there is one attempt, which used the GPUs of both nodes
+    # There is one attempt, which used the GPUs of both nodes
     assert [(a.pod, a.reason) for a in story.status.attempts] == [(pod(story, 0), "Succeeded")]
     assert story.status.usage is not None
     assert story.status.usage.train_seconds == 100
@@ -139,16 +139,16 @@ def test_a_pod_that_ended_well_is_only_waited_for() -> None:
 
 def test_a_killed_pod_is_told_and_costs_one_retry_while_the_others_go_on() -> None:
     story = given_running().after(50)
-    # when the second pod is out of memory
+    # The second pod is out of memory
     story.pod_ends("train", 137, None, pod(story, 1), reason="OOMKilled").decides()
-    # then its end can be read, and the first pod is still the same attempt
+    # Its end can be read, and the first pod is still the same attempt
     assert [(a.pod, a.reason) for a in story.status.attempts] == [
         (pod(story, 0), None),
         (pod(story, 1), "OOMKilled"),
     ]
     assert "OOMKilled" in story.message
     assert story.status.phase == "Queued"
-    # when the Job replaced it, then the run goes on
+    # When the Job replaced it, the run goes on
     story.after(5).pod_runs("train", pod(story, 1, "fghij")).decides()
     assert story.status.phase == "Running"
     story.after(50).pod_ends("train", 0, SILENT, pod(story, 1, "fghij"))
@@ -168,11 +168,11 @@ def test_pods_that_stop_together_after_a_checkpoint_are_one_attempt() -> None:
 
 def test_the_error_that_ended_the_job_is_that_of_the_run() -> None:
     story = given_running().after(50)
-    # when the second pod cannot go on, and its Job therefore stops the first one
+    # The second pod cannot go on, and its Job therefore stops the first one
     story.pod_ends("train", ExitCode.LOSS_NOT_FINITE, failed_report("the loss at step 5 is not finite"), pod(story, 1))
     story.pod_ends("train", ExitCode.CHECKPOINTED, SILENT, pod(story, 0))
     story.job_ends("train", "Failed", "PodFailurePolicy", failed=1).decides()
-    # then the run failed with the words of the second
+    # The run failed with the words of the second
     assert story.condition("Failed") == ("True", "LossNotFinite")
     assert "step 5" in story.message
 
@@ -185,7 +185,7 @@ def test_a_dead_node_under_any_pod_moves_the_run() -> None:
 
 
 def test_a_node_lost_under_the_second_pod_is_told_avoided_and_counts_as_no_retry() -> None:
-    # given a run whose second pod is on a node that died, and that the cluster gave up
+    # A run whose second pod is on a node that died, and that the cluster gave up
     story = given_running({"retries": 0}).after(50)
     first, second = pod(story, 0), pod(story, 1)
     lost = story.pods[second]
@@ -193,12 +193,12 @@ def test_a_node_lost_under_the_second_pod_is_told_avoided_and_counts_as_no_retry
     lost["metadata"]["deletionTimestamp"] = format_time(story.now)
     story.decides()
     assert story.condition("Reconciling") == ("True", "NodeLost")
-    # when its time is over, then the Job is made anew elsewhere
+    # When its time is over, the Job is made anew elsewhere
     story.after(limits.NODE_GRACE).decides().decides()
     assert any(isinstance(action, DeleteJob) for action in story.decisions[-1].actions)
     story.decides()
     assert "affinity" in story.job("train")["spec"]["template"]["spec"]
-    # and the lost pod is told of; it is no failure that counts, nor is the pod that was stopped for it
+    # The lost pod is told of; it is no failure that counts, nor is the pod that was stopped for it
     assert {a.pod: a.reason for a in story.status.attempts}[second] == "NodeLost"
     assert first in {a.pod for a in story.status.attempts}
     assert counted_failures(story.status) == 0
@@ -206,14 +206,14 @@ def test_a_node_lost_under_the_second_pod_is_told_avoided_and_counts_as_no_retry
 
 
 def test_attempts_that_made_room_do_not_come_back() -> None:
-    # given more failed pods than attempts are kept
+    # More failed pods than attempts are kept
     story = given_running()
     for number in range(12):
         story.after(10).pod_ends("train", 137, None, pod(story, 1, f"try{number}")).decides()
     shown = [attempt.pod for attempt in story.status.attempts]
     assert len(shown) == 10
     assert shown[0] == pod(story, 0)
-    # when nothing happens, then nothing is written
+    # When nothing happens, nothing is written
     writes = story.writes
     story.decides().decides()
     assert [attempt.pod for attempt in story.status.attempts] == shown
@@ -221,7 +221,7 @@ def test_attempts_that_made_room_do_not_come_back() -> None:
 
 
 def test_one_defect_in_all_pods_at_once_is_one_time() -> None:
-    # given a run on two nodes whose pods both meet a defect
+    # A run on two nodes whose pods both meet a defect
     story = given_running()
     for suffix in ("abcde", "fghij"):
         assert story.condition("Failed")[0] == "False"
@@ -233,5 +233,5 @@ def test_one_defect_in_all_pods_at_once_is_one_time() -> None:
                 continue  # the Job went with the run
             story.pod_ends("train", ExitCode.INTERNAL, report, pod(story, index, suffix)).decides()
         story.after(20)
-    # then the run fails when both meet it again
+    # The run fails when both meet it again
     assert story.condition("Failed") == ("True", "InternalError")

@@ -43,14 +43,14 @@ def test_a_run_is_suspended_once_its_pod_has_ended() -> None:
 
 
 def test_a_run_that_is_let_go_on_while_its_pod_saves_waits_for_the_pod() -> None:
-    # given a run that is being suspended, and resumed before its pod ended
+    # A run that is being suspended, and resumed before its pod ended
     story = given_training().after(10).user_sets({"suspend": True}).decides().pod_is_stopped("train")
     story.after(5).user_sets({"suspend": False}).decides()
     assert "goes on" in story.message
     assert story.job("train")["spec"]["suspend"] is True
-    # when the pod ends
+    # The pod ends
     story.after(20).pod_ends("train", 75).pod_is_gone("train").decides()
-    # then nobody speaks of a deleted pod, and the Job goes on
+    # Nobody speaks of a deleted pod, and the Job goes on
     assert reasons(story) == ["Suspended"]
     assert story.job("train")["spec"]["suspend"] is False
     assert ("Warning", "PodDeleted") not in told(story)
@@ -71,7 +71,7 @@ def test_a_queued_run_that_is_let_go_on_while_its_pod_saves_waits_for_the_pod() 
 
 @pytest.mark.parametrize("queued", [False, True])
 def test_suspend_and_resume_between_two_looks_is_no_deleted_pod(queued: bool) -> None:
-    # given a run that was suspended, and an operator that was away while its pod ended and it was resumed
+    # A run that was suspended, and an operator that was away while its pod ended and it was resumed
     story = (queued_training() if queued else given_training()).user_sets({"suspend": True}).decides()
     if queued:
         kueue_stops_the_job(story)

@@ -63,7 +63,7 @@ def test_only_the_last_answer_counts_where_the_spec_says_so(tmp_path: Path) -> N
 
 
 def test_keys_without_a_value_are_as_good_as_absent(tmp_path: Path) -> None:
-    # given what Arrow writes: each key that some message of the file has, in every message
+    # What Arrow writes: each key that some message of the file has, in every message
     nulls = dict.fromkeys(("name", "weight", "tool_calls", "refusal", "annotations", "audio"))
     turns = [{**QUESTION, **nulls}, answer("Rain.", **nulls, function_call=None, tools=[])]
     path = tmp_path / "a.parquet"
@@ -201,7 +201,7 @@ def test_instructions_of_a_developer_are_those_of_the_system_where_the_template_
 
 
 def test_the_seam_between_prompt_and_answer_is_that_of_the_server(tmp_path: Path) -> None:
-    # given an answer without reasoning behind an open think block: the line breaks at the seam would be one token
+    # An answer without reasoning behind an open think block: the line breaks at the seam would be one token
     _, (row,) = prepared_with(tmp_path, "qwen3_5_think", [chat("Q", "A")])
 
     start = row["targets"].index(True)
@@ -213,7 +213,7 @@ def test_the_seam_between_prompt_and_answer_is_that_of_the_server(tmp_path: Path
 
 
 def test_a_stop_token_that_only_the_next_turn_writes_must_be_listed_as_an_end(tmp_path: Path) -> None:
-    # given GLM's template, for a model whose generation config does not say that <|user|> ends answers
+    # GLM's template, for a model whose generation config does not say that <|user|> ends answers
     unlisted = ChatTemplate(published("glm4moe"), "glm")
     unlisted.check()
     files = Dataset([data_file(tmp_path, "a.jsonl", lines([chat("Q", "A")]))])

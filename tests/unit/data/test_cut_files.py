@@ -160,12 +160,12 @@ def test_there_is_no_byte_without_which_a_file_is_taken_for_whole(name: str, tmp
 
 
 def test_csv_that_is_cut_inside_a_row_ends_the_run(tmp_path: Path) -> None:
-    # given csv rows of two quoted fields, when the file is cut so that a quote is open or a field is missing
+    # Rows of two quoted fields, in a file that is cut so that a quote is open or a field is missing
     whole = _csv()
     header = whole.index(b"\n") + 1
     cuts = [n for n in range(header + 1, len(whole)) if whole[:n].count(b'"') % 2 or whole[n - 1 : n] not in b'",\n']
 
-    # then it is never read as a shorter file
+    # It is never read as a shorter file
     assert len(cuts) > len(whole) * 0.8
     for length in cuts[:: len(cuts) // 300]:
         with pytest.raises(TrainerError, match=r"a\.csv, line \d+: is cut off|a\.csv, line \d+ is cut off"):

@@ -187,11 +187,11 @@ def test_plain_rows_are_read_as_such_only_where_the_spec_says_so(
 
 
 def test_a_base_model_without_a_chat_template_learns_documents(tmp_path: Path) -> None:
-    # given a model that has no chat template
+    # A model that has no chat template
     folder = save_model(tmp_path / "model")
     (folder / "chat_template.jinja").unlink()
     (tmp_path / "rows.jsonl").write_bytes(lines({"text": f"Document {n}."} for n in range(40)))
-    # when documents are prepared for it, then they are; conversations are refused as before
+    # When documents are prepared for it, they are; conversations are refused as before
     report = place(tmp_path, dataset__format="text").prepare()
     assert report.plan is not None
     assert report.plan.format == "text (columns text)"

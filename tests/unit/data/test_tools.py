@@ -156,7 +156,7 @@ def test_results_of_tools_are_never_learned_with_all_tokens_either(tmp_path: Pat
 
 
 def test_tools_of_parquet_are_read_without_the_nulls_that_arrow_writes(tmp_path: Path) -> None:
-    # given two tools with other parameters: Arrow gives each of them those of both, with null
+    # Two tools with other parameters: Arrow gives each of them those of both, with null
     other = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object", "properties": {
         "zone": {"type": "string"}}}}}  # fmt: skip
     turns = [QUESTION, answer(None, tool_calls=[call()]), result(), answer("Take a coat.")]

@@ -50,7 +50,7 @@ def _splits(fetched: FetchedDataset) -> dict[str, str]:
 
 
 def test_the_folder_of_a_hub_dataset_is_split_by_the_names_of_its_files(tmp_path: Path) -> None:
-    # given a download of a dataset repository
+    # A download of a dataset repository
     _write(
         tmp_path / "data",
         "README.md",
@@ -59,9 +59,9 @@ def test_the_folder_of_a_hub_dataset_is_split_by_the_names_of_its_files(tmp_path
         "data/validation-00000-of-00001.parquet",
         "data/test-00000-of-00001.parquet",
     )
-    # when it is fetched
+    # It is fetched
     fetched = _fetch(tmp_path)
-    # then held-out files are not trained on, and all that was decided by names is told
+    # Held-out files are not trained on, and all that was decided by names is told
     assert _splits(fetched) == {
         "data/train-00000-of-00001.parquet": "dataset",
         "data/validation-00000-of-00001.parquet": "validation",
@@ -156,12 +156,12 @@ def test_a_folder_of_save_to_disk_is_named_as_what_it_is(tmp_path: Path) -> None
 
 
 def test_rows_of_a_test_file_are_tested_on_and_never_trained_on(tmp_path: Path) -> None:
-    # given a folder of two splits by name
+    # A folder of two splits by name
     _write(tmp_path / "data", "train.jsonl", "test.jsonl")
     run = place(tmp_path, dataset__uri=f"file://{tmp_path}/data/", dataset__split={"validation": 0, "test": 0.5})
-    # when it is prepared
+    # It is prepared
     report = run.prepare()
-    # then its own rows are the test split, whatever share would have been held out, and the status says so
+    # Its own rows are the test split, whatever share would have been held out, and the status says so
     assert report.plan is not None
     assert (report.plan.rows, report.plan.test_rows) == (10, 10)
     assert report.warnings[0].endswith("were taken for the test split by their names: test.jsonl")

@@ -73,7 +73,7 @@ def test_a_gate_on_json_needs_answers_that_are_json_objects(tmp_path: Path) -> N
 
 
 def test_a_gate_on_answers_needs_a_prompt_that_fits(tmp_path: Path) -> None:
-    # given test rows whose last question alone is longer than a row may be
+    # Test rows whose last question alone is longer than a row may be
     turns = [*chat("One?", json.dumps({"a": 1}))["messages"], *chat("word " * 200, "{}")["messages"]]
     (tmp_path / "test.jsonl").write_bytes(lines([{"messages": turns}]))
     changes: dict[str, Any] = {

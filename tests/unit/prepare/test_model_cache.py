@@ -56,11 +56,11 @@ def test_a_model_without_cache_is_whole_for_training_and_small_for_preparing(tmp
 
 
 def test_a_model_on_this_machine_is_used_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given a disk without room for a copy
+    # A disk without room for a copy
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=0))
-    # when the model is staged for training without a cache, and what was staged is removed
+    # The model is staged for training without a cache, and what was staged is removed
     weights = _staged(place(tmp_path), stage="train").path / "model.safetensors"
-    # then its weights are those of the source, which outlive the staged folder
+    # Its weights are those of the source, which outlive the staged folder
     assert weights.resolve() == tmp_path / "model" / "model.safetensors"
     shutil.rmtree(weights.parent)
     assert (tmp_path / "model" / "model.safetensors").is_file()
@@ -245,21 +245,21 @@ def _used(run: Place) -> Iterator[Path]:
 def test_the_model_that_was_unused_for_longest_makes_room_for_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a cache with room for two models, and both places taken
+    # A cache with room for two models, and both places taken
     first = place(tmp_path, cache=str(tmp_path / "cache"))
     second, third = _other_model(first, "second"), _other_model(first, "third")
     paths = []
     for run in (first, second):
         with _used(run) as path:
             paths.append(path)
-    # and the older one was used again
+    # The older of them is used again
     with _used(first):
         pass
     os.utime(paths[1] / ".staged.json", (0, 0))
     _room_for(2, first, monkeypatch)
-    # when a third model comes
+    # A third model comes
     staged = _staged(third)
-    # then the one that was unused for longest is gone
+    # The one that was unused for longest is gone
     assert staged.path.exists()
     assert paths[0].exists()
     assert not paths[1].exists()
@@ -274,6 +274,6 @@ def test_a_model_that_is_in_use_is_never_removed(tmp_path: Path, monkeypatch: py
             _staged(second)
         assert raised.value.param == "spec.model.cache"
         assert (path / "model.safetensors").exists()
-    # and once it is free, it makes room
+    # Once it is free, it makes room
     assert _staged(second).path.exists()
     assert not path.exists()

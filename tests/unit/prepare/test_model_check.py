@@ -58,7 +58,7 @@ def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused_until_the_embed
     assert error.exit_code is ExitCode.UNSUPPORTED
     assert f"has {ROWS + 3} tokens, but the model has only {ROWS} embeddings: none for <added" in error.message
     assert "resize_token_embeddings" in str(error.hint)
-    # when the hint is followed
+    # The hint is followed
     weights(tmp_path / "model", model__embed_tokens__weight=(ROWS + 3, 32), lm_head__weight=(ROWS + 3, 32))
     configured(tmp_path / "model", vocab_size=ROWS + 3)
     assert run.prepare().plan is not None
@@ -72,7 +72,7 @@ def test_a_tokenizer_with_fewer_tokens_than_embeddings_is_fine(tmp_path: Path) -
 
 
 def test_a_token_for_pictures_needs_no_embedding_as_long_as_no_row_holds_it(tmp_path: Path) -> None:
-    # given a token without an embedding that is named for pictures, as Gemma 3 has one
+    # A token without an embedding that is named for pictures, as Gemma 3 has one
     run = place(tmp_path)
     with_tokens(tmp_path / "model", ROWS + 1)
     path = tmp_path / "model" / "tokenizer_config.json"
@@ -80,7 +80,7 @@ def test_a_token_for_pictures_needs_no_embedding_as_long_as_no_row_holds_it(tmp_
     token = json.loads((tmp_path / "model" / "tokenizer.json").read_text())["added_tokens"][-1]["content"]
     path.write_text(json.dumps({**settings, "image_token": token}))
     assert run.prepare().plan is not None
-    # when the template writes it into every row
+    # The template writes it into every row
     template = tmp_path / "model" / "chat_template.jinja"
     template.write_text(token + template.read_text())
 

@@ -53,10 +53,10 @@ def test_a_good_run_hands_over_rows_profile_and_plan(tmp_path: Path) -> None:
 
 
 def test_evaluations_take_a_fifth_of_the_rows_between_them(tmp_path: Path) -> None:
-    # given 50 rows a step pair, and more validation rows than a fifth of them
+    # 50 rows a step pair, and more validation rows than a fifth of them
     training = {"epochs": 1, "effectiveBatchSize": 25, "evalSteps": 2}
     run = place(tmp_path, rows=120, training=training, dataset__split={"validation": 0.5, "test": 0})
-    # when it is prepared, then the plan says how many rows an evaluation takes, and a warning how to have more
+    # When it is prepared, the plan says how many rows an evaluation takes, and a warning how to have more
     report = run.prepare()
     assert report.plan is not None
     assert report.plan.validation_rows > 40
@@ -105,14 +105,14 @@ def test_while_an_identical_run_trains_it_is_waited_for_without_a_gpu_and_its_ad
 
 
 def test_what_a_known_run_published_is_found_though_its_data_is_gone(tmp_path: Path) -> None:
-    # given a run that published its adapter, and data that was deleted since
+    # A run that published its adapter, and data that was deleted since
     run = place(tmp_path)
     first = run.prepare()
     published = publish_adapter(tmp_path, run.layout(first), take_claim(from_environment(2), run.layout(first), "1"))
     (tmp_path / "rows.jsonl").unlink()
-    # when prepare is told the identity of the run
+    # Prepare is told the identity of the run
     report = Place(tmp_path, run.order.model_copy(update={"run_id": first.run_id})).prepare()
-    # then it needs neither data nor model to find the adapter
+    # It needs neither data nor model to find the adapter
     assert report.adopted
     assert (report.run_id, report.artifact) == (first.run_id, published)
 
@@ -219,13 +219,13 @@ def test_what_a_user_should_know_is_in_the_report(tmp_path: Path) -> None:
 
 
 def test_rows_whose_answer_was_cut_away_are_told_until_following_the_advice_keeps_them(tmp_path: Path) -> None:
-    # given rows of which some have a question longer than a row may be, and a column that is not read
+    # Rows of which some have a question longer than a row may be, and a column that is not read
     rows = [{"prompt": f"{n}? " + "word " * 40 * (n % 2), "completion": "Yes.", "source": "x"} for n in range(20)]
     (tmp_path / "rows.jsonl").write_bytes(lines(rows))
-    # when they are prepared, now and once more
+    # They are prepared, now and once more
     training = {"epochs": 1, "maxLength": 64}
     for report in (place(tmp_path, training=training).prepare(), place(tmp_path, training=training).prepare()):
-        # then plan and warnings say what was left out
+        # Plan and warnings say what was left out
         plan = report.plan
         assert plan is not None
         assert (plan.rows_read, plan.rows_without_target) == (20, 10)
@@ -233,7 +233,7 @@ def test_rows_whose_answer_was_cut_away_are_told_until_following_the_advice_keep
         assert "columns that are not used: source" in report.warnings
         (warning,) = [each for each in report.warnings if "nothing of their answers is left" in each]
         assert warning.startswith("10 of 20 rows were left out: cut at training.maxLength 64")
-    # and with the length that is named there, no row is
+    # With the length that is named there, no row is
     needed = int(re.findall(r"raise training.maxLength, to (\d+) for all of them", warning)[0])
     plan = place(tmp_path, training={"epochs": 1, "maxLength": needed}).prepare().plan
     assert plan is not None

@@ -14,7 +14,7 @@ from support.prepared_data import chat, lines
 
 
 def test_rows_conversations_and_what_the_repetition_costs_are_told(tmp_path: Path) -> None:
-    # given a template that leaves out the think block of earlier turns
+    # A template that leaves out the think block of earlier turns
     save_model_with(tmp_path / "model", REASONING)
     (tmp_path / "rows.jsonl").write_bytes(lines(chat(f"Q {n}", "A", "R", "B") for n in range(10)))
 

@@ -46,12 +46,12 @@ def lora_gradients(model: Any, rows: list[Any]) -> dict[str, torch.Tensor]:
 def test_expanded_weights_are_exactly_the_coded_ones(
     kind: Any, double: bool, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given the same model held as 4-bit codes and expanded to float32
+    # The same model held as 4-bit codes and expanded to float32
     spec = QuantizationSpec(type=kind, double_quant=double)
     expanded = load.load_base(model_path, spec, CPU)
     monkeypatch.setattr(load, "_fits_expanded", lambda path, hardware: False)
     coded = load.load_base(model_path, spec, CPU)
-    # then every weight stands for the same value, and the head is not touched
+    # Every weight stands for the same value, and the head is not touched
     layers = dict(coded.named_modules())
     count = 0
     for name, layer in load.quantizable(expanded):
@@ -68,18 +68,18 @@ def test_expanded_weights_are_exactly_the_coded_ones(
 def test_coded_weights_on_the_cpu_give_right_gradients_also_after_an_evaluation(
     model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given the adapter's gradients on expanded weights
+    # The adapter's gradients on expanded weights
     rows = ragged_rows()
     spec, lora = QuantizationSpec(), LoraSpec(r=4, dropout=0)
     torch.manual_seed(0)
     expected = lora_gradients(attach(load.load_base(model_path, spec, CPU), lora).model, rows)
-    # when the weights are held as codes, and were evaluated before
+    # The weights are held as codes, and were evaluated before
     monkeypatch.setattr(load, "_fits_expanded", lambda path, hardware: False)
     torch.manual_seed(0)
     model = attach(load.load_base(model_path, spec, CPU), lora).model
     model.eval()(input_ids=torch.tensor([[5, 6, 7]]))
     found = lora_gradients(model.train(), rows)
-    # then they are the same
+    # They are the same
     for name, gradient in expected.items():
         assert (found[name] - gradient).abs().max() <= 1e-4 * gradient.abs().max().clamp_min(1e-6), name
 
@@ -178,13 +178,13 @@ def evaluate(best: BestAdapter, model: Any, losses: list[float]) -> list[bool]:
 
 
 def test_the_best_adapter_is_kept_also_between_two_checkpoints(tmp_path: Path) -> None:
-    # given evaluations of which the first is the best, and no checkpoint at its step
+    # Evaluations of which the first is the best, and no checkpoint at its step
     model = attach(tiny("llama"), LoraSpec(r=4)).model
     best = BestAdapter(tmp_path, None)
     evaluate(best, model, [1.0, 3.0, 2.5, 2.0])
-    # when the best is restored
+    # The best is restored
     assert best.restore(model)
-    # then it is that of the first evaluation
+    # It is that of the first evaluation
     assert (best.state.loss, best.state.step) == (1.0, 5)
     assert next(p for p in model.parameters() if p.requires_grad).flatten()[0] == 5
 
@@ -192,15 +192,15 @@ def test_the_best_adapter_is_kept_also_between_two_checkpoints(tmp_path: Path) -
 def test_patience_counts_on_after_a_resume(tmp_path: Path) -> None:
     model = attach(tiny("llama"), LoraSpec(r=4)).model
     first = BestAdapter(tmp_path / "a", EarlyStoppingSpec(patience=3, min_delta=0.1))
-    # given two evaluations without enough improvement, the second of them better by less than minDelta
+    # Two evaluations without enough improvement, the second of them better by less than minDelta
     assert evaluate(first, model, [2.0, 2.1, 1.95]) == [False, False, False]
     checkpoint = tmp_path / "checkpoint"
     checkpoint.mkdir()
     first.save(checkpoint)
-    # when another process goes on
+    # Another process goes on
     second = BestAdapter(tmp_path / "b", first.early_stopping)
     second.load(checkpoint)
-    # then one more ends the run, and the best adapter is the truly lowest
+    # One more ends the run, and the best adapter is the truly lowest
     assert evaluate(second, model, [1.96]) == [True]
     assert second.state.finished
     assert (second.state.loss, second.state.step) == (1.95, 15)

@@ -37,16 +37,16 @@ def attention(tensors: list[Tensor], bounds: list[int], dtype: torch.dtype) -> l
 @pytest.mark.parametrize("lengths", [[5], [1, 130, 7, 300], [128, 256, 1], [129]])
 @pytest.mark.parametrize("key_heads", [1, 2, 6])
 def test_bfloat16_attention_equals_that_in_float32(lengths: list[int], key_heads: int) -> None:
-    # given rows shorter and longer than a block of queries
+    # Rows shorter and longer than a block of queries
     torch.manual_seed(0)
     bounds = [0]
     for length in lengths:
         bounds.append(bounds[-1] + length)
     tensors = [torch.randn(1, heads, bounds[-1], 16).bfloat16() for heads in (6, key_heads, key_heads)]
-    # when attention is computed in both formats
+    # Attention is computed in both formats
     expected = attention(tensors, bounds, torch.float32)
     found = attention(tensors, bounds, torch.bfloat16)
-    # then result and gradients agree to the precision of the shorter one
+    # Result and gradients agree to the precision of the shorter one
     assert found[0].shape == (1, bounds[-1], 6, 16)
     for one, other in zip(found, expected, strict=True):
         assert difference(one, other) < CLOSE[torch.bfloat16]

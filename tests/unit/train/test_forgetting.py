@@ -44,12 +44,12 @@ def test_an_adapter_that_does_nothing_forgot_nothing(session: Session) -> None:
 
 
 def test_an_adapter_that_changed_is_measured_with_its_changes(session: Session) -> None:
-    # given an adapter that disturbs the model
+    # An adapter that disturbs the model
     before = plain_loss(session)
     for name, parameter in session.adapted.model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.5, generator=torch.Generator().manual_seed(0))
-    # then both losses are those of the model's own loss function
+    # Both losses are those of the model's own loss function
     found = measure_forgetting(session, alive=lambda: None)
     assert found.base == pytest.approx(before, rel=1e-4)
     assert found.adapter == pytest.approx(plain_loss(session), rel=1e-3)

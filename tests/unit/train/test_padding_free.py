@@ -18,19 +18,19 @@ from support.tiny_models import CONFIGS, adapted, byte_tokenizer, ragged_rows, t
 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_loss_and_gradients_equal_the_padded_reference(family: str) -> None:
-    # given ragged rows, some longer than the sliding window, and an adapter that already changes the answers
+    # Ragged rows, some longer than the sliding window, and an adapter that already changes the answers
     model, rows = adapted(family), ragged_rows()
     expected = reference_loss(model, rows)
     expected.backward()
     wanted = gradients(model)
     model.zero_grad()
 
-    # when the same rows go through the way that was found for the model
+    # The same rows go through the way that was found for the model
     forward_pass, warnings = choose(model, rows, pad_token_id=0, autocast=None)
     loss = forward_pass.loss_sum(model, forward_pass.collate(rows))
     loss.backward()
 
-    # then no row was padded, and loss and gradients are the same
+    # No row was padded, and loss and gradients are the same
     assert forward_pass.padding_free, warnings
     assert forward_pass.own_head
     assert warnings == []
@@ -44,19 +44,19 @@ def test_loss_and_gradients_equal_the_padded_reference(family: str) -> None:
 
 
 def test_no_row_sees_another() -> None:
-    # given two batches that share their second row
+    # Two batches that share their second row
     model = tiny("llama")
     forward_pass, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
     first, second, third = ragged_rows(3)
-    # when it stands behind different rows
+    # It stands behind different rows
     alone = [collate_padding_free([before, third]) for before in (first, second)]
     states = [forward_pass.targets(model, batch)[0][-third.target_count :] for batch in alone]
-    # then its states are the same
+    # Its states are the same
     torch.testing.assert_close(states[0], states[1], rtol=1e-5, atol=1e-5)
 
 
 def test_a_model_with_an_unknown_output_head_falls_back_to_its_own_logits() -> None:
-    # given a model whose logits are not simply head(states)
+    # A model whose logits are not simply head(states)
     model = tiny("llama")
     original = model.forward
 
@@ -66,10 +66,10 @@ def test_a_model_with_an_unknown_output_head_falls_back_to_its_own_logits() -> N
         return output
 
     model.forward = doubled
-    # when the way is chosen
+    # The way is chosen
     rows = ragged_rows()
     forward_pass, warnings = choose(model, rows, pad_token_id=0, autocast=None)
-    # then it is the slow one, said so, and its loss is right
+    # It is the slow one, said so, and its loss is right
     assert not forward_pass.padding_free
     assert "slower" in warnings[0]
     torch.testing.assert_close(
@@ -78,7 +78,7 @@ def test_a_model_with_an_unknown_output_head_falls_back_to_its_own_logits() -> N
 
 
 def test_a_model_whose_attention_ignores_the_bounds_is_padded_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    # given a model whose attention does not get the bounds of the rows
+    # A model whose attention does not get the bounds of the rows
     model = tiny("llama")
     for layer in model.model.layers:
         forward = layer.self_attn.forward
@@ -87,10 +87,10 @@ def test_a_model_whose_attention_ignores_the_bounds_is_padded_with_a_warning(mon
             "forward",
             lambda *a, _f=forward, **k: _f(*a, **{n: v for n, v in k.items() if n != "cu_seq_lens_q"}),
         )
-    # when the way is chosen
+    # The way is chosen
     rows = ragged_rows()
     forward_pass, warnings = choose(model, rows, pad_token_id=0, autocast=None)
-    # then rows are padded and the loss is right
+    # Rows are padded and the loss is right
     assert not forward_pass.padding_free
     assert forward_pass.own_head
     assert "padded" in warnings[0]
@@ -101,16 +101,16 @@ def test_a_model_whose_attention_ignores_the_bounds_is_padded_with_a_warning(mon
 
 @pytest.mark.parametrize("padding_free", [True, False])
 def test_a_silent_row_takes_part_and_changes_nothing(padding_free: bool) -> None:
-    # given a process that has no row of its own in a step
+    # A process that has no row of its own in a step
     model, rows = tiny("llama"), ragged_rows()
     forward_pass, _ = choose(model, rows, pad_token_id=0, autocast=None)
     forward_pass = replace(forward_pass, padding_free=padding_free)
     if not padding_free:
         model.set_attn_implementation("sdpa")
-    # when it runs a silent row
+    # It runs a silent row
     loss = forward_pass.loss_sum(model, forward_pass.collate([rows[0].silent]))
     loss.backward()
-    # then the loss is zero, and every weight has a gradient of zero for the others to wait for
+    # The loss is zero, and every weight has a gradient of zero for the others to wait for
     assert float(loss.detach()) == 0
     trained = [parameter for name, parameter in model.named_parameters() if "lm_head" not in name]
     assert all(parameter.grad is not None and not parameter.grad.any() for parameter in trained)
@@ -149,7 +149,7 @@ def test_loss_and_gradients_do_not_depend_on_the_split_into_micro_batches() -> N
 
 
 def test_generation_uses_the_cache_and_training_does_not() -> None:
-    # given a model in training
+    # A model in training
     model = tiny("llama").train()
     forward_pass, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
     used: list[bool] = []
@@ -160,13 +160,13 @@ def test_generation_uses_the_cache_and_training_does_not() -> None:
         return forward(*args, **kwargs)
 
     model.model.forward = watched
-    # when it answers prompts of different length together, and then trains on
+    # It answers prompts of different length together, and then trains on
     prompts = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [14]]
     answers = answer(forward_pass, model, byte_tokenizer(), prompts, max_new_tokens=6, stops=[2])
     assert all(used)
     used.clear()
     forward_pass.loss_sum(model, forward_pass.collate(ragged_rows()))
-    # then training is without the cache and as before, and each answer is the one the prompt gets alone
+    # Training is without the cache and as before, and each answer is the one the prompt gets alone
     assert used == [False]
     assert model.training
     alone = [

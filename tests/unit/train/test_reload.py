@@ -90,7 +90,7 @@ def test_a_missing_tensor_is_noticed_though_peft_only_warns(written: Written) ->
 
 
 def test_another_scaling_is_noticed_though_all_tensors_are_equal(written: Written) -> None:
-    # given a configuration that was written with another alpha
+    # A configuration that was written with another alpha
     config = written.folder / ADAPTER_CONFIG
     config.write_text(config.read_text().replace('"lora_alpha": 8', '"lora_alpha": 80'))
     with pytest.raises(TrainerError, match="its logits differ"):

@@ -63,7 +63,7 @@ def test_processes_share_each_effective_batch_and_every_row_comes_once(processes
     shares = [batches(count, 1, place=Place(rank, processes)) for rank in range(processes)]
     # every process makes the same number of micro batches, also where it has no row
     assert len({len(share) for share in shares}) == 1
-    # and together they go through the rows of one process, effective batch by effective batch
+    # Together they go through the rows of one process, effective batch by effective batch
     alone = batches(count, 8)
     for number, whole in enumerate(alone):
         part = slice(number * 8 // processes, (number + 1) * 8 // processes)
@@ -237,10 +237,10 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
-    # given two processes in a pod with two GPUs, then each loads the model on its own
+    # Two processes in a pod with two GPUs: each loads the model on its own
     hardware = [detect(2, Place(rank, 2, rank, 2)) for rank in range(2)]
     assert [load_options(QuantizationSpec(), each, expanded=False)["device_map"][""] for each in hardware] == [0, 1]
-    # and a third one is refused
+    # A third one is refused
     with pytest.raises(TrainerError, match="CUDA finds 2") as failure:
         detect(3, Place(2, 3, 2, 3))
     assert failure.value.exit_code == ExitCode.UNSUPPORTED

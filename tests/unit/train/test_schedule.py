@@ -53,7 +53,7 @@ def test_each_step_of_a_run_learns(schedule: Any, total: int, ratio: float) -> N
 
 
 def test_a_schedule_of_an_earlier_release_goes_on() -> None:
-    # given the schedule of a checkpoint that transformers' own scheduler wrote after step 30
+    # The schedule of a checkpoint that transformers' own scheduler wrote after step 30
     from transformers import get_scheduler  # noqa: PLC0415
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
@@ -61,10 +61,10 @@ def test_a_schedule_of_an_earlier_release_goes_on() -> None:
     for _ in range(30):
         optimizer.step()
         before.step()
-    # when ours takes it over
+    # Ours takes it over
     after = scheduler(optimizer, schedule="cosine", warmup_steps=20, total_steps=220)
     after.load_state_dict(before.state_dict())
-    # then it goes on as that would have
+    # It goes on as that would have
     for _ in range(5):
         optimizer.step()
         before.step()

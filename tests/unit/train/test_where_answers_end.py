@@ -25,14 +25,14 @@ def test_the_rows_say_it_first_and_servers_of_the_base_stop_where_its_files_say(
 
 
 def test_an_answer_ends_at_each_of_the_stops() -> None:
-    # given what a model says to a prompt
+    # What a model says to a prompt
     model = tiny("llama")
     prompt = torch.tensor([PROMPTS[1]])
     said = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=12, do_sample=False)[0, 6:]
     stop = int(said[5])
     before = said[: said.tolist().index(stop) + 1]
     forward_pass, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
-    # when its sixth token ends answers, then nothing behind it is said
+    # When its sixth token ends answers, nothing behind it is said
     (ended,) = answer(forward_pass, model, byte_tokenizer(), PROMPTS[1:], max_new_tokens=12, stops=[0, stop])
     assert ended == byte_tokenizer().decode(before, skip_special_tokens=True).strip()
 
