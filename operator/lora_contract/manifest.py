@@ -89,7 +89,10 @@ def read_manifest(document: Any, *, cluster: bool) -> Manifest:
     if metadata is not None:
         faults += _faults(metadata, resource)
         if isinstance(spec, LoRASweepSpec):
-            faults += _faults_of_trials(metadata.name, spec)
+            try:
+                trials_of(metadata.name, spec)
+            except ValueError as error:
+                faults.append(f"spec.{error}")
     if faults or metadata is None or spec is None:
         raise DocumentError(*faults)
     return Manifest(resource.kind, metadata.namespace, metadata.name, spec)
@@ -120,10 +123,3 @@ def _faults(metadata: Metadata, resource: Resource) -> Iterator[str]:
     for key, value in metadata.labels.items():
         if re.fullmatch(LABEL_VALUE, value, re.ASCII) is None:
             yield f"metadata.labels.{key}: must be at most 63 letters, digits, '-', '_' and '.'"
-
-
-def _faults_of_trials(name: str, spec: LoRASweepSpec) -> Iterator[str]:
-    try:
-        trials_of(name, spec)
-    except ValueError as error:
-        yield f"spec.{error}"

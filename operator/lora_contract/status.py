@@ -242,23 +242,24 @@ class ConditionedStatus(StatusModel):
         """Find the condition of a type, if it was ever written."""
         return next((c for c in self.conditions if c.type == kind), None)
 
+    def holds(self, kind: ConditionType) -> bool:
+        """Return whether the condition of a type is True."""
+        condition = self.condition(kind)
+        return condition is not None and condition.status == "True"
+
     @property
     def finished(self) -> bool:
         """Whether the end was reached, either way. What is finished is never started again.
 
         A refused spec says Finished too, for whoever waits for the end; but it goes on once it is corrected.
         """
-        return self._holds(ConditionType.FINISHED) and not self.refused
+        return self.holds(ConditionType.FINISHED) and not self.refused
 
     @property
     def refused(self) -> bool:
         """Whether the spec was refused."""
         accepted = self.condition(ConditionType.ACCEPTED)
         return accepted is not None and accepted.status == "False"
-
-    def _holds(self, kind: ConditionType) -> bool:
-        condition = self.condition(kind)
-        return condition is not None and condition.status == "True"
 
 
 class LoRAFineTuneStatus(ConditionedStatus):

@@ -39,7 +39,9 @@ def read_documents(text: str) -> list[Any]:
     try:
         found = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
     except yaml.MarkedYAMLError as error:
-        raise DocumentError(f"{_place(error.problem_mark)}: {error.problem or error.context}") from None
+        mark = error.problem_mark
+        place = "is not YAML" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
+        raise DocumentError(f"{place}: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise DocumentError(f"is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
@@ -171,10 +173,6 @@ def _null(_: yaml.SafeLoader, node: yaml.ScalarNode) -> None:
 _Loader.add_constructor(_TAG + "bool", _boolean)
 _Loader.add_constructor(_TAG + "null", _null)
 _Loader.add_constructor(_TAG + "int", _integer)
-
-
-def _place(mark: yaml.Mark | None) -> str:
-    return "is not YAML" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _as_json(value: Any, room: Iterator[int], *path: str) -> Any:

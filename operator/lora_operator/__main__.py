@@ -85,7 +85,11 @@ class Operator:
 
     async def run(self) -> None:
         """Serve and work until cancelled."""
-        health = Health(heartbeats=self._heartbeats, synced=lambda: self.feeder.synced, measure=self.queue.measure)
+        health = Health(
+            heartbeats=lambda: {"operator": self._ticked, "kopf": self.watches.last_heartbeat},
+            synced=lambda: self.feeder.synced,
+            measure=self.queue.measure,
+        )
         servers = [
             await HttpServer.start(
                 health.application(), host="", port=self._settings.health_port, limits=_HEALTH_LIMITS
@@ -131,9 +135,6 @@ class Operator:
             except OSError as error:
                 logger.error("the renewed certificate of the progress endpoint cannot be used: %s", error)
             await asyncio.sleep(_TICK_SECONDS)
-
-    def _heartbeats(self) -> dict[str, float | None]:
-        return {"operator": self._ticked, "kopf": self.watches.last_heartbeat}
 
 
 def identity() -> str:

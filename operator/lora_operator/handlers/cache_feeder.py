@@ -146,15 +146,12 @@ class CacheFeeder:
         Runs that nobody has looked at, and those whose Job has ended, go first: work is started and results are told
         before the progress of other work.
         """
-        if run is not None and (self._is_new(run, kind) or self._has_ended(kind, body)):
-            self._queue.add_first(run)
-        elif run is not None:
-            self._queue.add(run)
+        if run is not None:
+            is_new = kind is Kind.FINETUNE and self._cache.is_new(run)
+            add = self._queue.add_first if is_new or self._has_ended(kind, body) else self._queue.add
+            add(run)
         if (sweep := self._cache.sweep_of(kind, body)) is not None:
             self._sweeps.add(sweep)
-
-    def _is_new(self, run: Key, kind: Kind) -> bool:
-        return kind is Kind.FINETUNE and self._cache.is_new(run)
 
     def _has_ended(self, kind: Kind, body: Mapping[str, Any]) -> bool:
         if kind is not Kind.JOB:

@@ -30,8 +30,7 @@ def count_changes(old: LoRAFineTuneStatus, new: LoRAFineTuneStatus, *, namespace
 
 
 def _count_end(status: LoRAFineTuneStatus, namespace: str) -> None:
-    complete = status.condition(ConditionType.COMPLETE)
-    result = "complete" if complete is not None and complete.status == "True" else "failed"
+    result = "complete" if status.holds(ConditionType.COMPLETE) else "failed"
     finished = status.condition(ConditionType.FINISHED)
     reason = finished.reason if finished is not None else ""
     if status.error is not None:

@@ -13,8 +13,7 @@ def check_finished(run: Run) -> Latched | None:
     """Latch a finished run: it stays finished, whatever became of its Jobs or of status.phase."""
     if run.superseded or not run.status.finished:
         return None
-    failed = run.status.condition(ConditionType.FAILED)
-    phase = Phase.FAILED if failed is not None and failed.status == "True" else Phase.COMPLETE
+    phase = Phase.FAILED if run.status.holds(ConditionType.FAILED) else Phase.COMPLETE
     check = check_inputs(run)
     actions, look_again = clean_up(check.run, check.run.status, needed=check.job)
     return Latched(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -69,6 +69,8 @@ class Pod:
         state = _container_state(status)
         running, ended = state.get("running") or {}, state.get("terminated") or {}
         running_since = parse_time(running.get("startedAt"))
+        init_containers = (body.get("spec") or {}).get("initContainers") or ()
+        native_sidecars = {each.get("name") for each in init_containers if each.get("restartPolicy") == "Always"}
         return cls(
             name=metadata["name"],
             uid=metadata["uid"],
@@ -91,8 +93,8 @@ class Pod:
             started=running_since or parse_time(ended.get("startedAt")),
             ended=parse_time(ended.get("finishedAt")),
             exit_code=ended.get("exitCode"),
-            others=_others(status),
-            initializing=_initializing(body.get("spec") or {}, status),
+            others=_unfinished(status, "containerStatuses", besides={names.CONTAINER}),
+            initializing=_unfinished(status, "initContainerStatuses", besides=native_sidecars),
             exit_reason=text_of(ended.get("reason"), MAX_WORD),
             exit_message=str(ended.get("message") or "")[:_MAX_EXIT_MESSAGE],
         )
@@ -133,16 +135,9 @@ def _container_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _others(status: Mapping[str, Any]) -> tuple[str, ...]:
-    containers = [each for each in status.get("containerStatuses") or () if each.get("name") != names.CONTAINER]
-    unfinished = [each for each in containers if "terminated" not in (each.get("state") or {})]
-    return tuple(text_of(each.get("name"), MAX_WORD) for each in unfinished)
-
-
-def _initializing(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
-    """Name the init containers that run; native sidecars are not waited for."""
-    sidecars = {each.get("name") for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"}
-    containers = [each for each in status.get("initContainerStatuses") or () if each.get("name") not in sidecars]
+def _unfinished(status: Mapping[str, Any], part: str, *, besides: Set[str]) -> tuple[str, ...]:
+    """Name the containers in a part of the status that have not ended, but for some."""
+    containers = [each for each in status.get(part) or () if each.get("name") not in besides]
     unfinished = [each for each in containers if "terminated" not in (each.get("state") or {})]
     return tuple(text_of(each.get("name"), MAX_WORD) for each in unfinished)
 

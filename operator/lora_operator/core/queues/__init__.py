@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from lora_operator.core.observe.observed import Job, Workload
 from lora_operator.core.queues import kueue, unqueued
-from lora_operator.core.queues.port import Place, Queue
+from lora_operator.core.queues.port import Place, Queue, waits_in
 
-__all__ = ["Place", "Queue", "queue_of"]
+__all__ = ["Place", "Queue", "queue_of", "waits_in"]
 
 
 def queue_of(job: Job, workloads: Sequence[Workload]) -> Queue:

@@ -12,7 +12,7 @@ from lora_contract.status import ConditionType, QueueStatus
 from lora_contract.times import format_time
 from lora_operator.core.observe.observed import KUEUE_QUEUE_LABEL, Job, ObjectCondition, Workload
 from lora_operator.core.observe.sight import Fact, Sight
-from lora_operator.core.queues.port import Place
+from lora_operator.core.queues.port import Place, waits_in
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import Action, SetWorkloadActive
 from lora_operator.core.run.run import Run
@@ -98,10 +98,13 @@ def place(run: Run, job: Job) -> Place:
     if evicted := _evicted(workload):
         return Place(evicted[0], shorten(f"{evicted[1]} Waiting in queue {queue} again.", _MAX_MESSAGE))
     if waited < limits.SETTLE:
-        return Place(Reason.QUEUED, _plain(queue), look_again=limits.SETTLE - waited)
+        return Place(Reason.QUEUED, waits_in(queue), look_again=limits.SETTLE - waited)
     if _reserved(workload) is not None:
         return Place(Reason.QUEUED, f"Quota in queue {queue} is reserved; waiting for its admission checks.")
-    return Place(Reason.QUEUED, _pending(workload, _at(queue, _rounded(run.observed.queue_position))))
+    position = _rounded(run.observed.queue_position)
+    if position is not None:
+        queue += ", next" if position == 1 else f", place {position}"
+    return Place(Reason.QUEUED, _pending(workload, queue))
 
 
 def is_between(run: Run, job: Job, *, stopping: bool) -> bool:
@@ -158,13 +161,9 @@ def _name_of(job: Job, workload: Workload | None) -> str:
     return job.queue or (workload.queue_name if workload is not None else None) or ""
 
 
-def _plain(queue: str) -> str:
-    return f"Waiting in queue {queue}."
-
-
 def _no_workload(run: Run, job: Job, queue: str, waited: float) -> Place:
     if waited < limits.QUEUE_GRACE:
-        return Place(Reason.QUEUED, _plain(queue), look_again=limits.QUEUE_GRACE - waited)
+        return Place(Reason.QUEUED, waits_in(queue), look_again=limits.QUEUE_GRACE - waited)
     warnings = run.observed.warnings
     said = warnings.items[0].message if warnings and warnings.job == job.name and warnings.items else ""
     priority = run.spec.scheduling.priority_class
@@ -213,12 +212,6 @@ def _pending(workload: Workload, queue: str) -> str:
 
 def _sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
-
-
-def _at(queue: str, position: int | None) -> str:
-    if position is None:
-        return queue
-    return f"{queue}, {'next' if position == 1 else f'place {position}'}"
 
 
 def _true(condition: ObjectCondition | None) -> ObjectCondition | None:

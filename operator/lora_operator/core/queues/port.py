@@ -24,6 +24,11 @@ class Place:
     look_again: float | None = None
 
 
+def waits_in(queue: str) -> str:
+    """Word that a Job waits in a queue, where there is nothing else to say of it."""
+    return f"Waiting in queue {queue}."
+
+
 class Queue(Protocol):
     """What decides when a Job runs. Its implementations are modules."""
 

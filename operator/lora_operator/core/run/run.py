@@ -118,13 +118,9 @@ class Run:
     @property
     def was_held(self) -> bool:
         """Whether the status as found says that the run is suspended, or about to be, or that its spec is refused."""
-        said = {c.type: c for c in self.before.conditions}
-        suspended, ready = said.get(ConditionType.SUSPENDED), said.get(ConditionType.READY)
-        return (
-            (suspended is not None and suspended.status == "True")
-            or self.before.refused
-            or (ready is not None and ready.reason == Reason.SUSPENDING)
-        )
+        ready = self.before.condition(ConditionType.READY)
+        stopping = ready is not None and ready.reason == Reason.SUSPENDING
+        return self.before.holds(ConditionType.SUSPENDED) or self.before.refused or stopping
 
     def unchanged(self, look_again: float | None = None) -> UnderWay:
         """Leave what the status says, as there is nothing to tell yet."""

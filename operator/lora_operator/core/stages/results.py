@@ -108,7 +108,8 @@ def job_failed(run: Run, stage: Stage, job: Job) -> Failed | None:
     if reason == "BackoffLimitExceeded" and job.failed > 1:
         text = f"The {stage} pod failed {job.failed} times; the last time {last.reason}: {last.message}"
         last = End(Reason.RETRIES_EXHAUSTED, text, last.exit_code, last.param, last.hint)
-    if (report := _failed_report(run, stage)) and stage == "train":
+    reports = (pod.report for pod in reversed(run.pods(stage)) if pod.speaks and pod.report is not None)
+    if stage == "train" and (report := next(reports, None)):
         run = _with_report(run, report)
     return failure(run, last, ended=job.ended)
 
@@ -159,11 +160,6 @@ def _reason(text: str | None) -> Reason:
         return Reason(text or "")
     except ValueError:
         return Reason.INTERNAL_ERROR
-
-
-def _failed_report(run: Run, stage: Stage) -> Report | None:
-    reports = (pod.report for pod in reversed(run.pods(stage)) if pod.speaks)
-    return next((report for report in reports if report is not None), None)
 
 
 def _with_report(run: Run, report: Report) -> Run:

@@ -16,7 +16,7 @@ from lora_operator.core.manifests.network_policy import group_policy
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.observe.resource import CreateError
 from lora_operator.core.observe.sight import Fact, Sight
-from lora_operator.core.queues import queue_of
+from lora_operator.core.queues import queue_of, waits_in
 from lora_operator.core.record import usage
 from lora_operator.core.record.attempts import counted_failures, internal_errors, moved, nodes_to_avoid
 from lora_operator.core.run import limits
@@ -54,7 +54,7 @@ def create_job(run: Run, stage: Stage) -> UnderWay | Failed:
         events = (Event("Warning", Reason.JOB_DELETED, text),)
     phase, reason, text = describe(run, stage)
     if stage == "train" and run.spec.scheduling.queue_name:
-        reason, text = Reason.QUEUED, f"Waiting in queue {run.spec.scheduling.queue_name}."
+        reason, text = Reason.QUEUED, waits_in(run.spec.scheduling.queue_name)
     return UnderWay(phase, reason, text, run.status, actions=(CreateJob(manifest),), events=events)
 
 
@@ -155,7 +155,7 @@ def _resumed(run: Run, stage: Stage, job: Job) -> UnderWay | None:
         return None
     phase, reason, text = describe(run, stage)
     if (place := queue.status_of(run, job, None)) is not None:
-        reason, text = Reason.QUEUED, f"Waiting in queue {place.local_queue}."
+        reason, text = Reason.QUEUED, waits_in(place.local_queue)
     return UnderWay(phase, reason, text, run.status, actions=actions)
 
 

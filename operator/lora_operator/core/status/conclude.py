@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal, assert_never
 
 from lora_contract.changes import change_status
-from lora_contract.reasons import REASONS, Reason
+from lora_contract.reasons import Reason, facts_of
 from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, PlanStatus, QueueStatus
 from lora_contract.times import format_time, parse_time
 from lora_operator.core.record import usage
@@ -31,8 +31,8 @@ from lora_operator.core.status.conditions import (
     REFUSED,
     SUSPENDED,
     Fact,
+    condition_facts,
     conditions,
-    facts_of,
     latched_conditions,
 )
 
@@ -43,7 +43,10 @@ def conclude(run: Run, outcome: Outcome) -> RunDecision:
         case MustRead():
             return RunDecision(run.before, outcome.actions)
         case Latched():
-            return RunDecision(_latched(run, outcome), outcome.actions, outcome.events, outcome.look_again)
+            generation, before = run.finetune.generation, outcome.status
+            seen = latched_conditions(before.conditions, generation=generation, now=run.now)
+            status = change_status(before, observed_generation=generation, phase=outcome.phase, conditions=seen)
+            return RunDecision(status, outcome.actions, outcome.events, outcome.look_again)
         case UnderWay():
             status = _status(run, outcome, GOES_ON, queue=outcome.queue)
             events = (*outcome.events, *_events(run, status))
@@ -102,7 +105,7 @@ def _status(
     completion_time: str | None = None,
 ) -> LoRAFineTuneStatus:
     """Write the status of a run that is not latched; `holds` are the conditions that are True in it."""
-    facts = facts_of(holds, outcome.reason, outcome.message, prepared=_prepared(outcome, holds))
+    facts = condition_facts(holds, outcome.reason, outcome.message, prepared=_prepared(outcome, holds))
     generation = run.finetune.generation
     return change_status(
         outcome.status,
@@ -113,13 +116,6 @@ def _status(
         error=error,
         completion_time=completion_time,
     )
-
-
-def _latched(run: Run, outcome: Latched) -> LoRAFineTuneStatus:
-    """Let the status of a finished run take notice of a changed spec; it changes in nothing else."""
-    generation = run.finetune.generation
-    seen = latched_conditions(outcome.status.conditions, generation=generation, now=run.now)
-    return change_status(outcome.status, observed_generation=generation, phase=outcome.phase, conditions=seen)
 
 
 def _prepared(outcome: Told, holds: Set[ConditionType]) -> Fact:
@@ -156,19 +152,15 @@ def _events(run: Run, status: LoRAFineTuneStatus) -> tuple[Event, ...]:
     if run.superseded:
         text = "A new run begins: runToken or the training spec changed. The earlier artefact stays in S3."
         events.append(Event("Normal", Reason.RUN_SUPERSEDED, text))
-    if _turned_true(run, status, ConditionType.PREPARED) and status.plan is not None:
+    was_prepared = run.before.holds(ConditionType.PREPARED) and not run.superseded
+    if status.holds(ConditionType.PREPARED) and not was_prepared and status.plan is not None:
         events.append(Event("Normal", Reason.DATA_PREPARED, plan_in_words(status.plan)))
     events += _attempt_events(run, status)
     ready, old = status.condition(ConditionType.READY), run.before.condition(ConditionType.READY)
     if ready is not None and (run.superseded or old is None or old.reason != ready.reason):
-        bad = status.error is not None or REASONS[Reason(ready.reason)].warning
+        bad = status.error is not None or facts_of(ready.reason).warning
         events.append(Event("Warning" if bad else "Normal", ready.reason, ready.message))
     return tuple(events)
-
-
-def _turned_true(run: Run, status: LoRAFineTuneStatus, kind: ConditionType) -> bool:
-    new, old = status.condition(kind), run.before.condition(kind)
-    return new is not None and new.status == "True" and (run.superseded or old is None or old.status != "True")
 
 
 def _attempt_events(run: Run, status: LoRAFineTuneStatus) -> list[Event]:

@@ -30,7 +30,7 @@ def fact(holds: bool, reason: str, message: str = "") -> Fact:
     return ("True" if holds else "False", reason, message)
 
 
-def facts_of(
+def condition_facts(
     holds: Set[ConditionType], reason: str, message: str, *, prepared: Fact | None = None
 ) -> dict[ConditionType, Fact]:
     """State every condition of an object where those in `holds` are True, so that tools never wait for one.

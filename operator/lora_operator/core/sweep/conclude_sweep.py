@@ -17,8 +17,8 @@ from lora_operator.core.status.conditions import (
     GOES_ON,
     REFUSED,
     SUSPENDED,
+    condition_facts,
     conditions,
-    facts_of,
     latched_conditions,
 )
 from lora_operator.core.sweep.observed_sweep import Sweep
@@ -57,7 +57,7 @@ def conclude_sweep(sweep: Sweep, outcome: SweepOutcome, now: datetime) -> SweepD
     """Make the decision that an outcome stands for."""
     before = sweep.status
     over = sum(1 for row in outcome.rows if row.phase.over)
-    facts = facts_of(REFUSED if outcome.refused else _HOLDS[outcome.phase], str(outcome.reason), outcome.message)
+    facts = condition_facts(REFUSED if outcome.refused else _HOLDS[outcome.phase], str(outcome.reason), outcome.message)
     status = change_sweep_status(
         before,
         observed_generation=sweep.generation,

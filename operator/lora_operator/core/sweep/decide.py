@@ -100,8 +100,7 @@ def _suspend(plan: _Plan) -> _Plan:
 
 def _resume(plan: _Plan) -> _Plan:
     """Let the trials go on that are suspended, where the sweep itself was until now."""
-    condition = plan.observed.sweep.status.condition(ConditionType.SUSPENDED)
-    if condition is None or condition.status != "True":
+    if not plan.observed.sweep.status.holds(ConditionType.SUSPENDED):
         return plan
     held = [
         row.name for row in plan.rows if not row.phase.over and (run := plan.run(row)) is not None and is_suspended(run)
@@ -143,17 +142,18 @@ def _start(plan: _Plan, settings: Settings) -> _Plan:
 
 def _outcome(plan: _Plan) -> SweepOutcome:
     best, rows = find_best(plan.observed), plan.rows
+    over = sum(1 for row in rows if row.phase.over)
     outcome = SweepOutcome(
         phase=SweepPhase.RUNNING,
         reason=SweepReason.TRIALS_RUNNING,
-        message=_way(plan),
+        message=f"{over} of {len(rows)} trials are over, {len(plan.active)} under way.",
         rows=rows,
         active=len(plan.active),
         best=best,
         actions=plan.actions,
         events=plan.events,
     )
-    if all(row.phase.over for row in rows):
+    if over == len(rows):
         if best is None:
             text = f"No trial is complete with an evaluation loss: {in_words(rows)}. See status.error of each run."
             return replace(outcome, phase=SweepPhase.FAILED, reason=SweepReason.NO_TRIAL_COMPLETE, message=text)
@@ -168,8 +168,3 @@ def _outcome(plan: _Plan) -> SweepOutcome:
         text = f"Trial {plan.error.name} was refused: {plan.error.message}"
         return replace(outcome, reason=SweepReason.TRIAL_REFUSED, message=text, look_again=again)
     return outcome
-
-
-def _way(plan: _Plan) -> str:
-    over = sum(1 for row in plan.rows if row.phase.over)
-    return f"{over} of {len(plan.rows)} trials are over, {len(plan.active)} under way."

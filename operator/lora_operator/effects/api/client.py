@@ -112,9 +112,10 @@ class Api:
         status = "unreachable"
         try:
             async with asyncio.timeout(seconds):
+                token = (await self._configuration.auth_settings()).get("BearerToken")
                 headers = {
                     **self._headers,
-                    **await self._authorization(),
+                    **({"Authorization": str(token["value"]).strip()} if token else {}),
                     "Content-Type": content_type,
                     "Accept": accept,
                 }
@@ -132,10 +133,6 @@ class Api:
         if not 200 <= response.status < 300:
             raise _error(response.status, response.headers.get("Retry-After"), raw)
         return _object(f"{method} {path}", raw)
-
-    async def _authorization(self) -> dict[str, str]:
-        setting = (await self._configuration.auth_settings()).get("BearerToken")
-        return {"Authorization": str(setting["value"]).strip()} if setting else {}
 
 
 @contextmanager

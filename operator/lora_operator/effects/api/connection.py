@@ -32,14 +32,10 @@ async def load_configuration() -> Configuration:
     configuration.connection_pool_maxsize = MAX_CONNECTIONS
     # aiohttp would ask the environment and a netrc file at every request, in a thread that it starts for it.
     configuration.client_session_kwargs = {"trust_env": False}
-    configuration.proxy = configuration.proxy or _proxy_of(configuration.host)
+    server = urlsplit(configuration.host)
+    if not configuration.proxy and not proxy_bypass(server.netloc):  # NO_PROXY
+        configuration.proxy = getproxies().get(server.scheme)  # HTTPS_PROXY
     return configuration
-
-
-def _proxy_of(url: str) -> str | None:
-    """Find the proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY), if any."""
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 async def login(tracing: aiohttp.TraceConfig) -> kopf.AiohttpSession:
