@@ -139,6 +139,20 @@ class ProgressStatus(StatusModel):
     last_update_time: str | None = field("When the pod last reported, RFC 3339.")
 
 
+class ToolCallsStatus(StatusModel):
+    """What became of tool calls in the generated answers to test rows that offer tools."""
+
+    share: str | None = field("rightRows divided by rows, which evaluation.gate.minToolCalls is about.")
+    rows: int = Field(0, description="Answers to rows that offer tools.")
+    right_rows: int = Field(0, description="Of these, answers with all the calls of the reference and no other.")
+    wanted: int = Field(0, description="Calls in the references.")
+    right_names: int = Field(0, description="Of these, calls that were made, whatever their arguments.")
+    right_calls: int = Field(0, description="Of these, calls that were made with the right arguments.")
+    missing: int = Field(0, description="Calls that were wanted where fewer were made.")
+    unwanted: int = Field(0, description="Calls that were made where fewer were wanted, or none.")
+    unreadable: int = Field(0, description="Calls that were begun and cannot be parsed.")
+
+
 class MetricsStatus(StatusModel):
     """Losses in nats per target token, decimal strings."""
 
@@ -154,6 +168,10 @@ class MetricsStatus(StatusModel):
     json_valid: str | None = field("Share of generated answers that are valid JSON, where references are JSON.")
     json_fields: str | None = field("Share of right fields in generated JSON answers.")
     base_json_fields: str | None = field("The same for the base model.")
+    tool_calls: ToolCallsStatus | None = Field(
+        None, description="Tool calls in generated answers; absent where no answered row offers tools."
+    )
+    base_tool_calls: ToolCallsStatus | None = Field(None, description="The same for the base model.")
 
 
 class AttemptStatus(StatusModel):

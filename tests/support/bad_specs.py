@@ -195,6 +195,18 @@ BAD_SPECS = (
         "spec.evaluation",
         "set samples above 0",
     ),
+    bad(
+        "gate on tool calls without answers",
+        {"evaluation": {"samples": 0, "gate": {"minToolCalls": 0.9}}},
+        "spec.evaluation",
+        "set samples above 0",
+    ),
+    bad(
+        "gate on tool calls without rows",
+        {"evaluation.gate.minToolCalls": 0.5, "dataset.split.test": 0},
+        "evaluation.gate needs rows",
+        "set dataset.testUri",
+    ),
     bad("gate above 1", {"evaluation.gate.minExactMatch": 2}, "gate.minExactMatch", "less than or equal to 1"),
     # output and storage
     bad("no output", {"output": REMOVED}, "spec.output", "Required value"),

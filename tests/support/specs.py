@@ -80,7 +80,9 @@ GOOD_SPECS: dict[str, dict[str, Any]] = {
         "dataset.split.validation": 0,
         "dataset.validationUri": "s3://datasets/v.jsonl",
     },
-    "gates": {"evaluation.gate": {"maxLossRatio": 0.98, "maxForgettingRatio": 1.2, "minJsonFields": 0.9}},
+    "gates": {
+        "evaluation.gate": {"maxLossRatio": 0.98, "maxForgettingRatio": 1.2, "minJsonFields": 0.9, "minToolCalls": 0.9}
+    },
     "no comparison": {"evaluation": {"compareWithBase": False, "samples": 0}},
     "credentials in a Secret": {"storage.secretName": "s3-credentials"},
     "identity of an account": {"storage.serviceAccountName": "trainer.team-a"},

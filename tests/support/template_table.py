@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lora_trainer.data.conversations import conversation
 from lora_trainer.data.rows import BadRow
-from lora_trainer.data.template import masking, unrolling
+from lora_trainer.data.template import masking, tool_call_form, unrolling
 from lora_trainer.data.template.masking import Encoded
 from lora_trainer.data.template.template_refusal import TemplateRefusal
 from lora_trainer.data.template.unrolling import AnswerNotFound
@@ -27,7 +27,8 @@ server is asked (`tests/unit/data/test_every_template.py`) fails when it is not 
 Each answer is trained behind exactly the tokens that a server gives to the model to ask for it. A number says how many
 rows the conversation becomes: more than one where the template rewrites earlier turns, for example leaves out earlier
 reasoning. A letter says why the row is refused, with file, line and turn, instead of being trained without a part of
-it; `dataset.ignoreKeys` leaves out a key on purpose.
+it; `dataset.ignoreKeys` leaves out a key on purpose. The last column says whether the calls in generated answers can be
+read back and judged.
 
 """
 _TAIL = """
@@ -49,12 +50,19 @@ def rows_of(name: str, case: Case) -> list[Encoded]:
 def page() -> str:
     """The page."""
     notes: dict[str, str] = {}
-    lines = [f"| template | {' | '.join(CASES)} |", f"|---|{'---|' * len(CASES)}"]
+    lines = [f"| template | {' | '.join(CASES)} | calls read |", f"|---|{'---|' * len(CASES)}---|"]
     for name in names():
         cells = [_cell(name, case, notes) for case in CASES.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {_read_back(name)} |")
     explained = [f"- **{letter}**: {words}" for words, letter in notes.items()]
     return _HEAD + "\n".join([*lines, "", *explained]) + "\n" + _TAIL.format(pictures=", ".join(FOR_PICTURES))
+
+
+def _read_back(name: str) -> str:
+    """Whether calls in answers can be told and judged; a dash where the template shows no tools."""
+    if not (template(name).tools.offered and template(name).tools.calls):
+        return "-"
+    return "yes" if tool_call_form.find(template(name)) else "no"
 
 
 def _cell(name: str, case: Case, notes: dict[str, str]) -> str:

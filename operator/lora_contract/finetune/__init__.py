@@ -116,7 +116,7 @@ class LoRAFineTuneSpec(SpecModel):
         Rule(
             cel="has(self.dataset.testUri) || self.dataset.split.test > 0.0 || !("
             "has(self.evaluation.gate.maxLossRatio) || has(self.evaluation.gate.minExactMatch) || "
-            "has(self.evaluation.gate.minJsonFields))",
+            "has(self.evaluation.gate.minJsonFields) || has(self.evaluation.gate.minToolCalls))",
             message="evaluation.gate needs rows to compare on; set dataset.testUri, or dataset.split.test above 0",
             holds=lambda s: (
                 s.dataset.test_uri is not None or s.dataset.split.test > 0 or not s.evaluation.gate.needs_test_rows

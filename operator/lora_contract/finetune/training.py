@@ -133,11 +133,18 @@ class GateSpec(SpecModel):
     min_json_fields: float | None = documented(
         None, "Lowest allowed share of right fields in generated JSON answers, 0 to 1.", 0.9, ge=0, le=1
     )
+    min_tool_calls: float | None = documented(
+        None,
+        "Lowest allowed share of generated answers with all the tool calls of the reference and no other, 0 to 1."
+        " Only answers to rows that offer tools count.",
+        0.9, ge=0, le=1,
+    )  # fmt: skip
 
     @property
     def needs_answers(self) -> bool:
         """Whether a limit is about answers that are generated for test rows."""
-        return self.min_exact_match is not None or self.min_json_fields is not None
+        limits = (self.min_exact_match, self.min_json_fields, self.min_tool_calls)
+        return any(limit is not None for limit in limits)
 
     @property
     def needs_test_rows(self) -> bool:
@@ -165,9 +172,10 @@ class EvaluationSpec(SpecModel):
             holds=lambda e: e.compare_with_base or e.gate.max_loss_ratio is None,
         ),
         Rule(
-            cel="self.samples > 0 || !(has(self.gate.minExactMatch) || has(self.gate.minJsonFields))",
-            message="evaluation.gate.minExactMatch and minJsonFields are measured on evaluation.samples answers;"
-            " set samples above 0, or remove them",
+            cel="self.samples > 0 || !(has(self.gate.minExactMatch) || has(self.gate.minJsonFields) ||"
+            " has(self.gate.minToolCalls))",
+            message="evaluation.gate.minExactMatch, minJsonFields and minToolCalls are measured on evaluation.samples"
+            " answers; set samples above 0, or remove them",
             holds=lambda e: e.samples > 0 or not e.gate.needs_answers,
         ),
     )

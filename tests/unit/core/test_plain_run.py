@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lora_contract.status import MetricsStatus, ToolCallsStatus
 from lora_operator.core.run.decision import CreateJob
 from support.builders import given_finetune, given_training
 from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED
@@ -38,6 +39,18 @@ def test_prepared_data_start_training_in_the_same_decision() -> None:
     assert story.condition("Prepared") == ("True", "DataPrepared")
     assert story.status.usage is not None
     assert story.status.usage.staging_seconds == 5
+
+
+def test_what_was_measured_joins_what_progress_said() -> None:
+    counted = ToolCallsStatus(share="0.5", rows=2, right_rows=1)
+    measured = MetricsStatus(test_loss="0.4100", tool_calls=counted)
+    report = TRAINED.model_copy(update={"metrics": measured})
+
+    story = given_training().reports_progress(12, train_loss=1.25).after(100).stage_succeeds("train", report).decides()
+
+    assert story.status.metrics is not None
+    assert story.status.metrics.test_loss == "0.4100"
+    assert story.status.metrics.tool_calls == counted
 
 
 def test_a_published_adapter_completes_the_run() -> None:

@@ -14,6 +14,16 @@ from support.prepare_orders import place
 from support.prepared_data import chat, lines
 
 ONLY_TRAINING_ROWS = {"dataset__split": {"validation": 1e-9, "test": 1e-9}}
+#: A chat template that shows tools, as the model of these tests has none; CALL is how it writes a call.
+TEMPLATE = (
+    "{% if tools %}{{ '<|im_start|>system\n' + tools | tojson + '<|im_end|>\n' }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
+    "{% for c in m.tool_calls or [] %}CALL{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+HERMES = TEMPLATE.replace("CALL", "{{ '<tool_call>' + c.function | tojson + '</tool_call>' }}")
+#: Leaves out the names of arguments.
+UNREADABLE = TEMPLATE.replace("CALL", "{{ c.function.name ~ ': ' ~ c.function.arguments.values() | join(', ') }}")
 GATES: list[dict[str, Any]] = [{"maxLossRatio": 0.9}, {"minExactMatch": 0.5}, {"minJsonFields": 0.5}]
 
 
@@ -70,6 +80,56 @@ def test_a_gate_on_json_needs_answers_that_are_json_objects(tmp_path: Path) -> N
     one = {"samples": 1, "gate": {"minJsonFields": 0.9}}
     assert place(tmp_path, evaluation=one, **own).prepare().plan
     assert place(tmp_path, evaluation__gate={"minExactMatch": 0.9}, **own).prepare().plan
+
+
+def with_tools(question: str, city: str | None) -> dict[str, Any]:
+    """A row that offers a tool, and calls it where there is a city."""
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+    function = {"name": "get_weather", "description": "Tells the weather", "parameters": parameters}
+    call = {"type": "function", "function": {"name": "get_weather", "arguments": {"city": city}}}
+    answer = {"role": "assistant", "content": "Hello."} if city is None else {"role": "assistant", "tool_calls": [call]}
+    return {
+        "messages": [{"role": "user", "content": question}, answer],
+        "tools": [{"type": "function", "function": function}],
+    }
+
+
+def test_a_gate_on_tool_calls_needs_test_rows_that_offer_tools(tmp_path: Path) -> None:
+    plain, calling = chat("One?", "one"), with_tools("Weather in Oslo?", "Oslo")
+    own: dict[str, Any] = {"dataset__testUri": f"file://{tmp_path}/test.jsonl", "chat__template": HERMES}
+    gate = {"minToolCalls": 0.9}
+    # given none that does
+    (tmp_path / "test.jsonl").write_bytes(lines([plain]))
+    error = refusal(tmp_path, evaluation__gate=gate, **own)
+    assert error.param == "spec.evaluation.gate.minToolCalls"
+    assert "needs test rows that offer tools, and none does" in error.message
+    # given some, but none among those that are answered
+    (tmp_path / "test.jsonl").write_bytes(lines([plain, calling]))
+    error = refusal(tmp_path, evaluation={"samples": 1, "gate": gate}, **own)
+    assert "none of the 1 test rows that are answered does" in error.message
+    assert "raise evaluation.samples, now 1" in str(error.hint)
+    # then more answers help, and so do rows that offer tools and need none
+    assert place(tmp_path, evaluation={"samples": 2, "gate": gate}, **own).prepare().plan
+    (tmp_path / "test.jsonl").write_bytes(lines([with_tools("Hello?", None)]))
+    assert place(tmp_path, evaluation__gate=gate, **own).prepare().plan
+
+
+def test_a_gate_on_tool_calls_needs_calls_that_can_be_read_back(tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_bytes(lines([with_tools("Weather in Oslo?", "Oslo")]))
+    own: dict[str, Any] = {"dataset__testUri": f"file://{tmp_path}/test.jsonl", "chat__template": UNREADABLE}
+
+    with pytest.raises(TrainerError) as raised:
+        place(tmp_path, evaluation__gate={"minToolCalls": 0.9}, **own).prepare()
+
+    assert raised.value.exit_code is ExitCode.UNSUPPORTED
+    assert raised.value.param == "spec.evaluation.gate.minToolCalls"
+    assert "cannot be read back" in raised.value.message
+    # without the gate it is a warning; followed, the hint helps
+    warning = "tool calls in answers are not judged: the calls that the chat template writes cannot be read back"
+    assert any(each.startswith(warning) for each in place(tmp_path, **own).prepare().warnings)
+    own["chat__template"] = HERMES
+    report = place(tmp_path, evaluation__gate={"minToolCalls": 0.9}, **own).prepare()
+    assert not any("tool calls" in each for each in report.warnings)
 
 
 def test_a_gate_on_answers_needs_a_prompt_that_fits(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config
 
 from lora_trainer.evaluation import stops
-from lora_trainer.evaluation.generate import answer
+from lora_trainer.evaluation.generate import Answer, answer
 from lora_trainer.model.forward import choose
 from support.tiny_models import byte_tokenizer, ragged_rows, tiny
 
@@ -34,7 +34,8 @@ def test_an_answer_ends_at_each_of_the_stops() -> None:
     forward_pass, _ = choose(model, ragged_rows(), pad_token_id=0, autocast=None)
     # When its sixth token ends answers, nothing behind it is said
     (ended,) = answer(forward_pass, model, byte_tokenizer(), PROMPTS[1:], max_new_tokens=12, stops=[0, stop])
-    assert ended == byte_tokenizer().decode(before, skip_special_tokens=True).strip()
+    assert ended.text == byte_tokenizer().decode(before, skip_special_tokens=True).strip()
+    assert ended.tokens == byte_tokenizer().decode(before[:-1])
 
 
 def test_a_model_with_a_table_of_positions_answers_as_long_as_it_has_one() -> None:
@@ -45,5 +46,5 @@ def test_a_model_with_a_table_of_positions_answers_as_long_as_it_has_one() -> No
 
     answers = answer(forward_pass, model, byte_tokenizer(), prompts, max_new_tokens=50, stops=[2])
 
-    assert answers[1] == ""
+    assert answers[1] == Answer()
     assert len(answers) == 2

@@ -31,6 +31,8 @@ class Rows(Dataset[Row]):
         names = set(table.column_names)
         self.prompts: list[list[int]] = table["prompt_ids"][:] if "prompt_ids" in names else []
         self.references: list[str] = table["reference"][:] if "reference" in names else []
+        # Rows that an earlier version prepared do not say it.
+        self.tool_calls: list[str | None] = table["tool_calls"][:] if "tool_calls" in names else [None] * len(table)
 
     def __len__(self) -> int:
         return len(self.lengths)

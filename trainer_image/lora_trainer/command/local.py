@@ -124,9 +124,12 @@ def _say_result(report: Report) -> None:
         print(f"quality gate missed: {report.gate_failed}")
     metrics = report.metrics
     if metrics is not None:
+        base_calls, calls = metrics.base_tool_calls, metrics.tool_calls
         for label, value in (
             ("test loss of the base model", metrics.base_test_loss),
             ("of the adapter", metrics.test_loss),
+            ("answers of the base model with right tool calls", base_calls and base_calls.share),
+            ("of the adapter", calls and calls.share),
         ):
             if value is not None:
                 print(f"{label}: {value}")

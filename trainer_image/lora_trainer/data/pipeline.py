@@ -18,9 +18,10 @@ from lora_trainer.data.objective.row_objective import ReadyRow
 from lora_trainer.data.profile import DataProfile, Segment, Tally
 from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.splits import Split
-from lora_trainer.data.template import masking
+from lora_trainer.data.template import masking, tool_call_form
 from lora_trainer.data.template.chat_template import ChatTemplate
 from lora_trainer.data.template.stop_tokens import StopTokens
+from lora_trainer.data.tool_calls.form import ToolCallForm
 from lora_trainer.data.writer import RowWriter
 from lora_trainer.errors import bad_config, bad_data
 
@@ -83,6 +84,7 @@ def run(
     pace = _Pace()
     stops = StopTokens(template)
     first_example: list[Segment] = []
+    with_tools = 0
     with ExitStack() as stack:
         writers: dict[Split, RowWriter] = {
             "train": stack.enter_context(RowWriter(into / prepared.TRAIN)),
@@ -96,7 +98,8 @@ def run(
                     tally.drop(row.tokens.full_length)
                     continue
                 tally.add(row.split, row.tokens.targets, row.tokens.full_length, last=row.last)
-                writers[row.split].add(row.tokens, row.prompt, row.reference)
+                writers[row.split].add(row.tokens, row.prompt, row.reference, row.tool_calls)
+                with_tools += row.split == "test" and row.tool_calls is not None
                 if row.rendered is not None:
                     stops.add(row.rendered.text, row.rendered.prompt, row.rendered.spans)
                 if not first_example and row.split == "train":
@@ -115,9 +118,16 @@ def run(
         bad_row_examples=checker.bad_examples,
         stop_tokens=stops.ids(),
         first_example=first_example,
+        test_rows_with_tools=with_tools,
+        tool_call_form=_tool_call_form(template, guard) if with_tools else None,
         samples=checker.samples,
     )
     return tally.fill(profile)
+
+
+def _tool_call_form(template: ChatTemplate, guard: Guard) -> ToolCallForm | None:
+    with guard.cpu_limit():
+        return tool_call_form.find(template)
 
 
 def _check_system_prompt(text: str, template: ChatTemplate) -> None:

@@ -2,7 +2,7 @@
 
     train.parquet        input_ids, targets, length
     validation.parquet   input_ids, targets, length               (absent when there are no such rows)
-    test.parquet         input_ids, targets, length, prompt_ids, reference
+    test.parquet         input_ids, targets, length, prompt_ids, reference, tool_calls
     chat_template.jinja  the chat template with what spec.chat changes (absent where that changes nothing)
     data.json            DataProfile: what the report shows of the data
     plan.json            lora_contract.status.PlanStatus; written last, by conditional PUT: it marks completeness
@@ -10,14 +10,19 @@
 `input_ids`: list<int32>, one whole conversation with special tokens. `targets`: list<bool> of the same length,
 true where the token counts for the loss (never at position 0). `length`: int32. `prompt_ids`: list<int32>, the
 conversation up to and including the generation prompt of its last answer; `reference`: that answer as text.
+`tool_calls`: the calls of that answer as JSON (see `calls_as_text`); null where the conversation has no tools.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from lora_trainer.data.rows import ToolCall
 
 TRAIN = "train.parquet"
 VALIDATION = "validation.parquet"
@@ -37,10 +42,21 @@ TEST_SCHEMA = pa.schema(
         *ROW_SCHEMA,
         pa.field("prompt_ids", pa.list_(pa.int32()), nullable=False),
         pa.field("reference", pa.string(), nullable=False),
+        pa.field("tool_calls", pa.string()),
     ]
 )
 
 _TOKEN_COLUMNS = ("input_ids.", "prompt_ids.")
+
+
+def calls_as_text(calls: Iterable[ToolCall]) -> str:
+    """Write calls as a JSON array of names and arguments."""
+    return json.dumps([{"name": call.name, "arguments": call.arguments} for call in calls])
+
+
+def calls_of_text(text: str) -> tuple[ToolCall, ...]:
+    """Read what `calls_as_text` wrote."""
+    return tuple(ToolCall(call["name"], call["arguments"]) for call in json.loads(text))
 
 
 def largest_token(folder: Path) -> int:

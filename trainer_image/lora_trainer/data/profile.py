@@ -13,6 +13,7 @@ from pydantic import Field
 from lora_contract.base import StatusModel
 from lora_contract.status import AnswersStatus
 from lora_trainer.data.rows import Message
+from lora_trainer.data.tool_calls.form import ToolCallForm
 
 HISTOGRAM_BINS = 20
 MAX_BAD_ROW_EXAMPLES = 20
@@ -72,6 +73,10 @@ class DataProfile(StatusModel):
     mean_tokens: float = Field(0, description="Mean tokens of a row.")
     histogram_edges: list[int] = Field([], description="Upper edges of the bins of row length in tokens.")
     histogram_counts: list[int] = Field([], description="Rows in each bin, all splits.")
+    test_rows_with_tools: int = Field(0, description="Test rows that offer tools.")
+    tool_call_form: ToolCallForm | None = Field(
+        None, description="How the chat template writes calls; absent: no test row offers tools, or it is not known."
+    )
     stop_tokens: list[int] = Field([], description="Tokens that end the answers, the most frequent first.")
     first_example: list[Segment] = Field([], description="The first training row as the model sees it.")
     samples: list[list[Turn]] = Field([], description="The first rows.")

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lora_trainer.data.prepared import ROW_SCHEMA, TEST_SCHEMA
+from lora_trainer.data.prepared import ROW_SCHEMA, TEST_SCHEMA, calls_as_text
+from lora_trainer.data.rows import ToolCall
 from lora_trainer.data.template.masking import Encoded
 
 _ROWS_A_GROUP = 4096
@@ -29,6 +30,7 @@ class RowWriter:
         self._pending: list[Encoded] = []
         self._prompts: list[Any] = []
         self._references: list[str] = []
+        self._tool_calls: list[str | None] = []
         self._tokens = 0
 
     def __enter__(self) -> Self:
@@ -42,14 +44,21 @@ class RowWriter:
         if self._writer is not None:
             self._writer.close()
 
-    def add(self, row: Encoded, prompt_ids: list[int] | None = None, reference: str = "") -> None:
-        """Append a row; `prompt_ids` and `reference` belong to `TEST_SCHEMA`."""
+    def add(
+        self,
+        row: Encoded,
+        prompt_ids: list[int] | None = None,
+        reference: str = "",
+        tool_calls: tuple[ToolCall, ...] | None = None,
+    ) -> None:
+        """Append a row; `prompt_ids`, `reference` and `tool_calls` belong to `TEST_SCHEMA`."""
         self.rows += 1
         self._pending.append(row)
         self._tokens += len(row.input_ids)
         if self._schema is TEST_SCHEMA:
             self._prompts.append(np.array(prompt_ids or [], dtype=np.int32))
             self._references.append(reference)
+            self._tool_calls.append(None if tool_calls is None else calls_as_text(tool_calls))
         if len(self._pending) >= _ROWS_A_GROUP or self._tokens >= _TOKENS_A_GROUP:
             self._flush()
 
@@ -63,11 +72,16 @@ class RowWriter:
             pa.array([len(row) for row in ids], pa.int32()),
         ]
         if self._schema is TEST_SCHEMA:
-            columns += [_lists(self._prompts), pa.array(self._references, pa.string())]
+            columns += [
+                _lists(self._prompts),
+                pa.array(self._references, pa.string()),
+                pa.array(self._tool_calls, pa.string()),
+            ]
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd")
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
-        self._pending, self._prompts, self._references, self._tokens = [], [], [], 0
+        self._pending, self._tokens = [], 0
+        self._prompts, self._references, self._tool_calls = [], [], []
 
 
 def _lists(arrays: list[Any]) -> pa.ListArray:

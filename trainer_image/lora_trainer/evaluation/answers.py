@@ -9,22 +9,32 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from lora_contract.finetune.training import GateSpec
+from lora_contract.status import ToolCallsStatus
+from lora_trainer.evaluation.tool_calls import right_share
 
 
 class HeldOutRow(NamedTuple):
-    """What is asked of the model, in token ids, and the right answer."""
+    """What is asked of the model, in token ids, and the right answer.
+
+    `tool_calls` are the calls that it makes, as `prepared.calls_as_text` writes them; None: no tools are offered.
+    """
 
     prompt: Sequence[int]
     reference: str
+    tool_calls: str | None = None
 
 
 @dataclass(frozen=True)
 class AnswerScores:
-    """Shares between 0 and 1; the JSON ones only where every reference is a JSON object."""
+    """Shares between 0 and 1; the JSON ones only where every reference is a JSON object.
+
+    `tool_calls` are counted apart (`tool_calls.count`); None where no row that was answered offers tools.
+    """
 
     exact_match: float
     json_valid: float | None
     json_fields: float | None
+    tool_calls: ToolCallsStatus | None = None
 
 
 def answered(rows: Iterable[HeldOutRow], samples: int, max_length: int) -> list[HeldOutRow]:
@@ -84,6 +94,7 @@ def gate_failure(
     forgetting_ratio: float | None = None,
 ) -> str | None:
     """The first limit of the gate that the adapter missed, in words; None when it reached all."""
+    calls = scores.tool_calls if scores else None
     checks = (
         _loss_missed(gate.max_loss_ratio, test_loss, base_test_loss),
         _forgetting_missed(gate.max_forgetting_ratio, forgetting_ratio),
@@ -91,6 +102,7 @@ def gate_failure(
         _share_missed(
             "minJsonFields", "right JSON fields", gate.min_json_fields, scores.json_fields if scores else None
         ),
+        _share_missed("minToolCalls", "right tool calls", gate.min_tool_calls, right_share(calls)),
     )
     return next((missed for missed in checks if missed is not None), None)
 
@@ -123,5 +135,5 @@ def _share_missed(name: str, words: str, limit: float | None, share: float | Non
     if limit is None:
         return None
     if share is None:
-        return f"gate.{name} cannot be checked: no answers were generated, or references are not JSON objects"
+        return f"gate.{name} cannot be checked: no answers that it is about were generated"
     return None if share >= limit else f"{words} {share:.3f} is below gate.{name} {limit:g}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,6 +14,13 @@ from lora_trainer.model_files.shape import POSITIONS, context_length
 
 #: Prompts answered together.
 BATCH = 16
+
+
+class Answer(NamedTuple):
+    """What a model said: `text` for people, without special tokens; `tokens` with them, up to the stop token."""
+
+    text: str = ""
+    tokens: str = ""
 
 
 class _Alive(StoppingCriteria):
@@ -36,8 +43,8 @@ def answer(
     max_new_tokens: int,
     stops: Sequence[int],
     alive: Callable[[], None] = lambda: None,
-) -> list[str]:
-    """The model's greedy answers to prompts given as token ids, without special tokens, in their order.
+) -> list[Answer]:
+    """The model's greedy answers to prompts given as token ids, in their order.
 
     An answer ends at the first of the tokens `stops`, or after `max_new_tokens`, or where the model has no position
     left. `alive` is called at every token.
@@ -46,7 +53,7 @@ def answer(
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     positions = _learned_positions(model)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    answers = [""] * len(prompts)
+    answers = [Answer()] * len(prompts)
     with generating(forward_pass, model), torch.no_grad():
         for first in range(0, len(order), BATCH):
             chosen = order[first : first + BATCH]
@@ -69,9 +76,10 @@ def answer(
                 pad_token_id=pad,
                 stopping_criteria=StoppingCriteriaList([_Alive(alive)]),
             )
-            texts = tokenizer.batch_decode(output[:, longest:], skip_special_tokens=True)
-            for index, text in zip(chosen, texts, strict=True):
-                answers[index] = text.strip()
+            for index, said in zip(chosen, output[:, longest:].tolist(), strict=True):
+                end = next((at for at, token in enumerate(said) if token in stops), len(said))
+                text = tokenizer.decode(said, skip_special_tokens=True)
+                answers[index] = Answer(text.strip(), tokenizer.decode(said[:end], clean_up_tokenization_spaces=False))
     return answers
 
 

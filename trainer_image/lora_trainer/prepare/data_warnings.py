@@ -6,6 +6,9 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.status import PlanStatus
 from lora_trainer.data.profile import DataProfile
 
+#: Why tool calls in answers are not judged.
+UNREADABLE = "the calls that the chat template writes cannot be read back, or not all values in them"
+
 _TRUNCATED_SHARE_TO_WARN = 0.05
 _MOST_COLUMNS = 20
 _MOST_FILES = 5
@@ -13,7 +16,13 @@ _MOST_FILES = 5
 
 def about(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | None) -> list[str]:
     """Sentences for the status; `profile` is None where an older version prepared the run."""
-    return [*_template_date(plan), *_reasoning(plan), *_left_out(spec, plan, profile), *_splits(spec, plan)]
+    return [
+        *_template_date(plan),
+        *_reasoning(plan),
+        *_left_out(spec, plan, profile),
+        *_splits(spec, plan),
+        *_tools(spec, profile),
+    ]
 
 
 def _template_date(plan: PlanStatus) -> list[str]:
@@ -101,3 +110,9 @@ def _splits(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
                 f" raise dataset.split.{name} or set dataset.{name}Uri"
             )
     return warnings
+
+
+def _tools(spec: LoRAFineTuneSpec, profile: DataProfile | None) -> list[str]:
+    if profile is None or not profile.test_rows_with_tools or profile.tool_call_form or not spec.evaluation.samples:
+        return []
+    return [f"tool calls in answers are not judged: {UNREADABLE}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,21 +10,24 @@ import pyarrow.parquet as pq
 from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import prepared
-from lora_trainer.errors import TrainerError, bad_data
+from lora_trainer.data.profile import DataProfile
+from lora_trainer.errors import TrainerError, bad_data, unsupported
 from lora_trainer.evaluation.answers import HeldOutRow, answered, json_object
+from lora_trainer.prepare import data_warnings
 
 _ROWS_AT_ONCE = 64
+_COLUMNS = ("prompt_ids", "reference", "tool_calls")
 
 
-def check(spec: LoRAFineTuneSpec, rows: Mapping[str, int], folder: Path) -> None:
+def check(spec: LoRAFineTuneSpec, profile: DataProfile, folder: Path) -> None:
     """Hold early stopping and the gate against the prepared rows.
 
-    `rows` are counts by split, `folder` holds the files of `data.prepared`.
+    `folder` holds the files of `data.prepared`.
 
     Raises:
         TrainerError: 65, there is nothing to measure them on.
     """
-    dataset, gate = spec.dataset, spec.evaluation.gate
+    dataset, gate, rows = spec.dataset, spec.evaluation.gate, profile.rows
     if spec.training.early_stopping is not None and not rows["validation"]:
         raise _no_rows(
             "validation", dataset.validation_uri is not None, "training.earlyStopping", "remove training.earlyStopping"
@@ -32,7 +35,7 @@ def check(spec: LoRAFineTuneSpec, rows: Mapping[str, int], folder: Path) -> None
     if gate.needs_test_rows and not rows["test"]:
         raise _no_rows("test", dataset.test_uri is not None, "evaluation.gate", "remove the limits of evaluation.gate")
     if gate.needs_answers:
-        _check_answers(spec, folder / prepared.TEST)
+        _check_answers(spec, profile, folder / prepared.TEST)
 
 
 def _no_rows(split: str, own_address: bool, purpose: str, way_out: str) -> TrainerError:
@@ -50,7 +53,7 @@ def _no_rows(split: str, own_address: bool, purpose: str, way_out: str) -> Train
     )
 
 
-def _check_answers(spec: LoRAFineTuneSpec, path: Path) -> None:
+def _check_answers(spec: LoRAFineTuneSpec, profile: DataProfile, path: Path) -> None:
     """Look at the test rows whose answers the gate is about."""
     chosen = answered(_test_rows(path), spec.evaluation.samples, spec.training.max_length)
     if not chosen:
@@ -58,10 +61,16 @@ def _check_answers(spec: LoRAFineTuneSpec, path: Path) -> None:
             f"every prompt of a test row is longer than training.maxLength {spec.training.max_length}, so none is"
             " answered, and evaluation.gate needs answers",
             param=spec_paths.TRAINING_MAX_LENGTH,
-            hint="raise training.maxLength, shorten the prompts, or remove minExactMatch and minJsonFields",
+            hint="raise training.maxLength, shorten the prompts, or remove minExactMatch, minJsonFields and"
+            " minToolCalls",
         )
-    if spec.evaluation.gate.min_json_fields is None:
-        return
+    if spec.evaluation.gate.min_json_fields is not None:
+        _check_json(chosen)
+    if spec.evaluation.gate.min_tool_calls is not None:
+        _check_tools(spec, profile, chosen)
+
+
+def _check_json(chosen: Sequence[HeldOutRow]) -> None:
     others = sum(json_object(row.reference.strip()) is None for row in chosen)
     if others:
         raise bad_data(
@@ -72,7 +81,32 @@ def _check_answers(spec: LoRAFineTuneSpec, path: Path) -> None:
         )
 
 
+def _check_tools(spec: LoRAFineTuneSpec, profile: DataProfile, chosen: Sequence[HeldOutRow]) -> None:
+    if not profile.test_rows_with_tools:
+        raise bad_data(
+            "evaluation.gate.minToolCalls needs test rows that offer tools, and none does",
+            param=spec_paths.EVALUATION_GATE_MIN_TOOL_CALLS,
+            hint="put rows with tools into the test split (dataset.columns.tools names their column), or remove"
+            " minToolCalls",
+        )
+    if profile.tool_call_form is None:
+        raise unsupported(
+            f"evaluation.gate.minToolCalls needs calls to be read back from answers, but {data_warnings.UNREADABLE}",
+            param=spec_paths.EVALUATION_GATE_MIN_TOOL_CALLS,
+            hint="remove minToolCalls, or give a chat.template that writes calls in a usual form, such as"
+            ' <tool_call>{"name": ..., "arguments": ...}</tool_call>',
+        )
+    if all(row.tool_calls is None for row in chosen):
+        raise bad_data(
+            f"evaluation.gate.minToolCalls needs answers to rows that offer tools, but none of the {len(chosen)} test"
+            " rows that are answered does",
+            param=spec_paths.EVALUATION_GATE_MIN_TOOL_CALLS,
+            hint=f"raise evaluation.samples, now {spec.evaluation.samples}, put rows with tools first in a file of"
+            " dataset.testUri, or remove minToolCalls",
+        )
+
+
 def _test_rows(path: Path) -> Iterator[HeldOutRow]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["prompt_ids", "reference"]):
-            yield from map(HeldOutRow, batch["prompt_ids"].to_pylist(), batch["reference"].to_pylist())
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(_COLUMNS)):
+            yield from map(HeldOutRow, *(batch[name].to_pylist() for name in _COLUMNS))

@@ -101,7 +101,7 @@ class _Preparation:
         seconds = time.monotonic() - started
         rows = sum(profile.rows_read.values())
         log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)
-        gates.check(self._spec, profile.rows, self._folder / "prepared")
+        gates.check(self._spec, profile, self._folder / "prepared")
         row_tokens = min(profile.longest_row, self._spec.training.max_length)
         model_check.check_context(self._spec, self._config, self._tensors, row_tokens)
         model_check.check_tokens(prepared.largest_token(self._folder / "prepared"), self._spec, self._config)

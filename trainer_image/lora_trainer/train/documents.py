@@ -16,11 +16,12 @@ from pydantic.alias_generators import to_pascal
 from lora_contract.identity import spec_hash
 from lora_contract.layout import METRICS, MODEL_CARD, REPORT
 from lora_contract.order import TrainOrder
-from lora_contract.status import MetricsStatus
+from lora_contract.status import MetricsStatus, ToolCallsStatus
 from lora_contract.times import format_time
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.digests import digests_below
 from lora_trainer.evaluation.answers import AnswerScores
+from lora_trainer.evaluation.tool_calls import right_share
 from lora_trainer.ledger.attempts import RUNNING, AttemptRecord, trained_seconds
 from lora_trainer.objective import Objective
 from lora_trainer.report import (
@@ -71,6 +72,8 @@ def metrics_of(session: Session, result: Result) -> MetricsStatus:
         json_valid=_text(None if scores is None else scores.json_valid),
         json_fields=_text(None if scores is None else scores.json_fields),
         base_json_fields=_text(None if base is None else base.json_fields),
+        tool_calls=None if scores is None else scores.tool_calls,
+        base_tool_calls=None if base is None else base.tool_calls,
     )
 
 
@@ -158,7 +161,31 @@ def _comparisons(result: Result, objective: Objective) -> list[Comparison]:
         adapter = _share(result.scores, attribute)
         if adapter is not None:
             found.append(Comparison(name, _share(result.base_scores, attribute), adapter, lower_is_better=False))
-    return found
+    return [*found, *_tool_calls(result)]
+
+
+def _tool_calls(result: Result) -> list[Comparison]:
+    """Give a line for the share of answers with right calls, and one for each count of calls."""
+    adapter = None if result.scores is None else result.scores.tool_calls
+    base = None if result.base_scores is None else result.base_scores.tool_calls
+    if adapter is None:
+        return []
+    lines = [("Right tool calls, share of answers", "", False)]
+    lines += [
+        (f"Right names, of {adapter.wanted} calls", "right_names", False),
+        (f"Right names and arguments, of {adapter.wanted} calls", "right_calls", False),
+        ("Calls that were not made", "missing", True),
+        ("Calls that were not wanted", "unwanted", True),
+        ("Calls that cannot be parsed", "unreadable", True),
+    ]
+    return [
+        Comparison(name, None if base is None else _count(base, field), _count(adapter, field), lower_is_better=lower)
+        for name, field, lower in lines
+    ]
+
+
+def _count(counts: ToolCallsStatus, field: str) -> float | None:
+    return float(getattr(counts, field)) if field else right_share(counts)
 
 
 def _share(scores: AnswerScores | None, name: str) -> float | None:

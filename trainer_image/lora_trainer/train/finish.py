@@ -21,9 +21,11 @@ from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, GENERATION_CON
 from lora_contract.order import TrainOrder
 from lora_trainer.batches.rows import Rows
 from lora_trainer.callbacks.best import adapter_tensors
+from lora_trainer.data.prepared import calls_of_text
+from lora_trainer.evaluation import tool_calls
 from lora_trainer.evaluation.answers import AnswerScores, HeldOutRow, answered, score
-from lora_trainer.evaluation.generate import answer
-from lora_trainer.objective import Measured, Objective
+from lora_trainer.evaluation.generate import Answer, answer
+from lora_trainer.objective import Measured
 from lora_trainer.report import Sample
 from lora_trainer.train.forgetting import Forgetting, measure_forgetting
 from lora_trainer.train.inputs import Inputs
@@ -60,7 +62,7 @@ def compare(session: Session, order: TrainOrder, inputs: Inputs, alive: Callable
     forgetting = measure_forgetting(session, alive) if wishes.compare_with_base else None
     found = Result(forgetting=forgetting)
     if test is not None:
-        found = _on_test_rows(session, order.spec, inputs.objective, test, forgetting=forgetting, alive=alive)
+        found = replace(_on_test_rows(session, order.spec, inputs, test, alive), forgetting=forgetting)
     failed = inputs.objective.gate_failure(
         wishes.gate,
         test=found.test,
@@ -72,24 +74,19 @@ def compare(session: Session, order: TrainOrder, inputs: Inputs, alive: Callable
 
 
 def _on_test_rows(
-    session: Session,
-    spec: LoRAFineTuneSpec,
-    objective: Objective,
-    test: Rows,
-    *,
-    forgetting: Forgetting | None,
-    alive: Callable[[], None],
+    session: Session, spec: LoRAFineTuneSpec, inputs: Inputs, test: Rows, alive: Callable[[], None]
 ) -> Result:
-    model, wishes = session.adapted.model, spec.evaluation
+    model, wishes, objective = session.adapted.model, spec.evaluation, inputs.objective
     rows = [test[index] for index in range(len(test))]
     measured, base_measured = objective.measure(session.forward_pass, model, rows, alive=alive), None
     if wishes.compare_with_base:
         with model.disable_adapter():
             base_measured = objective.measure(session.forward_pass, model, rows, alive=alive)
-    chosen = answered(map(HeldOutRow, test.prompts, test.references), wishes.samples, spec.training.max_length)
-    prompts, references = [row.prompt for row in chosen], [row.reference for row in chosen]
+    held_out = map(HeldOutRow, test.prompts, test.references, test.tool_calls)
+    chosen = answered(held_out, wishes.samples, spec.training.max_length)
+    prompts = [row.prompt for row in chosen]
     answers = _answers(session, prompts, wishes.max_new_tokens, alive)
-    base_answers: list[str] | None = None
+    base_answers: list[Answer] | None = None
     if wishes.compare_with_base and chosen:
         with model.disable_adapter():
             base_answers = _answers(session, prompts, wishes.max_new_tokens, alive)
@@ -97,24 +94,33 @@ def _on_test_rows(
         Sample(
             prompt=session.tokenizer.decode(row.prompt, skip_special_tokens=True).strip(),
             reference=row.reference,
-            base=None if base_answers is None else base_answers[index],
-            adapter=answers[index],
+            base=None if base_answers is None else base_answers[index].text,
+            adapter=answers[index].text,
         )
         for index, row in enumerate(chosen)
     )
     return Result(
         test=measured,
         base_test=base_measured,
-        scores=score(answers, references),
-        base_scores=None if base_answers is None else score(base_answers, references),
+        scores=_scores(answers, chosen, inputs),
+        base_scores=None if base_answers is None else _scores(base_answers, chosen, inputs),
         samples=samples,
-        forgetting=forgetting,
     )
+
+
+def _scores(answers: Sequence[Answer], rows: Sequence[HeldOutRow], inputs: Inputs) -> AnswerScores | None:
+    """What answers to rows are worth; tool calls are judged where prepare found out how the template writes them."""
+    scores = score([answer.text for answer in answers], [row.reference for row in rows])
+    form = inputs.profile.tool_call_form if inputs.profile is not None else None
+    if scores is None or form is None:
+        return scores
+    wanted = [None if row.tool_calls is None else calls_of_text(row.tool_calls) for row in rows]
+    return replace(scores, tool_calls=tool_calls.count(form, [answer.tokens for answer in answers], wanted))
 
 
 def _answers(
     session: Session, prompts: Sequence[Sequence[int]], max_new_tokens: int, alive: Callable[[], None]
-) -> list[str]:
+) -> list[Answer]:
     return answer(
         session.forward_pass,
         session.adapted.model,

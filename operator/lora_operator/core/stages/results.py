@@ -167,7 +167,8 @@ def _with_report(run: Run, report: Report) -> Run:
         run = run.with_status(artifact=report.artifact)
     if report.metrics is not None:
         shown = run.status.metrics or MetricsStatus()
-        run = run.with_status(metrics=shown.model_copy(update=report.metrics.model_dump(exclude_none=True)))
+        measured = {name: value for name, value in report.metrics if value is not None}
+        run = run.with_status(metrics=shown.model_copy(update=measured))
     if report.warnings:
         run = run.with_status(warnings=list(dict.fromkeys([*run.status.warnings, *report.warnings])))
     if report.timing is not None and run.status.plan is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from lora_trainer.data.conversations.plain_rows import Document, TokenRow
-from lora_trainer.data.rows import Conversation
+from lora_trainer.data.rows import Conversation, ToolCall
 from lora_trainer.data.splits import Split
 from lora_trainer.data.template.masking import Encoded
 from lora_trainer.data.template.unrolling import Rendered
@@ -35,6 +35,11 @@ class EncodedRow(NamedTuple):
     prompt: list[int] | None = None
     reference: str = ""
     rendered: Rendered | None = None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...] | None:
+        """Give the calls of its last answer; None: it offers no tools."""
+        return None if self.rendered is None else self.rendered.tool_calls
 
 
 class RowObjective(Protocol):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lora_trainer.data.rows import BadRow, Conversation, LeftOut, Message
+from lora_trainer.data.rows import BadRow, Conversation, LeftOut, Message, ToolCall
 from lora_trainer.data.template import answer_text, seams
 from lora_trainer.data.template.chat_template import ChatTemplate
 
@@ -28,7 +28,8 @@ _MOST_CHARACTERS = 64 << 20
 class Rendered:
     """A row as text. `spans` are the characters that count; `prompt` is what its last answer answers.
 
-    `empty_thoughts` is the number of its answers that count and begin with an empty think block.
+    `empty_thoughts` is the number of its answers that count and begin with an empty think block. `tool_calls` are the
+    calls of its last answer; None: the conversation offers no tools.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Rendered:
     prompt: str
     reference: str
     empty_thoughts: int = 0
+    tool_calls: tuple[ToolCall, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -86,7 +88,7 @@ def unroll(template: ChatTemplate, conversation: Conversation, train_on: TrainOn
     for index in chosen:
         answer = _answer(template, conversation, turns[: index + 1])
         if before is not None and not _goes_on(template, before, answer):
-            yield _row(template, before, spans, whole=train_on == "all" and not rows)
+            yield _row(template, conversation, before, spans, whole=train_on == "all" and not rows)
             rows, spans = rows + 1, []
             characters += len(answer.text)
             if characters > _MOST_CHARACTERS:
@@ -98,7 +100,7 @@ def unroll(template: ChatTemplate, conversation: Conversation, train_on: TrainOn
         spans.append((len(answer.prompt), len(answer.text)))
         before = answer
     if before is not None:
-        yield _row(template, before, spans, whole=train_on == "all" and not rows)
+        yield _row(template, conversation, before, spans, whole=train_on == "all" and not rows)
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,17 @@ def _goes_on(template: ChatTemplate, before: _Answer, answer: _Answer) -> bool:
     return not seams.crosses(template, before.text, len(before.prompt))
 
 
-def _row(template: ChatTemplate, last: _Answer, spans: Sequence[tuple[int, int]], *, whole: bool) -> Rendered:
+def _row(
+    template: ChatTemplate, conversation: Conversation, last: _Answer, spans: Sequence[tuple[int, int]], *, whole: bool
+) -> Rendered:
     text = last.rendered if last.rendered.startswith(last.text) else last.text
     reference = last.message.content
     if last.message.tool_calls:  # as generated tokens are decoded: without special ones
         reference = template.special.sub("", last.text[len(last.prompt) :])
     thoughts = sum(answer_text.thinks_nothing(text[:start], text[start:end]) for start, end in spans)
     spans = ((0, len(text)),) if whole else tuple(spans)
-    return Rendered(text, spans, last.prompt, answer_text.without_thought(reference), thoughts)
+    calls = last.message.tool_calls if conversation.tools else None
+    return Rendered(text, spans, last.prompt, answer_text.without_thought(reference), thoughts, calls)
 
 
 def _answer(template: ChatTemplate, conversation: Conversation, turns: Sequence[dict[str, Any]]) -> _Answer:
