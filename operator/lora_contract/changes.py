@@ -24,7 +24,7 @@ from lora_contract.status import (
     QueueStatus,
     UsageStatus,
 )
-from lora_contract.sweep.status import (
+from lora_contract.sweep.sweep_status import (
     BestStatus,
     LoRASweepStatus,
     MilestoneStatus,

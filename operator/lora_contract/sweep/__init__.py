@@ -2,7 +2,7 @@
 
 from lora_contract.sweep.reasons import SweepReason
 from lora_contract.sweep.spec import LoRASweepSpec, MedianStoppingSpec
-from lora_contract.sweep.status import (
+from lora_contract.sweep.sweep_status import (
     MILESTONES,
     BestStatus,
     LoRASweepStatus,

@@ -10,11 +10,11 @@ from typing import Any
 
 from lora_operator.core.manifests.network_policy import runs_policy
 from lora_operator.effects.api.kube import Kube
+from lora_operator.effects.cancellable_wait import is_set_within
 from lora_operator.effects.errors import ExpectedError
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.effects.memory.cache import Cache
 from lora_operator.effects.memory.work_queue import WorkQueue
-from lora_operator.effects.waiting import is_set_within
 from lora_operator.settings import Settings
 
 _RETRY_SECONDS = 2.0

@@ -18,8 +18,8 @@ import aiohttp
 import kopf
 
 from lora_operator.effects.api.connection import login
+from lora_operator.effects.cancellable_wait import is_set_within
 from lora_operator.effects.kinds import Kind
-from lora_operator.effects.waiting import is_set_within
 from lora_operator.settings import Settings
 
 #: A name for kopf's peering, which is not used. Found out by itself it needs a user name, which a pod has not.

@@ -9,7 +9,7 @@ import pytest
 from lora_contract import changes
 from lora_contract.base import Model
 from lora_contract.status import AttemptStatus, LoRAFineTuneStatus, ProgressStatus, UsageStatus
-from lora_contract.sweep.status import LoRASweepStatus, TrialStatus
+from lora_contract.sweep.sweep_status import LoRASweepStatus, TrialStatus
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from lora_contract import exit_codes, identity, names
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import Order
 from lora_contract.status import PlanStatus
-from lora_operator.core.manifests.pod import cache_claim, pod_template
+from lora_operator.core.manifests.pod_template import cache_claim, pod_template
 from lora_operator.core.observe.observed import FineTune, Job
 from lora_operator.core.observe.pod import JOB_NAME_LABEL
 from lora_operator.core.queues import kueue

@@ -13,7 +13,7 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
 from lora_contract.status import MemoryStatus, PlanStatus
 from lora_operator.core.causes.pod_end import End
-from lora_operator.core.manifests.pod import gpu_resource
+from lora_operator.core.manifests.pod_template import gpu_resource
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import ReadGpuMemory
 from lora_operator.core.run.outcome import Failed, MustRead

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from lora_operator.effects import metrics
+from lora_operator.effects.cancellable_wait import is_set_within
 from lora_operator.effects.errors import LONGEST_WAIT_SECONDS, ExpectedError
-from lora_operator.effects.waiting import is_set_within
 
 KeyT = TypeVar("KeyT")
 
