@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from lora_contract.names import ENV_ALLOW_CPU
+from support.groups import PLAIN
 from support.seaweedfs import SeaweedFS, s3_server
-from support.train_runs import TrainRun, number_rows, prepared_run, upload_folder
+from support.train_runs import Ended, TrainRun, number_rows, prepared_run, upload_folder
 
 __all__ = ["s3_server"]
 
@@ -40,6 +42,21 @@ def unlike_rows(s3_server: SeaweedFS, sources: tuple[str, str]) -> str:
     body = "".join(json.dumps(row) + "\n" for row in rows).encode()
     s3_server.client().put_object(Bucket=bucket, Key="unlike.jsonl", Body=body)
     return f"s3://{bucket}/unlike.jsonl"
+
+
+@pytest.fixture
+def processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of a group compute on the CPU where a spec names GPUs."""
+    monkeypatch.setenv(ENV_ALLOW_CPU, "1")
+
+
+@pytest.fixture(scope="session")
+def alone(
+    s3_server: SeaweedFS, sources: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainRun, Ended]:
+    """What one process makes of the run that groups are compared with."""
+    run = prepared_run(s3_server, tmp_path_factory.mktemp("alone"), *sources, **PLAIN)
+    return run, run.finish()
 
 
 @pytest.fixture

@@ -8,27 +8,15 @@ from pathlib import Path
 import pytest
 
 from lora_contract.exit_codes import ExitCode
-from lora_contract.names import ENV_ALLOW_CPU
 from support.groups import PLAIN, Pods, assert_same_training
-from support.seaweedfs import SeaweedFS
-from support.train_runs import Ended, TrainRun, prepared_run
+from support.train_runs import Ended, TrainRun
 
 from .conftest import Runs
 
 TWO_NODES = PLAIN | {"compute__nodes": 2, "compute__gpus": 1}
 
 
-@pytest.fixture(autouse=True)
-def processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENV_ALLOW_CPU, "1")
-
-
-@pytest.fixture(scope="module")
-def alone(
-    s3_server: SeaweedFS, sources: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[TrainRun, Ended]:
-    run = prepared_run(s3_server, tmp_path_factory.mktemp("alone"), *sources, **PLAIN)
-    return run, run.finish()
+pytestmark = pytest.mark.usefixtures("processes_on_the_cpu")
 
 
 def assert_ended_well(first: Ended, second: Ended) -> None:

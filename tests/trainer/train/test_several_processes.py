@@ -13,23 +13,11 @@ import pytest
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import ENV_ALLOW_CPU
 from support.groups import PLAIN, assert_same_training, children_of, wait_until_gone
-from support.seaweedfs import SeaweedFS
-from support.train_runs import STEPS, Attempt, Ended, TrainRun, prepared_run
+from support.train_runs import STEPS, Attempt, Ended, TrainRun
 
 from .conftest import Runs
 
-
-@pytest.fixture(autouse=True)
-def processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENV_ALLOW_CPU, "1")
-
-
-@pytest.fixture(scope="module")
-def alone(
-    s3_server: SeaweedFS, sources: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[TrainRun, Ended]:
-    run = prepared_run(s3_server, tmp_path_factory.mktemp("alone"), *sources, **PLAIN)
-    return run, run.finish()
+pytestmark = pytest.mark.usefixtures("processes_on_the_cpu")
 
 
 def start(run: TrainRun, **fault: Any) -> Attempt:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lora_operator.core.observe.observed import WarningEvent, Warnings
-from support.builders import Story, given_finetune, given_training, workload_condition
+from support.builders import Story, given_finetune, given_training
+from support.cluster_story import workload_condition
 from support.pod_reports import PREPARED, TRAINED, failed_report
 
 LATER = ["The spec was edited: the change takes effect with the next pod."]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from support.builders import Story, workload_condition
+from support.builders import Story
+from support.cluster_story import workload_condition
 from support.pod_reports import TRAINED
 from support.queue_stories import training_in_a_queue
 

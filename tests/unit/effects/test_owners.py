@@ -63,6 +63,16 @@ def without_our_label(body: dict[str, Any]) -> None:
     body["metadata"]["labels"].pop(names.LABEL_MANAGED_BY)
 
 
+#: What makes an object somebody else's, whatever its kind.
+OF_SOMEBODY_ELSE: list[Change] = [
+    in_other_namespace,
+    without_controller_flag,
+    owned_by_another_kind,
+    owned_by_another_group,
+    without_our_label,
+]
+
+
 def of_no_stage(body: dict[str, Any]) -> None:
     body["metadata"]["labels"][names.LABEL_STAGE] = "other"
 
@@ -84,19 +94,7 @@ def forged(body: dict[str, Any], *changes: Change) -> dict[str, Any]:
     return versioned(body)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        in_other_namespace,
-        without_controller_flag,
-        owned_by_another_kind,
-        owned_by_another_group,
-        without_our_label,
-        of_no_stage,
-        with_another_name,
-        with_the_name_of_another_stage,
-    ],
-)
+@pytest.mark.parametrize("change", [*OF_SOMEBODY_ELSE, of_no_stage, with_another_name, with_the_name_of_another_stage])
 def test_a_job_counts_only_if_the_operator_made_it(cache: Cache, story: Story, change: Change) -> None:
     (job,) = story.jobs.values()
     key = show(cache, story)
@@ -197,17 +195,7 @@ def not_a_trial(body: dict[str, Any]) -> None:
     body["metadata"]["name"] = "rates-99"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        in_other_namespace,
-        without_controller_flag,
-        owned_by_another_kind,
-        owned_by_another_group,
-        without_our_label,
-        not_a_trial,
-    ],
-)
+@pytest.mark.parametrize("change", [*OF_SOMEBODY_ELSE, not_a_trial])
 def test_a_run_is_a_trial_only_if_the_sweep_made_it(cache: Cache, sweep: SweepStory, change: Change) -> None:
     cache.put(Kind.SWEEP, versioned(sweep.body))
     false = forged(next(iter(sweep.runs.values())), change)
