@@ -55,14 +55,14 @@ class Folder:
 
 
 def digest(folder: Folder) -> str:
-    """The digest of the layer with a small folder."""
+    """Return the digest of the layer with a small folder."""
     measured = _Measured(io.BytesIO())
     folder.write(measured)  # type: ignore[arg-type]
     return measured.digest.hexdigest()
 
 
 def layers_of(archive: Path) -> Layers:
-    """The layers that the image of an archive has, whether the archive holds them or not."""
+    """Return the layers that the image of an archive has, whether the archive holds them or not."""
     with tarfile.open(archive) as tar:
         members = {member.name: member for member in tar.getmembers()}
         if "index.json" in members:
@@ -72,7 +72,7 @@ def layers_of(archive: Path) -> Layers:
 
 
 def configuration_of(archive: Path) -> dict[str, Any]:
-    """The OCI configuration of the image of an oci-archive."""
+    """Return the OCI configuration of the image of an oci-archive."""
     with tarfile.open(archive) as tar:
         configuration: dict[str, Any] = _read(tar, _blob(_manifest(tar)["config"]["digest"]))
         return configuration
@@ -161,7 +161,7 @@ def _json(value: Any) -> bytes:
 
 
 def _manifest(tar: tarfile.TarFile) -> Any:
-    """The manifest of the only image of an oci-archive."""
+    """Return the manifest of the only image of an oci-archive."""
     return _read(tar, _blob(_read(tar, "index.json")["manifests"][0]["digest"]))
 
 

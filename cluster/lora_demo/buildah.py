@@ -73,7 +73,7 @@ def push(image: str, name: str) -> None:
 
 @contextmanager
 def mounted(image: str) -> Iterator[Path]:
-    """The root folder of an image, for the time of the block."""
+    """Mount the root folder of an image, for the time of the block."""
     container = _run("from", "--pull-never", image).strip()
     try:
         yield Path(_run("mount", container).strip())

@@ -60,7 +60,7 @@ class Kubernetes(Cluster):
 
     @contextmanager
     def forwarded(self, service: str, *, namespace: str, port: int) -> Iterator[str]:
-        """The address of a Service's port on this machine, for the time of the block."""
+        """Forward a Service's port to an address of this machine, for the time of the block."""
         command = self.command("port-forward", f"service/{service}", f":{port}", f"--namespace={namespace}")
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:

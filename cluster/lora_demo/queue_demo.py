@@ -67,7 +67,7 @@ def _platform(name: str) -> Platform:
 
 
 def _queues_applied(kubernetes: Kubernetes) -> bool:
-    """Kueue's webhooks answer a moment after its Deployment is available."""
+    """Apply the queues: Kueue's webhooks answer a moment after its Deployment is available."""
     return kubernetes.succeeds("apply", f"--filename={manifest(QUEUES)}")
 
 
@@ -114,7 +114,7 @@ _told: dict[str, str] = {}
 
 
 def _tell(run: Run, status: LoRAFineTuneStatus) -> None:
-    """A line for every change of a run."""
+    """Print a line for every change of a run."""
     reason = next((c.message for c in status.conditions if c.type == "Ready"), "")
     line = f"{status.phase}: {reason}" if reason and status.phase != "Running" else progress_line(status)
     if _told.get(run.name) != line:

@@ -90,12 +90,12 @@ class Server:
 
     @contextmanager
     def connected(self, identity: Identity = ADMIN) -> Iterator[S3Client]:
-        """A client on this machine, for the time of the block."""
+        """Connect a client on this machine, for the time of the block."""
         with self.kubernetes.forwarded(_NAME, namespace=self.namespace, port=_PORT) as endpoint:
             yield client(endpoint, identity)
 
     def pod_endpoint(self) -> str:
-        """Address of the pod, for machines that have a route to pods."""
+        """Return the address of the pod, for machines that have a route to pods."""
         pods = self.kubernetes.get("pods", f"--namespace={self.namespace}", f"--selector=app={_NAME}")["items"]
         addresses = [pod["status"]["podIP"] for pod in pods if pod["status"].get("podIP")]
         if not addresses:

@@ -18,22 +18,22 @@ class FileDigest(StatusModel):
 
 
 def sha256_of(path: Path) -> str:
-    """sha256 of a file's content, 64 hexadecimal digits."""
+    """Return the sha256 of a file's content, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_of(path: Path) -> FileDigest:
-    """sha256 and size of a file."""
+    """Return sha256 and size of a file."""
     return FileDigest(sha256=sha256_of(path), size=path.stat().st_size)
 
 
 def digests_below(folder: Path) -> dict[str, FileDigest]:
-    """Digest of every file below a folder by its relative path with slashes, sorted by name."""
+    """Digest every file below a folder, by its relative path with slashes, sorted by name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): digest_of(path) for path in files}
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a relative path stays below its folder: no empty, `.` or `..` segment, not absolute."""
+    """Tell whether a relative path stays below its folder: no empty, `.` or `..` segment, not absolute."""
     return all(part not in ("", ".", "..") for part in name.split("/")) and "\\" not in name and "\0" not in name

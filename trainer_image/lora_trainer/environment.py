@@ -12,7 +12,7 @@ _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cpu_count() -> int:
-    """Processors this process may use: its affinity, within the CPU limit of its container."""
+    """Count the processors this process may use: its affinity, within the CPU limit of its container."""
     available = len(os.sched_getaffinity(0))
     try:
         quota, period = _CPU_MAX.read_text().split()
@@ -24,12 +24,12 @@ def cpu_count() -> int:
 
 
 def cpu_is_allowed() -> bool:
-    """Whether a run for a GPU may train on the CPU where there is none."""
+    """Tell whether a run for a GPU may train on the CPU where there is none."""
     return os.environ.get(ENV_ALLOW_CPU) == "1"
 
 
 def prepare_environment() -> None:
-    """Threads to fit the container; no network, no telemetry; allocator that does not fragment; no pickles.
+    """Set threads that fit the container, an allocator that does not fragment; no network, no telemetry, no pickles.
 
     Idle OpenMP threads sleep: spinning ones use up the CPU quota of a container that the working ones need.
     A value that is already set stays, except where it would let `torch.load` run code from a file.

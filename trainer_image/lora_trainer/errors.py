@@ -25,15 +25,15 @@ class TrainerError(Exception):
 
 
 def bad_data(message: str, *, param: str | None = None, hint: str | None = None) -> TrainerError:
-    """The dataset must change."""
+    """Make the error for a dataset that must change."""
     return TrainerError(ExitCode.BAD_DATA, message, param=param, hint=hint)
 
 
 def bad_config(message: str, *, param: str | None = None, hint: str | None = None) -> TrainerError:
-    """The spec must change."""
+    """Make the error for a spec that must change."""
     return TrainerError(ExitCode.BAD_CONFIG, message, param=param, hint=hint)
 
 
 def unsupported(message: str, *, param: str | None = None, hint: str | None = None) -> TrainerError:
-    """The model or the hardware cannot do this."""
+    """Make the error for what the model or the hardware cannot do."""
     return TrainerError(ExitCode.UNSUPPORTED, message, param=param, hint=hint)

@@ -94,7 +94,7 @@ class ProgressPoster:
 
 
 def from_environment() -> ProgressPoster | None:
-    """The poster that the environment asks for; None where nobody listens."""
+    """Make the poster that the environment asks for; None where nobody listens."""
     url = os.environ.get(names.ENV_PROGRESS_URL, "")
     if not url.startswith(("http://", "https://")):
         return None

@@ -43,13 +43,13 @@ def request() -> None:
 
 
 def requested() -> bool:
-    """Whether the process was asked to stop."""
+    """Tell whether the process was asked to stop."""
     return _State.requested
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Inside, a signal only sets the flag, and the code looks at `requested` itself."""
+    """Let a signal only set the flag inside; the code there looks at `requested` itself."""
     _State.deferred = True
     try:
         yield

@@ -32,12 +32,12 @@ class _Measured:
 
 
 def measure_with(timing: Callable[[], Timing]) -> None:
-    """From now on a failure's report tells this, too: what the process did and used, however it ends."""
+    """Let reports of failures tell this, too, from now on: what the process did and used, however it ends."""
     _Measured.timing = timing
 
 
 def failure(stage: Stage, order: Order | None, error: TrainerError) -> Report:
-    """The report of a process that could not do its work."""
+    """Make the report of a process that could not do its work."""
     return Report(
         stage=stage,
         run_id=None if order is None else order.run_id,

@@ -9,8 +9,20 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[3]
-#: Folders and files below the repository whose functions are held to it.
-ROOTS = ("operator/lora_contract", "operator/lora_operator")
+#: Folders, and patterns of files, below the repository whose functions are held to it.
+ROOTS = (
+    "cluster",
+    "operator/lora_contract",
+    "operator/lora_operator",
+    "trainer_image/lora_trainer/command",
+    "trainer_image/lora_trainer/ledger",
+    "trainer_image/lora_trainer/model_files",
+    "trainer_image/lora_trainer/prepare",
+    "trainer_image/lora_trainer/processes",
+    "trainer_image/lora_trainer/publish",
+    "trainer_image/lora_trainer/store",
+    "trainer_image/lora_trainer/*.py",
+)
 #: One verb a line, in order; add the one that is missing.
 VERBS = frozenset(Path(__file__).with_name("imperative_verbs.txt").read_text(encoding="utf-8").split())
 
@@ -34,7 +46,7 @@ def _is_exempt(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 @pytest.mark.parametrize("root", ROOTS)
 def test_docstrings_of_functions_begin_with_a_verb(root: str) -> None:
-    paths = sorted((REPOSITORY / root).rglob("*.py"))
+    paths = sorted(REPOSITORY.glob(root if root.endswith(".py") else f"{root}/**/*.py"))
     assert paths, f"{root} holds no Python"
     found = [f"{path.relative_to(REPOSITORY)}, {each}" for path in paths for each in offences(path.read_text("utf-8"))]
     assert found == []

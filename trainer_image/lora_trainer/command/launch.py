@@ -79,7 +79,7 @@ def train(order: TrainOrder, store: Store) -> Report:
 
 
 def _pod_index(order: TrainOrder) -> int:
-    """Which pod of the run this one is.
+    """Return which pod of the run this one is.
 
     Raises:
         TrainerError: 64, the run wants several pods, and nothing says where they meet.
@@ -133,7 +133,7 @@ class _Workers:
             raise
 
     def wait(self) -> list[WorkerEnd]:
-        """How each process ended, in the order of their ends. None is left behind."""
+        """Wait for all processes and return how each ended, in the order of their ends."""
         deadline: float | None = None
         told = False
         while self._running:
@@ -184,7 +184,7 @@ def _start(order: TrainOrder, place: Place) -> subprocess.Popen[bytes]:
 
 
 def _die_with_parent() -> None:
-    """In the child: the kernel kills it when its launcher dies, whatever kills that."""
+    """Let the kernel kill this child when its launcher dies, whatever kills that."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

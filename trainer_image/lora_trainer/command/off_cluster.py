@@ -48,7 +48,7 @@ def take_endpoint(spec: LoRAFineTuneSpec, environment: MutableMapping[str, str])
 
 
 def of_no_effect(spec: LoRAFineTuneSpec) -> str | None:
-    """A note with the fields that were written and do nothing here; None: there are none."""
+    """Name the fields that were written and do nothing here; None where there are none."""
     written = spec.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
     found = []
     for path in OF_A_CLUSTER:

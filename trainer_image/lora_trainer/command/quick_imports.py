@@ -13,7 +13,7 @@ from typing import Any
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Imports torch; what is imported inside and wants itself compiled stays as it is written."""
+    """Import torch; what is imported inside and wants itself compiled stays as it is written."""
     import torch  # noqa: PLC0415 - slow, in the train stage only
 
     real = torch.compile
@@ -25,5 +25,5 @@ def without_compiler() -> Iterator[None]:
 
 
 def _unchanged(function: Callable[..., Any] | None = None, **_options: Any) -> Any:
-    """`torch.compile` as a decorator, with or without arguments."""
+    """Replace `torch.compile` as a decorator, with or without arguments."""
     return function if function is not None else lambda inner: inner

@@ -50,7 +50,7 @@ def run_stage(stage: Stage) -> int:
 
 
 def unexpected(error: Exception) -> TrainerError:
-    """What an exception that nobody raised on purpose is to the user; its trace goes to the log."""
+    """Make an error of an exception that nobody raised on purpose; its trace goes to the log."""
     if _is_of_gpu(error):
         log.error("the GPU failed", exc_info=error)
         return TrainerError(ExitCode.GPU_FAILED, f"the GPU or its driver failed: {_first_line(error)}")
@@ -74,14 +74,14 @@ def _first_line(error: Exception) -> str:
 
 
 def _contact_is_lost() -> bool:
-    """Whether something failed here only because other processes of the run are gone."""
+    """Tell whether something failed here only because other processes of the run are gone."""
     from lora_trainer.processes.group import contact_is_lost  # noqa: PLC0415 - torch, in train only
 
     return contact_is_lost()
 
 
 def order_of_environment(stage: Stage) -> Order:
-    """The order that the operator put into the environment.
+    """Read the order that the operator put into the environment.
 
     Raises:
         TrainerError: 64, there is none, or it cannot be understood.
@@ -114,7 +114,7 @@ def carry_out(order: Order) -> Report:
 
 
 def _addresses(spec: LoRAFineTuneSpec) -> dict[str, str]:
-    """The addresses that a spec names, by the field."""
+    """Return the addresses that a spec names, by the field."""
     named = {
         spec_paths.OUTPUT_URI: spec.output.uri,
         spec_paths.MODEL_SOURCE: spec.model.source,
@@ -165,13 +165,13 @@ def _smaller(order: SmallerMicroBatch) -> int:
 
 
 def words(error: TrainerError) -> str:
-    """An error in one line."""
+    """Write an error in one line."""
     parts = (wrong(error), error.hint or "")
     return ". ".join(part.rstrip(".") for part in parts if part)
 
 
 def wrong(error: TrainerError) -> str:
-    """What is wrong and where; the place once, where the message says it too (`a.jsonl:3` is its line 3)."""
+    """Say what is wrong and where; the place once, where the message says it too (`a.jsonl:3` is its line 3)."""
     place = re.sub(r":[0-9]+$", "", error.param or "")
     short = place.removeprefix("spec.")  # as messages have it; `model` alone would be found in any of them
     said = place in error.message or ("." in short and short in error.message)

@@ -23,7 +23,7 @@ class WorkerEnd:
 
 
 def verdict(ends: Sequence[WorkerEnd], size: int) -> Report | None:
-    """The report of the run's leader, None in a pod that does not have it; `ends` in the order in which they came.
+    """Return the report of the leader, None in a pod that does not have it; `ends` in the order in which they came.
 
     A process that fails takes the others down with it, so the first cause counts: an error of the user, then any
     error with words or a signal, then a stop on request; that others were lost is a consequence.

@@ -50,19 +50,19 @@ class AttemptLog:
         self._thread: threading.Thread | None = None
 
     def begin(self, from_step: int) -> None:
-        """Training starts after `from_step`."""
+        """Note that training starts after `from_step`."""
         self._update(from_step=from_step, last_step=from_step)
         self._write()
         self._thread = threading.Thread(target=self._work, name="attempt", daemon=True)
         self._thread.start()
 
     def step(self, number: int) -> None:
-        """A step is done; it is written soon."""
+        """Note that a step is done; it is written soon."""
         self._update(last_step=number)
         self._changed.set()
 
     def end(self, outcome: str) -> None:
-        """The process stops training. Nothing is written afterwards."""
+        """Note that the process stops training. Nothing is written afterwards."""
         self._stop.set()
         self._changed.set()
         if self._thread is None:
@@ -94,7 +94,7 @@ class AttemptLog:
 
 
 def earlier(store: Store, layout: RunLayout) -> list[AttemptRecord]:
-    """The records of all processes so far, by claim."""
+    """Read the records of all processes so far, by claim."""
     records = []
     for info in store.list(layout.checkpoints):
         if info.uri.endswith(f"/{_NAME}"):
@@ -106,12 +106,12 @@ def earlier(store: Store, layout: RunLayout) -> list[AttemptRecord]:
 
 
 def lost_steps(records: list[AttemptRecord], from_step: int) -> int:
-    """Steps that the last process did beyond the checkpoint that this one starts from."""
+    """Count the steps that the last process did beyond the checkpoint that this one starts from."""
     return max(0, records[-1].last_step - from_step) if records else 0
 
 
 def trained_seconds(records: Iterable[AttemptRecord]) -> float:
-    """Seconds that all attempts of a run took together; what lies between them counts for nothing."""
+    """Count the seconds that all attempts of a run took together; what lies between them counts for nothing."""
     spans = ((parse_time(each.start_time), parse_time(each.last_time)) for each in records)
     return sum((end - begin).total_seconds() for begin, end in spans if begin and end)
 

@@ -185,7 +185,7 @@ def _download_file(store: Store, uri: str, path: Path, recorded: FileDigest) -> 
 
 
 def _newest_first(store: Store, layout: RunLayout) -> Iterator[_Stored]:
-    """All checkpoints, also incomplete ones, newest first.
+    """Return all checkpoints, also incomplete ones, newest first.
 
     The claim counts before the step: a process starts from the newest usable checkpoint before it, so its own are
     newer than all of them, also when it had to go back behind a broken one.
@@ -203,7 +203,7 @@ def _newest_first(store: Store, layout: RunLayout) -> Iterator[_Stored]:
 
 
 def _link(folder: Path, scratch: Path) -> Path:
-    """A copy of a folder by hard links, so that deleting the original does no harm; a real copy where links fail."""
+    """Copy a folder by hard links, so that deleting the original does no harm; really where links fail."""
     scratch.mkdir(parents=True, exist_ok=True)
     snapshot = Path(tempfile.mkdtemp(prefix="upload-", dir=scratch))
 

@@ -63,7 +63,7 @@ class Claim:
             raise Fenced(self.number, newest)
 
     def content(self) -> bytes:
-        """What the claim object says now; each renewal says something else."""
+        """Return what the claim object says now; each renewal says something else."""
         fields = {
             "owner": self.owner,
             "process": self._token,
@@ -141,7 +141,7 @@ def take_claim(store: Store, layout: RunLayout, owner: str) -> Claim:
 
 
 def newest_claim(store: Store, layout: RunLayout) -> int | None:
-    """The highest claimed number."""
+    """Return the highest claimed number."""
     newest = _newest(store, layout)
     return None if newest is None else int(_number(newest))
 

@@ -23,6 +23,6 @@ class StoredKeys:
             self.store.write(self.layout.group_key(key.id), key.secret)
 
     def secret_of(self, key_id: str) -> bytes | None:
-        """The secret of a key; None: the run has no such key."""
+        """Return the secret of a key, None where the run has no such key."""
         with about(spec_paths.OUTPUT_URI):
             return self.store.read_if_exists(self.layout.group_key(key_id))

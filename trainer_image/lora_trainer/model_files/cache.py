@@ -42,7 +42,7 @@ class ModelCache:
 
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:
-        """Be the only one who looks a model up, stages or removes it.
+        """Let the caller alone look a model up, stage or remove it.
 
         Raises:
             TrainerError: 64, the cache cannot be written.
@@ -55,7 +55,7 @@ class ModelCache:
             os.close(handle)
 
     def find(self, key: str) -> StagedModel | None:
-        """A whole model, which then cannot be removed before this process ends; asked under `locked`."""
+        """Find a whole model, which then cannot be removed before this process ends; asked under `locked`."""
         staged = _recorded(self._root / key)
         if staged is not None:
             self._use(key)
@@ -63,7 +63,7 @@ class ModelCache:
 
     @contextmanager
     def staging(self, key: str) -> Iterator[Path]:
-        """An empty folder to stage a model in; it becomes the model's where the block ends well."""
+        """Give an empty folder to stage a model in; it becomes the model's where the block ends well."""
         partial = self._root / f"{key}{_PARTIAL}"
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(self._root / key, ignore_errors=True)
@@ -126,7 +126,7 @@ def record(folder: Path, commit: str) -> None:
 
 
 def _recorded(folder: Path) -> StagedModel | None:
-    """The staged model in a folder, if it is whole."""
+    """Return the staged model in a folder, if it is whole."""
     try:
         found = json.loads((folder / _RECORD).read_text())
         whole = all((folder / name).stat().st_size == size for name, size in found["sizes"].items())

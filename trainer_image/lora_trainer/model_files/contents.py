@@ -24,7 +24,7 @@ _LONGEST_NAME = 255
 
 
 def small_files(names: Iterable[str]) -> list[str]:
-    """Configuration and tokenizer files. Code, pickles and everything unknown is never fetched."""
+    """Choose configuration and tokenizer files. Code, pickles and everything unknown is never fetched."""
     return sorted(name for name in names if PurePosixPath(name).suffix in _SMALL)
 
 
@@ -58,7 +58,7 @@ def check_listing(sizes: Mapping[str, int], model: str) -> None:
 
 
 def weight_files(folder: Path, names: Iterable[str], model: str) -> list[str]:
-    """The safetensors files that make up the model; `folder` holds the index, if there is one.
+    """Choose the safetensors files that make up the model; `folder` holds the index, if there is one.
 
     Raises:
         TrainerError: the index cannot be read, or names files that are missing.
@@ -76,7 +76,7 @@ def weight_files(folder: Path, names: Iterable[str], model: str) -> list[str]:
 def read_weights(
     folder: Path, files: Iterable[str], read_file: Callable[[str], dict[str, Tensor]], model: str
 ) -> dict[str, Tensor]:
-    """Type and shape of every tensor of the model; `read_file` reads the header of one of `files`.
+    """Read type and shape of every tensor of the model; `read_file` reads the header of one of `files`.
 
     Raises:
         TrainerError: a file is no safetensors file, or the files and the index contradict each other.
@@ -96,7 +96,7 @@ def read_weights(
 
 
 def _weight_map(folder: Path, model: str) -> dict[str, str]:
-    """The file of each tensor, as the index says."""
+    """Read the file of each tensor, as the index says."""
     weight_map = read_json(folder / INDEX, model).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise broken(model, INDEX, "has no weight_map")
@@ -106,7 +106,7 @@ def _weight_map(folder: Path, model: str) -> dict[str, str]:
 
 
 def read_json(path: Path, model: str) -> dict[str, Any]:
-    """A JSON object of a model's folder.
+    """Read a JSON object of a model's folder.
 
     Raises:
         TrainerError: it is none.

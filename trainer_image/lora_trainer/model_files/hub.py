@@ -111,7 +111,7 @@ class HubSource:
         return Failure(self._budget - away, f"the Hub does not answer ({type(error).__name__})")
 
     def _permanent(self, error: BaseException) -> TrainerError | None:
-        """The words for an answer that will not change by asking again."""
+        """Return the words for an answer that will not change by asking again."""
         if isinstance(error, GatedRepoError):
             return self._denied("is gated", "accept its terms on the Hub, and name a Secret with HF_TOKEN")
         if isinstance(error, RevisionNotFoundError):
@@ -161,7 +161,7 @@ class _Body:
         self._left = b""
 
     def read(self, amount: int) -> bytes:
-        """At most so many of the next bytes; none at the end."""
+        """Read at most so many of the next bytes; none at the end."""
         if not self._left:
             self._left = next(self._chunks, b"")
         data, self._left = self._left[:amount], self._left[amount:]

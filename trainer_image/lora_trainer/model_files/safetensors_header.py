@@ -72,7 +72,7 @@ def read_header(stream: BinaryIO, size: int, name: str, model: str) -> dict[str,
 
 
 def broken(model: str, name: str, problem: str) -> TrainerError:
-    """A file of a model cannot be what it should be."""
+    """Make the error for a file of a model that cannot be what it should be."""
     return unsupported(f"{name} of {model} {problem}", param=spec_paths.MODEL_ID, hint="upload the model's files again")
 
 
@@ -100,7 +100,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
 
 
 def _tensors(header: dict[str, Any], size: int) -> dict[str, Tensor]:
-    """The tensors of a header, which together fill the `size` bytes behind it exactly, in whatever order."""
+    """Read the tensors of a header, which together fill the `size` bytes behind it exactly, in whatever order."""
     tensors: dict[str, Tensor] = {}
     places: list[tuple[int, int, str]] = []
     for key, entry in header.items():
@@ -138,7 +138,7 @@ def _tensor(key: str, entry: Any, size: int) -> tuple[Tensor, int, int]:
 
 
 def _is_size(value: Any) -> bool:
-    """Whether a value is a whole number that a size in a file can be."""
+    """Tell whether a value is a whole number that a size in a file can be."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 

@@ -32,12 +32,12 @@ _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_l
 
 
 def expert_count(config: Mapping[str, Any]) -> int:
-    """Experts in a block of a mixture; 0 or 1 in a dense model."""
+    """Count the experts in a block of a mixture; 0 or 1 in a dense model."""
     return max((config[key] for key in _EXPERT_KEYS if _is_count(config.get(key))), default=0)
 
 
 def adaptable(names: Iterable[str], config: Mapping[str, Any]) -> list[str]:
-    """Those of the names of linear layers on which an adapter goes.
+    """Return those of the names of linear layers on which an adapter goes.
 
     There is none on embeddings and head, on experts and routers, on layers that transformers does not load, and where
     peft refuses it.
@@ -57,12 +57,12 @@ def _is_ahead(name: str, layers: Any) -> bool:
 
 
 def last_name(module: str) -> str:
-    """The last part of a module's name, by which a spec names its kind."""
+    """Return the last part of a module's name, by which a spec names its kind."""
     return module.rpartition(".")[2]
 
 
 def linear_modules(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Two-dimensional weights on which an adapter can go, by module name."""
+    """Return the two-dimensional weights on which an adapter can go, by module name."""
     weights = {
         name.removesuffix(".weight"): tensor
         for name, tensor in tensors.items()
@@ -72,23 +72,23 @@ def linear_modules(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
 
 
 def embeddings(tensors: Mapping[str, Tensor]) -> Tensor | None:
-    """The table with a row for each token, where exactly one can be told by its name."""
+    """Find the table with a row for each token, where exactly one can be told by its name."""
     return _only(tensors, _EMBEDDINGS)
 
 
 def learned_positions(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether the model has a table of positions: there is nothing in it for a token behind its end."""
+    """Tell whether the model has a table of positions: there is nothing in it for a token behind its end."""
     return _only(tensors, POSITIONS) is not None
 
 
 def layer_count(tensors: Mapping[str, Tensor]) -> int | None:
-    """Decoder layers that the weights hold; None: their names do not say."""
+    """Count the decoder layers that the weights hold; None where their names do not say."""
     numbers = [int(found[1][:9]) for name in tensors if (found := _LAYER.search(name))]
     return max(numbers) + 1 if numbers else None
 
 
 def context_length(config: Mapping[str, Any]) -> int | None:
-    """Tokens that the model was made for, the scaling of its rotary positions included; None: it does not say."""
+    """Return the tokens that the model was made for, scaled rotary positions included; None where it does not say."""
     stated = next((config[key] for key in _CONTEXT_KEYS if _is_count(config.get(key))), None)
     scaling = config.get("rope_scaling") or config.get("rope_parameters")
     if stated is None or not isinstance(scaling, dict):

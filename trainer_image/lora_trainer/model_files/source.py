@@ -32,22 +32,22 @@ class ModelSource(Protocol):
     takes_room: bool
 
     def files(self) -> tuple[ModelFile, ...]:
-        """The files at the top of the model's folder."""
+        """List the files at the top of the model's folder."""
 
     def commit(self) -> str | None:
-        """The revision, where the source has one; None: the content of the files is the revision."""
+        """Return the revision; None where the source has none, and the content of the files is the revision."""
 
     def key(self) -> str:
-        """Equal for equal content as far as a listing can tell: names the folder in the cache."""
+        """Return what is equal for equal content, as far as a listing can tell: names the folder in the cache."""
 
     def fetch(self, name: str, folder: Path) -> None:
         """Download a file into a folder, under its own name."""
 
     def sha256(self, name: str) -> str:
-        """sha256 of a file's content, found without keeping it."""
+        """Find the sha256 of a file's content without keeping it."""
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """Tensors of a safetensors file by name, from its header alone."""
+        """Read the tensors of a safetensors file by name, from its header alone."""
 
 
 class StoreSource:

@@ -28,7 +28,7 @@ Check = Callable[[Path, dict[str, Tensor]], None]
 
 
 def open_source(order: Order, store: Store) -> ModelSource:
-    """Where the model of this order comes from.
+    """Open where the model of this order comes from.
 
     Raises:
         TrainerError: there is no such model, or no access to it.
@@ -50,7 +50,7 @@ def open_source(order: Order, store: Store) -> ModelSource:
 
 
 def stage(order: Order, store: Store, into: Path, check: Check | None = None) -> StagedModel:
-    """The model, staged below the cache or `into`.
+    """Stage the model below the cache or `into`.
 
     The whole model is staged for training, and wherever there is a cache; otherwise its small files alone. `check`
     judges the folder with the small files, and type and shape of every tensor, before any weights are read.
@@ -86,7 +86,7 @@ class _Staging:
         self._files = {file.name: file for file in source.files()}
 
     def small(self, into: Path) -> StagedModel:
-        """Configuration and tokenizer alone; weights are read only where their digest is the revision."""
+        """Stage configuration and tokenizer alone; weights are read only where their digest is the revision."""
         weights = self._fetch_small(into)
         commit = self._source.commit()
         if commit is None:
@@ -97,7 +97,7 @@ class _Staging:
         return StagedModel(into, commit)
 
     def whole(self, into: Path, cache: ModelCache | None = None) -> StagedModel:
-        """Every file that is used, each with the size and digest that the source states."""
+        """Stage every file that is used, each with the size and digest that the source states."""
         weights = self._fetch_small(into)
         needed = sum(self._files[name].size for name in weights)
         if cache is not None:
@@ -114,7 +114,7 @@ class _Staging:
         return StagedModel(into, self._source.commit() or digest(digests))
 
     def cached(self, cache: ModelCache) -> StagedModel:
-        """The model in a cache that runs share; the first run stages it, others wait for it and use it."""
+        """Find the model in a cache that runs share; the first run stages it, others wait for it and use it."""
         key = self._source.key()
         with cache.locked(key):
             staged = cache.find(key)

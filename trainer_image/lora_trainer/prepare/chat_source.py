@@ -15,7 +15,7 @@ from lora_trainer.store.protocol import Store
 
 
 def fetch(order: Order, store: Store) -> tuple[ChatSpec, str | None]:
-    """spec.chat with the template in place of its address, and the sha256 of what the address holds; None without one.
+    """Return spec.chat with the template in place of its address, and the sha256 of what lies there; None without one.
 
     Raises:
         TrainerError: it holds nothing, no text, or one that is too long.

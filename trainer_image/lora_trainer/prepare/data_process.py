@@ -64,7 +64,7 @@ class Process(Protocol):
         """End it at once."""
 
     def wait(self, timeout: float | None = None) -> int:
-        """Its exit code, negative for a signal, once it ended within so many seconds."""
+        """Return its exit code, negative for a signal, once it ended within so many seconds."""
 
 
 def start(position: Path) -> Process:
@@ -84,7 +84,7 @@ def start(position: Path) -> Process:
 
 @contextmanager
 def running(folder: Path, *, stall_seconds: float = STALL_SECONDS) -> Iterator[DataProcess]:
-    """The process, ended with the block; `folder` is a place for a small file."""
+    """Run the process until the block ends; `folder` is a place for a small file."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix="position-") as position:
         position.write(bytes(POSITION_BYTES))
         position.flush()
@@ -164,7 +164,7 @@ class DataProcess:
         return answer
 
     def _line(self) -> bytes:
-        """The next line of the process.
+        """Read the next line of the process.
 
         Raises:
             TrainerError: the process ended, or stands still.
@@ -189,7 +189,7 @@ class DataProcess:
         return read_position(self._position.read_bytes())
 
     def _ended(self) -> TrainerError:
-        """What to tell of a process that ended before it answered: crashed libraries end it with a signal."""
+        """Say what became of a process that ended before it answered: crashed libraries end it with a signal."""
         try:
             code = self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -219,7 +219,7 @@ class _Watch:
         self._moved = self._logged = time.monotonic()
 
     def stalled_for(self, position: Position) -> float | None:
-        """The seconds without a step forward, once they are too many."""
+        """Return the seconds without a step forward, once they are too many."""
         now = time.monotonic()
         if position != self._last:
             self._last, self._moved = position, now

@@ -15,7 +15,7 @@ _MOST_FILES = 5
 
 
 def about(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | None) -> list[str]:
-    """Sentences for the status; `profile` is None where an older version prepared the run."""
+    """Write sentences for the status; `profile` is None where an older version prepared the run."""
     return [
         *_template_date(plan),
         *_reasoning(plan),

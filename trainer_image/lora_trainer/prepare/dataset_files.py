@@ -86,12 +86,12 @@ def fetch(order: Order, store: Store, into: Path) -> FetchedDataset:
 
 
 def dataset_digest(files: list[FileProfile]) -> str:
-    """Digest of the stored content, in the order of the addresses; names and places do not count."""
+    """Digest the stored content, in the order of the addresses; names and places do not count."""
     return digest({part: [file.sha256 for file in files if file.split == part] for part in (MAIN, VALIDATION, TEST)})
 
 
 def _addresses(order: Order) -> Iterator[tuple[str, str, str]]:
-    """Part, field of the spec and address of each place that data come from."""
+    """List part, field of the spec and address of each place that data come from."""
     spec = order.spec.dataset
     yield MAIN, spec_paths.DATASET_URI, spec.uri
     if spec.validation_uri is not None:
@@ -127,7 +127,7 @@ def _list(order: Order, store: Store) -> _Listing:
 
 
 def _notes(uri: str, beside: Sequence[str], held_out: Mapping[str, str], own: Mapping[str, str]) -> Iterator[str]:
-    """Sentences about the files below an address that are not trained on."""
+    """Write sentences about the files below an address that are not trained on."""
     for split in (VALIDATION, TEST):
         names = [name for name, each in held_out.items() if each == split]
         if names and split in own:
@@ -173,13 +173,13 @@ def _changed(listed: _Listed) -> TrainerError:
 
 
 def _below(store: Store, address: str) -> list[ObjectInfo]:
-    """The object at an address, or all below it."""
+    """List the object at an address, or all below it."""
     single = None if address.endswith("/") else store.info(address)
     return list(store.list(address.rstrip("/"))) if single is None else [single]
 
 
 def _objects(store: Store, address: str, param: str) -> list[ObjectInfo]:
-    """The object at an address, or the objects below it; markers such as `_SUCCESS` are passed over."""
+    """List the object at an address, or the objects below it; markers such as `_SUCCESS` are passed over."""
     found = _below(store, address)
     if len(found) == 1 and found[0].uri == address:
         return found
@@ -197,13 +197,13 @@ def _objects(store: Store, address: str, param: str) -> list[ObjectInfo]:
 
 
 def _is_marker(info: ObjectInfo) -> bool:
-    """Whether an object is a folder's own, or one like `_SUCCESS`; hidden files that may hold rows are told of."""
+    """Tell whether an object is a folder's own, or one like `_SUCCESS`; hidden files that may hold rows are told of."""
     name = info.uri.rsplit("/", 1)[-1]
     return not name or (folder_contents.is_hidden(name) and not is_data_name(name))
 
 
 def _name(address: str | None, info: ObjectInfo) -> str:
-    """What messages and reports call the object: its path below the address, or its own name, printable."""
+    """Name the object for messages and reports: its path below the address, or its own name, printable."""
     prefix = (address or "").rstrip("/") + "/"
     name = info.uri.removeprefix(prefix) if info.uri.startswith(prefix) else info.uri.rsplit("/", 1)[-1]
     return shorten(name.replace("\n", " "), _LONGEST_NAME)

@@ -32,7 +32,7 @@ _ABOUT_DATA = re.compile(
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name says that it is not for readers, as the markers and logs of Spark and of file systems are."""
+    """Tell whether a name says that it is not for readers, as the markers and logs of Spark and of file systems are."""
     return PurePosixPath(name).name.startswith(("_", "."))
 
 
@@ -62,7 +62,7 @@ def sort(names: Sequence[str], address: str, param: str) -> Contents:
 
 
 def _split_of(name: str) -> Split | None:
-    """The held-out split that a name carries, its own part before those of its folders."""
+    """Return the held-out split that a name carries, its own part before those of its folders."""
     for part in reversed(PurePosixPath(name.lower()).parts):
         words = _SEPARATORS.split(part)
         if "train" in words or "training" in words:

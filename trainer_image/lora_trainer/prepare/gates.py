@@ -39,7 +39,7 @@ def check(spec: LoRAFineTuneSpec, profile: DataProfile, folder: Path) -> None:
 
 
 def _no_rows(split: str, own_address: bool, purpose: str, way_out: str) -> TrainerError:
-    """The words for a split without rows that `purpose`, a field of the spec, needs."""
+    """Make the error for a split without rows that `purpose`, a field of the spec, needs."""
     if own_address:
         return bad_data(
             f"dataset.{split}Uri holds no row that can be used, and {purpose} needs some",

@@ -44,7 +44,7 @@ class _Size(NamedTuple):
 
 
 def contradiction(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str | None:
-    """The first layer that is of another size than config.json says, in words; None: there is none."""
+    """Find the first layer that is of another size than config.json says, in words; None where there is none."""
     if config.get("model_type") not in _ALIKE:
         return None
     sizes = dict(_sizes(config))
@@ -57,7 +57,7 @@ def contradiction(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> s
 
 
 def _sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[_Size, ...]]]:
-    """For each kind of layer, by the last part of its name, what is known of its output and its input."""
+    """Return for each kind of layer, by the last part of its name, what is known of its output and its input."""
     hidden, inner = _number(config, "hidden_size"), _number(config, "intermediate_size")
     head = _number(config, "head_dim")
     heads, pairs = _number(config, "num_attention_heads"), _number(config, "num_key_value_heads")
@@ -72,7 +72,7 @@ def _sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[_Size, ...]]]
 
 
 def _number(config: Mapping[str, Any], key: str) -> int | None:
-    """A size that config.json states; families differ in what it is where it is not stated."""
+    """Read a size that config.json states; families differ in what it is where it is not stated."""
     value = config.get(key)
     return value if isinstance(value, int) else None
 

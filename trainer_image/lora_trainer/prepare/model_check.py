@@ -152,7 +152,7 @@ def _check_vocabulary(folder: Path, rows: int, model: str, without_embedding: Ma
 
 
 def _media_tokens(folder: Path, model: str) -> set[str]:
-    """Tokens that tokenizer_config.json names for something other than text, such as `image_token`."""
+    """List the tokens that tokenizer_config.json names for something other than text, such as `image_token`."""
     path = folder / "tokenizer_config.json"
     settings = contents.read_json(path, model) if path.is_file() else {}
     extra = settings.get("extra_special_tokens")
@@ -177,7 +177,7 @@ def check_tokens(largest: int, spec: LoRAFineTuneSpec, config: Mapping[str, Any]
 def adapted_modules(
     tensors: Mapping[str, Tensor], spec: LoRAFineTuneSpec, config: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """The linear layers that get an adapter; a name matches a module of that name or one that ends with `.name`.
+    """Return the linear layers that get an adapter; a name matches a module of that name or one that ends with `.name`.
 
     Raises:
         TrainerError: a requested module is not in the model, the model has none, or their weights are no numbers.
@@ -218,7 +218,7 @@ def _ends_with(name: str, target: str) -> bool:
 
 
 def _missing(target: str, tensors: Mapping[str, Tensor], model: str, config: Mapping[str, Any]) -> str:
-    """Why no layer of this name gets an adapter."""
+    """Say why no layer of this name gets an adapter."""
     experts = shape.expert_count(config)
     if experts > 1:
         return f"which {model} does not have outside of its {experts} experts"
@@ -245,7 +245,7 @@ def check_context(
 
 
 def warnings(spec: LoRAFineTuneSpec, config: Mapping[str, Any], row_tokens: int | None) -> list[str]:
-    """What a user should know of model and spec although they can be trained; `row_tokens` of the longest row."""
+    """Say what a user should know of model and spec although they can be trained; `row_tokens` of the longest row."""
     found = []
     context = shape.context_length(config)
     if context is not None and row_tokens is not None and row_tokens > context:

@@ -112,7 +112,7 @@ class _Preparation:
         return Report(stage="prepare", run_id=run_id, plan=plan, warnings=self._warnings(plan, profile))
 
     def _published(self, run_id: str) -> Report | None:
-        """The adapter of a run that was prepared before, whatever became of its data and model since."""
+        """Find the adapter of a run that was prepared before, whatever became of its data and model since."""
         run_layout = RunLayout(self._spec.output.uri, run_id)
         with about(spec_paths.OUTPUT_URI):
             found = adopt(self._store, run_layout)
@@ -136,7 +136,7 @@ class _Preparation:
         )
 
     def _identity(self, model_commit: str, dataset_digest: str) -> tuple[str, date | None]:
-        """Identity of the run, and the date pinned for its chat template, where that reads the clock."""
+        """Return the identity of the run, and the date pinned for its chat template, where that reads the clock."""
         run_id = partial(
             identity.run_id,
             spec_hash=identity.spec_hash(self._spec),
@@ -158,7 +158,7 @@ class _Preparation:
         return folder
 
     def _existing_plan(self, run_layout: RunLayout) -> PlanStatus | None:
-        """The plan of an earlier prepare of the same run, which wrote it last."""
+        """Read the plan of an earlier prepare of the same run, which wrote it last."""
         raw = self._store.read_if_exists(f"{run_layout.prepared}/{layout.PLAN}")
         if raw is None or self._store.info(f"{run_layout.prepared}/{prepared.TRAIN}") is None:
             return None
@@ -168,7 +168,7 @@ class _Preparation:
             return None
 
     def _existing_profile(self, run_layout: RunLayout) -> DataProfile | None:
-        """What an earlier prepare of the same run saw of the data; None: that was an older version of it."""
+        """Read what an earlier prepare of the same run saw of the data; None where that was an older version of it."""
         raw = self._store.read_if_exists(f"{run_layout.prepared}/{prepared.PROFILE}")
         try:
             return None if raw is None else DataProfile.model_validate_json(raw)
@@ -204,7 +204,7 @@ def _adopted(run_id: str, plan: PlanStatus | None, found: Adopted) -> Report:
 
 
 def total_steps(spec: LoRAFineTuneSpec, rows: int) -> int:
-    """Optimiser steps: as given, or enough for so many passes, a last smaller batch included."""
+    """Count the optimiser steps: as given, or enough for so many passes, a last smaller batch included."""
     if spec.training.max_steps is not None:
         return spec.training.max_steps
     steps_a_pass = math.ceil(rows / spec.training.effective_batch_size)

@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 
 
 def today() -> date:
-    """The date now, in UTC."""
+    """Return the date now, in UTC."""
     return datetime.now(UTC).date()
 
 
 def pinned(store: Store, undated: RunLayout) -> date:
-    """The date of the run; today's where none was pinned. `undated` is of the identity without a date.
+    """Return the date of the run, today's where none was pinned. `undated` is of the identity without a date.
 
     Raises:
         TrainerError: the output cannot be read or written.

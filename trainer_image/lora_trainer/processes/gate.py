@@ -58,7 +58,7 @@ class GroupKey:
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(_SECRET_BYTES), repr=False)
 
     def proof(self, side: bytes, gate_nonce: bytes, caller_nonce: bytes) -> bytes:
-        """What one side of a connection sends to show that it holds the key."""
+        """Return what one side of a connection sends to show that it holds the key."""
         return hmac.digest(self.secret, side + gate_nonce + caller_nonce, "sha256")
 
 
@@ -69,7 +69,7 @@ class Keys(Protocol):
         """Leave a key."""
 
     def secret_of(self, key_id: str) -> bytes | None:
-        """The secret of a key; None: there is no such key."""
+        """Return the secret of a key, None where there is no such key."""
 
 
 class Gate:
@@ -162,7 +162,7 @@ class Passage:
         await _pass_on(reader, writer, *through)
 
     async def _through(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to the store, on which both sides have proved themselves."""
+        """Open a connection to the store, on which both sides have proved themselves."""
         async with asyncio.timeout(_PROOF_SECONDS):
             reader, writer = await asyncio.open_connection(*self._gate)
             try:
@@ -184,7 +184,7 @@ class Passage:
             raise Stranger("who answers there does not hold the key of the group")
 
     async def _key(self, key_id: str) -> GroupKey:
-        """The key that the gate names."""
+        """Read the key that the gate names."""
         if key_id not in self._known:
             secret = await asyncio.to_thread(self._keys.secret_of, key_id)
             if secret is None or len(secret) != _SECRET_BYTES:
@@ -216,7 +216,7 @@ async def _pass_on(
 
 
 def _listener(port: int) -> socket.socket:
-    """A listening socket on all interfaces, of both families where the machine has both."""
+    """Open a listening socket on all interfaces, of both families where the machine has both."""
     if socket.has_dualstack_ipv6():
         try:
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -227,7 +227,7 @@ def _listener(port: int) -> socket.socket:
 
 @cache
 def _loop_of_thread() -> asyncio.AbstractEventLoop:
-    """The loop of the one thread that serves all connections of this process."""
+    """Return the loop of the one thread that serves all connections of this process."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="gate", daemon=True).start()
     return loop

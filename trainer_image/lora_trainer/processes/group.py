@@ -50,7 +50,7 @@ class Group:
         return self.place.size
 
     def total(self, *numbers: float) -> tuple[float, ...]:
-        """The sums over all processes, the same to the last bit in each."""
+        """Return the sums over all processes, the same to the last bit in each."""
         if self.place.alone:
             return numbers
         mine = torch.tensor(numbers, dtype=torch.float64)
@@ -59,11 +59,11 @@ class Group:
         return tuple(torch.stack(all_of_them).sum(0).tolist())
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process. All processes wait for each other here."""
+        """Tell whether the flag is set in any process. All processes wait for each other here."""
         return self.total(float(flag))[0] > 0
 
     def smallest(self, number: int) -> int:
-        """The smallest number of all processes."""
+        """Return the smallest number of all processes."""
         if self.place.alone:
             return number
         value = torch.tensor(number, dtype=torch.int64)
@@ -71,7 +71,7 @@ class Group:
         return int(value)
 
     def gathered(self, content: bytes) -> list[bytes] | None:
-        """What every process has, by rank, at most 1 MiB each; for the first process alone.
+        """Gather what every process has, by rank, at most 1 MiB each; for the first process alone.
 
         Raises:
             ValueError: a process says that it has more.
@@ -90,11 +90,11 @@ class Group:
         return [block[:length].numpy().tobytes() for block, length in zip(blocks, lengths, strict=True)]
 
     def from_leader(self, name: str, kind: Any, make: Callable[[], _T]) -> _T:
-        """What `make` returns in the leader, for every process: JSON of the type `kind`."""
+        """Return what `make` returns in the leader, for every process: JSON of the type `kind`."""
         return self._from(name, kind, make, speaks=self.place.is_leader)
 
     def from_pod_leader(self, name: str, kind: Any, make: Callable[[], _T]) -> _T:
-        """What `make` returns in the first process of the pod, for each of its processes: JSON of the type `kind`."""
+        """Return what `make` returns in the first process of the pod, for each of them: JSON of the type `kind`."""
         return self._from(f"{name}/{self.place.pod}", kind, make, speaks=self.place.leads_pod)
 
     def _from(self, name: str, kind: Any, make: Callable[[], _T], *, speaks: bool) -> _T:
@@ -112,7 +112,7 @@ class Group:
             raise LostContact from error
 
     def dismiss(self) -> None:
-        """In the leader, when the run is published: let the processes that wait for this go, and see them go."""
+        """Let the processes go that wait for this, and see them go: in the leader, when the run is published."""
         waiting = [f"gone/{pod}" for pod in range(1, self.size // self.place.local_size)]
         if self._store is None or not waiting:
             return
@@ -120,7 +120,7 @@ class Group:
         self._await(waiting)
 
     def await_dismissal(self) -> None:
-        """Elsewhere: one process of each other pod waits until the leader has published.
+        """Wait until the leader has published: one process of each other pod does.
 
         A pod that ended well is never started again, so it must not end before the whole run has ended well.
 
@@ -132,7 +132,7 @@ class Group:
             self._store.set(f"gone/{self.place.pod}", "1")
 
     def leave(self) -> None:
-        """No collectives from now on. All processes wait for each other here."""
+        """Do without collectives from now on. All processes wait for each other here."""
         if self._store is None:
             return
         self.any(False)
@@ -152,7 +152,7 @@ class Group:
 
 
 def encoded(value: object) -> str:
-    """A word as it lies in the store.
+    """Encode a word as it lies in the store.
 
     Raises:
         ValueError: it is too long.
@@ -164,7 +164,7 @@ def encoded(value: object) -> str:
 
 
 def decoded(name: str, kind: Any, content: bytes) -> Any:
-    """A word from the store as a value of the type `kind`.
+    """Decode a word from the store into a value of the type `kind`.
 
     Raises:
         TrainerError: 69, it is none: somebody else wrote it.
@@ -183,7 +183,7 @@ def decoded(name: str, kind: Any, content: bytes) -> Any:
 
 
 def contact_is_lost() -> bool:
-    """Whether other processes are gone: asked when something failed here, to tell cause from consequence."""
+    """Tell whether other processes are gone: asked when something failed here, to tell cause from consequence."""
     if not dist.is_initialized():
         return False
     try:

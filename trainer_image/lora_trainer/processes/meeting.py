@@ -83,7 +83,7 @@ def refuse_pickles() -> None:
 
 
 def _store_at(host: str, port: int, place: Place, deadline: float, keys: Keys) -> dist.Store:
-    """The store that the leader keeps for processes of several pods, behind a gate.
+    """Open the store that the leader keeps for processes of several pods, behind a gate.
 
     Its name and its pod may come late, so it is tried until then, where SIGTERM is heard.
 
@@ -112,7 +112,7 @@ def _store_at(host: str, port: int, place: Place, deadline: float, keys: Keys) -
 
 
 def _guarded_store(port: int, keys: Keys) -> dist.Store:
-    """A store on the loopback interface, and a gate before it on all others that asks for a new key."""
+    """Make a store on the loopback interface, and a gate before it on all others that asks for a new key."""
     listener = socket.create_server(("127.0.0.1", 0))
     behind: int = listener.getsockname()[1]
     store = dist.TCPStore(

@@ -23,12 +23,12 @@ class LostContact(Exception):  # noqa: N818 - an order to form the group again, 
 
 
 def processes_a_pod(compute: ComputeSpec) -> int:
-    """One for each GPU; one without."""
+    """Return one for each GPU, and one without."""
     return max(1, compute.gpus)
 
 
 def processes(compute: ComputeSpec) -> int:
-    """Processes of the whole run: `effectiveBatchSize` rows are shared among so many."""
+    """Count the processes of the whole run: `effectiveBatchSize` rows are shared among so many."""
     return processes_a_pod(compute) * compute.nodes
 
 
@@ -66,7 +66,7 @@ class Place:
         return self.local_rank == 0
 
     def environment(self) -> dict[str, str]:
-        """Variables for the process, by the names that torch, accelerate and transformers read."""
+        """Return the variables for the process, by the names that torch, accelerate and transformers read."""
         variables = {
             _RANK: str(self.rank),
             _SIZE: str(self.size),
@@ -80,7 +80,7 @@ class Place:
 
 
 def place_of(environment: Mapping[str, str] = os.environ) -> Place:
-    """The place that a launcher gave to this process; alone without one."""
+    """Return the place that a launcher gave to this process; alone without one."""
     folder = environment.get(ENV_FOLDER)
     if not folder:
         return Place()
@@ -90,6 +90,6 @@ def place_of(environment: Mapping[str, str] = os.environ) -> Place:
 
 
 def meeting_point(environment: Mapping[str, str] = os.environ) -> tuple[str, int] | None:
-    """Host and port at which the pods of a run on several nodes meet; None: nothing usable is said."""
+    """Return host and port at which the pods of a run on several nodes meet, None where nothing usable is said."""
     host, _, port = environment.get(ENV_GROUP_ADDRESS, "").rpartition(":")
     return (host, int(port)) if host and port.isdecimal() else None

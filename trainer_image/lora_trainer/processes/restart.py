@@ -36,19 +36,19 @@ class SmallerMicroBatch(Exception):  # noqa: N818 - an order to start again, not
 
 
 def wanted_micro_batch(training: TrainingSpec) -> int | None:
-    """The micro batch that a process before this one asked for, else that of the spec."""
+    """Return the micro batch that a process before this one asked for, else that of the spec."""
     size = os.environ.get(ENV_MICRO_BATCH)
     return int(size) if size else training.micro_batch_size
 
 
 def warning() -> list[str]:
-    """What the report says when the micro batch was halved."""
+    """Say in the report that the micro batch was halved."""
     history = os.environ.get(ENV_HISTORY)
     return [f"CUDA ran out of memory; rows in a forward pass: {history} (the result is the same)"] if history else []
 
 
 def halved(micro_batch_size: int, training: TrainingSpec, processes: int = 1) -> SmallerMicroBatch:
-    """What to do when a forward pass with `micro_batch_size` rows does not fit; `processes` share an effective batch.
+    """Say what to do when a pass with `micro_batch_size` rows does not fit; `processes` share an effective batch.
 
     Raises:
         TrainerError: 80, one row does not fit.
@@ -72,7 +72,7 @@ def leave_request(order: SmallerMicroBatch, folder: Path) -> None:
 
 
 def raise_request(folder: Path) -> None:
-    """In the launcher: do what a process asked for.
+    """Do what a process asked its launcher for.
 
     Raises:
         SmallerMicroBatch: one did.

@@ -26,7 +26,7 @@ class Adopted:
 
 
 def adopt(store: Store, layout: RunLayout) -> Adopted | None:
-    """The adapter of this identity, with what a publisher killed before its end left behind removed."""
+    """Find the adapter of this identity, and remove what a publisher killed before its end left behind."""
     found = published_manifest(store, layout)
     if found is None or not is_whole(store, found):
         return None
@@ -36,7 +36,7 @@ def adopt(store: Store, layout: RunLayout) -> Adopted | None:
 
 
 def adopted_report(order: Order, found: Adopted) -> Report:
-    """What a train process says that has nothing to train."""
+    """Make the report of a train process that has nothing to train."""
     return Report(
         stage="train",
         run_id=order.run_id,

@@ -38,11 +38,11 @@ class Manifest(Provenance):
     files: dict[str, FileDigest] = Field(description="Every other file of the folder by name.")
 
     def encoded(self) -> bytes:
-        """The bytes of manifest.json."""
+        """Return the bytes of manifest.json."""
         return self.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode()
 
     def artifact(self, prefix: str, content: bytes) -> ArtifactStatus:
-        """What the status says of the adapter below `prefix`; `content` is manifest.json as stored."""
+        """Return what the status says of the adapter below `prefix`; `content` is manifest.json as stored."""
         return ArtifactStatus(
             uri=prefix,
             manifest_digest=hashlib.sha256(content).hexdigest(),
@@ -66,5 +66,5 @@ class Pointer(StatusModel):
         return self.manifest.removesuffix(f"/{MANIFEST}")
 
     def encoded(self) -> bytes:
-        """The bytes of the pointer."""
+        """Return the bytes of the pointer."""
         return self.model_dump_json(by_alias=True).encode()

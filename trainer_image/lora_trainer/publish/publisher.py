@@ -68,7 +68,7 @@ def clean_up(store: Store, layout: RunLayout, artifact: ArtifactStatus) -> None:
 
 
 def checked_files(folder: Path) -> dict[str, FileDigest]:
-    """Digests of the files of an adapter.
+    """Return the digests of the files of an adapter.
 
     Raises:
         TrainerError: a file lies in a sub-folder, is of a kind that can carry code, or a necessary one is missing.

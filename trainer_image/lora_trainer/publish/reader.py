@@ -33,19 +33,19 @@ class StoredManifest:
 
 
 def find_published(store: Store, layout: RunLayout) -> ArtifactStatus | None:
-    """The adapter of this identity, whoever published it; None when there is none, or it is no longer whole."""
+    """Find the adapter of this identity, whoever published it; None when there is none, or it is no longer whole."""
     found = published_manifest(store, layout)
     return found.artifact if found is not None and is_whole(store, found) else None
 
 
 def read_artifact(store: Store, layout: RunLayout, prefix: str) -> ArtifactStatus | None:
-    """The adapter below `prefix`; None without a valid manifest of this run and every file as recorded."""
+    """Read the adapter below `prefix`; None without a valid manifest of this run and every file as recorded."""
     found = _manifest_below(store, layout, prefix)
     return found.artifact if found is not None and is_whole(store, found) else None
 
 
 def published_manifest(store: Store, layout: RunLayout) -> StoredManifest | None:
-    """The manifest that the identity points to; None when there is none that can be trusted."""
+    """Read the manifest that the identity points to; None when there is none that can be trusted."""
     content = store.read_if_exists(layout.pointer)
     if content is None:
         return None
@@ -65,7 +65,7 @@ def published_manifest(store: Store, layout: RunLayout) -> StoredManifest | None
 
 
 def is_whole(store: Store, found: StoredManifest) -> bool:
-    """Whether every file of an adapter is what its manifest says."""
+    """Tell whether every file of an adapter is what its manifest says."""
     broken = _broken_files(store, found.prefix, found.manifest)
     if broken:
         log.warning("the adapter in %s is not whole any more (%s); it is ignored", found.prefix, ", ".join(broken))
@@ -88,7 +88,7 @@ def _manifest_below(store: Store, layout: RunLayout, prefix: str) -> StoredManif
 
 
 def _broken_files(store: Store, prefix: str, manifest: Manifest) -> list[str]:
-    """Files that are not what the manifest says; sizes are compared first, then all files are read."""
+    """List the files that are not what the manifest says; sizes are compared first, then all files are read."""
     sizes = {info.uri.removeprefix(f"{prefix}/"): info.size for info in store.list(prefix)}
     wrong_size = sorted(name for name, file in manifest.files.items() if sizes.get(name) != file.size)
     return wrong_size or [

@@ -32,11 +32,11 @@ class AccessHistory:
         self._used.add((right, self._area(uri)))
 
     def knows_credentials(self) -> bool:
-        """Whether the store accepted the credentials of this process for anything."""
+        """Tell whether the store accepted the credentials of this process for anything."""
         return bool(self._used)
 
     def allowed(self, right: Right, uri: str) -> bool:
-        """Whether the store allowed the same to this process in the same area."""
+        """Tell whether the store allowed the same to this process in the same area."""
         return (right, self._area(uri)) in self._used
 
     def _area(self, uri: str) -> str:

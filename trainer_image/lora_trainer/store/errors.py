@@ -128,31 +128,31 @@ def about(param: str) -> Iterator[None]:
 
 
 def code_of(error: BaseException) -> str:
-    """The S3 error code, or the name of the exception where no server answered."""
+    """Return the S3 error code, or the name of the exception where no server answered."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "Unknown"))
     return type(error).__name__
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status of an answer that was an error."""
+    """Return the HTTP status of an answer that was an error."""
     if isinstance(error, ClientError):
         return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) or None
     return None
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether the object (or, on HEAD, perhaps the bucket) does not exist."""
+    """Tell whether the object (or, on HEAD, perhaps the bucket) does not exist."""
     return code_of(error) in _MISSING_CODES or (status_of(error) == 404 and code_of(error) not in _TRANSIENT_CODES)
 
 
 def is_taken(error: BaseException) -> bool:
-    """Whether the condition of a PUT did not hold: there is another object than expected."""
+    """Tell whether the condition of a PUT did not hold: there is another object than expected."""
     return status_of(error) == 412
 
 
 def is_aborted(error: BaseException) -> bool:
-    """Whether a multipart upload is gone: aborted by another process, or completed before."""
+    """Tell whether a multipart upload is gone: aborted by another process, or completed before."""
     return code_of(error) == "NoSuchUpload"
 
 
@@ -161,7 +161,7 @@ def _is_untrusted(error: BaseException) -> bool:
 
 
 def unwrap(error: BaseException) -> BaseException:
-    """The client error inside the wrapper that boto3's transfer functions put around it."""
+    """Return the client error inside the wrapper that boto3's transfer functions put around it."""
     if isinstance(error, Boto3Error | S3UploadFailedError | S3DownloadFailedError):
         inner = error.__cause__ or error.__context__
         return error if inner is None else unwrap(inner)
@@ -169,17 +169,17 @@ def unwrap(error: BaseException) -> BaseException:
 
 
 def is_expired(error: BaseException) -> bool:
-    """Whether temporary credentials are past their time; new ones may be written at any moment."""
+    """Tell whether temporary credentials are past their time; new ones may be written at any moment."""
     return code_of(error) in _EXPIRED_CODES
 
 
 def proves_access(error: BaseException) -> bool:
-    """Whether an error answers a request that was allowed: there is no such object, or another one than expected."""
+    """Tell whether an error answers a allowed request: there is no such object, or another one than expected."""
     return is_taken(error) or (is_missing(error) and code_of(error) != "NoSuchBucket")
 
 
 def classify(error: BaseException) -> ErrorClass:
-    """What a call that failed so is about."""
+    """Return what a call that failed so is about."""
     code, status = code_of(error), status_of(error)
     if code in _FULL_CODES or status == 507:
         return ErrorClass.FULL
@@ -197,12 +197,12 @@ def classify(error: BaseException) -> ErrorClass:
 
 
 def _is_malformed(error: BaseException) -> bool:
-    """Whether the request could not even be written, for instance a header with a line end in it."""
+    """Tell whether the request could not even be written, for instance a header with a line end in it."""
     return isinstance(error, HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError)
 
 
 def _is_of_key_id(error: BaseException) -> bool:
-    """Whether the header that names key, date and region cannot be read; with a wrong region S3 says which is right."""
+    """Tell whether the header of key, date and region cannot be read; of a wrong region S3 says which is right."""
     if code_of(error) != "AuthorizationHeaderMalformed" or not isinstance(error, ClientError):
         return False
     said = error.response.get("Error", {})
@@ -210,7 +210,7 @@ def _is_of_key_id(error: BaseException) -> bool:
 
 
 def translate(error: BaseException, uri: str) -> TrainerError:
-    """The words for a permanent failure. Never contains a key: only codes and addresses are taken from the error."""
+    """Return the words for a permanent failure. They never hold a key: only codes and addresses come from the error."""
     code, status = code_of(error), status_of(error)
     refused = _refused(error, uri)
     if refused is not None:
@@ -256,7 +256,7 @@ def _refused(error: BaseException, uri: str) -> TrainerError | None:
 
 
 def missing(uri: str, *, bucket: bool = False) -> TrainerError:
-    """There is nothing at an address."""
+    """Make the error for an address at which there is nothing."""
     if bucket:
         name = uri.removeprefix("s3://").partition("/")[0]
         return TrainerError(ExitCode.INPUT_MISSING, f"there is no bucket {name!r} ({uri})", hint="check the address")
@@ -264,12 +264,12 @@ def missing(uri: str, *, bucket: bool = False) -> TrainerError:
 
 
 def denied(message: str, *, hint: str = _SECRET_HINT) -> TrainerError:
-    """The store knows us and says no, or does not know us."""
+    """Make the error for a store that does not know us, or does not allow this."""
     return TrainerError(ExitCode.ACCESS_DENIED, message, hint=hint)
 
 
 def storage_full(uri: str, code: str) -> TrainerError:
-    """There is no room for what is to be written."""
+    """Make the error for storage that has no room for what is to be written."""
     return TrainerError(
         ExitCode.STORAGE_FULL,
         f"the storage behind {uri} is full ({code})",
@@ -278,7 +278,7 @@ def storage_full(uri: str, code: str) -> TrainerError:
 
 
 def refused_for_now(refusal: TrainerError, seconds: float) -> TrainerError:
-    """The store refused for so long what it allowed before: a new pod, which reads the Secret anew, tries again."""
+    """Make the error for what was allowed before and is refused for long: a new pod reads the Secret anew."""
     return TrainerError(
         ExitCode.UNAVAILABLE,
         f"{refusal.message}, for {seconds:.0f} s, though it worked before",
@@ -287,7 +287,7 @@ def refused_for_now(refusal: TrainerError, seconds: float) -> TrainerError:
 
 
 def unavailable(uri: str, cause: str, seconds: float) -> TrainerError:
-    """The store stayed away for longer than the budget."""
+    """Make the error for a store that stayed away for longer than the budget."""
     return TrainerError(
         ExitCode.UNAVAILABLE,
         f"S3 did not serve {uri} for {seconds:.0f} s ({cause})",

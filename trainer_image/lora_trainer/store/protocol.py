@@ -22,19 +22,19 @@ class Store(Protocol):
     """Objects by address. Every method raises `TrainerError`: 66 missing, 77 access denied, 69 unavailable."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Objects whose address starts with `prefix` + "/", sorted by address; a missing bucket raises 66."""
+        """Yield the objects whose address starts with `prefix` + "/", sorted by address; a missing bucket raises 66."""
 
     def info(self, uri: str) -> ObjectInfo | None:
-        """The object, or None when there is none."""
+        """Return the object, or None when there is none."""
 
     def read(self, uri: str) -> bytes:
-        """The whole content of a small object."""
+        """Return the whole content of a small object."""
 
     def read_if_exists(self, uri: str) -> bytes | None:
-        """The same, None when there is none."""
+        """Return the same, None when there is none."""
 
     def open(self, uri: str) -> AbstractContextManager[BinaryIO]:
-        """A stream that survives broken connections (resumed by range, guarded by ETag)."""
+        """Open a stream that survives broken connections (resumed by range, guarded by ETag)."""
 
     def download(self, uri: str, path: Path) -> None:
         """Write the object to a file, atomically."""

@@ -38,7 +38,7 @@ _READ_BUFFER = 1 * _MIB
 
 
 def client_from_environment(environment: Mapping[str, str] = os.environ) -> S3Client:
-    """A client with the credentials that boto3 finds (Secret variables, web identity, pod identity), read anew.
+    """Make a client with the credentials that boto3 finds (Secret variables, web identity, pod identity), read anew.
 
     One try a call: waiting is `Retries`' work, which alone knows the budget. With an endpoint set, buckets are
     addressed by path, as servers other than AWS expect.
@@ -60,7 +60,7 @@ def client_from_environment(environment: Mapping[str, str] = os.environ) -> S3Cl
 
 
 def split(uri: str) -> tuple[str, str]:
-    """Bucket and key of an address; keys found by listing may hold any character."""
+    """Return bucket and key of an address; keys found by listing may hold any character."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
 
@@ -178,7 +178,7 @@ class S3Store:
         return self._put_if(uri, content, content_type, IfMatch=expected.etag)
 
     def _put_if(self, uri: str, content: bytes, content_type: str, **guard: str) -> bool:
-        """A guarded PUT.
+        """Do a guarded PUT.
 
         An answer may be lost after the object was stored; the next try then finds "something there" that is our own.
         So a refusal after a failed try is decided by what is there: our content means that we won.

@@ -65,7 +65,7 @@ def client_settings(environment: Mapping[str, str]) -> ClientSettings:
 
 
 def odd_characters(value: str) -> str | None:
-    """What no header of HTTP can carry in a credential, or what an editor or a shell left around it, in words.
+    """Say what no header can carry in a credential, or what an editor or a shell left around it.
 
     None: nothing.
     """
@@ -137,7 +137,7 @@ def _check_region(name: str, region: str, endpoint: str) -> None:
 
 
 def _is_of_aws(region: str) -> bool:
-    """Whether boto3 knows the region, or one newer than this image has a name that can be resolved."""
+    """Tell whether boto3 knows the region, or one newer than this image has a name that can be resolved."""
     session = boto3.Session()
     try:
         partition = session.get_partition_for_region(region)

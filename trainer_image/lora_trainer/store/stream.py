@@ -28,7 +28,7 @@ class ResumingStream(io.RawIOBase):
         self._retries.call(self._connect, uri)
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True, always."""
         return True
 
     def readinto(self, buffer: Any, /) -> int:

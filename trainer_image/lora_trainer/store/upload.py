@@ -25,7 +25,7 @@ SHA256 = "sha256"
 
 
 def checksum_of(content: bytes) -> str:
-    """The SHA-256 of a body as S3 writes it; sent as a header, since not all servers read checksums in trailers."""
+    """Return the SHA-256 of a body as S3 writes it; a header carries it, for not all servers read trailers."""
     return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
@@ -111,7 +111,7 @@ class Uploader:
         return True
 
     def sha256_of(self, bucket: str, key: str) -> str | None:
-        """What an earlier upload of ours noted about the object that is there now."""
+        """Return what an earlier upload of ours noted about the object that is there now."""
         try:
             head = self._retries.call(
                 lambda: self._client().head_object(Bucket=bucket, Key=key),
@@ -123,7 +123,7 @@ class Uploader:
         return head["Metadata"].get(SHA256)
 
     def _abort(self, uri: str, target: dict[str, Any]) -> None:
-        """One try: a server that is away is asked again by `abort_uploads` of whoever comes next."""
+        """Try once: a server that is away is asked again by `abort_uploads` of whoever comes next."""
         try:
             self._client().abort_multipart_upload(
                 Bucket=target["Bucket"], Key=target["Key"], UploadId=target["UploadId"]
