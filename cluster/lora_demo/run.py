@@ -9,8 +9,9 @@ from typing import Any
 
 from lora_cluster.errors import ClusterError
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType, LoRAFineTuneStatus
+from lora_contract.status import LoRAFineTuneStatus
 from lora_demo.kubernetes import Kubernetes
 
 _POLL_SECONDS = 1.0

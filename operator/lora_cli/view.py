@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lora_cli.cluster import FineTune
-from lora_contract.status import AttemptStatus, ConditionType, LoRAFineTuneStatus
+from lora_contract.conditions import ConditionType
+from lora_contract.status import AttemptStatus, LoRAFineTuneStatus
 
 _COLOURS = {"True": "green", "False": "dim", "Unknown": "yellow"}
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, TypeVar, Unpack, cast
 
 from lora_contract.base import Model
+from lora_contract.conditions import Condition
 from lora_contract.status import (
     ArtifactStatus,
     AttemptStatus,
-    Condition,
     ErrorStatus,
     InputsStatus,
     LoRAFineTuneStatus,

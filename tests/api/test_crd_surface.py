@@ -9,11 +9,10 @@ from kubernetes import client
 
 from lora_cluster.kubectl import Kubectl
 from lora_contract import names
+from lora_contract.conditions import Condition, ConditionType
 from lora_contract.status import (
     ArtifactStatus,
     AttemptStatus,
-    Condition,
-    ConditionType,
     LoRAFineTuneStatus,
     MetricsStatus,
     Phase,

@@ -15,8 +15,9 @@ import pytest
 from kubernetes import client
 
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.report import Report
-from lora_contract.status import ConditionType, MetricsStatus
+from lora_contract.status import MetricsStatus
 from lora_contract.sweep import TrialPhase
 from support import api_server, operator
 from support.api_server import eventually, manifest

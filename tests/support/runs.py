@@ -8,7 +8,8 @@ from typing import Any
 from kubernetes import client
 
 from lora_contract import names
-from lora_contract.status import ConditionType, LoRAFineTuneStatus
+from lora_contract.conditions import ConditionType
+from lora_contract.status import LoRAFineTuneStatus
 from support.api_server import FineTunes, eventually
 from support.pods import Pods, prepared, trained
 from support.specs import changed

@@ -10,7 +10,8 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lora_contract.status import ArtifactStatus, Condition, ConditionType, MetricsStatus, Phase, ProgressStatus
+from lora_contract.conditions import Condition, ConditionType
+from lora_contract.status import ArtifactStatus, MetricsStatus, Phase, ProgressStatus
 from lora_contract.sweep import LoRASweepStatus, TrialStatus
 from lora_contract.times import format_time
 from lora_operator.core.observe.observed import FineTune

@@ -8,7 +8,7 @@ from typing import Any
 from kubernetes import client
 
 from lora_contract import names
-from lora_contract.status import ConditionType
+from lora_contract.conditions import ConditionType
 from lora_contract.sweep import LoRASweepStatus, TrialPhase, TrialStatus
 from support.api_server import eventually
 from support.specs import BASE, changed

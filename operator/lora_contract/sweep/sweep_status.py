@@ -7,7 +7,8 @@ from enum import StrEnum
 from pydantic import Field
 
 from lora_contract.base import StatusModel
-from lora_contract.status import ArtifactStatus, ConditionedStatus, field
+from lora_contract.conditions import ConditionedStatus
+from lora_contract.status import ArtifactStatus, field
 
 #: Shares of a trial's steps, in percent, at which its loss is kept to compare others with.
 MILESTONES = tuple(range(10, 100, 10))

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from lora_contract.conditions import ConditionType
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
+from lora_contract.status import LoRAFineTuneStatus, Phase
 from lora_contract.times import parse_time
 from lora_operator.effects import metrics
 from lora_operator.effects.memory.cache import Cache

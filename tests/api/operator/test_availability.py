@@ -13,7 +13,7 @@ from kubernetes import client
 from lora_cluster.control_plane import ControlPlane
 from lora_cluster.processes import Daemon, stop
 from lora_contract import names
-from lora_contract.status import ConditionType
+from lora_contract.conditions import ConditionType
 from support import api_server, operator
 from support.api_server import eventually, make_namespace
 from support.kueue_crd import WORKLOAD_CRD

@@ -10,8 +10,8 @@ import pytest
 
 from lora_cluster.control_plane import ControlPlane
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.exit_codes import ExitCode
-from lora_contract.status import ConditionType
 from support.pods import failed
 from support.runs import Runs
 

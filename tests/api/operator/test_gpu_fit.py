@@ -6,9 +6,10 @@ import pytest
 from kubernetes import client
 
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.reasons import Reason
 from lora_contract.report import Report
-from lora_contract.status import ConditionType, MemoryStatus
+from lora_contract.status import MemoryStatus
 from support.operator import StartOperator
 from support.pods import PLAN, RUN_ID
 from support.runs import Runs

@@ -9,8 +9,8 @@ import pytest
 
 from lora_cluster.control_plane import ControlPlane
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType
 from support import operator
 from support.api_proxy import api_proxy
 from support.api_server import eventually

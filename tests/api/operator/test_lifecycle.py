@@ -7,9 +7,9 @@ from kubernetes import client
 
 from lora_cluster.kubectl import Kubectl
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType
 from support.api_server import eventually
 from support.pods import ARTIFACT, RUN_ID, adopted, checked, failed, prepared, trained
 from support.runs import Runs

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from lora_contract.status import ConditionType
+from lora_contract.conditions import ConditionType
 from support.api_server import eventually
 from support.runs import Runs
 

@@ -8,8 +8,8 @@ import pytest
 from kubernetes import client
 
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.progress import MAX_BODY_BYTES
-from lora_contract.status import ConditionType
 from support.api_server import eventually, make_namespace
 from support.pods import prepared, trained
 from support.progress_endpoint import REPORT, Endpoint

@@ -12,7 +12,8 @@ from kubernetes import client
 
 from lora_cluster.control_plane import ControlPlane
 from lora_contract import names
-from lora_contract.status import ConditionType, LoRAFineTuneStatus
+from lora_contract.conditions import ConditionType
+from lora_contract.status import LoRAFineTuneStatus
 from support import operator
 from support.api_proxy import ApiProxy, api_proxy
 from support.api_server import eventually, make_namespace

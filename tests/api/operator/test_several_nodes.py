@@ -6,8 +6,8 @@ import pytest
 from kubernetes import client
 
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.report import Report
-from lora_contract.status import ConditionType
 from support.api_server import eventually
 from support.pods import ARTIFACT, prepared, trained
 from support.runs import Runs

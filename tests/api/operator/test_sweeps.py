@@ -9,8 +9,9 @@ from kubernetes import client
 
 from lora_cluster.control_plane import ControlPlane
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.report import Report
-from lora_contract.status import ConditionType, MetricsStatus
+from lora_contract.status import MetricsStatus
 from lora_contract.sweep import TrialPhase
 from support import operator
 from support.api_proxy import api_proxy

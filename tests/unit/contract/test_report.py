@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lora_contract.conditions import MAX_MESSAGE_LENGTH
 from lora_contract.outside import shorten
 from lora_contract.report import MAX_BYTES, Report, ReportError, Timing, decode, encode
-from lora_contract.status import MAX_MESSAGE_LENGTH, ArtifactStatus, MetricsStatus, PlanStatus
+from lora_contract.status import ArtifactStatus, MetricsStatus, PlanStatus
 
 COUNT = st.integers(0, 10**12)
 NUMBER = st.floats(0, 1e9).map("{:.6f}".format)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lora_contract.status import ConditionType
+from lora_contract.conditions import ConditionType
 from lora_operator.core.observe.observed import IdenticalRun
 from lora_operator.core.run.decision import DeleteJob
 from support.builders import Story

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lora_contract.status import ConditionType, Phase
+from lora_contract.conditions import ConditionType
+from lora_contract.status import Phase
 from lora_operator.core.checks.input_check import check_inputs
 from lora_operator.core.run.outcome import Latched
 from lora_operator.core.run.run import Run

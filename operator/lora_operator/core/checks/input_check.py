@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import REASON_OF_EXIT_CODE, Reason
-from lora_contract.status import ConditionType, InputsStatus
+from lora_contract.status import InputsStatus
 from lora_contract.times import format_time
 from lora_operator.core.manifests.job import job_manifest
 from lora_operator.core.observe.observed import Job

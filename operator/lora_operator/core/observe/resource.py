@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from lora_contract.base import SpecModel
-from lora_contract.status import ConditionedStatus, ConditionType
+from lora_contract.conditions import ConditionedStatus, ConditionType
 from lora_contract.times import parse_time
 from lora_operator.core.observe.parsing import parsed_spec, parsed_status
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from lora_contract.conditions import ConditionType
 from lora_contract.finetune.platform import SchedulingSpec
 from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType, QueueStatus
+from lora_contract.status import QueueStatus
 from lora_contract.times import format_time
 from lora_operator.core.observe.observed import KUEUE_QUEUE_LABEL, Job, ObjectCondition, Workload
 from lora_operator.core.observe.sight import Fact, Sight

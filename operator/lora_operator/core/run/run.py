@@ -9,9 +9,10 @@ from typing import Literal, Unpack
 
 from lora_contract import identity, names
 from lora_contract.changes import StatusChanges, change_status
+from lora_contract.conditions import ConditionType
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
+from lora_contract.status import LoRAFineTuneStatus, Phase
 from lora_contract.times import format_time
 from lora_operator.core.observe.observed import FineTune, Job, Observed, Workload
 from lora_operator.core.observe.pod import Pod

@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType, LoRAFineTuneStatus, Phase
+from lora_contract.status import LoRAFineTuneStatus, Phase
 from lora_contract.times import format_time
 from lora_operator.core.observe.observed import FineTune, IdenticalRun, Identity, Job, Workload
 from lora_operator.core.queues import queue_of

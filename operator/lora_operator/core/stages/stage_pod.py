@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from lora_contract.exit_codes import ExitCode
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType, Phase
+from lora_contract.status import Phase
 from lora_operator.core.causes import waiting
 from lora_operator.core.causes.pod_end import End
 from lora_operator.core.causes.waiting import Trouble

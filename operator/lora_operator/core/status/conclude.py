@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Literal, assert_never
 
 from lora_contract.changes import change_status
+from lora_contract.conditions import ConditionType
 from lora_contract.reasons import Reason, facts_of
-from lora_contract.status import ConditionType, ErrorStatus, LoRAFineTuneStatus, PlanStatus, QueueStatus
+from lora_contract.status import ErrorStatus, LoRAFineTuneStatus, PlanStatus, QueueStatus
 from lora_contract.times import format_time, parse_time
 from lora_operator.core.record import usage
 from lora_operator.core.run.decision import Action, DeleteJob, Event, RunDecision

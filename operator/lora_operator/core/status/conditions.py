@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 from typing import Literal
 
+from lora_contract.conditions import MAX_MESSAGE_LENGTH, Condition, ConditionType
 from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
-from lora_contract.status import MAX_MESSAGE_LENGTH, Condition, ConditionType
 from lora_contract.times import format_time
 
 #: Status, reason and message of a condition.

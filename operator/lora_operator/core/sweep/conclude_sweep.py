@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from lora_contract.changes import change_sweep_status
+from lora_contract.conditions import ConditionType
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType
 from lora_contract.sweep import BestStatus, LoRASweepStatus, SweepPhase, SweepReason, TrialPhase, TrialStatus
 from lora_contract.times import format_time
 from lora_operator.core.run.decision import Event

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lora_contract.changes import change_trial
+from lora_contract.conditions import ConditionType
 from lora_contract.reasons import Reason
-from lora_contract.status import ConditionType
 from lora_contract.sweep import LoRASweepSpec, SweepPhase, SweepReason, TrialPhase, TrialStatus
 from lora_operator.core.observe.observed import FineTune
 from lora_operator.core.observe.resource import CreateError
