@@ -83,7 +83,7 @@ class Run:
 
 def is_complete(status: LoRAFineTuneStatus) -> bool:
     """Tell whether the run ended well."""
-    return _holds(status, ConditionType.COMPLETE)
+    return status.holds(ConditionType.COMPLETE)
 
 
 def is_adopted(status: LoRAFineTuneStatus) -> bool:
@@ -105,8 +105,3 @@ def progress_line(status: LoRAFineTuneStatus) -> str:
     elif status.plan is not None and status.progress is None:
         parts.append(f"{status.plan.rows} rows, {status.plan.tokens} tokens, {status.plan.total_steps} steps")
     return ", ".join(parts)
-
-
-def _holds(status: LoRAFineTuneStatus, kind: ConditionType) -> bool:
-    condition = status.condition(kind)
-    return condition is not None and condition.status == "True"

@@ -158,16 +158,12 @@ def _secret(namespace: str, name: str, identity: Identity) -> dict[str, Any]:
     }
 
 
-def _configuration() -> str:
-    identities = [identity.configured for identity in (ADMIN, TENANT)]
-    return json.dumps({"identities": identities})
-
-
 def _manifests(namespace: str, image: str) -> list[dict[str, Any]]:
     labels = {"app": _NAME}
     metadata = {"name": _NAME, "namespace": namespace, "labels": labels}
+    configuration = json.dumps({"identities": [identity.configured for identity in (ADMIN, TENANT)]})
     return [
-        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"s3.json": _configuration()}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"s3.json": configuration}},
         {
             "apiVersion": "v1",
             "kind": "Service",

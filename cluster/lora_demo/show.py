@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lora_cluster.errors import ClusterError
 from lora_contract import layout, uri
+from lora_contract.outside import shorten
 from lora_contract.status import ArtifactStatus, MetricsStatus
 from lora_demo import seaweedfs
 from lora_demo.kubernetes import Kubernetes
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _SHOWN = 3
+_LONGEST_LINE = 140
 
 
 def results(kubernetes: Kubernetes, run: Run, client: S3Client) -> None:
@@ -70,13 +72,8 @@ def _answers(report: str) -> None:
     for sample in samples(report)[:_SHOWN]:
         for label in ("Prompt", "Base", "Adapter", "Reference"):
             if label in sample:
-                print(f"  {label + ':':<11}{_one_line(sample[label])}")
+                print(f"  {label + ':':<11}{shorten(' '.join(sample[label].split()), _LONGEST_LINE)}")
         print()
-
-
-def _one_line(text: str, limit: int = 140) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 
 def _figure(text: str | None) -> str:

@@ -9,7 +9,6 @@ import logging
 import os
 import ssl
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,12 +69,8 @@ class ProgressPoster:
                 self._send(status)
             if closed:
                 return
-            self._pause()
-
-    def _pause(self) -> None:
-        end = time.monotonic() + INTERVAL
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed, timeout=max(0.0, end - time.monotonic()))
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, timeout=INTERVAL)
 
     def _send(self, status: TrainerStatus) -> None:
         body = ProgressReport(trainer_status=status).model_dump_json(by_alias=True, exclude_none=True).encode()

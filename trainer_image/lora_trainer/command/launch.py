@@ -138,7 +138,7 @@ class _Workers:
         told = False
         while self._running:
             self._collect()
-            if deadline is None and (first := self._first_end()) is not None:
+            if deadline is None and (first := next((end for end in self._ends if end.code != ExitCode.DONE), None)):
                 deadline = time.monotonic() + (_AFTER_STOP if first.code == ExitCode.CHECKPOINTED else _AFTER_FAILURE)
             if not told and (deadline is not None or stopping.requested()):
                 told = True
@@ -147,9 +147,6 @@ class _Workers:
                 self._kill()
             time.sleep(_POLL_SECONDS)
         return self._ends
-
-    def _first_end(self) -> WorkerEnd | None:
-        return next((end for end in self._ends if end.code != ExitCode.DONE), None)
 
     def _collect(self, *, forced: bool = False) -> None:
         for rank, process in list(self._running.items()):

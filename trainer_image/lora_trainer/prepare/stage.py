@@ -97,7 +97,9 @@ class _Preparation:
         adapted = model_check.adapted_modules(self._tensors, self._spec, self._config)
         model_check.check_files(self._spec, self._config, self._tensors, staged.path, self._tokenizer.without_embedding)
         started = time.monotonic()
-        profile = self._reader.read_rows(self._spec, data.dataset, self._output_folder(), today)
+        output = self._folder / "prepared"
+        output.mkdir()
+        profile = self._reader.read_rows(self._spec, data.dataset, output, today)
         seconds = time.monotonic() - started
         rows = sum(profile.rows_read.values())
         log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)
@@ -108,7 +110,8 @@ class _Preparation:
         needed = memory_estimate.estimate(self._spec, self._config, self._tensors, adapted, row_tokens=row_tokens)
         plan = _plan(self._spec, profile, data, staged.commit, needed)
         plan = plan.model_copy(update={"template_date": None if today is None else today.isoformat()})
-        plan = self._hand_over(run_layout, plan, _with_files(profile, data, self._warnings(plan, profile)))
+        noted = {"files": list(data.files), "warnings": self._warnings(plan, profile)}
+        plan = self._hand_over(run_layout, plan, profile.model_copy(update=noted))
         return Report(stage="prepare", run_id=run_id, plan=plan, warnings=self._warnings(plan, profile))
 
     def _published(self, run_id: str) -> Report | None:
@@ -151,11 +154,6 @@ class _Preparation:
             today = template_date.pinned(self._store, RunLayout(self._spec.output.uri, run_id()))
         log.info("the chat template writes the date; in this run it is %s", today)
         return run_id(template_date=today.isoformat()), today
-
-    def _output_folder(self) -> Path:
-        folder = self._folder / "prepared"
-        folder.mkdir()
-        return folder
 
     def _existing_plan(self, run_layout: RunLayout) -> PlanStatus | None:
         """Read the plan of an earlier prepare of the same run, which wrote it last."""
@@ -237,7 +235,3 @@ def _plan(
         dataset_digest=data.digest,
         model_commit=commit,
     )
-
-
-def _with_files(profile: DataProfile, data: FetchedDataset, warnings: list[str]) -> DataProfile:
-    return profile.model_copy(update={"files": list(data.files), "warnings": warnings})

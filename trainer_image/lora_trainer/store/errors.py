@@ -288,12 +288,9 @@ def refused_for_now(refusal: TrainerError, seconds: float) -> TrainerError:
 
 def unavailable(uri: str, cause: str, seconds: float) -> TrainerError:
     """Make the error for a store that stayed away for longer than the budget."""
+    endpoint = os.environ.get(names.ENV_S3_ENDPOINT) or "the S3 service of the region"
     return TrainerError(
         ExitCode.UNAVAILABLE,
         f"S3 did not serve {uri} for {seconds:.0f} s ({cause})",
-        hint=f"check that {_endpoint()} (spec.storage.endpoint, else the platform's default) answers from the cluster",
+        hint=f"check that {endpoint} (spec.storage.endpoint, else the platform's default) answers from the cluster",
     )
-
-
-def _endpoint() -> str:
-    return os.environ.get(names.ENV_S3_ENDPOINT) or "the S3 service of the region"

@@ -54,7 +54,10 @@ def client_settings(environment: Mapping[str, str]) -> ClientSettings:
                 hint="put the key into the Secret",
             )
     for name in dict.fromkeys((*STORAGE_SECRET_KEYS, *_REGIONS)):
-        _refuse_odd_characters(name, environment.get(name, ""))
+        if (problem := odd_characters(environment.get(name, ""))) is not None:
+            raise TrainerError(
+                ExitCode.ACCESS_DENIED, f"{name} {problem}", param=spec_paths.STORAGE_SECRET_NAME, hint=_SECRET_HINT
+            )
     endpoint_name, endpoint = _first(environment, ENDPOINT_VARIABLES)
     region_name, region = _first(environment, _REGIONS)
     if endpoint:
@@ -82,13 +85,6 @@ def odd_characters(value: str) -> str | None:
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         return "stands in quotes, which are part of the value"
     return None if value.isascii() else "holds a character that is no ASCII"
-
-
-def _refuse_odd_characters(name: str, value: str) -> None:
-    if (problem := odd_characters(value)) is not None:
-        raise TrainerError(
-            ExitCode.ACCESS_DENIED, f"{name} {problem}", param=spec_paths.STORAGE_SECRET_NAME, hint=_SECRET_HINT
-        )
 
 
 def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str]:
