@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.trainer import setting as settings
 from benchmarks.trainer.meter import Meter, held_out_loss, process_started
-from lora_trainer.batches.rows import EffectiveBatches, Rows
+from lora_trainer.batches.prepared_rows import EffectiveBatches, Rows
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import pytest
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError
-from lora_trainer.store.errors import ObjectReplacedError
+from lora_trainer.store.failures import ObjectReplacedError
 from lora_trainer.store.s3 import S3Store
 from support.fault_proxy import Action, Plan, Seen
 from support.s3_rig import PART, Rig

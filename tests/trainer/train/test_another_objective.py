@@ -20,7 +20,7 @@ from trl import DPOConfig, DPOTrainer
 
 from lora_contract.finetune import LoraSpec, TrainingSpec
 from lora_trainer.batches.batch import Batch, Collate, Row
-from lora_trainer.batches.rows import EffectiveBatches, Rows
+from lora_trainer.batches.prepared_rows import EffectiveBatches, Rows
 from lora_trainer.data.prepared import ROW_SCHEMA
 from lora_trainer.evaluation.losses import evaluated
 from lora_trainer.model.adapter import attach

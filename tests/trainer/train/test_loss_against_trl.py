@@ -15,7 +15,7 @@ from trl import SFTConfig, SFTTrainer
 
 from lora_contract.finetune import LoraSpec, TrainingSpec
 from lora_trainer.batches.batch import IGNORED
-from lora_trainer.batches.rows import EffectiveBatches, Rows
+from lora_trainer.batches.prepared_rows import EffectiveBatches, Rows
 from lora_trainer.data.prepared import ROW_SCHEMA
 from lora_trainer.model.adapter import attach
 from lora_trainer.model.forward import choose

@@ -13,7 +13,7 @@ from lora_trainer.errors import TrainerError
 from lora_trainer.prepare import dataset_files
 from lora_trainer.prepare.dataset_files import FetchedDataset
 from lora_trainer.store import Store, from_environment
-from lora_trainer.store.errors import ObjectReplacedError
+from lora_trainer.store.failures import ObjectReplacedError
 from lora_trainer.store.file import FileStore
 from support.prepare_orders import order, place
 from support.prepared_data import lines

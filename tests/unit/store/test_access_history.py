@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, NoCredentialsError, SSLError
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
 from lora_trainer.store.access_history import AccessHistory, Right
-from lora_trainer.store.errors import code_of
+from lora_trainer.store.failures import code_of
 from lora_trainer.store.retry import FRESH_CREDENTIALS_SECONDS, Retries
 from support.failing_calls import Time, always, answer, failing
 

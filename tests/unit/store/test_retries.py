@@ -14,7 +14,7 @@ from botocore.exceptions import (
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
-from lora_trainer.store.errors import code_of
+from lora_trainer.store.failures import code_of
 from lora_trainer.store.retry import FRESH_CREDENTIALS_SECONDS
 from support.failing_calls import Time, always, answer, failing
 

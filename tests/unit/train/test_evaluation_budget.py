@@ -13,7 +13,7 @@ import pytest
 from lora_contract.finetune import LoRAFineTuneSpec, TrainingSpec
 from lora_contract.order import TrainOrder
 from lora_contract.status import PlanStatus
-from lora_trainer.batches.rows import Rows
+from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.data import prepared
 from lora_trainer.objective.supervised import SupervisedFineTuning
 from lora_trainer.planning.evaluation_rows import LEAST_ROWS, chosen, evaluation_rows

@@ -16,7 +16,7 @@ import torch
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import QuantizationSpec, TrainingSpec
 from lora_contract.names import ENV_ALLOW_CPU, ENV_CPU_FLOAT32, ENV_PROGRESS_CA, ENV_PROGRESS_TOKEN, ENV_PROGRESS_URL
-from lora_trainer.batches.rows import EffectiveBatches, EpochLoader, Rows
+from lora_trainer.batches.prepared_rows import EffectiveBatches, EpochLoader, Rows
 from lora_trainer.data.prepared import TEST_SCHEMA
 from lora_trainer.errors import TrainerError
 from lora_trainer.model.hardware import Hardware, detect

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lora_contract.finetune.training import GateSpec
 from lora_trainer.batches.batch import Collate, Row
-from lora_trainer.batches.rows import Rows
+from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.evaluation.answers import AnswerScores
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.processes.group import Group

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lora_contract.finetune.training import GateSpec
 from lora_trainer.batches.batch import IGNORED, Collate, Row
-from lora_trainer.batches.rows import Rows
+from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.evaluation.answers import AnswerScores, gate_failure
 from lora_trainer.evaluation.losses import measure
 from lora_trainer.model.forward import ForwardPass

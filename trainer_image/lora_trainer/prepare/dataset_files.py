@@ -18,7 +18,7 @@ from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_data
 from lora_trainer.prepare import folder_contents
 from lora_trainer.store import about
-from lora_trainer.store.errors import ObjectReplacedError
+from lora_trainer.store.failures import ObjectReplacedError
 from lora_trainer.store.protocol import ObjectInfo, Store
 
 MAIN, VALIDATION, TEST = "dataset", "validation", "test"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lora_trainer.report.contents import (
+from lora_trainer.report.html import render
+from lora_trainer.report.model_card import render_model_card
+from lora_trainer.report.report_input import (
     Attempt,
     Bar,
     Comparison,
@@ -13,8 +15,6 @@ from lora_trainer.report.contents import (
     Sample,
     TextPart,
 )
-from lora_trainer.report.html import render
-from lora_trainer.report.model_card import render_model_card
 
 __all__ = [
     "Attempt",

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from lora_trainer.report.contents import Bar, Point
+from lora_trainer.report.report_input import Bar, Point
 from lora_trainer.report.text import count, number
 
 _WIDTH, _HEIGHT = 720, 260

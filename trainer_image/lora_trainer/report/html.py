@@ -9,7 +9,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lora_trainer.report import charts, text
-from lora_trainer.report.contents import Comparison, ReportInput, Sample, TextPart
+from lora_trainer.report.report_input import Comparison, ReportInput, Sample, TextPart
 
 #: Characters of samples in the whole report: at most six bytes each after escaping keeps the file below 2 MB.
 _SAMPLE_CHARACTERS = 220_000

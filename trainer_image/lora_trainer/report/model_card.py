@@ -9,8 +9,8 @@ from huggingface_hub import ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lora_trainer.report import text
-from lora_trainer.report.contents import ReportInput
 from lora_trainer.report.html import change
+from lora_trainer.report.report_input import ReportInput
 
 
 def render_model_card(report: ReportInput) -> str:

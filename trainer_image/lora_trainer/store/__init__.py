@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lora_trainer.store.access_history import AccessHistory
 from lora_trainer.store.by_scheme import StoreByScheme
-from lora_trainer.store.errors import about
+from lora_trainer.store.failures import about
 from lora_trainer.store.protocol import ObjectInfo, Store
 
 __all__ = ["AccessHistory", "ObjectInfo", "Store", "about", "from_environment"]

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from lora_contract import uri as addresses
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError, bad_data
-from lora_trainer.store.errors import missing, storage_full
+from lora_trainer.store.failures import missing, storage_full
 from lora_trainer.store.protocol import ObjectInfo
 
 _PARTIAL = ".partial-"

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from lora_trainer.backoff import Backoff, Failure
 from lora_trainer.errors import TrainerError
-from lora_trainer.store import errors
+from lora_trainer.store import failures
 from lora_trainer.store.access_history import AccessHistory, Right
-from lora_trainer.store.errors import ErrorClass
+from lora_trainer.store.failures import ErrorClass
 
 T = TypeVar("T")
 
@@ -58,36 +58,36 @@ class Retries:
         """
 
         def judge(raised: BaseException, away: float) -> Failure:
-            error = errors.unwrap(raised)
-            if errors.proves_access(error):
+            error = failures.unwrap(raised)
+            if failures.proves_access(error):
                 self.history.record(right, uri)
             if handled is not None and handled(error):
                 raise error from None
             verdict = self._judge(error, right, uri)
             patience = min(self.budget_seconds, verdict.patience)
-            if errors.classify(error) is ErrorClass.CREDENTIALS:
+            if failures.classify(error) is ErrorClass.CREDENTIALS:
                 self.renew_credentials()
             if away >= patience:
                 raise verdict.ended(away) from error
-            return Failure(patience - away, f"{uri}: {errors.code_of(error)}")
+            return Failure(patience - away, f"{uri}: {failures.code_of(error)}")
 
-        result = self.backoff.call(action, errors.CLIENT_ERRORS, judge)
+        result = self.backoff.call(action, failures.CLIENT_ERRORS, judge)
         self.history.record(right, uri)
         return result
 
     def _judge(self, error: BaseException, right: Right, uri: str) -> _Verdict:
-        error_class = errors.classify(error)
-        final = errors.translate(error, uri)
+        error_class = failures.classify(error)
+        final = failures.translate(error, uri)
         if error_class is ErrorClass.PERMANENT:
             return _Verdict(0, lambda away: final)
         if error_class is ErrorClass.TRANSIENT:
-            return _Verdict(self.budget_seconds, lambda away: errors.unavailable(uri, errors.code_of(error), away))
+            return _Verdict(self.budget_seconds, lambda away: failures.unavailable(uri, failures.code_of(error), away))
         of_credentials = error_class is ErrorClass.CREDENTIALS
         worked = self.history.knows_credentials() if of_credentials else self.history.allowed(right, uri)
         if error_class is ErrorClass.FULL:
             return _Verdict(self.budget_seconds if worked else 0, lambda away: final)
         if worked:
-            return _Verdict(self.budget_seconds, lambda away: errors.refused_for_now(final, away))
+            return _Verdict(self.budget_seconds, lambda away: failures.refused_for_now(final, away))
         if self.history.proven_by_prepare:
-            return _Verdict(FRESH_CREDENTIALS_SECONDS, lambda away: errors.refused_for_now(final, away))
-        return _Verdict(FRESH_CREDENTIALS_SECONDS if errors.is_expired(error) else 0, lambda away: final)
+            return _Verdict(FRESH_CREDENTIALS_SECONDS, lambda away: failures.refused_for_now(final, away))
+        return _Verdict(FRESH_CREDENTIALS_SECONDS if failures.is_expired(error) else 0, lambda away: final)

@@ -16,9 +16,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lora_trainer.digests import sha256_of
-from lora_trainer.store import errors
+from lora_trainer.store import failures
 from lora_trainer.store.access_history import AccessHistory, Right
-from lora_trainer.store.errors import ErrorClass
+from lora_trainer.store.failures import ErrorClass
 from lora_trainer.store.protocol import ObjectInfo
 from lora_trainer.store.retry import Retries
 from lora_trainer.store.settings import client_settings
@@ -133,10 +133,10 @@ class S3Store:
 
     def _or_none(self, action: Callable[[], T], uri: str) -> T | None:
         try:
-            return self._retries.call(action, uri, handled=errors.is_missing)
-        except errors.CLIENT_ERRORS as error:
-            if errors.code_of(error) == "NoSuchBucket":
-                raise errors.translate(error, uri) from error
+            return self._retries.call(action, uri, handled=failures.is_missing)
+        except failures.CLIENT_ERRORS as error:
+            if failures.code_of(error) == "NoSuchBucket":
+                raise failures.translate(error, uri) from error
             return None
 
     @contextmanager
@@ -158,10 +158,10 @@ class S3Store:
             self._retries.call(
                 lambda: self._client.download_file(bucket, key, str(path), Config=self._transfer),
                 uri,
-                handled=errors.is_taken,
+                handled=failures.is_taken,
             )
-        except errors.CLIENT_ERRORS as error:
-            raise errors.ObjectReplacedError(uri) from error
+        except failures.CLIENT_ERRORS as error:
+            raise failures.ObjectReplacedError(uri) from error
 
     def write(self, uri: str, content: bytes, *, content_type: str = "application/octet-stream") -> None:
         """See `Store.write`."""
@@ -191,8 +191,8 @@ class S3Store:
             self._put(uri, content, content_type, **guard)
 
         try:
-            self._retries.call(put, uri, right=Right.WRITE, handled=errors.is_taken)
-        except errors.CLIENT_ERRORS:
+            self._retries.call(put, uri, right=Right.WRITE, handled=failures.is_taken)
+        except failures.CLIENT_ERRORS:
             return tries > 1 and self.read_if_exists(uri) == content
         return True
 
@@ -249,10 +249,10 @@ class S3Store:
                 lambda: self._client.list_multipart_uploads(Bucket=bucket, Prefix=key),
                 prefix,
                 right=Right.LIST,
-                handled=lambda error: errors.classify(error) is not ErrorClass.TRANSIENT,
+                handled=lambda error: failures.classify(error) is not ErrorClass.TRANSIENT,
             )
-        except errors.CLIENT_ERRORS as error:
-            log.warning("cannot look for unfinished uploads below %s (%s)", prefix, errors.code_of(error))
+        except failures.CLIENT_ERRORS as error:
+            log.warning("cannot look for unfinished uploads below %s (%s)", prefix, failures.code_of(error))
             return
         for upload in page.get("Uploads", []):
             if upload["Key"] == key or upload["Key"].startswith(f"{key}/"):
@@ -265,7 +265,7 @@ class S3Store:
                 lambda: self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id),
                 uri,
                 right=Right.DELETE,
-                handled=lambda error: errors.classify(error) is not ErrorClass.TRANSIENT,
+                handled=lambda error: failures.classify(error) is not ErrorClass.TRANSIENT,
             )
-        except errors.CLIENT_ERRORS:
+        except failures.CLIENT_ERRORS:
             return

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lora_trainer.store import errors
+from lora_trainer.store import failures
 from lora_trainer.store.retry import Retries
 
 #: Gives an answer of GetObject for an address, from a position, guarded by the ETag of the first answer.
@@ -46,7 +46,7 @@ class ResumingStream(io.RawIOBase):
             self._connect()
         try:
             data: bytes = self._body.read(amount)
-        except errors.CLIENT_ERRORS:
+        except failures.CLIENT_ERRORS:
             self._drop()
             raise
         if not data:
@@ -57,9 +57,9 @@ class ResumingStream(io.RawIOBase):
     def _connect(self) -> None:
         try:
             answer = self._get(self._uri, self._position, self._etag)
-        except errors.CLIENT_ERRORS as error:
-            if errors.is_taken(error):
-                raise errors.ObjectReplacedError(self._uri) from error
+        except failures.CLIENT_ERRORS as error:
+            if failures.is_taken(error):
+                raise failures.ObjectReplacedError(self._uri) from error
             raise
         if self._etag is None:
             self._etag = answer["ETag"]

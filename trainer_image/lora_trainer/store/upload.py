@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_trainer.store import errors
+from lora_trainer.store import failures
 from lora_trainer.store.access_history import Right
 from lora_trainer.store.retry import Retries
 
@@ -100,14 +100,14 @@ class Uploader:
 
         try:
             self._retries.call(
-                counted, uri, right=Right.WRITE, handled=lambda e: errors.is_taken(e) or errors.is_aborted(e)
+                counted, uri, right=Right.WRITE, handled=lambda e: failures.is_taken(e) or failures.is_aborted(e)
             )
-        except errors.CLIENT_ERRORS as error:
+        except failures.CLIENT_ERRORS as error:
             if tries > 1 and self.sha256_of(bucket, key) == sha256:
                 return True
-            if errors.is_taken(error):
+            if failures.is_taken(error):
                 return False
-            raise errors.translate(error, uri) from error
+            raise failures.translate(error, uri) from error
         return True
 
     def sha256_of(self, bucket: str, key: str) -> str | None:
@@ -116,9 +116,9 @@ class Uploader:
             head = self._retries.call(
                 lambda: self._client().head_object(Bucket=bucket, Key=key),
                 f"s3://{bucket}/{key}",
-                handled=errors.is_missing,
+                handled=failures.is_missing,
             )
-        except errors.CLIENT_ERRORS:
+        except failures.CLIENT_ERRORS:
             return None
         return head["Metadata"].get(SHA256)
 
@@ -128,5 +128,5 @@ class Uploader:
             self._client().abort_multipart_upload(
                 Bucket=target["Bucket"], Key=target["Key"], UploadId=target["UploadId"]
             )
-        except errors.CLIENT_ERRORS as error:
-            log.warning("the unfinished upload of %s stays for now (%s)", uri, errors.code_of(error))
+        except failures.CLIENT_ERRORS as error:
+            log.warning("the unfinished upload of %s stays for now (%s)", uri, failures.code_of(error))

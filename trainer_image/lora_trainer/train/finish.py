@@ -19,7 +19,7 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.model import COMMIT
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, GENERATION_CONFIG
 from lora_contract.order import TrainOrder
-from lora_trainer.batches.rows import Rows
+from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.callbacks.best import adapter_tensors
 from lora_trainer.data.prepared import calls_of_text
 from lora_trainer.evaluation import tool_calls

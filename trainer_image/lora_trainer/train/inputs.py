@@ -13,7 +13,7 @@ from lora_contract.layout import RunLayout
 from lora_contract.order import TrainOrder
 from lora_trainer import model_files
 from lora_trainer import objective as objectives
-from lora_trainer.batches.rows import Rows
+from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.errors import TrainerError

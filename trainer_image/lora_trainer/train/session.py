@@ -25,7 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import TrainOrder
 from lora_trainer import stopping
-from lora_trainer.batches.rows import EffectiveBatches
+from lora_trainer.batches.prepared_rows import EffectiveBatches
 from lora_trainer.callbacks.best import BestAdapter
 from lora_trainer.callbacks.checkpoint import SaveToStore
 from lora_trainer.callbacks.report_progress import ReportProgress

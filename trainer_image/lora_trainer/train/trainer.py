@@ -18,7 +18,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.batches.batch import IGNORED
-from lora_trainer.batches.rows import EffectiveBatches, EpochLoader, Rows, with_silent_row
+from lora_trainer.batches.prepared_rows import EffectiveBatches, EpochLoader, Rows, with_silent_row
 from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.model.data_parallel import data_parallel
 from lora_trainer.model.forward import ForwardPass
