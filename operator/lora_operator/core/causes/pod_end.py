@@ -8,8 +8,8 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.outside import shorten
 from lora_contract.reasons import REASON_OF_EXIT_CODE, Reason
 from lora_operator.core.observe.pod import Pod
+from lora_operator.core.run import limits
 
-_MAX_MESSAGE = 1000
 _SIGKILL, _SIGTERM = 137, 143
 
 #: How the kubelet says that a pod exceeded a limit of its own on disk, of a volume, the pod or a container.
@@ -125,4 +125,4 @@ def _by_circumstances(circumstances: Circumstances) -> End | None:
 
 
 def _short(text: str) -> str:
-    return shorten(text.strip(), _MAX_MESSAGE)
+    return shorten(text.strip(), limits.LONGEST_MESSAGE)

@@ -7,10 +7,10 @@ from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
 from lora_contract.status import ErrorStatus
 from lora_operator.core.checks.suspended import pause
+from lora_operator.core.run import limits
 from lora_operator.core.run.outcome import Refused
 from lora_operator.core.run.run import Run
 
-_MAX_MESSAGE = 1000
 _CORRECT = (
     "Correct it: the run then goes on by itself. What cannot be changed any more: delete the run and apply it again."
 )
@@ -51,6 +51,6 @@ def _refusal(run: Run, reason: Reason, message: str) -> Refused:
     follow_up = pause(run, job) if job is not None else ()
     if job is not None and not job.finished:
         message = f"{message} The run is paused until then."
-    text = shorten(message, _MAX_MESSAGE)
+    text = shorten(message, limits.LONGEST_MESSAGE)
     error = ErrorStatus(code=reason, message=text, param=message.partition(":")[0], hint=_CORRECT)
     return Refused(reason, text, error, run.status, follow_up=follow_up)

@@ -1,4 +1,4 @@
-"""How long the operator waits for what, in seconds."""
+"""How long the operator waits for what, in seconds; and how long a message may be, in bytes."""
 
 #: A pod or Workload this young is not yet in trouble: what it says changes by the moment.
 SETTLE = 3.0
@@ -32,3 +32,5 @@ IDENTICAL_WAIT = 24 * 3600.0
 INTERNAL_ERRORS = 2
 #: Times a started train Job may be deleted by somebody before the run fails.
 JOB_DELETIONS = 3
+#: Of a message in the status, of a condition or an error: the schema allows 1024.
+LONGEST_MESSAGE = 1000

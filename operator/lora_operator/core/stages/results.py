@@ -16,10 +16,9 @@ from lora_operator.core.observe.observed import Job
 from lora_operator.core.record import usage
 from lora_operator.core.record.attempts import circumstances, lacks_report
 from lora_operator.core.record.progress import finished_progress
+from lora_operator.core.run import limits
 from lora_operator.core.run.outcome import Complete, Failed
 from lora_operator.core.run.run import Run, Stage
-
-_MAX_TEXT = 1000
 
 
 def report_of(run: Run, stage: Stage) -> Report | None:
@@ -117,9 +116,9 @@ def job_failed(run: Run, stage: Stage, job: Job) -> Failed | None:
 def failure(run: Run, end: End, *, ended: datetime | None = None) -> Failed:
     """End the run as failed."""
     hint = end.hint or _hint_of_disk(run, end) or REASONS[end.reason].remedy or None
-    message = shorten(end.message, _MAX_TEXT)
+    message = shorten(end.message, limits.LONGEST_MESSAGE)
     error = ErrorStatus(code=str(end.reason), message=message, param=end.param, hint=hint)
-    text = message if not hint else shorten(f"{message.rstrip('.')}. {hint}", _MAX_TEXT)
+    text = message if not hint else shorten(f"{message.rstrip('.')}. {hint}", limits.LONGEST_MESSAGE)
     return Failed(end.reason, text, error, run.status, ended)
 
 

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 from typing import Literal
 
-from lora_contract.conditions import MAX_MESSAGE_LENGTH, Condition, ConditionType
+from lora_contract.conditions import Condition, ConditionType
 from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
 from lora_contract.times import format_time
+from lora_operator.core.run import limits
 
 #: Status, reason and message of a condition.
 Fact = tuple[Literal["True", "False", "Unknown"], str, str]
-
-_MAX_MESSAGE = MAX_MESSAGE_LENGTH - 24  # room for the mark of a cut
 
 
 #: Which conditions are True of an object that goes on, is suspended, or has ended; of one whose spec cannot be run.
@@ -65,7 +64,7 @@ def conditions(
                 type=kind,
                 status=status,
                 reason=reason,
-                message=shorten(message, _MAX_MESSAGE),
+                message=shorten(message, limits.LONGEST_MESSAGE),
                 last_transition_time=format_time(now) if old is None or flipped else old.last_transition_time,
                 observed_generation=generation,
             )
