@@ -7,7 +7,6 @@ beside the conversation is the same for every row and every day: the date is giv
 from __future__ import annotations
 
 import os
-import random
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -20,10 +19,10 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 from transformers import PreTrainedTokenizerFast
-from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from lora_trainer.data.rows import CallForm, Message
 from lora_trainer.data.template import answer_text, template_refusal, tool_form
+from lora_trainer.data.template.rendering import CompiledTemplate
 from lora_trainer.data.template.template_refusal import TemplateRefusal
 from lora_trainer.data.template.tool_form import ToolSupport
 from lora_trainer.errors import unsupported
@@ -53,7 +52,12 @@ class ChatTemplate:
         self._source: str = tokenizer.get_chat_template()
         #: Some models have a template of its own for conversations with tools.
         self._source_with_tools: str = tokenizer.get_chat_template(tools=list(tool_form.TOOLS))
-        self._variables = {**tokenizer.special_tokens_map, "date_string": _DATE_STRING}
+        # What transformers gives to templates as strftime_now reads the clock of each pod anew.
+        self._variables = {
+            "strftime_now": self._strftime,
+            **tokenizer.special_tokens_map,
+            "date_string": _DATE_STRING,
+        }
         #: The date for a template that reads the clock.
         self.today = _DATE
         #: The template asked for today's date, in `check` or since.
@@ -96,21 +100,20 @@ class ChatTemplate:
         Raises:
             TemplateRefusal: the template raised an error.
         """
-        random.seed(0)  # jinja draws from it, by names that a template may put together
         try:
-            compiled = _compile_jinja_template(self._source_with_tools if tools else self._source)
-            # What transformers gives to templates reads the clock of each pod anew.
-            compiled.globals["strftime_now"] = self._strftime
-            text: str = compiled.render(
-                messages=turns,
-                tools=list(tools) or None,
-                documents=None,
-                add_generation_prompt=generation_prompt,
-                **self._variables,
-            )
+            compiled = self._compiled_for_tools if tools else self._compiled
+            return compiled.render(turns, tools, generation_prompt=generation_prompt)
         except Exception as error:  # templates are programs: they raise whatever Python can
             raise template_refusal.of(error) from error
-        return text
+
+    @cached_property
+    def _compiled(self) -> CompiledTemplate:
+        return CompiledTemplate(self._source, self._variables)
+
+    @cached_property
+    def _compiled_for_tools(self) -> CompiledTemplate:
+        same = self._source_with_tools == self._source
+        return self._compiled if same else CompiledTemplate(self._source_with_tools, self._variables)
 
     def _strftime(self, format: str) -> str:  # noqa: A002 - as transformers calls it
         self.reads_clock = True
