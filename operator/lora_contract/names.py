@@ -47,7 +47,10 @@ STAGE_PREPARE: Final = "prepare"
 STAGE_TRAIN: Final = "train"
 #: Compares the data of a finished run with what it was trained on.
 STAGE_CHECK: Final = "check"
+#: What a pod is made for.
 Stage = Literal["prepare", "train", "check"]
+#: What a run goes through until it is finished.
+RunStage = Literal["prepare", "train"]
 STAGES: Final = (STAGE_PREPARE, STAGE_TRAIN, STAGE_CHECK)
 #: Name of the one container of every pod of ours; its termination message is the pod's report.
 CONTAINER = "trainer"

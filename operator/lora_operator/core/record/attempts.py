@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from lora_contract import exit_codes
 from lora_contract.changes import change_attempt
+from lora_contract.names import RunStage
 from lora_contract.progress import METRIC_FROM_STEP, METRIC_STEP
 from lora_contract.reasons import Reason, facts_of
 from lora_contract.report import Timing
@@ -22,7 +23,7 @@ from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.queues import queue_of
 from lora_operator.core.record import usage
 from lora_operator.core.run import limits
-from lora_operator.core.run.run import Run, Stage
+from lora_operator.core.run.run import Run
 
 #: The Job ends with the pod, so both are written at once.
 _ENDS_THE_JOB = (exit_codes.ExitCode.DONE, *exit_codes.FINAL)
@@ -45,7 +46,7 @@ def awaits_its_job(run: Run, pod: Pod, job: Job | None) -> bool:
 
 
 def counted_failures(status: LoRAFineTuneStatus) -> int:
-    """Train pods that ended in a way that counts against spec.retries."""
+    """Count the train pods that ended in a way that counts against spec.retries."""
     return sum(1 for a in status.attempts if a.stage == "train" and a.end_time and facts_of(a.reason).counts_as_retry)
 
 
@@ -63,7 +64,7 @@ def internal_errors(status: LoRAFineTuneStatus) -> tuple[AttemptStatus, ...]:
     return tuple(most[0]) if most else ()
 
 
-def without_report(run: Run, stage: Stage, job: Job, message: str) -> Run:
+def without_report(run: Run, stage: RunStage, job: Job, message: str) -> Run:
     """Write down that a report is lost: on the pod's attempt, else on one that stands for the pod."""
     mine = [attempt for attempt in run.status.attempts if attempt.job == job.name]
     if mine:
@@ -79,7 +80,7 @@ def without_report(run: Run, stage: Stage, job: Job, message: str) -> Run:
     return _with_usage(run, attempt, None, first_seen=True) if stage == "train" else run
 
 
-def lacks_report(status: LoRAFineTuneStatus, stage: Stage) -> bool:
+def lacks_report(status: LoRAFineTuneStatus, stage: RunStage) -> bool:
     """Return whether a stage's report was found lost: its one second look has begun."""
     return any(a.stage == stage and a.reason == Reason.REPORT_MISSING for a in status.attempts)
 
@@ -95,7 +96,7 @@ def moved(status: LoRAFineTuneStatus) -> AttemptStatus | None:
     return newest if newest is not None and facts_of(newest.reason).moves_to_other_node else None
 
 
-def circumstances(run: Run, stage: Stage) -> Circumstances:
+def circumstances(run: Run, stage: RunStage) -> Circumstances:
     """Gather what goes on around the pods of a stage."""
     job = run.job(stage)
     return Circumstances(
@@ -113,7 +114,7 @@ def _suspended(run: Run, job: Job | None) -> bool:
     return (spec is not None and spec.suspend) or run.was_held or by_us
 
 
-def _record_stage(run: Run, stage: Stage) -> Run:
+def _record_stage(run: Run, stage: RunStage) -> Run:
     job = run.job(stage)
     for pod in run.pods(stage):
         known = _attempt_of(run.status, pod.name)
@@ -130,8 +131,8 @@ def _record_stage(run: Run, stage: Stage) -> Run:
     return run
 
 
-def _is_attempt(run: Run, pod: Pod, stage: Stage, known: AttemptStatus | None) -> bool:
-    """Train pods count once they started; prepare pods only when they failed: less to write, nothing lost.
+def _is_attempt(run: Run, pod: Pod, stage: RunStage, known: AttemptStatus | None) -> bool:
+    """Return whether a pod is an attempt: a train pod that started, or a prepare pod that failed; less to write so.
 
     Of a run on several nodes the first pod stands for all; another one is told of when it failed by itself, or was lost
     with its node.
@@ -153,7 +154,7 @@ def _forgotten(run: Run, pod: Pod) -> bool:
     return oldest is not None and pod.ended <= oldest
 
 
-def _attempt(run: Run, stage: Stage, pod: Pod) -> AttemptStatus:
+def _attempt(run: Run, stage: RunStage, pod: Pod) -> AttemptStatus:
     start = format_time(pod.started) if pod.started else None
     first, last = _steps(run, pod)
     attempt = AttemptStatus(
@@ -226,7 +227,7 @@ def _with_usage(run: Run, attempt: AttemptStatus, pod: Pod | None, *, first_seen
     return replace(run, status=status)
 
 
-def _close_vanished(run: Run, stage: Stage) -> Run:
+def _close_vanished(run: Run, stage: RunStage) -> Run:
     """End the attempts whose pods are gone without a trace, for instance while the operator was away."""
     seen = {pod.name for pod in run.observed.pods}
     for attempt in run.status.attempts:

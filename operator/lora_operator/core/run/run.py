@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, Unpack
+from typing import Unpack
 
 from lora_contract import identity, names
 from lora_contract.changes import StatusChanges, change_status
 from lora_contract.conditions import ConditionType
 from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.names import RunStage
 from lora_contract.reasons import Reason
 from lora_contract.status import LoRAFineTuneStatus, Phase
 from lora_contract.times import format_time
@@ -24,8 +25,6 @@ from lora_operator.settings import Settings
 
 UNDER_WAY = (Phase.PENDING, Phase.PREPARING, Phase.QUEUED, Phase.RUNNING, Phase.PUBLISHING)
 
-Stage = Literal["prepare", "train"]
-
 
 @dataclass(frozen=True)
 class Run:
@@ -37,7 +36,7 @@ class Run:
     before: LoRAFineTuneStatus
     status: LoRAFineTuneStatus
     superseded: bool = False
-    job_names: dict[Stage, str] = field(default_factory=dict)
+    job_names: dict[RunStage, str] = field(default_factory=dict)
     first_seen: Mapping[Fact, float] = field(default_factory=dict)
     #: The spec as it stands was accepted before, perhaps by other rules.
     accepted: bool = False
@@ -64,24 +63,24 @@ class Run:
         return self.status.run_id is not None and self.status.plan is not None
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> RunStage:
         """The stage the run is in."""
         return "train" if self.prepared else "prepare"
 
-    def job(self, stage: Stage) -> Job | None:
+    def job(self, stage: RunStage) -> Job | None:
         """Find the Job of a stage."""
         return self.observed.job(self.job_names[stage])
 
-    def pods(self, stage: Stage) -> tuple[Pod, ...]:
+    def pods(self, stage: RunStage) -> tuple[Pod, ...]:
         """List the pods of a stage, oldest first."""
         return self.observed.pods_of(self.job_names[stage])
 
-    def present_pods(self, stage: Stage) -> tuple[Pod, ...]:
+    def present_pods(self, stage: RunStage) -> tuple[Pod, ...]:
         """List the newest pod of each index, oldest first."""
         newest = {pod.index: pod for pod in self.pods(stage)}
         return tuple(sorted(newest.values(), key=lambda pod: (pod.created, pod.name)))
 
-    def workload(self, stage: Stage) -> Workload | None:
+    def workload(self, stage: RunStage) -> Workload | None:
         """Find the Kueue Workload of a stage."""
         job = self.job(stage)
         return None if job is None else self.observed.workload_of(job)
@@ -159,7 +158,7 @@ def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
         superseded = changed and not first and not accepted
         if first or superseded:
             status = LoRAFineTuneStatus(spec_hash=wanted, run_token=spec.run_token, start_time=format_time(now))
-    stages: tuple[Stage, Stage] = ("prepare", "train")
+    stages: tuple[RunStage, RunStage] = ("prepare", "train")
     job_names = {
         stage: names.job_name(
             finetune.name,
@@ -173,7 +172,7 @@ def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
     return Run(observed, settings, now, before, status, superseded, job_names, accepted=accepted)
 
 
-def _token_of_names(status: LoRAFineTuneStatus, stage: Stage) -> str:
+def _token_of_names(status: LoRAFineTuneStatus, stage: RunStage) -> str:
     """Return the part of a Job's name that makes it another: prepare has a new Job after each report that was lost."""
     lost = sum(1 for attempt in status.attempts if attempt.reason == Reason.REPORT_MISSING)
     token = status.run_token or ""

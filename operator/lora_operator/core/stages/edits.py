@@ -7,6 +7,7 @@ until then the status says that the pod that runs goes on as it was started.
 from __future__ import annotations
 
 from lora_contract.exit_codes import FINAL, ExitCode
+from lora_contract.names import RunStage
 from lora_contract.reasons import Reason
 from lora_contract.status import Phase
 from lora_operator.core.manifests.job import request_hash
@@ -14,12 +15,12 @@ from lora_operator.core.observe.observed import Job
 from lora_operator.core.record.attempts import counted_failures
 from lora_operator.core.run.decision import DeleteJob
 from lora_operator.core.run.outcome import UnderWay
-from lora_operator.core.run.run import Run, Stage
+from lora_operator.core.run.run import Run
 
 _LATER = "The spec was edited: the change takes effect with the next pod."
 
 
-def make_anew(run: Run, stage: Stage, job: Job) -> UnderWay | None:
+def make_anew(run: Run, stage: RunStage, job: Job) -> UnderWay | None:
     """Delete a Job that was made from another spec, once the status says why; None: it was not, or it must stay.
 
     It stays while a pod of it runs, and where it has ended or is about to: with its work done, by an error that another
@@ -40,11 +41,11 @@ def record_edits(run: Run) -> Run:
     return run if warnings == run.status.warnings else run.with_status(warnings=warnings)
 
 
-def _is_edited(run: Run, stage: Stage, job: Job) -> bool:
+def _is_edited(run: Run, stage: RunStage, job: Job) -> bool:
     """Return whether the Job was made from another spec; a Job of an earlier release does not say from which."""
     return bool(job.request_hash) and job.request_hash != request_hash(run.spec, stage)
 
 
-def _runs(run: Run, stage: Stage) -> bool:
+def _runs(run: Run, stage: RunStage) -> bool:
     pods = [pod for pod in run.present_pods(stage) if not pod.finished and not pod.gone]
     return any(pod.running_since is not None for pod in pods)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lora_contract import names
+from lora_contract.names import RunStage
 from lora_contract.reasons import Reason
 from lora_contract.status import Phase
 from lora_operator.core.causes.pod_end import End
@@ -19,7 +20,7 @@ from lora_operator.core.record.attempts import lacks_report, without_report
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import Event
 from lora_operator.core.run.outcome import Failed, UnderWay
-from lora_operator.core.run.run import Run, Stage
+from lora_operator.core.run.run import Run
 from lora_operator.core.stages.results import failure, job_failed, report_of
 
 
@@ -50,7 +51,7 @@ def must_read(run: Run) -> bool:
     return False
 
 
-def existed(run: Run, stage: Stage) -> bool:
+def existed(run: Run, stage: RunStage) -> bool:
     """Return whether the status as found says that this stage's Job was created."""
     if run.superseded:
         return False
@@ -65,7 +66,7 @@ def wait_for_report(run: Run, job: Job) -> float | None:
     return limits.SETTLE - waited if not _is_explained(run, job) and waited < limits.SETTLE else None
 
 
-def lost(run: Run, stage: Stage, job: Job) -> Failed | UnderWay:
+def lost(run: Run, stage: RunStage, job: Job) -> Failed | UnderWay:
     """Let prepare look once more where a Job ended and its pod's report is lost; fail the run the second time."""
     end = _end(run, stage)
     if lacks_report(run.status, stage):
@@ -86,7 +87,7 @@ def found_nothing(run: Run, job: Job) -> Failed | UnderWay:
     return failure(run, End(end.reason, f"{end.message} {why}"), ended=job.ended)
 
 
-def _end(run: Run, stage: Stage) -> End:
+def _end(run: Run, stage: RunStage) -> End:
     job = run.job(stage)
     if job is not None and job.failure is not None:
         text = f"The {stage} Job failed and its pods are gone: {job.failure.message or job.failure.reason}."
@@ -99,7 +100,7 @@ def _is_explained(run: Run, job: Job) -> bool:
     pods = [pod for pod in run.observed.pods_of(job.name) if pod.created >= job.created]
     if job.stage == names.STAGE_CHECK:
         return any(pod.report is not None for pod in pods)
-    stage: Stage = "train" if job.name == run.job_names["train"] else "prepare"
+    stage: RunStage = "train" if job.name == run.job_names["train"] else "prepare"
     if _is_latched(run) or job.name != run.job_names[stage]:
         return True
     if stage == "prepare" and run.prepared and not lacks_report(run.status, "train"):

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from lora_contract import names
 from lora_contract.exit_codes import FINAL, NOT_COUNTED
+from lora_contract.names import RunStage
 from lora_contract.outside import shorten
 from lora_contract.reasons import AGAIN, REASONS, Reason
 from lora_contract.report import Report
@@ -18,10 +19,10 @@ from lora_operator.core.record.attempts import circumstances, lacks_report
 from lora_operator.core.record.progress import finished_progress
 from lora_operator.core.run import limits
 from lora_operator.core.run.outcome import Complete, Failed
-from lora_operator.core.run.run import Run, Stage
+from lora_operator.core.run.run import Run
 
 
-def report_of(run: Run, stage: Stage) -> Report | None:
+def report_of(run: Run, stage: RunStage) -> Report | None:
     """Find the report of the pod that did the stage's work, or spoke for those that did.
 
     Pods of an earlier Job of the same name do not count.
@@ -90,7 +91,7 @@ def check_trained(run: Run, job: Job) -> Complete | Failed | None:
     return Complete(Reason.ADAPTER_PUBLISHED, text, run.status, job.completed)
 
 
-def job_failed(run: Run, stage: Stage, job: Job) -> Failed | None:
+def job_failed(run: Run, stage: RunStage, job: Job) -> Failed | None:
     """Fail a run whose Job failed: by the last pod's words, or the Job's own; None: nothing is known of any pod."""
     condition = job.failure
     reason = condition.reason if condition else ""
@@ -135,7 +136,7 @@ def _hint_of_disk(run: Run, end: End) -> str | None:
     )
 
 
-def _last_end(run: Run, stage: Stage) -> End | None:
+def _last_end(run: Run, stage: RunStage) -> End | None:
     """Conclude how the last pod that failed ended: from the pod, else from its attempt.
 
     Of several pods that ended together it is the one whose error ended the Job; the others were only stopped.

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from lora_contract import names
 from lora_contract.exit_codes import FINAL, ExitCode
+from lora_contract.names import RunStage
 from lora_contract.reasons import Reason
 from lora_contract.status import Phase
 from lora_operator.core.observe.observed import Job, ObjectCondition
@@ -14,7 +15,7 @@ from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import Action, DeleteJob
 from lora_operator.core.run.outcome import UnderWay
-from lora_operator.core.run.run import Run, Stage
+from lora_operator.core.run.run import Run
 
 
 def concluded(run: Run) -> Run:
@@ -22,7 +23,7 @@ def concluded(run: Run) -> Run:
 
     Only for ends that no other pod would change: all did their work, or one met an error that is final.
     """
-    stages: tuple[Stage, ...] = ("prepare", "train")
+    stages: tuple[RunStage, ...] = ("prepare", "train")
     verdicts = {job.uid: end for stage in stages if (job := run.job(stage)) and (end := _verdict(run, stage, job))}
     jobs = tuple(
         replace(job, conditions=(*job.conditions, end), completed=end.since) if (end := verdicts.get(job.uid)) else job
@@ -31,7 +32,7 @@ def concluded(run: Run) -> Run:
     return replace(run, observed=replace(run.observed, jobs=jobs))
 
 
-def _verdict(run: Run, stage: Stage, job: Job) -> ObjectCondition | None:
+def _verdict(run: Run, stage: RunStage, job: Job) -> ObjectCondition | None:
     pods = [pod for pod in run.present_pods(stage) if pod.created >= job.created]
     kept = [pod for pod in pods if pod.kept_by]
     if job.finished or job.deleting or not kept or min(_kept_for(run, pod) for pod in kept) < limits.SIDECAR_WAIT:
@@ -49,7 +50,7 @@ def _kept_for(run: Run, pod: Pod) -> float:
     return run.seen_for(Fact(Sight.POD_ENDED, pod.uid))
 
 
-def kept(run: Run, stage: Stage, pod: Pod) -> UnderWay | None:
+def kept(run: Run, stage: RunStage, pod: Pod) -> UnderWay | None:
     """Name the containers that keep a pod whose work is over; None: there are none, or it is over just now."""
     if not pod.kept_by:
         return None

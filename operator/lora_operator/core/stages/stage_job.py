@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from lora_contract import names
 from lora_contract.exit_codes import ExitCode
+from lora_contract.names import RunStage
 from lora_contract.reasons import Reason
 from lora_contract.status import Phase
 from lora_contract.times import parse_time
@@ -22,12 +23,12 @@ from lora_operator.core.record.attempts import counted_failures, internal_errors
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import Action, CreateGroupPolicy, CreateJob, CreateService, DeleteJob, Event
 from lora_operator.core.run.outcome import Failed, Outcome, UnderWay
-from lora_operator.core.run.run import Run, Stage
+from lora_operator.core.run.run import Run
 from lora_operator.core.stages import edits, loss, results
 from lora_operator.core.stages.stage_pod import describe, follow_pods
 
 
-def create_job(run: Run, stage: Stage) -> UnderWay | Failed:
+def create_job(run: Run, stage: RunStage) -> UnderWay | Failed:
     """Create the Job of a stage; anew where somebody deleted it."""
     if error := run.refused_lately(run.job_names[stage]) or run.refused_lately(names.RUNS_POLICY):
         policy = error.name == names.RUNS_POLICY
@@ -58,7 +59,7 @@ def create_job(run: Run, stage: Stage) -> UnderWay | Failed:
     return UnderWay(phase, reason, text, run.status, actions=(CreateJob(manifest),), events=events)
 
 
-def follow_job(run: Run, stage: Stage, job: Job) -> Outcome:
+def follow_job(run: Run, stage: RunStage, job: Job) -> Outcome:
     """Bring a Job that exists one step forward; the first step that is due is the one."""
     if ended := _ended(run, stage, job):
         return ended
@@ -73,7 +74,7 @@ def follow_job(run: Run, stage: Stage, job: Job) -> Outcome:
     return _queued(run, stage, job) if job.suspended else follow_pods(run, stage, job)
 
 
-def _ended(run: Run, stage: Stage, job: Job) -> Outcome | None:
+def _ended(run: Run, stage: RunStage, job: Job) -> Outcome | None:
     """End a stage by what its pod reported; None: its Job goes on."""
     if not job.finished:
         return _fail_early(run, stage)
@@ -85,7 +86,7 @@ def _ended(run: Run, stage: Stage, job: Job) -> Outcome | None:
     return published or loss.lost(run, stage, job)
 
 
-def _fail_early(run: Run, stage: Stage) -> Failed | None:
+def _fail_early(run: Run, stage: RunStage) -> Failed | None:
     """Fail a run whose Job would fail: a pod exceeded its disk, or met an internal error for the second time.
 
     Whatever retries are left: the next pod would write as much, and no failure policy of a Job can count the ends with
@@ -126,7 +127,7 @@ def _retry_refused(run: Run, phase: Phase, what: str, error: CreateError) -> Und
     return UnderWay(phase, found.reason, f"{what} was refused: {found.message}", run.status, look_again=again)
 
 
-def _move_to_other_node(run: Run, stage: Stage, job: Job) -> UnderWay | None:
+def _move_to_other_node(run: Run, stage: RunStage, job: Job) -> UnderWay | None:
     """Make the Job anew, away from a node that failed: the template of one that exists cannot change.
 
     A pod on a dead node keeps its Job from making another for ever; without its Job it holds nothing up. The cause is
@@ -147,7 +148,7 @@ def _move_to_other_node(run: Run, stage: Stage, job: Job) -> UnderWay | None:
     return UnderWay(phase, reason, text, run.status, actions=(DeleteJob(job.name),))
 
 
-def _resumed(run: Run, stage: Stage, job: Job) -> UnderWay | None:
+def _resumed(run: Run, stage: RunStage, job: Job) -> UnderWay | None:
     """Let a Job go on that is paused though spec.suspend is false."""
     queue = queue_of(job, run.observed.workloads)
     actions = queue.resume(run, job)
@@ -159,7 +160,7 @@ def _resumed(run: Run, stage: Stage, job: Job) -> UnderWay | None:
     return UnderWay(phase, reason, text, run.status, actions=actions)
 
 
-def _queued(run: Run, stage: Stage, job: Job) -> UnderWay | Failed:
+def _queued(run: Run, stage: RunStage, job: Job) -> UnderWay | Failed:
     """Say how the Job stands in the queue that holds it."""
     queue = queue_of(job, run.observed.workloads)
     unfinished = [pod for pod in run.present_pods(stage) if not pod.finished]

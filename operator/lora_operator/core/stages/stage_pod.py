@@ -7,6 +7,7 @@ from dataclasses import replace
 from lora_contract import names
 from lora_contract.conditions import ConditionType
 from lora_contract.exit_codes import ExitCode
+from lora_contract.names import RunStage
 from lora_contract.reasons import Reason
 from lora_contract.status import Phase
 from lora_operator.core.causes import waiting
@@ -19,11 +20,11 @@ from lora_operator.core.record.attempts import awaits_its_job, lacks_report
 from lora_operator.core.record.progress import prepare_progress, publishing
 from lora_operator.core.run import limits
 from lora_operator.core.run.outcome import Failed, UnderWay
-from lora_operator.core.run.run import Run, Stage
+from lora_operator.core.run.run import Run
 from lora_operator.core.stages import results, sidecars
 
 
-def follow_pods(run: Run, stage: Stage, job: Job) -> UnderWay | Failed:
+def follow_pods(run: Run, stage: RunStage, job: Job) -> UnderWay | Failed:
     """Say how far the pods of a stage are: to be made, starting, running, or ended before their Job."""
     pod = _representative(run, stage)
     if pod is None:
@@ -44,7 +45,7 @@ def follow_pods(run: Run, stage: Stage, job: Job) -> UnderWay | Failed:
     return UnderWay(phase, reason, text + prepare_progress(run, pod), run.status)
 
 
-def describe(run: Run, stage: Stage) -> tuple[Phase, Reason, str]:
+def describe(run: Run, stage: RunStage) -> tuple[Phase, Reason, str]:
     """Return phase, reason and message of a stage whose Job exists and has nothing else to tell."""
     if stage == "train":
         return Phase.QUEUED, Reason.STARTING, "Waiting for the train pod to start."
@@ -54,7 +55,7 @@ def describe(run: Run, stage: Stage) -> tuple[Phase, Reason, str]:
     return Phase.PREPARING, Reason.PREPARING, "Checking model and data; no GPU is held."
 
 
-def _representative(run: Run, stage: Stage) -> Pod | None:
+def _representative(run: Run, stage: RunStage) -> Pod | None:
     """Find the pod whose state is that of the stage: all train together, so the one that is furthest behind.
 
     None: a pod is missing. With one pod it is that pod.
@@ -77,7 +78,7 @@ def _progress(pod: Pod) -> int:
     return 2 if pod.unreachable else 3
 
 
-def _without_pod(run: Run, stage: Stage, job: Job) -> UnderWay | Failed:
+def _without_pod(run: Run, stage: RunStage, job: Job) -> UnderWay | Failed:
     """Wait for the Job to make a pod; read its Warning Events for what keeps it from that."""
     found, read = waiting.job_trouble(run, job)
     outcome = replace(_waiting(run, stage, found, None), actions=() if read is None else (read,))
@@ -88,7 +89,7 @@ def _without_pod(run: Run, stage: Stage, job: Job) -> UnderWay | Failed:
     return replace(outcome, look_again=min(again, outcome.look_again or again))
 
 
-def _waiting(run: Run, stage: Stage, found: Trouble | None, pod: Pod | None) -> UnderWay | Failed:
+def _waiting(run: Run, stage: RunStage, found: Trouble | None, pod: Pod | None) -> UnderWay | Failed:
     """Wait for a pod to come or to start; `found` says what is in its way."""
     phase, reason, text = describe(run, stage)
     if found is None:
@@ -104,7 +105,7 @@ def _waiting(run: Run, stage: Stage, found: Trouble | None, pod: Pod | None) -> 
     return UnderWay(phase, found.reason, message, run.status, look_again=found.look_again)
 
 
-def _retry_text(run: Run, stage: Stage) -> str | None:
+def _retry_text(run: Run, stage: RunStage) -> str | None:
     """Say that another pod is started after one that ended."""
     mine = [a for a in run.status.attempts if a.job == run.job_names[stage] and a.end_time is not None]
     if not mine or mine[-1].reason == Reason.SUCCEEDED:
@@ -112,7 +113,7 @@ def _retry_text(run: Run, stage: Stage) -> str | None:
     return f"Starting again after {mine[-1].pod} ended: {mine[-1].reason}."
 
 
-def _unreachable(run: Run, stage: Stage, pod: Pod) -> UnderWay:
+def _unreachable(run: Run, stage: RunStage, pod: Pod) -> UnderWay:
     """Wait for a node that does not answer: it comes back and nothing was lost, or the cluster gives the pod up."""
     phase = Phase.RUNNING if stage == "train" else Phase.PREPARING
     text = (
