@@ -28,12 +28,16 @@ class DocumentError(ValueError):
         self.faults = faults
 
 
-def read_documents(text: str) -> list[Any]:
+def read_documents(content: str | bytes) -> list[Any]:
     """Read the documents of a file as JSON: dicts, lists, text, numbers, booleans, None. Empty ones are left out.
 
     Raises:
-        DocumentError: it is not YAML, names a key twice, or holds what JSON cannot say.
+        DocumentError: it is neither UTF-8 nor YAML, names a key twice, or holds what JSON cannot say.
     """
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise DocumentError("is not UTF-8 text") from None
     if len(text) > _MAX_TEXT:
         raise DocumentError(f"has more than {_MAX_TEXT >> 20} MiB, which no API server takes")
     try:

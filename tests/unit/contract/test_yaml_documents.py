@@ -74,12 +74,13 @@ def test_anchors_and_merges_are_taken() -> None:
         ("~: b", "a key must be text"),
         ("a: &a [*a]", "holds more than any manifest does"),
         ("a: " + "[" * 3000, "is nested too deeply"),
+        ("a: ö".encode("latin-1"), "is not UTF-8 text"),
         ("a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
             f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdef", "bcdefg", strict=True)
         ), "do its aliases repeat themselves"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_taken_is_told_with_its_place(text: str, says: str) -> None:
+def test_what_cannot_be_taken_is_told_with_its_place(text: str | bytes, says: str) -> None:
     with pytest.raises(DocumentError) as caught:
         read_documents(text)
 

@@ -59,15 +59,13 @@ def read(path: Path) -> tuple[str, LoRAFineTuneSpec]:
         TrainerError: 64, there is none, or more than one, or a field is wrong.
     """
     try:
-        ours = list(ours_of(read_documents(path.read_text(encoding="utf-8"))))
+        ours = list(ours_of(read_documents(path.read_bytes())))
         runs = [document for document in ours if document.get("kind") != names.SWEEP_KIND]
         if len(runs) == 1:
             manifest = read_manifest(runs[0], cluster=False)
             return manifest.name, cast("LoRAFineTuneSpec", manifest.spec)
     except OSError as error:
         raise bad_config(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise bad_config(f"{path} is not UTF-8 text") from None
     except DocumentError as error:
         raise bad_config(f"{path}: {error}") from None
     if runs:
