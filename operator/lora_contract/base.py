@@ -140,7 +140,7 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
 
 
 def _fields_beside(loc: tuple[int | str, ...], model: type[BaseModel] | None) -> tuple[str, ...]:
-    """List the fields of the part of `model` where the last name of `loc` stands; none where that cannot be told."""
+    """List the fields of the part of `model` where the last name of `loc` stands; none where that is not known."""
     for name in loc[:-1]:
         if model is None or isinstance(name, int):
             continue

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, TypeVar, Unpack, cast
 
 from lora_contract.base import Model
-from lora_contract.conditions import Condition
+from lora_contract.conditions import Condition, ConditionedStatus
 from lora_contract.status import (
     ArtifactStatus,
     AttemptStatus,
@@ -34,6 +34,7 @@ from lora_contract.sweep.sweep_status import (
 )
 
 ModelT = TypeVar("ModelT", bound=Model)
+ConditionedT = TypeVar("ConditionedT", bound=ConditionedStatus)
 
 
 class StatusChanges(TypedDict, total=False):
@@ -138,6 +139,26 @@ def change_status(status: LoRAFineTuneStatus, **changes: Unpack[StatusChanges]) 
 def change_sweep_status(status: LoRASweepStatus, **changes: Unpack[SweepStatusChanges]) -> LoRASweepStatus:
     """Copy the status of a sweep with some fields changed."""
     return _changed(status, changes)
+
+
+def change_conditions(status: ConditionedT, conditions: list[Condition]) -> ConditionedT:
+    """Copy a status with other conditions."""
+    return _changed(status, {"conditions": conditions})
+
+
+def change_condition(condition: Condition, *, observed_generation: int) -> Condition:
+    """Copy a condition as one about another generation of the spec."""
+    return _changed(condition, {"observed_generation": observed_generation})
+
+
+def judge_plan(plan: PlanStatus, *, fits: bool) -> PlanStatus:
+    """Copy a plan with the verdict whether the run fits a GPU."""
+    return _changed(plan, {"fits": fits})
+
+
+def join_metrics(shown: MetricsStatus | None, measured: MetricsStatus) -> MetricsStatus:
+    """Copy metrics with what was measured in place of what is shown; what was not measured stays."""
+    return _changed(shown or MetricsStatus(), {name: value for name, value in measured if value is not None})
 
 
 def change_attempt(attempt: AttemptStatus, **changes: Unpack[AttemptChanges]) -> AttemptStatus:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class AddressRule(NamedTuple):
-    """A rule for storage addresses: a pattern (RE2) that one matches, or must not match, and what is said else."""
+    """A rule for storage addresses: a pattern (RE2) that one matches, or must not match, and the message else."""
 
     pattern: str
     wanted: bool

@@ -82,7 +82,7 @@ class _Loader(yaml.SafeLoader):
             raise _failure(f"this is no {kind} that can be read; write it as text, in quotes", node) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a key that stands twice: one of the two would vanish without a word."""
+        """Refuse a key that stands twice: one of the two would vanish silently."""
         if not isinstance(node, yaml.MappingNode):
             raise _failure("expected a mapping of keys to values", node)
         self.flatten_mapping(node)

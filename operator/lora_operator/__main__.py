@@ -114,7 +114,7 @@ class Operator:
                 await server.close()
 
     async def _lead(self) -> None:
-        """Act as leader. First all is listed anew: the one before may have written what no watch has told yet."""
+        """Act as leader. First all is listed anew: the one before may have written what no watch has delivered yet."""
         while True:
             with suppress(ExpectedError):
                 await self.feeder.resync()

@@ -1,4 +1,4 @@
-"""The user's spec: the source of the CRD and of what the trainer is told."""
+"""The user's spec: the source of the CRD and of the order to the trainer."""
 
 from __future__ import annotations
 

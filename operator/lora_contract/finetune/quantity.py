@@ -85,7 +85,7 @@ class Between:
 
 
 def at_most(amount: int | str, limit: int | str) -> bool:
-    """Return whether a quantity is not above another; also where one of them is none, which is told elsewhere."""
+    """Return whether a quantity is not above another; also where one of them is none, which another rule reports."""
     number, most = parse_quantity(str(amount)), parse_quantity(str(limit))
     return number is None or most is None or float(number) <= float(most) * _ROUNDING
 

@@ -1,4 +1,4 @@
-"""The one decision of the operator. Read it as a table of contents: the first check that has a word has the last."""
+"""The one decision of the operator. The checks run in order; the first that returns an outcome decides."""
 
 from __future__ import annotations
 

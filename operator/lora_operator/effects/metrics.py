@@ -1,6 +1,6 @@
 """Prometheus metrics. Labels are bounded: verbs, codes, phases and reasons, never names of runs.
 
-One metric is told by namespace, so that a platform can charge its teams.
+One metric is counted by namespace, so that a platform can charge its teams.
 """
 
 from __future__ import annotations

@@ -143,8 +143,8 @@ class CacheFeeder:
     def _look(self, run: Key | None, kind: Kind, body: Mapping[str, Any]) -> None:
         """Ask for a look at a run, and at what depends on an object in this state.
 
-        Runs that nobody has looked at, and those whose Job has ended, go first: work is started and results are told
-        before the progress of other work.
+        Runs that nobody has looked at, and those whose Job has ended, go first: work is started and results are
+        reported before the progress of other work.
         """
         if run is not None:
             is_new = kind is Kind.FINETUNE and self._cache.is_new(run)

@@ -63,7 +63,7 @@ class KopfThread:
         return await is_set_within(self._ended, seconds)
 
     async def stop(self) -> None:
-        """End the thread; one that does not is left behind and told nothing more."""
+        """End the thread; one that does not is left behind, and nothing more is passed to it."""
         self._stop.set()
         if not await self.ended_within(_STOP_SECONDS):
             logger.error("kopf did not stop within %.0f s", _STOP_SECONDS)
@@ -105,7 +105,7 @@ class KopfThread:
         finally:
             heartbeat.cancel()
             if running.done() and not running.cancelled():
-                running.exception()  # told above
+                running.exception()  # logged above
 
     def _end(self) -> None:
         """Signal that nothing is watched any more; kopf waits for the flag in a thread, which would keep this one."""

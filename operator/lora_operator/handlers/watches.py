@@ -35,7 +35,7 @@ class EtcdRestoredError(Exception):
 
 
 class Receiver(Protocol):
-    """Who is told what the watches see, in the operator's loop."""
+    """What receives, in the operator's loop, what the watches see."""
 
     def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """Take in that an object exists in this state."""
@@ -47,10 +47,10 @@ class Receiver(Protocol):
         """Take in which kinds the API server serves from now on."""
 
     def listed(self, kind: Kind, namespace: str | None) -> None:
-        """Take in that a watch begins with a list made now: nobody tells what was deleted before."""
+        """Take in that a watch begins with a list made now: what was deleted before is not reported."""
 
     def failed(self) -> None:
-        """Take in that the watches ended as soon as they began: nobody tells what happens meanwhile."""
+        """Take in that the watches ended as soon as they began: what happens meanwhile is not reported."""
 
 
 class Watches:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
+from lora_contract.changes import change_conditions
 from lora_contract.reasons import Reason
 from lora_operator.core.observe.resource import CreateError, Observation, Resource, StatusT
 from lora_operator.core.run.decision import ActionT, Create, Decision, Event
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class UndecidedError(ExpectedError):
-    """A decision raised: a defect, told on the object and in the log."""
+    """A decision raised: a defect, reported on the object and in the log."""
 
 
 class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
@@ -92,14 +93,14 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
         return _NEXT_LOOK_SECONDS
 
     async def _tell_defect(self, resource: Resource[Any, StatusT], error: Exception) -> None:
-        """Log the trace once and say on the object that it is stuck; what it became stays as it is told."""
+        """Log the trace once and report on the object that it is stuck; the rest of its status stays."""
         memory, defect = self._cache.memory(resource.uid), f"{type(error).__name__}: {error}"
         if memory.defect != defect:
             memory.defect = defect
             logger.error("%s/%s: no decision could be made", resource.namespace, resource.name, exc_info=error)
         generation = resource.generation
         told = undecided(resource.status.conditions, type(error).__name__, generation=generation, now=self._kube.now())
-        await self._write_status(resource, resource.status.model_copy(update={"conditions": told}))
+        await self._write_status(resource, change_conditions(resource.status, told))
 
     async def _apply(self, observed: ObservedT, decision: Decision[StatusT, ActionT]) -> bool:
         """Carry out actions, status, Events, and actions that follow. False: something came in between; decide anew."""
@@ -160,7 +161,7 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
         return written.get("status") or {}
 
     def _tell_refused(self, resource: Resource[Any, StatusT], what: str) -> None:
-        """Log that a write was refused, and tell of it by an Event; once, until something else is refused."""
+        """Log that a write was refused, and post an Event about it; once, until something else is refused."""
         memory = self._cache.memory(resource.uid)
         if memory.refused_write == what:
             return

@@ -1,6 +1,6 @@
-"""What to change where a ResourceQuota or LimitRange refuses a pod: the API server's words name the resource.
+"""What to change where a ResourceQuota or LimitRange refuses a pod: the API server's message names the resource.
 
-The words are those of Kubernetes' admission plugins ResourceQuota
+The messages are those of Kubernetes' admission plugins ResourceQuota
 (k8s.io/apiserver/pkg/admission/plugin/resourcequota, pkg/quota/v1/evaluator/core/pods.go) and LimitRanger
 (plugin/pkg/admission/limitranger), and those with which the API server compares a request with a limit.
 """
@@ -43,7 +43,7 @@ _AMOUNTS = re.compile(r"requested: (?P<requested>\S+), used: \S+, limited: (?P<l
 
 
 def advice(message: str, stage: str) -> str:
-    """Advise what to do about a refusal of a stage's pod; empty where the words are not of these rules."""
+    """Advise what to do about a refusal of a stage's pod; empty where the message is not of these rules."""
     return " ".join(dict.fromkeys(_advice(message, stage)))
 
 

@@ -1,4 +1,4 @@
-"""Why a pod ended: exit code, the kubelet's and the cluster's words, in this order of trust."""
+"""Why a pod ended, by its exit code, else the kubelet's message, else that of the cluster."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _DISRUPTIONS = {
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What went on around a pod: the run was suspended, Kueue took its quota (its words), the Job is gone, and it was
-    made anew because of another of its pods (the words about that one).
+    """What went on around a pod: the run was suspended, Kueue took its quota (its message), the Job is gone, and it was
+    made anew because of another of its pods (the message about that one).
     """
 
     suspended: bool = False

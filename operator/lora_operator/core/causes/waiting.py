@@ -1,4 +1,4 @@
-"""Why a pod does not start: the kubelet's, the scheduler's and the Job controller's words, and how long to wait."""
+"""Why a pod does not start, by messages of kubelet, scheduler and Job controller; and how long to wait."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Trouble:
 
 
 def pod_trouble(run: Run, pod: Pod) -> Trouble | None:
-    """Find why this pod does not run yet, if there is more to say than that it is young."""
+    """Find why this pod does not run yet; None: it is young, or nothing is known."""
     if pod.waiting is not None:
         reason, message = pod.waiting
         waited = run.seen_for(facts.waits(pod))

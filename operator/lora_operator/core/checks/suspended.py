@@ -27,7 +27,7 @@ def record_pause(run: Run) -> Run:
 def _pauses(run: Run) -> bool:
     """Return whether the run is held, or goes on only when its pod has ended; an end that was already reached stands.
 
-    A Job is let go on only after its pods ended. Else what stopped them could not be told: they end as those of a Job
+    A Job is let go on only after its pods ended. Else what stopped them could not be seen: they end as those of a Job
     that runs.
     """
     job = run.job(run.stage)

@@ -40,7 +40,7 @@ def _facts_of_pod(pod: Pod) -> Iterator[Fact]:
 
 
 def waits(pod: Pod) -> Fact:
-    """Name the fact that a container waits for a cause; the kubelet has two alternating words for a missing image."""
+    """Name the fact that a container waits for a cause; the kubelet gives two reasons in turn for a missing image."""
     reason = pod.waiting[0] if pod.waiting is not None else ""
     return Fact(Sight.POD_WAITS, pod.uid, "image" if "Image" in reason or reason == "RegistryUnavailable" else reason)
 

@@ -38,7 +38,7 @@ class Pod:
     deleting: bool
     #: Grace period of its deletion in seconds.
     deletion_seconds: int
-    #: The node stopped answering: the cluster says not ready, though the kubelet's last word of the container was good.
+    #: The node stopped answering: the cluster says not ready, the kubelet's last report of the container was good.
     unreachable: bool
     status_reason: str
     status_message: str

@@ -24,7 +24,7 @@ class Sight(Enum):
     POD_UNSCHEDULED = auto()
     POD_DELETING = auto()
     POD_ENDED = auto()
-    #: Something that the status tells of is not in the cache.
+    #: Something that the status refers to is not in the cache.
     JOB_ABSENT = auto()
     POD_ABSENT = auto()
     REPORT_ABSENT = auto()

@@ -26,7 +26,7 @@ SAME_SIZE_ANNOTATION = "kueue.x-k8s.io/job-completions-equal-parallelism"
 _TAKEN_BACK = "Kueue took the quota back."
 _MAX_MESSAGE = 700
 _MAX_REASON = 128
-#: Words of Kueue, reasons of newer versions and parts of the messages of older ones, and what to make of them.
+#: Reasons of newer versions of Kueue, parts of the messages of older ones, and what to do about them.
 _ADVICE = (
     ("doesn't exist", "Correct scheduling.queueName, or ask the platform team for the queue."),
     ("is stopped", "An administrator stopped the queue; the run goes on when it is started again."),
@@ -37,7 +37,7 @@ _ADVICE = (
     ("Misconfigured", "Waiting does not help: the platform team has to repair the queue."),
     ("Inadmissible", "Waiting does not help: change compute, or ask the platform team about the queue."),
 )
-#: Places up to this one are told exactly, later ones rounded up to it: most of their changes tell nobody anything.
+#: Places up to this one are shown exactly, later ones rounded up to a multiple of it: fewer writes.
 _EXACT_PLACES = 10
 
 
@@ -140,10 +140,10 @@ def _rounded(position: int | None) -> int | None:
 
 
 def preempted_by(run: Run, job: Job) -> str | None:
-    """Return Kueue's words where it took the quota back; None where it did not.
+    """Return Kueue's message where it took the quota back; None where it did not.
 
-    Kueue may give quota again while the pod still saves its checkpoint, and forgets its words then: those in
-    `status.queue` count too.
+    Kueue may give quota again while the pod still saves its checkpoint, and forgets its message then: that in
+    `status.queue` counts too.
     """
     workload = run.observed.workload_of(job)
     evicted = None if workload is None else _evicted(workload)
@@ -191,7 +191,7 @@ def _given_up(workload: Workload) -> Place | None:
 
 
 def _evicted(workload: Workload) -> tuple[Reason, str] | None:
-    """Find that quota was taken back and not given again. Being switched off by us is no eviction to tell of."""
+    """Find that quota was taken back and not given again. Being switched off by us is no eviction."""
     evicted = _true(workload.condition("Evicted"))
     if evicted is None or not workload.active or _reserved(workload):
         return None

@@ -54,4 +54,4 @@ class Queue(Protocol):
         """Build `status.queue` of a Job that waits since a moment."""
 
     def preempted_by(self, run: Run, job: Job) -> str | None:
-        """Explain why the quota of a Job was taken back, in the words of the queue; None where it was not."""
+        """Explain why the quota of a Job was taken back, by the message of the queue; None where it was not."""

@@ -134,8 +134,8 @@ def _record_stage(run: Run, stage: RunStage) -> Run:
 def _is_attempt(run: Run, pod: Pod, stage: RunStage, known: AttemptStatus | None) -> bool:
     """Return whether a pod is an attempt: a train pod that started, or a prepare pod that failed; less to write so.
 
-    Of a run on several nodes the first pod stands for all; another one is told of when it failed by itself, or was lost
-    with its node.
+    Of a run on several nodes the first pod stands for all; another one is recorded when it failed by itself, or was
+    lost with its node.
     """
     if stage == "prepare":
         return pod.exit_code not in (None, exit_codes.ExitCode.DONE) or pod.phase == "Failed"

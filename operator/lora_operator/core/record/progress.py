@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_contract import progress as wire
-from lora_contract.changes import change_progress
+from lora_contract.changes import change_progress, join_metrics
 from lora_contract.progress import TrainerStatus
 from lora_contract.status import MetricsStatus, Phase, ProgressStatus
 from lora_contract.times import format_time, parse_time
@@ -12,12 +12,6 @@ from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.run import limits
 from lora_operator.core.run.run import Run
-
-_METRICS = {
-    "train_loss": wire.METRIC_TRAIN_LOSS,
-    "eval_loss": wire.METRIC_EVAL_LOSS,
-    "best_eval_loss": wire.METRIC_BEST_EVAL_LOSS,
-}
 
 
 def record_progress(run: Run) -> tuple[Run, float | None]:
@@ -109,8 +103,15 @@ def _summary(progress: ProgressStatus) -> str:
 
 
 def _metrics(shown: MetricsStatus | None, said: TrainerStatus) -> MetricsStatus:
-    found = {field: said.number(metric) for field, metric in _METRICS.items()}
-    changes: dict[str, str | int] = {field: f"{value:.4f}" for field, value in found.items() if value is not None}
-    if (best_step := said.count(wire.METRIC_BEST_STEP)) is not None:
-        changes["best_step"] = best_step
-    return (shown or MetricsStatus()).model_copy(update=changes)
+    measured = MetricsStatus(
+        train_loss=_loss(said, wire.METRIC_TRAIN_LOSS),
+        eval_loss=_loss(said, wire.METRIC_EVAL_LOSS),
+        best_eval_loss=_loss(said, wire.METRIC_BEST_EVAL_LOSS),
+        best_step=said.count(wire.METRIC_BEST_STEP),
+    )
+    return join_metrics(shown, measured)
+
+
+def _loss(said: TrainerStatus, metric: str) -> str | None:
+    value = said.number(metric)
+    return None if value is None else f"{value:.4f}"

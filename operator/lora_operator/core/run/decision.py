@@ -1,4 +1,4 @@
-"""What the core answers: actions, the status to show, Events to tell, and when to look again."""
+"""What the core answers: actions, the status to show, Events to post, and when to look again."""
 
 from __future__ import annotations
 

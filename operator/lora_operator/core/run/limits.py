@@ -2,7 +2,7 @@
 
 #: A pod or Workload this young is not yet in trouble: what it says changes by the moment.
 SETTLE = 3.0
-#: A pod ended in a way that ends its Job: how long the Job's own word is waited for, to write both at once.
+#: A pod ended in a way that ends its Job: how long the Job's own condition is waited for, to write both at once.
 JOB_GRACE = 10.0
 #: A missing Secret may be on its way (one `kubectl apply` of many files); after this the run fails.
 CONFIG_GRACE = 15.0

@@ -92,7 +92,7 @@ class Latched:
 
 @dataclass(frozen=True)
 class MustRead:
-    """Something has to be read before anything can be told: the status stays as it was found."""
+    """Something has to be read before anything is concluded: the status stays as it was found."""
 
     actions: tuple[Action, ...]
 

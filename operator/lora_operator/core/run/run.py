@@ -123,7 +123,7 @@ class Run:
         return self.before.holds(ConditionType.SUSPENDED) or self.before.refused or stopping
 
     def unchanged(self, look_again: float | None = None) -> UnderWay:
-        """Leave what the status says, as there is nothing to tell yet."""
+        """Leave the status as it is: there is nothing new to report yet."""
         ready = self.before.condition(ConditionType.READY)
         if self.superseded or ready is None or self.before.phase not in UNDER_WAY:
             return UnderWay(

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from lora_contract import spec_paths
+from lora_contract.changes import judge_plan
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
 from lora_contract.status import MemoryStatus, PlanStatus
@@ -23,7 +24,7 @@ from lora_operator.core.stages import results
 GIB = 1 << 30
 #: How far the estimate may be too high: a run that is refused wrongly is worse than one that runs out of memory.
 _TOLERANCE = 1.1
-#: Lengths are told in steps of this many tokens, and none is told that cuts rows to less than this share.
+#: Lengths are proposed in steps of this many tokens, and none that cuts rows to less than this share.
 _TOKENS, _SHARE = 64, 0.5
 
 
@@ -60,7 +61,7 @@ def _question(run: Run) -> ReadGpuMemory:
 
 def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> GpuFit:
     fits = memory.total_bytes <= size * _TOLERANCE
-    run = run.with_status(plan=plan.model_copy(update={"fits": fits}))
+    run = run.with_status(plan=judge_plan(plan, fits=fits))
     if fits:
         return GpuFit(run)
     where = " that compute.nodeSelector matches" if run.spec.compute.node_selector else ""

@@ -25,7 +25,7 @@ from lora_operator.core.stages.results import failure, job_failed, report_of
 
 
 def absences(run: Run) -> Iterator[Fact]:
-    """List what the status or a Job tells of and the cache does not hold."""
+    """List what the status or a Job refers to and the cache does not hold."""
     for job in run.observed.jobs:
         if job.finished and not _is_explained(run, job):
             yield Fact(Sight.REPORT_ABSENT, job.uid)
@@ -96,7 +96,7 @@ def _end(run: Run, stage: RunStage) -> End:
 
 
 def _is_explained(run: Run, job: Job) -> bool:
-    """Return whether a pod of a finished Job said how it ended, or its words are needed no more."""
+    """Return whether a pod of a finished Job reported how it ended, or its report is not needed any more."""
     pods = [pod for pod in run.observed.pods_of(job.name) if pod.created >= job.created]
     if job.stage == names.STAGE_CHECK:
         return any(pod.report is not None for pod in pods)

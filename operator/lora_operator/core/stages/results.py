@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from lora_contract import names
+from lora_contract.changes import join_metrics
 from lora_contract.exit_codes import FINAL, NOT_COUNTED
 from lora_contract.names import RunStage
 from lora_contract.outside import shorten
 from lora_contract.reasons import AGAIN, REASONS, Reason
 from lora_contract.report import Report
-from lora_contract.status import ArtifactStatus, ErrorStatus, MetricsStatus
+from lora_contract.status import ArtifactStatus, ErrorStatus
 from lora_operator.core.causes.pod_end import End, end_of
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.record import usage
@@ -92,7 +93,7 @@ def check_trained(run: Run, job: Job) -> Complete | Failed | None:
 
 
 def job_failed(run: Run, stage: RunStage, job: Job) -> Failed | None:
-    """Fail a run whose Job failed: by the last pod's words, or the Job's own; None: nothing is known of any pod."""
+    """Fail a run whose Job failed: by its last pod, or by the Job's own condition; None: no pod is known."""
     condition = job.failure
     reason = condition.reason if condition else ""
     if reason == "DeadlineExceeded":
@@ -166,9 +167,7 @@ def _with_report(run: Run, report: Report) -> Run:
     if report.artifact is not None:
         run = run.with_status(artifact=report.artifact)
     if report.metrics is not None:
-        shown = run.status.metrics or MetricsStatus()
-        measured = {name: value for name, value in report.metrics if value is not None}
-        run = run.with_status(metrics=shown.model_copy(update=measured))
+        run = run.with_status(metrics=join_metrics(run.status.metrics, report.metrics))
     if report.warnings:
         run = run.with_status(warnings=list(dict.fromkeys([*run.status.warnings, *report.warnings])))
     if report.timing is not None and run.status.plan is not None:

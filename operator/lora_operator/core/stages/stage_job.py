@@ -131,7 +131,7 @@ def _move_to_other_node(run: Run, stage: RunStage, job: Job) -> UnderWay | None:
     """Make the Job anew, away from a node that failed: the template of one that exists cannot change.
 
     A pod on a dead node keeps its Job from making another for ever; without its Job it holds nothing up. The cause is
-    told first: with the Job goes the pod that shows it.
+    reported first: with the Job goes the pod that shows it.
     """
     pods = [pod for pod in run.present_pods(stage) if pod.created >= job.created and not pod.gone]
     may_retry = counted_failures(run.status) <= run.spec.retries

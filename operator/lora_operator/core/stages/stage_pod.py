@@ -46,7 +46,7 @@ def follow_pods(run: Run, stage: RunStage, job: Job) -> UnderWay | Failed:
 
 
 def describe(run: Run, stage: RunStage) -> tuple[Phase, Reason, str]:
-    """Return phase, reason and message of a stage whose Job exists and has nothing else to tell."""
+    """Return phase, reason and message of a stage whose Job exists and has nothing else to report."""
     if stage == "train":
         return Phase.QUEUED, Reason.STARTING, "Waiting for the train pod to start."
     if lacks_report(run.status, "train"):

@@ -1,4 +1,4 @@
-"""From an outcome to the status with its conditions, and to the Events that tell of the change."""
+"""From an outcome to the status with its conditions, and to the Events that report the change."""
 
 from __future__ import annotations
 
@@ -171,9 +171,9 @@ def _attempt_events(run: Run, status: LoRAFineTuneStatus) -> list[Event]:
         if attempt.end_time is None or attempt.pod in told or attempt.reason in (None, Reason.SUCCEEDED):
             continue
         if attempt.reason == Reason.REPORT_MISSING:
-            continue  # told when the second look begins
+            continue  # reported when the second look begins
         if status.error is not None and attempt.reason == status.error.code:
-            continue  # the failure itself is told
+            continue  # reported as the failure itself
         kind: Literal["Normal", "Warning"] = "Normal" if attempt.reason == Reason.SUSPENDED else "Warning"
         where = f" at step {attempt.last_step}" if attempt.last_step is not None else ""
         text = f"{attempt.stage} pod {attempt.pod} ended{where}. {attempt.message or ''}"

@@ -1,4 +1,4 @@
-"""Conditions as the API conventions ask for: each is always said, and keeps its time until it flips."""
+"""Conditions as the API conventions ask for: each is always present, and keeps its time until it flips."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 from typing import Literal
 
+from lora_contract.changes import change_condition
 from lora_contract.conditions import Condition, ConditionType
 from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
@@ -77,7 +78,7 @@ def latched_conditions(before: Iterable[Condition], *, generation: int, now: dat
 
     It says otherwise where a decision about the object raised and now no longer does.
     """
-    known = {condition.type: condition.model_copy(update={"observed_generation": generation}) for condition in before}
+    known = {condition.type: change_condition(condition, observed_generation=generation) for condition in before}
     failed = known.get(ConditionType.FAILED)
     if failed is not None and ConditionType.STALLED in known:
         end: Fact = (failed.status, failed.reason, failed.message)

@@ -1,4 +1,4 @@
-"""From where a sweep is to its status with its conditions, and to the Events that tell of the change."""
+"""From where a sweep is to its status with its conditions, and to the Events that report the change."""
 
 from __future__ import annotations
 

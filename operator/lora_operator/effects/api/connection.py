@@ -14,7 +14,7 @@ from kubernetes.aio.client.configuration import Configuration
 
 #: Requests that may be under way at once; more wait for a connection.
 MAX_CONNECTIONS = 64
-#: kopf keeps what it was told; tokens in pods are rotated, so it has to ask again this often.
+#: kopf keeps the credentials it was given; tokens in pods are rotated, so it has to ask again this often.
 _LOGIN_LIFETIME = timedelta(minutes=5)
 
 
@@ -39,7 +39,7 @@ async def load_configuration() -> Configuration:
 
 
 async def login(tracing: aiohttp.TraceConfig) -> kopf.AiohttpSession:
-    """Answer kopf's question for credentials, with a session that tells `tracing` of each request."""
+    """Answer kopf's question for credentials, with a session that reports each request to `tracing`."""
     configuration = await load_configuration()
     bearer = (await configuration.auth_settings()).get("BearerToken", {}).get("value")
     token = bearer.split(" ", 1)[-1].strip() if bearer else None

@@ -1,4 +1,4 @@
-"""Kubernetes Events about runs and sweeps: told in the background, dropped rather than in the way."""
+"""Kubernetes Events about runs and sweeps: posted in the background, and dropped where they would hold up the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calls that the operator makes, in its own words. There is none that reads a Secret."""
+"""The calls to the API server that the operator makes. None of them reads a Secret."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Table(Generic[T]):
         self._entries: dict[Key, Entry[T]] = {}
         self._by_uid: dict[tuple[str, str], Entry[T]] = {}
         self._by_owner: dict[Owner, dict[Key, Entry[T]]] = {}
-        #: By uid: the turn at which an object was removed. The watch may tell of it once more.
+        #: By uid: the turn at which an object was removed. The watch may deliver it once more.
         self._removed: dict[str, int] = {}
         self._last_list = 0
         self.turn = 0
@@ -91,7 +91,7 @@ class Table(Generic[T]):
         return entry
 
     def remove(self, key: Key, uid: str) -> Entry[T] | None:
-        """Forget the object with this uid, also if the watch tells of it once more; None if it was not known."""
+        """Forget the object with this uid, also if the watch delivers it once more; None if it was not known."""
         self.turn += 1
         self._removed[uid] = self.turn
         known = self._entries.get(key)
@@ -112,7 +112,7 @@ class Table(Generic[T]):
             and (entry.seen <= list_turn or entry.version <= version)
             and within in (None, entry.key.namespace)
         ]
-        # A watch that lags behind may still tell of what was removed shortly before this list, not before the last.
+        # A watch that lags behind may still deliver what was removed shortly before this list, not before the last.
         self._removed = {uid: turn for uid, turn in self._removed.items() if turn > self._last_list}
         self._last_list = list_turn
         for entry in gone:
