@@ -52,8 +52,19 @@ def training_relevant(spec: LoRAFineTuneSpec) -> dict[str, Any]:
         part: {field: value for field, value in given.get(part, {}).items() if field not in left_out}
         for part, left_out in _PARTS.items()
     }
+    if "sources" in parts["dataset"]:
+        parts["dataset"]["sources"] = _normal_sources(parts["dataset"]["sources"])
     parts = {part: fields for part, fields in parts.items() if fields or part not in _ADDED}
     return _whole_numbers(parts)  # type: ignore[no-any-return]
+
+
+def _normal_sources(sources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sources without their addresses, by name: their order says nothing, and one pass is what they have anyway."""
+    kept = [
+        {key: value for key, value in source.items() if key != "uri" and (key, value) != ("repeats", 1)}
+        for source in sources
+    ]
+    return sorted(kept, key=lambda source: source["name"])
 
 
 def _whole_numbers(value: Any) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from lora_contract.base import StatusModel
-from lora_contract.names import Stage
+from lora_contract.names import STAGE_TRAIN, Stage
 from lora_contract.outside import bounded, salvaged, shorten
 from lora_contract.status import (
     ArtifactStatus,
@@ -72,8 +73,28 @@ def encode(report: Report) -> str:
         text = _with_texts_cut(report, limit).model_dump_json(by_alias=True, exclude_none=True)
         if len(text.encode()) <= MAX_BYTES:
             return text
+    for smaller in _with_less_of_sources(report):
+        text = _with_texts_cut(smaller, _TEXT_LIMITS[-1]).model_dump_json(by_alias=True, exclude_none=True)
+        if len(text.encode()) <= MAX_BYTES:
+            return text
     reduced = Report(stage=report.stage, run_id=report.run_id, error=report.error, adopted=report.adopted)
     return _with_texts_cut(reduced, _TEXT_LIMITS[-1]).model_dump_json(by_alias=True, exclude_none=True)
+
+
+def _with_less_of_sources(report: Report) -> Iterator[Report]:
+    """Reports that say ever less of the sources of the data: of many of them the figures take most of a report.
+
+    The plan that train was given goes first, as the status has it since prepare; then the losses of each source, which
+    `report.html` has too.
+    """
+    if report.stage == STAGE_TRAIN and report.plan is not None and report.plan.sources:
+        report = report.model_copy(update={"plan": None})
+        yield report
+    if report.metrics is not None and report.metrics.sources:
+        report = report.model_copy(update={"metrics": report.metrics.model_copy(update={"sources": None})})
+        yield report
+    if report.plan is not None and report.plan.sources:
+        yield report.model_copy(update={"plan": report.plan.model_copy(update={"sources": None})})
 
 
 def _with_texts_cut(report: Report, limit: int) -> Report:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lora_contract.base import StatusModel
 from lora_contract.conditions import MAX_MESSAGE_LENGTH, ConditionedStatus
+from lora_contract.source_status import SourceMetricsStatus, SourcePlanStatus
 
 MAX_ATTEMPTS = 10
 
@@ -82,6 +83,12 @@ class PlanStatus(StatusModel):
     )
     truncated_rows: int = Field(0, description="Rows cut at training.maxLength.")
     longest_row: int | None = Field(None, description="Tokens of the longest row before it was cut.")
+    epoch_rows: int | None = Field(
+        None, description="Training rows of an epoch with repeats and shares of the sources. Absent: those of rows."
+    )
+    sources: list[SourcePlanStatus] | None = Field(
+        None, description="What was found of each source of dataset.sources, by name.", max_length=16
+    )
     tokens: int = Field(description="Tokens of the training rows.")
     target_tokens: int = Field(0, description="Tokens of the training rows that count for the loss.")
     total_steps: int = Field(description="Optimiser steps of the run.")
@@ -144,6 +151,9 @@ class MetricsStatus(StatusModel):
         None, description="Tool calls in generated answers; absent where no answered row offers tools."
     )
     base_tool_calls: ToolCallsStatus | None = Field(None, description="The same for the base model.")
+    sources: list[SourceMetricsStatus] | None = Field(
+        None, description="Losses on the held-out rows of each source of dataset.sources, by name.", max_length=16
+    )
 
 
 class AttemptStatus(StatusModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.bad_platform_specs import OF_THE_PLATFORM
+from support.bad_source_specs import OF_SOURCES
 from support.bad_spec import BadSpec, bad
 from support.specs import REMOVED
 
@@ -191,5 +192,6 @@ BAD_SPECS = (
         "set dataset.testUri",
     ),
     bad("gate above 1", {"evaluation.gate.minExactMatch": 2}, "gate.minExactMatch", "less than or equal to 1"),
+    *OF_SOURCES,
     *OF_THE_PLATFORM,
 )

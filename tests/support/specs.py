@@ -8,6 +8,14 @@ from typing import Any
 #: In a change: take the field away.
 REMOVED = object()
 
+#: A dataset of two sources with shares.
+SHARES: dict[str, Any] = {
+    "sources": [
+        {"name": "b", "uri": "s3://datasets/b", "share": 0.25},
+        {"name": "a", "uri": "s3://datasets/a", "share": 0.75},
+    ]
+}
+
 BASE: dict[str, Any] = {
     "model": {"id": "microsoft/Phi-4-mini-instruct", "revision": "5a149550068a1eb93398160d8953f5f56c3603e9"},
     "dataset": {"uri": "s3://datasets/triage.jsonl"},
@@ -56,6 +64,21 @@ GOOD_SPECS: dict[str, dict[str, Any]] = {
     "no held-out rows": {"dataset.split": {"validation": 0, "test": 0}},
     "largest split": {"dataset.split": {"validation": 0.49, "test": 0.5}},
     "skip bad rows": {"dataset.onBadRows": "Skip", "dataset.maxBadRows": 0},
+    "sources": {"dataset": {"sources": [{"name": "a", "uri": "s3://datasets/a", "repeats": 3}]}},
+    "sources with shares": {"dataset": SHARES, "evaluation.gate": {"maxForgettingRatio": 1.1, "forgettingSource": "b"}},
+    "sources with shares that nearly add up": {
+        "dataset.uri": REMOVED,
+        "dataset.sources": [{"name": n, "uri": f"s3://datasets/{n}", "share": 0.333} for n in ("a", "b", "c")],
+    },
+    "a source with a format of its own": {
+        "dataset": {
+            "systemPrompt": "You are a nurse.",
+            "sources": [
+                {"name": "pages", "uri": "s3://datasets/pages", "format": "text", "columns": {"text": "page"}},
+                {"name": "chats", "uri": "s3://datasets/chats"},
+            ],
+        }
+    },
     "fp4": {"quantization": {"type": "fp4", "doubleQuant": False}},
     "int8 on a GPU": {"quantization.type": "int8"},
     "full precision on the CPU": {"quantization.type": "none", "compute.gpus": 0},

@@ -38,8 +38,16 @@ RunToken = Annotated[
 
 
 def _apart(spec: LoRAFineTuneSpec) -> bool:
-    dataset, output = spec.dataset.uri.rstrip("/") + "/", spec.output.uri.rstrip("/") + "/"
-    return not dataset.startswith(output) and not output.startswith(dataset)
+    output = spec.output.uri.rstrip("/") + "/"
+    data = [source.uri.rstrip("/") + "/" for source in spec.dataset.data_sources]
+    return not any(address.startswith(output) or output.startswith(address) for address in data)
+
+
+def _cel_apart(address: str) -> str:
+    """CEL: neither the address, an expression, nor the output contains the other."""
+    output = "self.output.uri"
+    data, out = (f"({each} + ({each}.endsWith('/') ? '' : '/'))" for each in (address, output))
+    return f"!{data}.startsWith({out[1:-1]}) && !{out}.startsWith({data[1:-1]})"
 
 
 #: Parts that decide what the adapter is; they may change only under updatePolicy Rerun.
@@ -83,12 +91,15 @@ class LoRAFineTuneSpec(SpecModel):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="!(self.dataset.uri + (self.dataset.uri.endsWith('/') ? '' : '/')).startsWith("
-            "self.output.uri + (self.output.uri.endsWith('/') ? '' : '/')) && "
-            "!(self.output.uri + (self.output.uri.endsWith('/') ? '' : '/')).startsWith("
-            "self.dataset.uri + (self.dataset.uri.endsWith('/') ? '' : '/'))",
+            cel=f"!has(self.dataset.uri) || ({_cel_apart('self.dataset.uri')})",
             message="output.uri and dataset.uri must not contain each other; choose another output prefix",
-            holds=_apart,
+            holds=lambda s: s.dataset.uri is None or _apart(s),
+        ),
+        Rule(
+            cel=f"!has(self.dataset.sources) || self.dataset.sources.all(s, {_cel_apart('s.uri')})",
+            message="output.uri and the addresses of dataset.sources must not contain each other;"
+            " choose another output prefix",
+            holds=lambda s: s.dataset.sources is None or _apart(s),
         ),
         Rule(
             cel="self.compute.gpus > 0 || self.quantization.type != 'int8'",
@@ -120,6 +131,15 @@ class LoRAFineTuneSpec(SpecModel):
             message="evaluation.gate needs rows to compare on; set dataset.testUri, or dataset.split.test above 0",
             holds=lambda s: (
                 s.dataset.test_uri is not None or s.dataset.split.test > 0 or not s.evaluation.gate.needs_test_rows
+            ),
+        ),
+        Rule(
+            cel="!has(self.evaluation.gate.forgettingSource) || (has(self.dataset.sources) && "
+            "self.dataset.sources.exists(s, s.name == self.evaluation.gate.forgettingSource))",
+            message="evaluation.gate.forgettingSource must be the name of a source of dataset.sources",
+            holds=lambda s: (
+                s.evaluation.gate.forgetting_source is None
+                or s.evaluation.gate.forgetting_source in [source.name for source in s.dataset.sources or ()]
             ),
         ),
     )

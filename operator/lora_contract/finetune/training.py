@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import StringConstraints
 
 from lora_contract.base import Rule, SpecModel
+from lora_contract.finetune.dataset import SourceName
 from lora_contract.finetune.fields import Matches, documented
 
 ModuleName = Annotated[
@@ -127,6 +128,11 @@ class GateSpec(SpecModel):
     max_forgetting_ratio: float | None = documented(
         None, "Highest allowed loss of the adapter on general text divided by that of the base.", 1.2, gt=0, le=100
     )
+    forgetting_source: SourceName | None = documented(
+        None,
+        "Source of dataset.sources whose test rows stand for the general text in maxForgettingRatio.",
+        "general",
+    )
     min_exact_match: float | None = documented(
         None, "Lowest allowed share of generated answers that equal the reference, 0 to 1.", 0.5, ge=0, le=1
     )
@@ -150,6 +156,14 @@ class GateSpec(SpecModel):
     def needs_test_rows(self) -> bool:
         """Whether a limit is about test rows."""
         return self.max_loss_ratio is not None or self.needs_answers
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!has(self.forgettingSource) || has(self.maxForgettingRatio)",
+            message="evaluation.gate.forgettingSource needs evaluation.gate.maxForgettingRatio, the limit for it",
+            holds=lambda g: g.forgetting_source is None or g.max_forgetting_ratio is not None,
+        ),
+    )
 
 
 class EvaluationSpec(SpecModel):

@@ -19,7 +19,12 @@ from lora_contract.identity import (
     spec_hash,
     training_relevant,
 )
-from support.specs import BASE, GOOD_SPECS, REMOVED, changed
+from support.specs import BASE, GOOD_SPECS, REMOVED, SHARES, changed
+
+
+def with_shares(*shares: float) -> list[dict[str, Any]]:
+    return [source | {"share": share} for source, share in zip(SHARES["sources"], shares, strict=True)]
+
 
 OTHER_RECIPES: dict[str, dict[str, Any]] = {
     "another model": {"model.id": "microsoft/phi-4"},
@@ -42,6 +47,14 @@ OTHER_RECIPES: dict[str, dict[str, Any]] = {
     "other arguments of the template": {"chat.templateArgs": {"enable_thinking": "false"}},
     "early stopping": {"training.earlyStopping": {}},
     "a gate": {"evaluation.gate.maxLossRatio": 0.9},
+    "sources": {"dataset": SHARES},
+    "other shares": {"dataset.uri": REMOVED, "dataset.sources": with_shares(0.5, 0.5)},
+    "sources of other names": {"dataset": {"sources": [{"name": "a", "uri": "s3://datasets/a"}]}},
+    "a source that repeats": {"dataset": {"sources": [{"name": "a", "uri": "s3://datasets/a", "repeats": 2}]}},
+}
+SAME_SOURCES: dict[str, dict[str, Any]] = {
+    "at other addresses": {"dataset.sources": [s | {"uri": f"s3://copies/{s['name']}"} for s in SHARES["sources"]]},
+    "in another order": {"dataset.sources": SHARES["sources"][::-1]},
 }
 SAME_RECIPE: dict[str, dict[str, Any]] = {
     "other credentials": {"storage.secretName": "s3-credentials"},
@@ -84,6 +97,18 @@ def test_defaults_may_be_written_out(changes: dict[str, Any]) -> None:
     spec = changed(changes)
     written_out = LoRAFineTuneSpec.model_validate(spec).dump()
     assert hash_of(written_out) == hash_of(spec)
+
+
+@pytest.mark.parametrize("changes", SAME_SOURCES.values(), ids=SAME_SOURCES.keys())
+def test_order_and_addresses_of_sources_do_not_change_the_hash(changes: dict[str, Any]) -> None:
+    sources = changed({"dataset": SHARES})
+    assert hash_of(changed(changes, sources)) == hash_of(sources)
+
+
+def test_one_pass_may_be_written_out_for_a_source() -> None:
+    once = [{"name": "a", "uri": "s3://datasets/a"}]
+    written_out = [once[0] | {"repeats": 1}]
+    assert hash_of(changed({"dataset": {"sources": once}})) == hash_of(changed({"dataset": {"sources": written_out}}))
 
 
 def shuffled(value: Any, draw: st.DataObject) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from lora_contract.conditions import MAX_MESSAGE_LENGTH
 from lora_contract.outside import shorten
 from lora_contract.report import MAX_BYTES, Report, ReportError, Timing, decode, encode
+from lora_contract.source_status import SourceMetricsStatus, SourcePlanStatus
 from lora_contract.status import ArtifactStatus, MetricsStatus, PlanStatus
 
 COUNT = st.integers(0, 10**12)
@@ -57,6 +59,43 @@ def test_every_report_fits_and_keeps_its_facts(report: Report) -> None:
     assert (read.error is None) == (report.error is None)
     if read.error is not None:
         assert len(read.error.message) <= MAX_MESSAGE_LENGTH
+
+
+def _of_many_sources(stage: Literal["prepare", "train"]) -> Report:
+    """The largest report: figures of sixteen sources with the longest names, after a long run."""
+    names_ = [f"{n:02d}-{'x' * 37}" for n in range(16)]
+    plan = PlanStatus(
+        rows=10**8,
+        tokens=10**12,
+        totalSteps=10**7,
+        datasetDigest="a" * 64,
+        modelCommit="b" * 64,
+        sources=[
+            SourcePlanStatus(name=name, rows=10**8, tokens=10**12, epochRows=10**8, epochs="1.234e+05")
+            for name in names_
+        ],
+    )
+    losses = {"baseEvalLoss": "2.34567", "evalLoss": "1.23456", "baseTestLoss": "2.34567", "testLoss": "1.23456"}
+    metrics = MetricsStatus(testLoss="1.23456", sources=[SourceMetricsStatus(name=name, **losses) for name in names_])
+    return Report(stage=stage, runId="c" * 32, plan=plan, metrics=metrics if stage == "train" else None)
+
+
+def test_figures_of_many_sources_cost_no_other_fact() -> None:
+    for stage in ("prepare", "train"):
+        report = _of_many_sources(stage)
+        text = encode(report)
+        assert len(text.encode()) <= MAX_BYTES
+        read = decode(text)
+        assert read is not None
+        assert read.run_id == report.run_id
+        if stage == "prepare":
+            assert read.plan is not None
+            assert (read.plan.rows, read.plan.total_steps) == (10**8, 10**7)
+        else:
+            assert read.metrics is not None
+            assert read.metrics.test_loss == "1.23456"
+            assert read.metrics.sources is not None
+            assert len(read.metrics.sources) == 16
 
 
 def test_an_ordinary_report_is_not_cut() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lora_trainer.batches.batch import Collate, Row
+from lora_trainer.batches.mixture import Mixture
 from lora_trainer.processes.rank import Place
 
 
@@ -33,6 +34,12 @@ class Rows(Dataset[Row]):
         self.references: list[str] = table["reference"][:] if "reference" in names else []
         # Rows that an earlier version prepared do not say it.
         self.tool_calls: list[str | None] = table["tool_calls"][:] if "tool_calls" in names else [None] * len(table)
+        #: Number of each row's source; empty: the run has no sources.
+        self.sources: np.ndarray[Any, np.dtype[np.int64]] = np.asarray(
+            table["source"][:] if "source" in names else [], dtype=np.int64
+        )
+        #: How often rows come in an epoch; None: once each.
+        self.mixture: Mixture | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -46,8 +53,8 @@ class EffectiveBatches(Sampler[list[int]]):
     """Micro batches of shuffled rows: each run of `accumulation` of them is one effective batch.
 
     Which rows make an effective batch depends on seed and epoch alone, not on the micro batch size. Every row comes
-    once an epoch; the last effective batch of an epoch may be smaller. With `lengths` the rows of an effective batch
-    are sorted, so rows of like length are padded together.
+    once an epoch, or as often as a `mixture` says; the last effective batch of an epoch may be smaller. With `lengths`
+    the rows of an effective batch are sorted, so rows of like length are padded together.
 
     Several processes deal the rows of an effective batch out among them: each has the same number of micro batches,
     the last of which may be smaller in some of them, or empty.
@@ -62,9 +69,11 @@ class EffectiveBatches(Sampler[list[int]]):
         seed: int,
         lengths: Sequence[int] | np.ndarray[Any, Any] | None = None,
         place: Place | None = None,
+        mixture: Mixture | None = None,
     ) -> None:
         """`count` rows, `effective_batch_size` a multiple of `micro_batch_size` times the number of processes."""
-        self.count = count
+        self.count = count if mixture is None else mixture.count
+        self.mixture = mixture
         self.effective = effective_batch_size
         self.micro = micro_batch_size
         self.seed = seed
@@ -82,7 +91,8 @@ class EffectiveBatches(Sampler[list[int]]):
         return full * (self.effective // together) + -(-rest // together)
 
     def _order(self, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return np.random.default_rng((self.seed, epoch)).permutation(self.count)
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.count)
+        return order if self.mixture is None else self.mixture.rows(self.seed, epoch)[order]
 
     def largest(self, lengths: np.ndarray[Any, Any], epochs: int) -> int:
         """Most tokens that a micro batch of any process holds in the first `epochs`, rows being as long as `lengths`.

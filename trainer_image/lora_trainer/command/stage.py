@@ -118,9 +118,7 @@ def _addresses(spec: LoRAFineTuneSpec) -> dict[str, str]:
     named = {
         spec_paths.OUTPUT_URI: spec.output.uri,
         spec_paths.MODEL_SOURCE: spec.model.source,
-        spec_paths.DATASET_URI: spec.dataset.uri,
-        spec_paths.DATASET_VALIDATION_URI: spec.dataset.validation_uri,
-        spec_paths.DATASET_TEST_URI: spec.dataset.test_uri,
+        **spec.dataset.addresses,
         spec_paths.CHAT_TEMPLATE_URI: spec.chat.template_uri,
     }
     return {field: address for field, address in named.items() if address is not None}

@@ -9,6 +9,7 @@ from typing import Any
 
 from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.finetune.dataset import DataSource
 from lora_contract.outside import shorten
 from lora_contract.status import AnswersStatus
 from lora_trainer.data import splits
@@ -42,7 +43,8 @@ class RowChecker:
     #: The shape of the rows of the file that is read.
     shape: Shape | None = None
     ignored_columns: list[str] = field(default_factory=list)
-    duplicates: int = 0
+    #: Rows left out because they repeat another, by the name of their source.
+    duplicates: Counter[str] = field(default_factory=Counter)
     bad_rows: int = 0
     bad_examples: list[str] = field(default_factory=list)
     samples: list[list[Turn]] = field(default_factory=list)
@@ -51,8 +53,14 @@ class RowChecker:
     _answers: Counter[str] = field(default_factory=Counter)
     _seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     _files: list[tuple[Split | None, str]] = field(default_factory=list)
-    _validation_share: float = 0.0
-    _test_share: float = 0.0
+    #: Where the file that is read comes from.
+    _source: DataSource = field(init=False)
+    #: Shares that are held out of the files that are to be split, by the name of their source.
+    _held_out: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin with the first source."""
+        self._source = self.spec.dataset.data_sources[0]
 
     @property
     def formats(self) -> list[str]:
@@ -66,11 +74,12 @@ class RowChecker:
 
     def rows(self, dataset: Dataset) -> Iterator[ReadyRow]:
         """All rows that are good and new, in the order of the files."""
-        split = self.spec.dataset.split
-        self._validation_share = 0.0 if dataset.validation else split.validation
-        self._test_share = 0.0 if dataset.test else split.test
+        sources = {source.name: source for source in self.spec.dataset.data_sources}
+        of_none = DataSource("", "spec.dataset", "", self.spec.dataset.without_sources)
+        self._held_out = {name: self._shares(dataset, name) for name in sources}
         for index, (part, file) in enumerate(dataset.parts()):
             self._files.append((part, file.name))
+            self._source = sources.get(file.source, of_none)
             self.shape = None
             self.rows_read[file.name] = 0
             self.guard.note(Phase.READING, file=index, row=0)
@@ -78,6 +87,13 @@ class RowChecker:
                 self.rows_read[file.name] += 1
                 self.guard.note(Phase.READING, row=raw.place.element or raw.place.number)
                 yield from self._checked(raw, part)
+
+    def _shares(self, dataset: Dataset, source: str) -> tuple[float, float]:
+        """Find what is held out of the files of a source: nothing for a split that has files of it, or of no source."""
+        split, of_it = self.spec.dataset.split, ("", source)
+        own_validation = any(file.source in of_it for file in dataset.validation)
+        own_test = any(file.source in of_it for file in dataset.test)
+        return 0.0 if own_validation else split.validation, 0.0 if own_test else split.test
 
     def _checked(self, raw: RawRow, part: Split | None) -> list[ReadyRow]:
         """The rows that a row becomes: none where it repeats another, or is bad and may be left out."""
@@ -108,13 +124,13 @@ class RowChecker:
             raise BadRow(raw.problem or "cannot be read", raw.hint)
         if not raw.value:
             raise BadRow("is an empty object")
-        if not self.spec.dataset.is_chat:
+        if not self._source.settings.is_chat:
             return self._plain(raw, raw.value, part)
         talk = self._conversation(raw, raw.value)
         key = splits.fingerprint(talk)
         marked = splits.marked(key, talk.messages)
         if self._repeats(key, marked, raw.place, part):
-            self.duplicates += 1
+            self.duplicates[self._source.name] += 1
             return []
         if len(self.samples) < MAX_SAMPLES:
             self.samples.append(sample(talk.messages))
@@ -126,7 +142,7 @@ class RowChecker:
         self._answers.update(self.objective.answers(talk, examples))
         self._seen[key] = self._seen[marked] = (len(self._files) - 1, raw.place.number)
         split = part or self._assign(key)
-        return [ReadyRow(split, example, example is examples[-1]) for example in examples]
+        return [ReadyRow(split, example, example is examples[-1], self._source.name) for example in examples]
 
     def _plain(self, raw: RawRow, row: dict[str, Any], part: Split | None) -> list[ReadyRow]:
         """The document in a row, or its tokens."""
@@ -137,12 +153,12 @@ class RowChecker:
         else:
             content = plain_rows.read_tokens(self._without_ignored(row), len(self.template.tokenizer))
         if self._repeats(content.key, content.key, raw.place, part):
-            self.duplicates += 1
+            self.duplicates[self._source.name] += 1
             return []
         if len(self.samples) < MAX_SAMPLES:
             self.samples.append(plain_rows.sample(self.template, content))
         self._seen[content.key] = (len(self._files) - 1, raw.place.number)
-        return [ReadyRow(part or self._assign(content.key), content, last=True)]
+        return [ReadyRow(part or self._assign(content.key), content, last=True, source=self._source.name)]
 
     def _without_ignored(self, row: dict[str, Any]) -> dict[str, Any]:
         ignored = self.spec.dataset.ignore_keys
@@ -168,14 +184,16 @@ class RowChecker:
 
     def _shape_of(self, raw: RawRow, row: dict[str, Any], also_read: str | None = None) -> Shape:
         """The shape of the rows of a file. Columns that nothing reads are remembered."""
-        dataset = self.spec.dataset
+        dataset = self._source.settings
         if self.shape is None:
             try:
                 self.shape = formats.detect(row, dataset)
             except TrainerError as error:
                 unread = f"; without text, so not read: {', '.join(raw.unread[:20])}" if raw.unread else ""
+                named = self._source.named
+                message = f"{raw.place.file}: {named(error.message)}{unread}"
                 raise bad_data(
-                    f"{raw.place.file}: {error.message}{unread}", param=error.param, hint=error.hint
+                    message, param=error.param and named(error.param), hint=error.hint and named(error.hint)
                 ) from error
         self.shape = self._shapes[len(self._files)] = formats.completed(self.shape, row, dataset.ignore_keys)
         given = (name for name, value in row.items() if value is not None)
@@ -187,13 +205,13 @@ class RowChecker:
 
     def _tools_column(self, row: Mapping[str, Any]) -> str | None:
         """The column of a row with the tools it offers."""
-        dataset = self.spec.dataset
+        dataset = self._source.settings
         names = [dataset.columns.tools] if dataset.columns.tools else formats.TOOLS
         return next((name for name in names if row.get(name) and name not in dataset.ignore_keys), None)
 
     def _assign(self, key: bytes) -> Split:
-        seed = self.spec.dataset.split.seed
-        return splits.assign(key, seed=seed, validation=self._validation_share, test=self._test_share)
+        validation, test = self._held_out[self._source.name]
+        return splits.assign(key, seed=self.spec.dataset.split.seed, validation=validation, test=test)
 
     def _repeats(self, key: bytes, marked: bytes, place: Place, part: Split | None) -> bool:
         """Whether the row was seen in the same part; seen in another part it would leak.

@@ -34,10 +34,13 @@ _BATCH_CHARACTERS = 1 << 20
 
 
 def _batches(rows: Iterable[ReadyRow]) -> Iterator[list[ReadyRow]]:
-    """Rows in batches of bounded count and text."""
+    """Rows in batches of bounded count and text, each of one source: rows of another may have another format."""
     batch: list[ReadyRow] = []
     size = 0
     for row in rows:
+        if batch and row.source != batch[0].source:
+            yield batch
+            batch, size = [], 0
         batch.append(row)
         size += row.content.size
         if len(batch) >= _BATCH_ROWS or size >= _BATCH_CHARACTERS:
@@ -85,20 +88,19 @@ def run(
     stops = StopTokens(template)
     first_example: list[Segment] = []
     with_tools = 0
+    numbers = {name: number for number, name in enumerate(spec.dataset.source_names)}
     with ExitStack() as stack:
-        writers: dict[Split, RowWriter] = {
-            "train": stack.enter_context(RowWriter(into / prepared.TRAIN)),
-            "validation": stack.enter_context(RowWriter(into / prepared.VALIDATION)),
-            "test": stack.enter_context(RowWriter(into / prepared.TEST, prepared.TEST_SCHEMA)),
-        }
+        writers = _writers(stack, into, with_source=bool(numbers))
         for batch in _batches(checker.rows(dataset)):
             guard.note(Phase.TOKENISING)
+            source = batch[0].source
             for row in of_rows.encode(batch):
                 if not row.tokens.targets.any():
                     tally.drop(row.tokens.full_length)
                     continue
-                tally.add(row.split, row.tokens.targets, row.tokens.full_length, last=row.last)
-                writers[row.split].add(row.tokens, row.prompt, row.reference, row.tool_calls)
+                tally.add(row.split, row.tokens.targets, row.tokens.full_length, last=row.last, source=source)
+                number = numbers.get(source, prepared.NO_SOURCE)
+                writers[row.split].add(row.tokens, row.prompt, row.reference, row.tool_calls, number)
                 with_tools += row.split == "test" and row.tool_calls is not None
                 if row.rendered is not None:
                     stops.add(row.rendered.text, row.rendered.prompt, row.rendered.spans)
@@ -113,7 +115,8 @@ def run(
         ignored_columns=checker.ignored_columns,
         rows_read=checker.rows_read,
         answers=checker.answers,
-        duplicate_rows=checker.duplicates,
+        duplicate_rows=checker.duplicates.total(),
+        sources=[tally.of_source(name, checker.duplicates[name]) for name in numbers],
         bad_rows=checker.bad_rows,
         bad_row_examples=checker.bad_examples,
         stop_tokens=stops.ids(),
@@ -128,6 +131,16 @@ def run(
 def _tool_call_form(template: ChatTemplate, guard: Guard) -> ToolCallForm | None:
     with guard.cpu_limit():
         return tool_call_form.find(template)
+
+
+def _writers(stack: ExitStack, into: Path, *, with_source: bool) -> dict[Split, RowWriter]:
+    """The files of the splits, closed with `stack`."""
+    schemas = {"train": prepared.ROW_SCHEMA, "validation": prepared.ROW_SCHEMA, "test": prepared.TEST_SCHEMA}
+    names: dict[Split, str] = {"train": prepared.TRAIN, "validation": prepared.VALIDATION, "test": prepared.TEST}
+    return {
+        split: stack.enter_context(RowWriter(into / name, schemas[split], with_source=with_source))
+        for split, name in names.items()
+    }
 
 
 def _check_system_prompt(text: str, template: ChatTemplate) -> None:
@@ -150,8 +163,9 @@ def _check_rows(spec: LoRAFineTuneSpec, checker: RowChecker, tally: Tally) -> No
     if tally.rows["train"]:
         return
     read = sum(checker.rows_read.values())
+    data = spec_paths.DATASET_URI if spec.dataset.sources is None else spec_paths.DATASET_SOURCES
     if not read:
-        _nothing("the dataset has no rows", spec_paths.DATASET_URI, "put at least one row into it")
+        _nothing("the dataset has no rows", data, "put at least one row into it")
     if tally.without_target and not sum(tally.rows.values()):
         _nothing(
             f"training.maxLength {spec.training.max_length} cuts every row before its answer: no row is left",
@@ -161,14 +175,14 @@ def _check_rows(spec: LoRAFineTuneSpec, checker: RowChecker, tally: Tally) -> No
     if checker.bad_rows == read:
         _nothing(
             f"all {read} rows are bad; the first: {checker.bad_examples[0]}",
-            spec_paths.DATASET_URI,
+            data,
             "correct the rows, or convert them to a form that is read: dataset.onBadRows: Skip leaves nothing of them",
         )
     held_out = tally.rows["validation"] + tally.rows["test"]
     _nothing(
-        f"no training rows are left: {read} rows read, {checker.bad_rows} bad, {checker.duplicates} repeated,"
+        f"no training rows are left: {read} rows read, {checker.bad_rows} bad, {checker.duplicates.total()} repeated,"
         f" {tally.without_target} without an answer after cutting, {held_out} held out",
-        spec_paths.DATASET_SPLIT if held_out else spec_paths.DATASET_URI,
+        spec_paths.DATASET_SPLIT if held_out else data,
         "add rows, or lower dataset.split.validation and dataset.split.test",
     )
 

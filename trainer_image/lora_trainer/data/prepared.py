@@ -7,6 +7,9 @@
     data.json            DataProfile: what the report shows of the data
     plan.json            lora_contract.status.PlanStatus; written last, by conditional PUT: it marks completeness
 
+A run with dataset.sources has one column more in all three, `source`: int16, the number of the row's source among the
+names of the sources in their order, -1 for rows of dataset.validationUri and testUri.
+
 `input_ids`: list<int32>, one whole conversation with special tokens. `targets`: list<bool> of the same length,
 true where the token counts for the loss (never at position 0). `length`: int32. `prompt_ids`: list<int32>, the
 conversation up to and including the generation prompt of its last answer; `reference`: that answer as text.
@@ -45,6 +48,10 @@ TEST_SCHEMA = pa.schema(
         pa.field("tool_calls", pa.string()),
     ]
 )
+
+#: Number of a row that belongs to no source.
+NO_SOURCE = -1
+SOURCE = pa.field("source", pa.int16(), nullable=False)
 
 _TOKEN_COLUMNS = ("input_ids.", "prompt_ids.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
@@ -42,8 +43,18 @@ class FileProfile(StatusModel):
 
     name: str = Field(description="Name as in messages.")
     split: str = Field(description="dataset (to be split), validation or test.")
+    source: str | None = Field(None, description="Source of dataset.sources that it belongs to; absent: none.")
     sha256: str = Field(description="Digest of the stored bytes.")
     size_bytes: int = Field(description="Stored size in bytes.")
+
+
+class SourceProfile(StatusModel):
+    """Figures of one source of dataset.sources."""
+
+    name: str = Field(description="Name of the source.")
+    rows: dict[str, int] = Field({}, description="Rows by split: train, validation, test.")
+    tokens: int = Field(0, description="Tokens of the training rows.")
+    duplicate_rows: int = Field(0, description="Rows dropped because they repeat another, of any source.")
 
 
 class DataProfile(StatusModel):
@@ -59,6 +70,7 @@ class DataProfile(StatusModel):
     unrolling_tokens: int = Field(
         0, description="Of `tokens`, those that are there again because the chat template rewrites earlier turns."
     )
+    sources: list[SourceProfile] = Field([], description="Figures of each source of dataset.sources, by name.")
     tokens: int = Field(0, description="Tokens of the training rows.")
     target_tokens: int = Field(0, description="Of these, tokens that count for the loss.")
     target_share: float = Field(0, description="target_tokens / tokens.")
@@ -91,6 +103,8 @@ class Tally:
         self._edges = np.unique(np.ceil(np.linspace(0, max_length, HISTOGRAM_BINS + 1)[1:]).astype(np.int64))
         self._counts = np.zeros(len(self._edges), dtype=np.int64)
         self.rows = {"train": 0, "validation": 0, "test": 0}
+        self._rows_of: Counter[tuple[str, str]] = Counter()
+        self._tokens_of: Counter[str] = Counter()
         self.tokens = 0
         self.conversations = 0
         self.unrolling_tokens = 0
@@ -101,22 +115,31 @@ class Tally:
         self.longest_without_target = 0
         self.longest = 0
 
-    def add(self, split: str, targets: npt.NDArray[np.bool_], full_length: int, *, last: bool) -> None:
+    def add(
+        self, split: str, targets: npt.NDArray[np.bool_], full_length: int, *, last: bool, source: str = ""
+    ) -> None:
         """Count one row that is kept: which of its tokens count, and its length before it was cut.
 
-        `last`: no further row comes of the same conversation.
+        `last`: no further row comes of the same conversation. `source`: the name of the one that it is of.
         """
         length = len(targets)
         self.rows[split] += 1
+        self._rows_of[source, split] += 1
         self.all_tokens += length
         self.truncated += full_length > length
         self.longest = max(self.longest, full_length)
         self._counts[np.searchsorted(self._edges, length)] += 1
         if split == "train":
             self.tokens += length
+            self._tokens_of[source] += length
             self.conversations += last
             self.unrolling_tokens += 0 if last else length
             self.target_tokens += int(np.count_nonzero(targets))
+
+    def of_source(self, name: str, duplicates: int) -> SourceProfile:
+        """Give the counts of one source, with the rows of it that repeat others."""
+        rows = {split: self._rows_of[name, split] for split in self.rows}
+        return SourceProfile(name=name, rows=rows, tokens=self._tokens_of[name], duplicate_rows=duplicates)
 
     def drop(self, full_length: int) -> None:
         """Count one row of which cutting left nothing to learn."""

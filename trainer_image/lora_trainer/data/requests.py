@@ -29,6 +29,7 @@ class File(Model):
     path: str = Field(description="Where it lies.")
     kind: Kind = Field(description="What it holds.")
     compression: Compression = Field(description="How it is compressed.")
+    source: str = Field("", description="Name of the source that it belongs to; empty: none.")
 
 
 class ModelRequest(Model):
@@ -53,7 +54,7 @@ class RowsRequest(Model):
         """The files by purpose."""
         parts: dict[Split | None, list[DataFile]] = {}
         for file in self.files:
-            data_file = DataFile(file.name, Path(file.path), file.kind, file.compression)
+            data_file = DataFile(file.name, Path(file.path), file.kind, file.compression, file.source)
             parts.setdefault(file.part, []).append(data_file)
         return Dataset(parts.get(None, []), parts.get("validation", []), parts.get("test", []))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lora_trainer.data.prepared import ROW_SCHEMA, TEST_SCHEMA, calls_as_text
+from lora_trainer.data.prepared import NO_SOURCE, ROW_SCHEMA, SOURCE, TEST_SCHEMA, calls_as_text
 from lora_trainer.data.rows import ToolCall
 from lora_trainer.data.template.masking import Encoded
 
@@ -21,11 +21,17 @@ _TOKENS_A_GROUP = 4 << 20
 class RowWriter:
     """One parquet file; it is made with the first row, so a split without rows has no file."""
 
-    def __init__(self, path: Path, schema: pa.Schema = ROW_SCHEMA) -> None:
-        """`schema` is `ROW_SCHEMA`, or `TEST_SCHEMA` for rows with prompt and reference."""
+    def __init__(self, path: Path, schema: pa.Schema = ROW_SCHEMA, *, with_source: bool = False) -> None:
+        """`schema` is `ROW_SCHEMA`, or `TEST_SCHEMA` for rows with prompt and reference.
+
+        `with_source`: rows also say which source they are of.
+        """
         self.path = path
         self.rows = 0
-        self._schema = schema
+        self._tested = schema is TEST_SCHEMA
+        self._schema = schema.append(SOURCE) if with_source else schema
+        self._with_source = with_source
+        self._sources: list[int] = []
         self._writer: pq.ParquetWriter | None = None
         self._pending: list[Encoded] = []
         self._prompts: list[Any] = []
@@ -50,12 +56,14 @@ class RowWriter:
         prompt_ids: list[int] | None = None,
         reference: str = "",
         tool_calls: tuple[ToolCall, ...] | None = None,
+        source: int = NO_SOURCE,
     ) -> None:
-        """Append a row; `prompt_ids`, `reference` and `tool_calls` belong to `TEST_SCHEMA`."""
+        """Append a row; `prompt_ids`, `reference` and `tool_calls` belong to `TEST_SCHEMA`, `source` to `SOURCE`."""
         self.rows += 1
+        self._sources.append(source)
         self._pending.append(row)
         self._tokens += len(row.input_ids)
-        if self._schema is TEST_SCHEMA:
+        if self._tested:
             self._prompts.append(np.array(prompt_ids or [], dtype=np.int32))
             self._references.append(reference)
             self._tool_calls.append(None if tool_calls is None else calls_as_text(tool_calls))
@@ -71,16 +79,18 @@ class RowWriter:
             _lists([row.targets for row in self._pending]),
             pa.array([len(row) for row in ids], pa.int32()),
         ]
-        if self._schema is TEST_SCHEMA:
+        if self._tested:
             columns += [
                 _lists(self._prompts),
                 pa.array(self._references, pa.string()),
                 pa.array(self._tool_calls, pa.string()),
             ]
+        if self._with_source:
+            columns.append(pa.array(self._sources, pa.int16()))
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd")
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
-        self._pending, self._tokens = [], 0
+        self._pending, self._sources, self._tokens = [], [], 0
         self._prompts, self._references, self._tool_calls = [], [], []
 
 

@@ -97,7 +97,7 @@ def gate_failure(
     calls = scores.tool_calls if scores else None
     checks = (
         _loss_missed(gate.max_loss_ratio, test_loss, base_test_loss),
-        _forgetting_missed(gate.max_forgetting_ratio, forgetting_ratio),
+        _forgetting_missed(gate, forgetting_ratio),
         _share_missed("minExactMatch", "exact match", gate.min_exact_match, scores.exact_match if scores else None),
         _share_missed(
             "minJsonFields", "right JSON fields", gate.min_json_fields, scores.json_fields if scores else None
@@ -121,14 +121,17 @@ def _loss_missed(limit: float | None, test_loss: float | None, base_test_loss: f
     )
 
 
-def _forgetting_missed(limit: float | None, ratio: float | None) -> str | None:
+def _forgetting_missed(gate: GateSpec, ratio: float | None) -> str | None:
+    limit, source = gate.max_forgetting_ratio, gate.forgetting_source
     if limit is None:
         return None
     if ratio is None:
-        return "gate.maxForgettingRatio cannot be checked: compareWithBase is false"
+        why = "compareWithBase is false" if source is None else f"there are no test rows of source {source}"
+        return f"gate.maxForgettingRatio cannot be checked: {why}"
     if ratio <= limit:
         return None
-    return f"the loss on general text is {ratio:.3f} times the base model's, above gate.maxForgettingRatio {limit:g}"
+    measured_on = "general text" if source is None else f"the test rows of source {source}"
+    return f"the loss on {measured_on} is {ratio:.3f} times the base model's, above gate.maxForgettingRatio {limit:g}"
 
 
 def _share_missed(name: str, words: str, limit: float | None, share: float | None) -> str | None:

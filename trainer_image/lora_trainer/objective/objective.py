@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,11 +31,28 @@ class Figure:
 class Measured:
     """What some rows say of a model.
 
-    `loss` is what the best adapter is chosen by, less being better; `figures` are values by the key of a `Figure`.
+    `loss` is what the best adapter is chosen by, less being better; `figures` are values by the key of a `Figure`. Both
+    are means over `weight` things, such as target tokens.
     """
 
     loss: float
     figures: Mapping[str, float] = field(default_factory=dict)
+    weight: float = 1
+
+    @classmethod
+    def together(cls, parts: Iterable[Measured]) -> Measured:
+        """What rows say that were measured in parts."""
+        parts = list(parts)
+        weight = sum(part.weight for part in parts)
+        if not weight:
+            return cls(math.nan, {key: math.nan for part in parts for key in part.figures}, 0)
+
+        def mean(values: Iterable[float]) -> float:
+            return sum(value * part.weight for value, part in zip(values, parts, strict=True) if part.weight) / weight
+
+        keys = dict.fromkeys(key for part in parts for key in part.figures)
+        figures = {key: mean(part.figures.get(key, 0.0) for part in parts) for key in keys}
+        return cls(mean(part.loss for part in parts), figures, weight)
 
 
 class Objective(Protocol):

@@ -54,7 +54,7 @@ class SupervisedFineTuning:
     ) -> Measured:
         """Measure loss and token accuracy over all target tokens of the rows."""
         losses = measure(forward_pass, model, rows, alive=alive, group=group)
-        return Measured(losses.loss, {_ACCURACY.key: losses.accuracy})
+        return Measured(losses.loss, {_ACCURACY.key: losses.accuracy}, losses.targets)
 
     def gate_failure(
         self,

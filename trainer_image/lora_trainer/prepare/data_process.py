@@ -139,7 +139,14 @@ class DataProcess:
             TrainerError: 65, the data cannot be used; 78, template or tokenizer cannot.
         """
         self._files = [
-            File(part=part, name=file.name, path=str(file.path), kind=file.kind, compression=file.compression)
+            File(
+                part=part,
+                name=file.name,
+                path=str(file.path),
+                kind=file.kind,
+                compression=file.compression,
+                source=file.source,
+            )
             for part, file in dataset.parts()
         ]
         answer = self._ask(Request(read_rows=RowsRequest(spec=spec, files=self._files, into=str(into), today=today)))

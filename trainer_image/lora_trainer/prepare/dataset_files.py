@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
@@ -41,13 +42,32 @@ class FetchedDataset:
     notes: tuple[str, ...] = ()
 
 
+class _Origin(NamedTuple):
+    """A place that data come from: the part they belong to, the field of the spec and the address.
+
+    `source` is the name of a source of dataset.sources, and `label` what stands before the names of its files; both
+    are empty for the other places.
+    """
+
+    part: str
+    param: str
+    uri: str
+    source: str = ""
+    label: str = ""
+
+
 @dataclass(frozen=True)
 class _Listed:
-    """An object that is to be read: what messages call it, and the field of the spec that leads to it."""
+    """An object that is to be read, and where it comes from. `path` is its place below the address, or its name."""
 
-    name: str
+    path: str
     info: ObjectInfo
-    param: str
+    origin: _Origin
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.origin.label + self.path
 
 
 @dataclass(frozen=True)
@@ -73,44 +93,66 @@ def fetch(order: Order, store: Store, into: Path) -> FetchedDataset:
     for part, objects in listing.parts.items():
         for each in objects:
             path = into / f"{len(profiles):06d}"
-            with about(each.param):
+            with about(each.origin.param):
                 try:
                     store.download(each.info.uri, path)
                 except ObjectReplacedError as error:
                     raise _changed(each) from error
-            profiles.append(FileProfile(name=each.name, split=part, sha256=sha256_of(path), size_bytes=each.info.size))
-            files[part].append(DataFile(each.name, path, *kinds[each.name]))
+            source = each.origin.source
+            profiles.append(
+                FileProfile(
+                    name=each.name,
+                    split=part,
+                    source=source or None,
+                    sha256=sha256_of(path),
+                    size_bytes=each.info.size,
+                )
+            )
+            files[part].append(DataFile(each.name, path, *kinds[each.name], source=source))
     _check_unchanged(order, store, listing)
     dataset = Dataset(files[MAIN], files[VALIDATION], files[TEST])
     return FetchedDataset(dataset, tuple(profiles), dataset_digest(profiles), tuple(listing.notes))
 
 
 def dataset_digest(files: list[FileProfile]) -> str:
-    """Digest the stored content, in the order of the addresses; names and places do not count."""
-    return digest({part: [file.sha256 for file in files if file.split == part] for part in (MAIN, VALIDATION, TEST)})
+    """Digest the stored content, in the order of the addresses; names of files and places do not count.
+
+    The files of a source stand below its name.
+    """
+    sources = sorted({file.source for file in files if file.source is not None})
+    content: dict[str, Any] = _digests([file for file in files if file.source is None])
+    if sources:
+        content["sources"] = {name: _digests([file for file in files if file.source == name]) for name in sources}
+    return digest(content)
 
 
-def _addresses(order: Order) -> Iterator[tuple[str, str, str]]:
-    """List part, field of the spec and address of each place that data come from."""
+def _digests(files: Sequence[FileProfile]) -> dict[str, list[str]]:
+    return {part: [file.sha256 for file in files if file.split == part] for part in (MAIN, VALIDATION, TEST)}
+
+
+def _origins(order: Order) -> Iterator[_Origin]:
+    """List the places that data come from, in the order in which they are read."""
     spec = order.spec.dataset
-    yield MAIN, spec_paths.DATASET_URI, spec.uri
+    for source in spec.data_sources:
+        yield _Origin(MAIN, f"{source.path}.uri", source.uri, source.name, source.label)
     if spec.validation_uri is not None:
-        yield VALIDATION, spec_paths.DATASET_VALIDATION_URI, spec.validation_uri
+        yield _Origin(VALIDATION, spec_paths.DATASET_VALIDATION_URI, spec.validation_uri)
     if spec.test_uri is not None:
-        yield TEST, spec_paths.DATASET_TEST_URI, spec.test_uri
+        yield _Origin(TEST, spec_paths.DATASET_TEST_URI, spec.test_uri)
 
 
 def _list(order: Order, store: Store) -> _Listing:
     """Look what lies at the addresses, and give each object to a part by its address and its name."""
     listing = _Listing({MAIN: [], VALIDATION: [], TEST: []}, [])
-    own = {part: uri for part, _, uri in _addresses(order) if part != MAIN}
-    for part, param, uri in _addresses(order):
+    own = {origin.part: origin.uri for origin in _origins(order) if origin.part != MAIN}
+    for origin in _origins(order):
+        part, param, uri = origin.part, origin.param, origin.uri
         with about(param):
-            objects = [_Listed(_name(uri, info), info, param) for info in _objects(store, uri, param)]
+            objects = [_Listed(_path(uri, info), info, origin) for info in _objects(store, uri, param)]
         if len(objects) == 1 and objects[0].info.uri == uri:  # what is named itself is meant as it is
             listing.parts[part].extend(objects)
             continue
-        contents = folder_contents.sort([each.name for each in objects], uri, param)
+        contents = folder_contents.sort([each.path for each in objects], uri, param)
         if len(contents.beside) == len(objects):
             raise bad_data(
                 f"there is no data file below {uri}, only {_few(sorted(contents.beside))}",
@@ -119,8 +161,8 @@ def _list(order: Order, store: Store) -> _Listing:
             )
         held_out = contents.held_out if part == MAIN else {}
         for each in objects:
-            split = held_out.get(each.name)
-            if each.name not in contents.beside and (split is None or split not in own):
+            split = held_out.get(each.path)
+            if each.path not in contents.beside and (split is None or split not in own):
                 listing.parts[split or part].append(each)
         listing.notes.extend(_notes(uri, sorted(contents.beside), held_out, own))
     return listing
@@ -155,10 +197,10 @@ def _check_unchanged(order: Order, store: Store, listing: _Listing) -> None:
     Raises:
         TrainerError: 65, an object was replaced or deleted.
     """
-    for _, param, uri in _addresses(order):
-        with about(param):
-            now = {info.uri: info for info in _below(store, uri)}
-        for each in (each for objects in listing.parts.values() for each in objects if each.param == param):
+    for origin in _origins(order):
+        with about(origin.param):
+            now = {info.uri: info for info in _below(store, origin.uri)}
+        for each in (each for objects in listing.parts.values() for each in objects if each.origin == origin):
             if now.get(each.info.uri) != each.info:
                 raise _changed(each)
 
@@ -166,7 +208,7 @@ def _check_unchanged(order: Order, store: Store, listing: _Listing) -> None:
 def _changed(listed: _Listed) -> TrainerError:
     return bad_data(
         f"{listed.name} changed while it was read",
-        param=listed.param,
+        param=listed.origin.param,
         hint="when the dataset is written, start the run again by a change of spec.runToken;"
         " better, write new data to a new address",
     )
@@ -202,8 +244,8 @@ def _is_marker(info: ObjectInfo) -> bool:
     return not name or (folder_contents.is_hidden(name) and not is_data_name(name))
 
 
-def _name(address: str | None, info: ObjectInfo) -> str:
-    """Name the object for messages and reports: its path below the address, or its own name, printable."""
+def _path(address: str | None, info: ObjectInfo) -> str:
+    """Name the object within its source: its path below the address, or its own name, printable."""
     prefix = (address or "").rstrip("/") + "/"
     name = info.uri.removeprefix(prefix) if info.uri.startswith(prefix) else info.uri.rsplit("/", 1)[-1]
     return shorten(name.replace("\n", " "), _LONGEST_NAME)

@@ -34,8 +34,22 @@ def check(spec: LoRAFineTuneSpec, profile: DataProfile, folder: Path) -> None:
         )
     if gate.needs_test_rows and not rows["test"]:
         raise _no_rows("test", dataset.test_uri is not None, "evaluation.gate", "remove the limits of evaluation.gate")
+    if gate.forgetting_source is not None:
+        _check_forgetting_source(gate.forgetting_source, profile)
     if gate.needs_answers:
         _check_answers(spec, profile, folder / prepared.TEST)
+
+
+def _check_forgetting_source(name: str, profile: DataProfile) -> None:
+    """Refuse a source without test rows of its own, on which nothing could be measured."""
+    if any(source.name == name and source.rows["test"] for source in profile.sources):
+        return
+    raise bad_data(
+        f"source {name} has no test rows, and evaluation.gate.forgettingSource needs some",
+        param=spec_paths.EVALUATION_GATE_FORGETTING_SOURCE,
+        hint="raise dataset.split.test, or remove dataset.testUri, whose rows belong to no source; or remove"
+        " forgettingSource",
+    )
 
 
 def _no_rows(split: str, own_address: bool, purpose: str, way_out: str) -> TrainerError:

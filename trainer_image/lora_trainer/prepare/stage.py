@@ -7,6 +7,7 @@ import math
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report
+from lora_contract.source_status import SourcePlanStatus
 from lora_contract.status import MemoryStatus, PlanStatus
 from lora_trainer import model_files
 from lora_trainer.data import prepared
@@ -26,6 +28,7 @@ from lora_trainer.data.profile import DataProfile
 from lora_trainer.ledger.claims import await_turn
 from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.planning import memory_estimate
+from lora_trainer.planning.epoch_rows import epoch_rows
 from lora_trainer.planning.evaluation_rows import evaluation_rows
 from lora_trainer.prepare import (
     chat_source,
@@ -202,7 +205,7 @@ def _adopted(run_id: str, plan: PlanStatus | None, found: Adopted) -> Report:
 
 
 def total_steps(spec: LoRAFineTuneSpec, rows: int) -> int:
-    """Count the optimiser steps: as given, or enough for so many passes, a last smaller batch included."""
+    """Count the optimiser steps: as given, or enough for epochs of `rows` rows, a last smaller batch included."""
     if spec.training.max_steps is not None:
         return spec.training.max_steps
     steps_a_pass = math.ceil(rows / spec.training.effective_batch_size)
@@ -212,6 +215,8 @@ def total_steps(spec: LoRAFineTuneSpec, rows: int) -> int:
 def _plan(
     spec: LoRAFineTuneSpec, profile: DataProfile, data: FetchedDataset, commit: str, needed: MemoryStatus
 ) -> PlanStatus:
+    mixed = epoch_rows(spec.dataset, [source.rows["train"] for source in profile.sources]) if profile.sources else []
+    steps = total_steps(spec, sum(mixed) or profile.rows["train"])
     return PlanStatus(
         rows_read=sum(profile.rows_read.values()),
         rows=profile.rows["train"],
@@ -226,12 +231,32 @@ def _plan(
         rows_without_target=profile.rows_without_target,
         truncated_rows=profile.truncated_rows,
         longest_row=profile.longest_row,
+        epoch_rows=sum(mixed) or None,
+        sources=_sources(profile, mixed, steps * spec.training.effective_batch_size) or None,
         tokens=profile.tokens,
         target_tokens=profile.target_tokens,
-        total_steps=total_steps(spec, profile.rows["train"]),
+        total_steps=steps,
         memory_bytes=needed.total_bytes,
         memory=needed,
         format=profile.format,
         dataset_digest=data.digest,
         model_commit=commit,
     )
+
+
+def _sources(profile: DataProfile, mixed: Sequence[int], trained: int) -> list[SourcePlanStatus]:
+    """What the plan says of each source that gives `mixed` rows an epoch, where a run trains on `trained` rows."""
+    epochs = trained / max(sum(mixed), 1)
+    return [
+        SourcePlanStatus(
+            name=source.name,
+            rows=source.rows["train"],
+            validation_rows=source.rows["validation"],
+            test_rows=source.rows["test"],
+            duplicate_rows=source.duplicate_rows,
+            tokens=source.tokens,
+            epoch_rows=rows,
+            epochs=f"{epochs * rows / max(source.rows['train'], 1):.4g}",
+        )
+        for source, rows in zip(profile.sources, mixed, strict=True)
+    ]

@@ -13,6 +13,7 @@ from lora_trainer.report.report_input import (
     Point,
     ReportInput,
     Sample,
+    SourceFigures,
     TextPart,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "Point",
     "ReportInput",
     "Sample",
+    "SourceFigures",
     "TextPart",
     "render",
     "render_model_card",

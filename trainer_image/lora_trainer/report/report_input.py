@@ -87,6 +87,22 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class SourceFigures:
+    """One source of the data. Losses are nats per target token on its held-out rows; None: it has none."""
+
+    name: str
+    rows: int
+    """Training rows, each counted once."""
+    tokens: int
+    epochs: float
+    """Times that a row of it is trained on during the run."""
+    base_validation_loss: float | None = None
+    validation_loss: float | None = None
+    base_test_loss: float | None = None
+    test_loss: float | None = None
+
+
+@dataclass(frozen=True)
 class ReportInput:
     """Everything that the report and the model card show."""
 
@@ -114,6 +130,8 @@ class ReportInput:
     longest_row: int | None = None
     """Tokens of the longest row before it was cut; None: prepared by a version that did not say."""
     data: DataSection = field(default_factory=DataSection)
+    sources: tuple[SourceFigures, ...] = ()
+    """By name; empty where all data are at one address."""
     attempts: tuple[Attempt, ...] = ()
     gate_failed: str | None = None
     """The limit that the adapter missed, in words."""

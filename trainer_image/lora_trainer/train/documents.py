@@ -34,7 +34,7 @@ from lora_trainer.report import (
     render,
     render_model_card,
 )
-from lora_trainer.train import history
+from lora_trainer.train import history, source_figures
 from lora_trainer.train.finish import Result
 from lora_trainer.train.inputs import Inputs
 from lora_trainer.train.session import Session
@@ -74,6 +74,7 @@ def metrics_of(session: Session, result: Result) -> MetricsStatus:
         base_json_fields=_text(None if base is None else base.json_fields),
         tool_calls=None if scores is None else scores.tool_calls,
         base_tool_calls=None if base is None else base.tool_calls,
+        sources=source_figures.metrics(result.by_source) or None,
     )
 
 
@@ -128,6 +129,7 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
         comparisons=tuple(_comparisons(result, inputs.objective)),
         samples=result.samples,
         data=_data(inputs.profile),
+        sources=source_figures.of_run(order, inputs, result.by_source),
         attempts=tuple(_attempt(record) for record in account.attempts),
         gate_failed=result.gate_failed,
         warnings=tuple(account.warnings),

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.model import COMMIT
+from lora_contract.finetune.training import GateSpec
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, GENERATION_CONFIG
 from lora_contract.order import TrainOrder
 from lora_trainer.batches.prepared_rows import Rows
@@ -27,6 +28,8 @@ from lora_trainer.evaluation.answers import AnswerScores, HeldOutRow, answered, 
 from lora_trainer.evaluation.generate import Answer, answer
 from lora_trainer.objective import Measured
 from lora_trainer.report import Sample
+from lora_trainer.train import by_source
+from lora_trainer.train.by_source import SourceMeasures
 from lora_trainer.train.forgetting import Forgetting, measure_forgetting
 from lora_trainer.train.inputs import Inputs
 from lora_trainer.train.session import Session
@@ -44,6 +47,7 @@ class Result:
     base_scores: AnswerScores | None = None
     samples: tuple[Sample, ...] = ()
     forgetting: Forgetting | None = None
+    by_source: SourceMeasures = field(default_factory=SourceMeasures)
     gate_failed: str | None = None
 
 
@@ -58,30 +62,42 @@ def take_best(session: Session) -> None:
 
 def compare(session: Session, order: TrainOrder, inputs: Inputs, alive: Callable[[], None]) -> Result:
     """Measure adapter and base on the test rows, let both answer some of them, and check the gate."""
-    wishes, test = order.spec.evaluation, inputs.test
+    wishes, test, validation = order.spec.evaluation, inputs.test, inputs.validation
     forgetting = measure_forgetting(session, alive) if wishes.compare_with_base else None
     found = Result(forgetting=forgetting)
     if test is not None:
         found = replace(_on_test_rows(session, order.spec, inputs, test, alive), forgetting=forgetting)
+    names = order.spec.dataset.source_names
+    if names and validation is not None:
+        adapter, base = by_source.measure(
+            session, inputs.objective, validation, names, alive, with_base=wishes.compare_with_base
+        )
+        losses = replace(found.by_source, validation=adapter.of, base_validation={} if base is None else base.of)
+        found = replace(found, by_source=losses)
     failed = inputs.objective.gate_failure(
         wishes.gate,
         test=found.test,
         base_test=found.base_test,
         scores=found.scores,
-        forgetting_ratio=None if forgetting is None else forgetting.ratio,
+        forgetting_ratio=_forgetting_ratio(wishes.gate, found),
     )
     return replace(found, gate_failed=failed)
+
+
+def _forgetting_ratio(gate: GateSpec, found: Result) -> float | None:
+    """Find what the gate holds against maxForgettingRatio: the loss of the adapter by that of the base."""
+    if gate.forgetting_source is not None:
+        return found.by_source.test_ratio(gate.forgetting_source)
+    return None if found.forgetting is None else found.forgetting.ratio
 
 
 def _on_test_rows(
     session: Session, spec: LoRAFineTuneSpec, inputs: Inputs, test: Rows, alive: Callable[[], None]
 ) -> Result:
-    model, wishes, objective = session.adapted.model, spec.evaluation, inputs.objective
-    rows = [test[index] for index in range(len(test))]
-    measured, base_measured = objective.measure(session.forward_pass, model, rows, alive=alive), None
-    if wishes.compare_with_base:
-        with model.disable_adapter():
-            base_measured = objective.measure(session.forward_pass, model, rows, alive=alive)
+    model, wishes, names = session.adapted.model, spec.evaluation, spec.dataset.source_names
+    measured, base_measured = by_source.measure(
+        session, inputs.objective, test, names, alive, with_base=wishes.compare_with_base
+    )
     held_out = map(HeldOutRow, test.prompts, test.references, test.tool_calls)
     chosen = answered(held_out, wishes.samples, spec.training.max_length)
     prompts = [row.prompt for row in chosen]
@@ -100,8 +116,9 @@ def _on_test_rows(
         for index, row in enumerate(chosen)
     )
     return Result(
-        test=measured,
-        base_test=base_measured,
+        test=measured.all,
+        base_test=None if base_measured is None else base_measured.all,
+        by_source=SourceMeasures(test=measured.of, base_test={} if base_measured is None else base_measured.of),
         scores=_scores(answers, chosen, inputs),
         base_scores=None if base_answers is None else _scores(base_answers, chosen, inputs),
         samples=samples,

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import ValidationError
 
 from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
+from lora_contract.finetune import DatasetSpec
 from lora_contract.layout import RunLayout
 from lora_contract.order import TrainOrder
 from lora_trainer import model_files
 from lora_trainer import objective as objectives
+from lora_trainer.batches.mixture import Mixture
 from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
@@ -22,6 +25,7 @@ from lora_trainer.ledger import checkpoints as stored
 from lora_trainer.ledger.checkpoints import Checkpoint, CheckpointManifest
 from lora_trainer.model_files import StagedModel
 from lora_trainer.objective import Objective
+from lora_trainer.planning.epoch_rows import epoch_rows
 from lora_trainer.planning.evaluation_rows import chosen
 from lora_trainer.processes.group import Group
 from lora_trainer.store import Store, about
@@ -90,6 +94,7 @@ def fetch(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, grou
         )
     with about(spec_paths.OUTPUT_URI):
         profile = _profile(store, layout)
+    train.mixture = mixture(order.spec.dataset, train)
     validation, test = _rows(objective, rows / prepared.VALIDATION), _rows(objective, rows / prepared.TEST)
     if validation is not None:
         validation = _affordable(objective, validation, rows / prepared.VALIDATION, order)
@@ -103,6 +108,14 @@ def _rows(objective: Objective, path: Path) -> Rows | None:
         return None
     rows = objective.rows(path)
     return rows if len(rows) else None
+
+
+def mixture(dataset: DatasetSpec, rows: Rows) -> Mixture | None:
+    """Tell how often the rows come in an epoch; None where the run has no sources: once each."""
+    if dataset.sources is None:
+        return None
+    counts = np.bincount(rows.sources, minlength=len(dataset.sources)).tolist()
+    return Mixture(rows.sources, tuple(epoch_rows(dataset, counts)))
 
 
 def _affordable(objective: Objective, rows: Rows, path: Path, order: TrainOrder) -> Rows:

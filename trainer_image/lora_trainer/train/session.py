@@ -197,8 +197,10 @@ def _memory_plan(
     training, lengths = order.spec.training, inputs.train.lengths
     share = training.effective_batch_size // group.size
     wanted = restart.wanted_micro_batch(training)
+    mixture = inputs.train.mixture
+    epoch_rows = len(lengths) if mixture is None else mixture.count
     # Later epochs are shuffled like the first ones; should one hold a larger pass that does not fit, it is halved.
-    epochs = min(_EPOCHS_LOOKED_AT, math.ceil(order.plan.total_steps * training.effective_batch_size / len(lengths)))
+    epochs = min(_EPOCHS_LOOKED_AT, math.ceil(order.plan.total_steps * training.effective_batch_size / epoch_rows))
 
     @cache
     def pass_tokens(rows: int) -> int:
@@ -210,6 +212,7 @@ def _memory_plan(
             micro_batch_size=rows,
             seed=training.seed,
             place=group.place,
+            mixture=mixture,
         )
         return batches.largest(lengths, epochs)
 

@@ -83,6 +83,7 @@ class LoraTrainer(Trainer):
                 seed=self.args.seed,
                 lengths=None if self.forward_pass.padding_free else rows.lengths,
                 place=self._group.place,
+                mixture=rows.mixture,
             ),
             collate_fn=with_silent_row(self.data_collator, rows[0].silent),
             pin_memory=self.args.dataloader_pin_memory,

@@ -16,11 +16,15 @@ Example = Rendered | Document | TokenRow
 
 
 class ReadyRow(NamedTuple):
-    """A row that waits to be tokenised; `last`: its conversation gives no further row."""
+    """A row that waits to be tokenised; `last`: its conversation gives no further row.
+
+    `source` is the name of the one that it is of; empty: of none.
+    """
 
     split: Split
     content: Example
     last: bool
+    source: str = ""
 
 
 class EncodedRow(NamedTuple):

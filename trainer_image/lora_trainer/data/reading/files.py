@@ -35,12 +35,16 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of the dataset on local disk; `name` is what messages call it."""
+    """One file of the dataset on local disk; `name` is what messages call it.
+
+    `source` is the name of the source of dataset.sources that it belongs to; empty: it belongs to none.
+    """
 
     name: str
     path: Path
     kind: Kind
     compression: Compression
+    source: str = ""
 
 
 def is_data_name(name: str) -> bool:
