@@ -59,7 +59,7 @@ def training_relevant(spec: LoRAFineTuneSpec) -> dict[str, Any]:
 
 
 def _normal_sources(sources: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sources without their addresses, by name: their order says nothing, and one pass is what they have anyway."""
+    """Sort sources by name, without addresses: their order says nothing, and one pass is what they have anyway."""
     kept = [
         {key: value for key, value in source.items() if key != "uri" and (key, value) != ("repeats", 1)}
         for source in sources

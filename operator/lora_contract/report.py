@@ -82,7 +82,7 @@ def encode(report: Report) -> str:
 
 
 def _with_less_of_sources(report: Report) -> Iterator[Report]:
-    """Reports that say ever less of the sources of the data: of many of them the figures take most of a report.
+    """Make reports with ever less of the sources of the data: of many of them the figures take most of a report.
 
     The plan that train was given goes first, as the status has it since prepare; then the losses of each source, which
     `report.html` has too.

@@ -44,7 +44,7 @@ def _apart(spec: LoRAFineTuneSpec) -> bool:
 
 
 def _cel_apart(address: str) -> str:
-    """CEL: neither the address, an expression, nor the output contains the other."""
+    """Write CEL for: neither the address, an expression, nor the output contains the other."""
     output = "self.output.uri"
     data, out = (f"({each} + ({each}.endsWith('/') ? '' : '/'))" for each in (address, output))
     return f"!{data}.startsWith({out[1:-1]}) && !{out}.startsWith({data[1:-1]})"

@@ -97,7 +97,7 @@ class DataSource(NamedTuple):
         return f'{self.path.removeprefix("spec.dataset.")} "{self.name}": ' if self.name else ""
 
     def named(self, text: str) -> str:
-        """A text about format or columns of the dataset, which for a source has fields of its own."""
+        """Name in a text about format or columns of the dataset the fields of this source, which has its own."""
         path = self.path.removeprefix("spec.")
         return text.replace("dataset.columns", f"{path}.columns").replace("dataset.format", f"{path}.format")
 

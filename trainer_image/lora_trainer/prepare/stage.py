@@ -245,7 +245,7 @@ def _plan(
 
 
 def _sources(profile: DataProfile, mixed: Sequence[int], trained: int) -> list[SourcePlanStatus]:
-    """What the plan says of each source that gives `mixed` rows an epoch, where a run trains on `trained` rows."""
+    """List what the plan says of each source that gives `mixed` rows an epoch, where a run trains on `trained` rows."""
     epochs = trained / max(sum(mixed), 1)
     return [
         SourcePlanStatus(
