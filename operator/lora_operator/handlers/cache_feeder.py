@@ -39,6 +39,9 @@ class CacheFeeder:
         self._begun: set[tuple[Kind, str | None]] = set()
         self._wake = asyncio.Event()
         self._next_resync = 0.0
+        self._resyncing = asyncio.Lock()
+        #: When the newest complete resync began, by the monotonic clock.
+        self._resync_began = 0.0
         self.synced = False
 
     def changed(self, kind: Kind, body: Mapping[str, Any]) -> None:
@@ -83,12 +86,20 @@ class CacheFeeder:
     async def resync(self) -> None:
         """List all objects, forget those that are gone, and ask for a look at every run and sweep.
 
-        Waits until it is known which kinds there are: a queued Job without its Workload would be misread.
+        Waits until it is known which kinds there are: a queued Job without its Workload would be misread. Who asks
+        while others wait for the same list to begin gets that one.
 
         Raises:
             ExpectedError: the API server could not answer; the cache is as good as before.
         """
+        asked = time.monotonic()
         await self._kinds_known.wait()
+        async with self._resyncing:
+            if self._resync_began < asked:
+                await self._resync()
+
+    async def _resync(self) -> None:
+        began = time.monotonic()
         for kind, namespace in self._lists():
             await self._list(kind, namespace)
         self._next_resync = time.monotonic() + self._settings.resync_seconds
@@ -98,6 +109,7 @@ class CacheFeeder:
             self._queue.add(entry.key)
         for sweep in self._cache.sweeps.entries():
             self._sweeps.add(sweep.key)
+        self._resync_began = began
         self.synced = True
 
     def _lists(self) -> list[tuple[Kind, str | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -29,15 +30,19 @@ async def _look(key: Key) -> None:
     return None
 
 
-async def test_nothing_is_looked_at_before_the_kinds_are_known() -> None:
-    server = Server()
-    feeder = CacheFeeder(
+def feeder_of(server: Server) -> CacheFeeder:
+    return CacheFeeder(
         cache=Cache(),
         kube=cast("Kube", server),
         queue=WorkQueue(_look, workers=1),
         sweeps=WorkQueue(_look, workers=1),
         settings=settings(network_policies=False),
     )
+
+
+async def test_nothing_is_looked_at_before_the_kinds_are_known() -> None:
+    server = Server()
+    feeder = feeder_of(server)
     first = asyncio.create_task(feeder.resync())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -48,3 +53,23 @@ async def test_nothing_is_looked_at_before_the_kinds_are_known() -> None:
     await first
     assert Kind.WORKLOAD in server.listed
     assert feeder.synced
+
+
+async def test_two_who_ask_before_anything_was_listed_get_one_list() -> None:
+    server = Server()
+    feeder = feeder_of(server)
+    at_the_start, of_the_new_leader = asyncio.create_task(feeder.resync()), asyncio.create_task(feeder.resync())
+    await asyncio.sleep(0)
+
+    feeder.served(REQUIRED)
+    await asyncio.gather(at_the_start, of_the_new_leader)
+    assert Counter(server.listed) == Counter(REQUIRED)
+
+
+async def test_who_asks_after_a_list_began_gets_a_newer_one() -> None:
+    server = Server()
+    feeder = feeder_of(server)
+    feeder.served(REQUIRED)
+    await feeder.resync()
+    await feeder.resync()
+    assert Counter(server.listed) == Counter([*REQUIRED, *REQUIRED])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,12 +13,23 @@ SpecT = TypeVar("SpecT", bound=SpecModel)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def parsed_spec(model: type[SpecT], raw: Mapping[str, Any]) -> tuple[SpecT | None, tuple[str, ...]]:
-    """Parse a spec; the spec, or None and why it is invalid, one line a field."""
+class ReadSpec(NamedTuple, Generic[SpecT]):
+    """What a spec says. `spec` is None where it is invalid; `errors` then says why, one line a field.
+
+    `unchecked`: an invalid spec without the rules that it breaks; None: it is valid, or not even of the right form.
+    """
+
+    spec: SpecT | None
+    errors: tuple[str, ...] = ()
+    unchecked: SpecT | None = None
+
+
+def parsed_spec(model: type[SpecT], raw: Mapping[str, Any]) -> ReadSpec[SpecT]:
+    """Parse a spec, whatever a user may have written into it."""
     try:
-        return model.read(raw), ()
+        return ReadSpec(model.read(raw))
     except ValidationError as error:
-        return None, explained(error, "spec")
+        return ReadSpec(None, explained(error, "spec"), model.unchecked(raw))
 
 
 def parsed_status(model: type[ModelT], raw: Mapping[str, Any]) -> ModelT:

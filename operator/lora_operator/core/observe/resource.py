@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 from lora_contract.base import SpecModel
 from lora_contract.conditions import ConditionedStatus, ConditionType
 from lora_contract.times import parse_time
-from lora_operator.core.observe.parsing import parsed_spec, parsed_status
+from lora_operator.core.observe.parsing import ReadSpec, parsed_spec, parsed_status
 
 SpecT = TypeVar("SpecT", bound=SpecModel)
 StatusT = TypeVar("StatusT", bound=ConditionedStatus)
@@ -20,10 +20,13 @@ StatusT = TypeVar("StatusT", bound=ConditionedStatus)
 
 @dataclass(frozen=True)
 class Resource(Generic[SpecT, StatusT]):
-    """A custom resource. `spec` is None where it is invalid; `spec_errors` then says why, one line a field."""
+    """A custom resource. Its spec and status are kept as JSON: most resources ended long ago and are never looked at.
+
+    Parsed, a status takes seven times the memory, and a spec nine times.
+    """
 
     kind: ClassVar[str]
-    spec_model: ClassVar[type[Any]]
+    spec_model: ClassVar[Any]
     status_model: ClassVar[Any]
 
     namespace: str
@@ -34,12 +37,20 @@ class Resource(Generic[SpecT, StatusT]):
     created: datetime
     deleting: bool
     labels: Mapping[str, str]
-    spec: SpecT | None
-    spec_errors: tuple[str, ...]
-    #: An invalid spec without the rules that it breaks; None: it is valid, or not even of the right form.
-    unchecked: SpecT | None
-    #: JSON. Parsed it takes seven times the memory, and most resources ended long ago and are never looked at.
+    spec_text: bytes
     status_text: bytes
+    #: What counts instead of `spec_text`.
+    read_spec: ReadSpec[SpecT] | None = None
+
+    @property
+    def spec(self) -> SpecT | None:
+        """The spec; None where it is invalid."""
+        return self._spec.spec
+
+    @property
+    def spec_errors(self) -> tuple[str, ...]:
+        """Why the spec is invalid, one line a field."""
+        return self._spec.errors
 
     @property
     def status(self) -> StatusT:
@@ -60,13 +71,13 @@ class Resource(Generic[SpecT, StatusT]):
 
     def by_earlier_rules(self) -> Self:
         """Return the resource with its spec, though rules that came later forbid it."""
-        return self if self.unchecked is None else replace(self, spec=self.unchecked, spec_errors=(), unchecked=None)
+        unchecked = self._spec.unchecked
+        return self if unchecked is None else replace(self, read_spec=ReadSpec(unchecked))
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Read an object of the API. Never raises for what a user may have written into spec or status."""
         metadata = body["metadata"]
-        spec, errors = parsed_spec(cls.spec_model, body.get("spec") or {})
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -76,11 +87,24 @@ class Resource(Generic[SpecT, StatusT]):
             created=parse_time(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
             deleting=bool(metadata.get("deletionTimestamp")),
             labels=dict(metadata.get("labels") or {}),
-            spec=spec,
-            spec_errors=errors,
-            unchecked=cls.spec_model.unchecked(body.get("spec") or {}) if spec is None else None,
-            status_text=json.dumps(body.get("status") or {}, separators=(",", ":")).encode(),
+            spec_text=_text(body.get("spec")),
+            status_text=_text(body.get("status")),
         )
+
+    @property
+    def _spec(self) -> ReadSpec[SpecT]:
+        found: ReadSpec[SpecT] = self.read_spec or _spec(self.spec_model, self.spec_text)
+        return found
+
+
+def _text(part: object) -> bytes:
+    return json.dumps(part or {}, separators=(",", ":")).encode()
+
+
+@lru_cache(maxsize=256)
+def _spec(model: Any, text: bytes) -> ReadSpec[Any]:
+    """Parse a spec once for all who have it, as a status."""
+    return parsed_spec(model, json.loads(text))
 
 
 @lru_cache(maxsize=256)

@@ -10,6 +10,7 @@ from lora_contract import names
 from lora_contract.sweep import LoRASweepSpec, LoRASweepStatus, Trial, trials_of
 from lora_operator.core.observe.observed import FineTune
 from lora_operator.core.observe.owner import is_managed
+from lora_operator.core.observe.parsing import ReadSpec
 from lora_operator.core.observe.resource import CreateError, Resource
 
 
@@ -44,7 +45,7 @@ class Sweep(Resource[LoRASweepSpec, LoRASweepStatus]):
         try:
             return replace(self, trials=trials_of(self.name, self.spec))
         except ValueError as error:
-            return replace(self, spec=None, spec_errors=(f"spec.{error}",))
+            return replace(self, read_spec=ReadSpec(None, (f"spec.{error}",)))
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class ApiError(ExpectedError):
     @property
     def transient(self) -> bool:
         """Whether the same request may succeed later without anybody changing anything."""
-        return self.status >= 500 or self.status in (401, 408, 429)
+        return self.status >= 500 or self.status in (401, 408, 410, 429)
 
 
 class UnreachableError(ExpectedError):
