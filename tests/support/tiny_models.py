@@ -16,7 +16,7 @@ from lora_trainer.batches.batch import Row
 from lora_trainer.model.adapter import attach
 
 VOCABULARY = 320
-_SHAPE: dict[str, Any] = {
+SHAPE: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -32,14 +32,14 @@ _SHAPE: dict[str, Any] = {
 _WINDOW = {"sliding_window": 8}
 
 CONFIGS: dict[str, Any] = {
-    "llama": lambda: llama.LlamaConfig(**_SHAPE),
-    "llama-tied": lambda: llama.LlamaConfig(**_SHAPE, tie_word_embeddings=True),
-    "qwen2": lambda: qwen2.Qwen2Config(**_SHAPE),
-    "qwen3": lambda: qwen3.Qwen3Config(**_SHAPE),
-    "mistral-window": lambda: mistral.MistralConfig(**_SHAPE, **_WINDOW),
-    "phi3": lambda: phi3.Phi3Config(**_SHAPE),
-    "gemma2-softcap-window": lambda: gemma2.Gemma2Config(**_SHAPE, **_WINDOW, query_pre_attn_scalar=8),
-    "gemma3-window": lambda: gemma3.Gemma3TextConfig(**_SHAPE, **_WINDOW, query_pre_attn_scalar=8),
+    "llama": lambda: llama.LlamaConfig(**SHAPE),
+    "llama-tied": lambda: llama.LlamaConfig(**SHAPE, tie_word_embeddings=True),
+    "qwen2": lambda: qwen2.Qwen2Config(**SHAPE),
+    "qwen3": lambda: qwen3.Qwen3Config(**SHAPE),
+    "mistral-window": lambda: mistral.MistralConfig(**SHAPE, **_WINDOW),
+    "phi3": lambda: phi3.Phi3Config(**SHAPE),
+    "gemma2-softcap-window": lambda: gemma2.Gemma2Config(**SHAPE, **_WINDOW, query_pre_attn_scalar=8),
+    "gemma3-window": lambda: gemma3.Gemma3TextConfig(**SHAPE, **_WINDOW, query_pre_attn_scalar=8),
 }
 
 

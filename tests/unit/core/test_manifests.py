@@ -10,7 +10,8 @@ from kubernetes.client import V1Job
 
 from lora_contract import names
 from lora_contract.order import Order
-from support.builders import given_finetune, given_training
+from support.builders import given_finetune
+from support.job_manifests import container, jobs, pod
 from support.pod_reports import PLAN, RUN_ID
 from support.specs import GOOD_SPECS
 
@@ -28,22 +29,6 @@ EVERYTHING: dict[str, Any] = {
     "scheduling": {"queueName": "team-a", "priorityClass": "high", "maxExecutionSeconds": 3600},
     "retries": 5,
 }
-
-
-def jobs(changes: dict[str, Any] | None = None, **platform: Any) -> list[dict[str, Any]]:
-    story = given_training(changes, **platform)
-    return [story.job("prepare"), story.job("train")]
-
-
-def pod(job: dict[str, Any]) -> dict[str, Any]:
-    spec: dict[str, Any] = job["spec"]["template"]["spec"]
-    return spec
-
-
-def container(job: dict[str, Any]) -> dict[str, Any]:
-    (only,) = pod(job)["containers"]
-    found: dict[str, Any] = only
-    return found
 
 
 def environment(job: dict[str, Any]) -> dict[str, Any]:

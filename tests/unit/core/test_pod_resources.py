@@ -8,24 +8,9 @@ from typing import Any
 import pytest
 
 from lora_contract.status import MemoryStatus
-from support.builders import given_finetune, given_training
+from support.builders import given_finetune
+from support.job_manifests import container, jobs, pod
 from support.pod_reports import PLAN, PREPARED
-
-
-def jobs(changes: dict[str, Any] | None = None, **platform: Any) -> list[dict[str, Any]]:
-    story = given_training(changes, **platform)
-    return [story.job("prepare"), story.job("train")]
-
-
-def pod(job: dict[str, Any]) -> dict[str, Any]:
-    spec: dict[str, Any] = job["spec"]["template"]["spec"]
-    return spec
-
-
-def container(job: dict[str, Any]) -> dict[str, Any]:
-    (only,) = pod(job)["containers"]
-    found: dict[str, Any] = only
-    return found
 
 
 def size_limits(job: dict[str, Any]) -> dict[str, str | None]:

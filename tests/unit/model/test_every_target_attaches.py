@@ -17,20 +17,9 @@ from lora_trainer.model_files.safetensors_header import Tensor, read_header
 from lora_trainer.model_files.shape import last_name
 from lora_trainer.prepare import model_check
 from support.specs import changed
+from support.tiny_models import SHAPE
 
-_SIZES: dict[str, Any] = {
-    "vocab_size": 320,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 128,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
+_SIZES: dict[str, Any] = SHAPE | {"max_position_embeddings": 128}
 _EXPERTS: dict[str, Any] = {
     "num_experts": 4,
     "num_local_experts": 4,

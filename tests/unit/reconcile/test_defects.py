@@ -53,12 +53,17 @@ class StatusKube:
         return self.condition("Stalled")
 
 
-async def test_it_is_told_once_and_goes_away(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    kube = StatusKube(resource("triage", "1", changed(REFUSED)))
+def reconciler_of(kube: StatusKube) -> RunReconciler:
+    """A reconciler that knows the resource of an API server."""
     cache = Cache()
     cache.put(Kind.FINETUNE, kube.body)
     events = EventRecorder(cast("Kube", kube), "operator")
-    reconciler = RunReconciler(cache=cache, kube=cast("Kube", kube), events=events, settings=settings())
+    return RunReconciler(cache=cache, kube=cast("Kube", kube), events=events, settings=settings())
+
+
+async def test_it_is_told_once_and_goes_away(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    kube = StatusKube(resource("triage", "1", changed(REFUSED)))
+    reconciler = reconciler_of(kube)
 
     with monkeypatch.context() as patched:
         patched.setattr(runs, "decide", fails)
@@ -81,10 +86,7 @@ async def test_it_is_told_once_and_goes_away(monkeypatch: pytest.MonkeyPatch, ca
 async def test_a_run_that_ended_says_that_it_is_stuck_and_what_it_became(monkeypatch: pytest.MonkeyPatch) -> None:
     story = given_training().stage_succeeds("train", TRAINED).decides()
     kube = StatusKube(story.body)
-    cache = Cache()
-    cache.put(Kind.FINETUNE, kube.body)
-    events = EventRecorder(cast("Kube", kube), "operator")
-    reconciler = RunReconciler(cache=cache, kube=cast("Kube", kube), events=events, settings=settings())
+    reconciler = reconciler_of(kube)
 
     with monkeypatch.context() as patched:
         patched.setattr(runs, "decide", fails)
