@@ -19,7 +19,7 @@ from lora_contract.order import Order
 from lora_trainer.errors import TrainerError
 from lora_trainer.prepare.access import check_output
 from lora_trainer.store import from_environment
-from support.builders import given_training
+from support.run_story import given_training
 
 CREDENTIALS = {
     "Code": "Success",

@@ -9,7 +9,7 @@ from typing import Any
 from lora_contract import names
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.effects.memory.cache import Cache
-from support.builders import Story
+from support.run_story import Story
 
 _VERSIONS = itertools.count(1)
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from lora_operator.core.observe.observed import IdenticalRun, Identity
-from support.builders import Story, given_finetune
 from support.pod_reports import PREPARED, RUN_ID
+from support.run_story import Story, given_finetune
 from support.specs import BASE
 from support.story import START
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.builders import given_training
+from support.run_story import given_training
 
 
 def jobs(changes: dict[str, Any] | None = None, **platform: Any) -> list[dict[str, Any]]:

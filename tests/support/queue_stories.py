@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.builders import Story, given_finetune
 from support.pod_reports import PREPARED
+from support.run_story import Story, given_finetune
 
 QUEUE = {"scheduling.queueName": "team-a"}
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from lora_operator.core.observe.observed import WarningEvent, Warnings
-from support.builders import Story, given_finetune, given_training
 from support.cluster_story import workload_condition
 from support.pod_reports import PREPARED, TRAINED, failed_report
+from support.run_story import Story, given_finetune, given_training
 
 LATER = ["The spec was edited: the change takes effect with the next pod."]
 

@@ -10,8 +10,8 @@ from lora_contract.exit_codes import FINAL, ExitCode
 from lora_contract.progress import METRIC_FROM_STEP
 from lora_contract.reasons import REASON_OF_EXIT_CODE
 from lora_contract.report import Timing
-from support.builders import Story, given_finetune, given_training
 from support.pod_reports import RUN_ID, TRAINED, failed_report
+from support.run_story import Story, given_finetune, given_training
 
 
 def preparing() -> Story:

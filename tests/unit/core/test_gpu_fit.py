@@ -8,8 +8,8 @@ import pytest
 
 from lora_contract.status import MemoryStatus
 from lora_operator.core.run.decision import CreateJob, ReadGpuMemory
-from support.builders import Story, given_finetune
 from support.pod_reports import PLAN, PREPARED
+from support.run_story import Story, given_finetune
 
 GIB = 1 << 30
 LABEL = "nvidia.com/gpu.memory"

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from lora_contract.progress import ProgressReport
 from lora_operator.core.observe.observed import Progress, WarningEvent, Warnings
-from support.builders import Story, given_finetune, given_training
 from support.cluster_story import workload_condition
 from support.crd_schema import violations
 from support.pod_reports import PREPARED, TRAINED, failed_report
+from support.run_story import Story, given_finetune, given_training
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "100"))
 

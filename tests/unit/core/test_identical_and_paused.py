@@ -9,9 +9,9 @@ import pytest
 from lora_contract.exit_codes import ExitCode
 from lora_operator.core.observe.observed import IdenticalRun
 from lora_operator.core.stages.identical import identical_run
-from support.builders import Story, given_finetune, given_training
 from support.identical import DEFAULT_ENDPOINT, WAITS, another, prepared
 from support.pod_reports import PREPARED, RUN_ID, TRAINED, failed_report
+from support.run_story import Story, given_finetune, given_training
 
 
 def seen(story: Story, **more: bool) -> IdenticalRun | None:

@@ -10,9 +10,9 @@ import pytest
 from lora_contract.conditions import ConditionType
 from lora_operator.core.observe.observed import IdenticalRun
 from lora_operator.core.run.decision import DeleteJob
-from support.builders import Story
 from support.identical import SAME, WAITS, another, prepared
 from support.pod_reports import ARTIFACT, PREPARED, RUN_ID
+from support.run_story import Story
 from support.story import START
 
 

@@ -8,8 +8,8 @@ from lora_contract.exit_codes import ExitCode
 from lora_contract.names import CONTAINER
 from lora_contract.report import Report
 from lora_operator.core.observe.resource import CreateError
-from support.builders import Story, given_training
 from support.pod_reports import RUN_ID, TRAINED, failed_report
+from support.run_story import Story, given_training
 
 DIGEST = "d" * 64
 CHANGED = Report(stage="check", run_id=RUN_ID, dataset_digest=DIGEST, inputs_drifted=True)

@@ -8,8 +8,8 @@ import pytest
 
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.identity import spec_hash
-from support.builders import Story, given_training
 from support.pod_reports import ARTIFACT, TRAINED, failed_report
+from support.run_story import Story, given_training
 
 
 def finished_run(changes: dict[str, Any] | None = None) -> Story:

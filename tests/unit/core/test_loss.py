@@ -6,8 +6,8 @@ import pytest
 
 from lora_contract.exit_codes import ExitCode
 from lora_operator.core.run.decision import CreateJob, ReadObjects
-from support.builders import Story, given_finetune, given_training
 from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED, failed_report
+from support.run_story import Story, given_finetune, given_training
 
 ADOPTED = PREPARED.model_copy(update={"adopted": True, "artifact": ARTIFACT})
 

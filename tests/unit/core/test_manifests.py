@@ -10,9 +10,9 @@ from kubernetes.client import V1Job
 
 from lora_contract import names
 from lora_contract.order import Order
-from support.builders import given_finetune
 from support.job_manifests import container, jobs, pod
 from support.pod_reports import PLAN, RUN_ID
+from support.run_story import given_finetune
 from support.specs import GOOD_SPECS
 
 EVERYTHING: dict[str, Any] = {

@@ -11,8 +11,8 @@ from lora_contract import names
 from lora_operator.core.manifests.network_policy import runs_policy
 from lora_operator.core.observe.resource import CreateError
 from lora_operator.core.run.decision import CreateGroupPolicy, CreateJob, CreateService, IsolatePods
-from support.builders import Story, given_finetune, given_training
 from support.pod_reports import PREPARED, TRAINED
+from support.run_story import Story, given_finetune, given_training
 from support.story import settings
 
 

@@ -9,8 +9,8 @@ import pytest
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import Order
 from lora_operator.core.run.decision import SuspendJob
-from support.builders import Story, given_finetune, given_training
 from support.pod_reports import PREPARED, TRAINED
+from support.run_story import Story, given_finetune, given_training
 from support.specs import changed
 
 #: Fields that break a rule of today. They stand for ones that were fine when the spec was accepted.

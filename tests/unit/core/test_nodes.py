@@ -8,8 +8,8 @@ from typing import Any
 from lora_contract.exit_codes import ExitCode
 from lora_contract.times import format_time
 from lora_operator.core.run.decision import DeleteJob
-from support.builders import UNREACHABLE, Story, given_training
 from support.pod_reports import TRAINED, failed_report
+from support.run_story import UNREACHABLE, Story, given_training
 
 
 def node_dies(story: Story) -> Story:

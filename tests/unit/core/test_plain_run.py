@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lora_contract.status import MetricsStatus, ToolCallsStatus
 from lora_operator.core.run.decision import CreateJob
-from support.builders import given_finetune, given_training
 from support.pod_reports import ARTIFACT, PREPARED, RUN_ID, TRAINED
+from support.run_story import given_finetune, given_training
 
 
 def test_the_first_visit_starts_prepare_and_writes_every_condition() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lora_operator.core.observe.observed import WarningEvent, Warnings
-from support.builders import Story, given_finetune
 from support.pod_reports import PREPARED
+from support.run_story import Story, given_finetune
 
 PREFIX = 'Error creating: pods "triage-train-0-abcde" is forbidden: '
 NO_CPU_LIMIT = PREFIX + "failed quota: compute: must specify limits.cpu for: trainer"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from lora_contract.status import MemoryStatus
-from support.builders import given_finetune
 from support.job_manifests import container, jobs, pod
 from support.pod_reports import PLAN, PREPARED
+from support.run_story import given_finetune
 
 
 def size_limits(job: dict[str, Any]) -> dict[str, str | None]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from support.builders import Story
 from support.cluster_story import workload_condition
 from support.pod_reports import TRAINED
 from support.queue_stories import training_in_a_queue
+from support.run_story import Story
 
 
 def test_preemption_is_told_and_the_run_goes_on() -> None:

@@ -14,8 +14,8 @@ from lora_contract.progress import (
 )
 from lora_operator.core.observe.observed import Progress
 from lora_operator.core.record.progress import in_words
-from support.builders import given_training
 from support.pod_reports import PREPARED
+from support.run_story import given_training
 
 
 def test_progress_and_losses_are_shown() -> None:

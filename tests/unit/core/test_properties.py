@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lora_operator.core.observe.resource import CreateError
 from lora_operator.core.run.decision import CreateJob
-from support.builders import Story, given_finetune, given_training
 from support.cluster_story import workload_condition
 from support.pod_reports import PREPARED, TRAINED, failed_report
+from support.run_story import Story, given_finetune, given_training
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "100"))
 STAGES = ("prepare", "train")

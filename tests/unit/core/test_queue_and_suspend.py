@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from lora_operator.core.run.decision import SetWorkloadActive, SuspendJob
-from support.builders import Story, given_finetune, given_training
 from support.cluster_story import workload_condition
 from support.pod_reports import PREPARED, TRAINED
 from support.queue_stories import QUEUE, queued, training_in_a_queue
+from support.run_story import Story, given_finetune, given_training
 
 
 def test_a_queued_run_waits_and_then_trains() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lora_contract import names
-from support.builders import given_finetune, given_training
 from support.pod_reports import PREPARED, TRAINED
+from support.run_story import given_finetune, given_training
 from support.sweep_stories import given_sweep
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [

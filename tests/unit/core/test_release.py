@@ -9,9 +9,9 @@ import pytest
 from lora_contract.exit_codes import USER_ERRORS, ExitCode
 from lora_operator.core.observe.observed import WarningEvent, Warnings
 from lora_operator.core.run.decision import DeleteJob
-from support.builders import Story, given_finetune, given_training
 from support.cluster_story import workload_condition
 from support.pod_reports import PREPARED, TRAINED, failed_report
+from support.run_story import Story, given_finetune, given_training
 
 QUOTA = 'pods "x" is forbidden: violates PodSecurity "restricted:latest"'
 ACCOUNT = 'error looking up service account team-a/trainer: serviceaccount "trainer" not found'

@@ -12,8 +12,8 @@ from lora_operator.core.observe.resource import CreateError
 from lora_operator.core.record.attempts import counted_failures
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import CreateService, DeleteJob
-from support.builders import UNREACHABLE, Story, given_finetune
 from support.pod_reports import PREPARED, TRAINED, failed_report
+from support.run_story import UNREACHABLE, Story, given_finetune
 
 #: What a pod reports that did its share and does not speak for the run.
 SILENT = Report(stage="train", run_id="a" * 32)

@@ -6,8 +6,8 @@ from lora_contract.progress import TrainerStatus
 from lora_contract.report import Report
 from lora_operator.core.observe.observed import Progress
 from lora_operator.core.run.decision import DeleteJob
-from support.builders import Story, given_finetune, given_training
 from support.pod_reports import PREPARED, TRAINED, failed_report
+from support.run_story import Story, given_finetune, given_training
 
 
 def pod_is_kept(story: Story, stage: str, code: int, report: Report) -> Story:

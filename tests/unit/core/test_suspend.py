@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lora_operator.core.run.decision import SetWorkloadActive, SuspendJob
-from support.builders import UNREACHABLE, Story, given_finetune, given_training
 from support.cluster_story import workload_condition
 from support.pod_reports import PREPARED, TRAINED
+from support.run_story import UNREACHABLE, Story, given_finetune, given_training
 
 
 def queued_training() -> Story:

@@ -9,9 +9,9 @@ from lora_contract.progress import METRIC_FROM_STEP
 from lora_contract.report import Timing
 from lora_contract.status import LoRAFineTuneStatus, UsageStatus
 from lora_contract.times import parse_time
-from support.builders import Story, given_finetune, given_training
 from support.cluster_story import workload_condition
 from support.pod_reports import PREPARED, TRAINED, failed_report
+from support.run_story import Story, given_finetune, given_training
 from support.story import settings
 
 QUEUE = {"scheduling.queueName": "team-a"}

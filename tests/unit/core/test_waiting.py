@@ -9,8 +9,8 @@ import pytest
 from lora_operator.core.observe.observed import WarningEvent, Warnings
 from lora_operator.core.observe.resource import CreateError
 from lora_operator.core.run.decision import CreateJob, DeleteJob, ReadWarnings
-from support.builders import Story, given_finetune, given_training
 from support.pod_reports import PREPARED
+from support.run_story import Story, given_finetune, given_training
 
 
 def preparing() -> Story:

@@ -15,9 +15,9 @@ from lora_operator.core.observe.observed import IdenticalRun, Identity
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.effects.memory.cache import Cache
 from lora_operator.effects.memory.identical_index import IdenticalIndex
-from support.builders import Story, given_finetune, given_training
 from support.cached import show, versioned
 from support.pod_reports import PREPARED
+from support.run_story import Story, given_finetune, given_training
 from support.story import START
 
 SAME = Identity("team-a", "a" * 32, "s3://adapters/", "")

@@ -11,8 +11,8 @@ import pytest
 from lora_contract import names
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.effects.memory.cache import Cache
-from support.builders import Story, given_finetune
 from support.cached import owned, pod_of, show, versioned, workload_of
+from support.run_story import Story, given_finetune
 from support.sweep_stories import SweepStory, given_sweep
 
 OTHER = "team-b"

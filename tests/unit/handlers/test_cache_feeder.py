@@ -14,8 +14,8 @@ from lora_operator.effects.kinds import REQUIRED, Key, Kind
 from lora_operator.effects.memory.cache import Cache
 from lora_operator.effects.memory.work_queue import WorkQueue
 from lora_operator.handlers.cache_feeder import CacheFeeder
-from support.builders import Story, given_finetune
 from support.cached import versioned
+from support.run_story import Story, given_finetune
 from support.story import settings
 
 

@@ -18,8 +18,8 @@ from lora_operator.effects.memory.cache import Cache
 from lora_operator.reconcile import runs
 from lora_operator.reconcile.loop import UndecidedError
 from lora_operator.reconcile.runs import RunReconciler
-from support.builders import given_training
 from support.pod_reports import TRAINED
+from support.run_story import given_training
 from support.specs import changed
 from support.story import START, resource, settings
 

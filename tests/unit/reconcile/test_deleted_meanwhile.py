@@ -11,8 +11,8 @@ from lora_operator.effects.api.kube import Kube, Page
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.effects.memory.cache import Cache
 from lora_operator.reconcile.runs import RunReconciler
-from support.builders import Story, given_finetune
 from support.pod_reports import PREPARED
+from support.run_story import Story, given_finetune
 
 
 class Server:

@@ -13,7 +13,7 @@ from lora_operator.effects.api.server_clock import ServerClock
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.effects.memory.cache import Cache
 from lora_operator.reconcile.runs import RunReconciler
-from support.builders import given_finetune
+from support.run_story import given_finetune
 
 
 class Server:
