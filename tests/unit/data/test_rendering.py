@@ -54,14 +54,14 @@ def test_each_attribute_is_given_or_refused_as_the_sandbox_does(owner: str) -> N
 @pytest.mark.parametrize("name", names())
 def test_a_published_template_renders_what_transformers_renders(name: str) -> None:
     for title, case in CASES.items():
-        turns = template(name).turns(conversation.check(case.messages, list(case.tools)).messages)
+        talk = conversation.check(case.messages, list(case.tools))
+        turns, tools = template(name).turns(talk.messages), list(talk.tools.functions)
         given = {**tokenizer(name).special_tokens_map, "date_string": "26 Jul 2024"}
         compiled = CompiledTemplate(source(name), given)
-        tools = list(case.tools)
         try:
             (expected,), _ = render_jinja_template([turns], tools=tools or None, chat_template=source(name), **given)
         except Exception as error:
             with pytest.raises(type(error)):
-                compiled.render(turns, tools, generation_prompt=False)
+                compiled.render(turns, talk.tools, generation_prompt=False)
         else:
-            assert compiled.render(turns, tools, generation_prompt=False) == expected, title
+            assert compiled.render(turns, talk.tools, generation_prompt=False) == expected, title

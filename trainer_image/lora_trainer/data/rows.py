@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -59,11 +61,35 @@ def _call(call: ToolCall, form: CallForm) -> dict[str, Any]:
     return {"id": call.id, **made} if call.id else made
 
 
+@dataclass(frozen=True, eq=False)
+class Toolset:
+    """The tools that a row offers, each as `{"type": "function", "function": ...}`.
+
+    Rows that offer the same tools share one object, so what is found out about them is found out once.
+    """
+
+    functions: tuple[dict[str, Any], ...] = ()
+    #: What checks the arguments of a call, by the name of the function, where it has a schema.
+    validators: Mapping[str, Any] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.functions)
+
+    @cached_property
+    def as_json(self) -> str:
+        """The tools as JSON with sorted keys."""
+        return json.dumps(self.functions, sort_keys=True, ensure_ascii=False)
+
+
+NO_TOOLS = Toolset()
+
+
 class Conversation(NamedTuple):
-    """The turns of a row and the tools that are offered in it, each as `{"type": "function", "function": ...}`."""
+    """The turns of a row and the tools that are offered in it."""
 
     messages: tuple[Message, ...]
-    tools: tuple[dict[str, Any], ...] = ()
+    tools: Toolset = NO_TOOLS
     #: What messages call the first turn: 0 where it is `dataset.systemPrompt`, which no row has.
     first: int = 1
 

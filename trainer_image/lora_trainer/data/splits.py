@@ -25,7 +25,7 @@ def fingerprint(conversation: Conversation) -> bytes:
     """
     messages, tools, _ = conversation
     turns = [f"{message.role}\x1f{_normal(message.content)}{_more(message)}" for message in messages]
-    offered = ["\x1d" + json.dumps(tools, sort_keys=True, ensure_ascii=False)] if tools else []
+    offered = [f"\x1d{tools.as_json}"] if tools else []
     return _digest("\x1e".join([*turns, *offered]))
 
 

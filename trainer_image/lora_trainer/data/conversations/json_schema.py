@@ -22,7 +22,7 @@ _LONGEST_KEPT = 1 << 14
 def problem_of_schema(schema: Mapping[str, Any]) -> str | None:
     """Why this is no JSON schema of draft 2020-12, in words; None: it is one."""
     try:
-        _validator(schema)
+        validator(schema)
     except SchemaError as error:
         return f"is no JSON schema: {_words(error)}"
     except RecursionError:
@@ -34,10 +34,13 @@ def problem_of_schema(schema: Mapping[str, Any]) -> str | None:
     return None
 
 
-def problem_of_value(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """Where and how a value breaks a schema, in words that follow the name of the value; None: it satisfies it."""
+def problem_of_value(value: Any, validator: Any) -> str | None:
+    """Where and how a value breaks the schema of a `validator`, in words that follow the name of the value.
+
+    None: it satisfies it.
+    """
     try:
-        error = best_match(_validator(schema).iter_errors(value))
+        error = best_match(validator.iter_errors(value))
     except Unresolvable as problem:
         return f" cannot be checked: their schema refers to what it does not hold ({str(problem)[:100]})"
     except RecursionError:
@@ -52,7 +55,8 @@ def problem_of_value(value: Any, schema: Mapping[str, Any]) -> str | None:
     return f"{place}: {_words(error)}"
 
 
-def _validator(schema: Mapping[str, Any]) -> Any:
+def validator(schema: Mapping[str, Any]) -> Any:
+    """What checks values against a schema that has no problem."""
     text = json.dumps(schema)
     return _known(text) if len(text) <= _LONGEST_KEPT else _made(text)
 

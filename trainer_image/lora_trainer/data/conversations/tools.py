@@ -7,45 +7,43 @@ before 2024 (`functions`, `function_call`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
 from lora_trainer.data.json_values import DECODER, json_type, why_not
-from lora_trainer.data.rows import BadRow, Conversation, Message, ToolCall
+from lora_trainer.data.rows import NO_TOOLS, BadRow, Conversation, Message, ToolCall, Toolset
 
 _MOST_TOOLS = 1024
 _LONGEST_NAME = 200
 #: Longest JSON text of tools that is kept to find the next row's equal, characters.
-_LONGEST_KEPT = 1 << 14
+_LONGEST_KEPT = 1 << 16
 
 
-def read(value: Any) -> tuple[dict[str, Any], ...]:
+def read(value: Any) -> Toolset:
     """The tools of a row: a list, or a text that holds one as JSON; each is a function.
 
     Raises:
         BadRow: naming the tool, counted from 1, and what is wrong with it.
     """
     if value is None or value in ("", [], {}):
-        return ()
-    if isinstance(value, str):
-        value = _parsed(value, "tools is a text that is not a JSON list of tools")
-    text = _as_json(value, "tools")
+        return NO_TOOLS
+    text = value if isinstance(value, str) else _as_json(value, "tools")
     return _known(text) if len(text) <= _LONGEST_KEPT else _read(text)
 
 
 @lru_cache(maxsize=256)
-def _known(text: str) -> tuple[dict[str, Any], ...]:
+def _known(text: str) -> Toolset:
     """The same tools as before: most files repeat theirs in each row."""
     return _read(text)
 
 
-def _read(text: str) -> tuple[dict[str, Any], ...]:
+def _read(text: str) -> Toolset:
     """The tools in a JSON text."""
-    value = json.loads(text)
+    value = _parsed(text, "tools is a text that is not a JSON list of tools")
     if value is None:
-        return ()
+        return NO_TOOLS
     if not isinstance(value, list):
         raise BadRow(f"tools is {json_type(value)}, expected a list of tools")
     if len(value) > _MOST_TOOLS:
@@ -55,7 +53,8 @@ def _read(text: str) -> tuple[dict[str, Any], ...]:
     for name in names:
         if names.count(name) > 1:
             raise BadRow(f"declares the tool {name!r} twice")
-    return made
+    schemas = {tool["function"]["name"]: tool["function"].get("parameters") for tool in made}
+    return Toolset(made, {name: _schemas().validator(schema) for name, schema in schemas.items() if schema})
 
 
 def _tool(tool: Any, number: int) -> dict[str, Any]:
@@ -152,7 +151,6 @@ def check_calls(conversation: Conversation) -> None:
     Raises:
         BadRow: naming turn and call, and what does not fit.
     """
-    offered = {tool["function"]["name"]: tool["function"] for tool in conversation.tools}
     open_calls: list[ToolCall] = []
     of_turn = 0
     for number, message in enumerate(conversation.messages, start=1):
@@ -164,7 +162,7 @@ def check_calls(conversation: Conversation) -> None:
                 f"turn {number} is {message.role}, but {_named(open_calls[0])} of turn {of_turn} has no result"
             )
         for index, call in enumerate(message.tool_calls, start=1):
-            _check_call(call, offered, f"turn {number}, call {index}")
+            _check_call(call, conversation.tools, f"turn {number}, call {index}")
         open_calls, of_turn = list(message.tool_calls), number
 
 
@@ -184,12 +182,13 @@ def _named(call: ToolCall) -> str:
     return f"the call {call.id[:40]} of {call.name[:40]}" if call.id else f"the call of {call.name[:40]}"
 
 
-def _check_call(call: ToolCall, offered: Mapping[str, Mapping[str, Any]], where: str) -> None:
-    if call.name not in offered:
+def _check_call(call: ToolCall, tools: Toolset, where: str) -> None:
+    validator = tools.validators.get(call.name)
+    if validator is None and all(tool["function"]["name"] != call.name for tool in tools.functions):
+        offered = [tool["function"]["name"] for tool in tools.functions]
         declared = _listed(offered) if offered else "the row offers no tools: it has no column tools"
         raise BadRow(f"{where} is of {call.name[:40]!r}, which is not declared; {declared}")
-    schema = offered[call.name].get("parameters")
-    problem = _schemas().problem_of_value(call.arguments, schema) if schema else None
+    problem = _schemas().problem_of_value(call.arguments, validator) if validator is not None else None
     if problem:
         raise BadRow(f"{where} of {call.name[:40]}: arguments{problem}")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
+from weakref import WeakSet
 
 from lora_contract import spec_paths
 
@@ -20,7 +21,7 @@ os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 from transformers import PreTrainedTokenizerFast
 
-from lora_trainer.data.rows import CallForm, Message
+from lora_trainer.data.rows import NO_TOOLS, CallForm, Message, Toolset
 from lora_trainer.data.template import answer_text, template_refusal, tool_form
 from lora_trainer.data.template.rendering import CompiledTemplate
 from lora_trainer.data.template.template_refusal import TemplateRefusal
@@ -51,7 +52,7 @@ class ChatTemplate:
         self._served_ends = self.listed_ends | {str(tokenizer.eos_token)}
         self._source: str = tokenizer.get_chat_template()
         #: Some models have a template of its own for conversations with tools.
-        self._source_with_tools: str = tokenizer.get_chat_template(tools=list(tool_form.TOOLS))
+        self._source_with_tools: str = tokenizer.get_chat_template(tools=list(tool_form.TOOLS.functions))
         # What transformers gives to templates as strftime_now reads the clock of each pod anew.
         self._variables = {
             "strftime_now": self._strftime,
@@ -68,12 +69,12 @@ class ChatTemplate:
         self.special_ids = frozenset(tokenizer.convert_tokens_to_ids(sorted(special)))
         #: Finds a special token in a text.
         self.special = _any_of(special)
+        #: Tools that were found to hold no special token.
+        self.harmless_tools: WeakSet[Toolset] = WeakSet()
         self.keeps_system = False
         self._knows_developer = False
 
-    def render(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, generation_prompt: bool = False
-    ) -> str:
+    def render(self, messages: Sequence[Message], tools: Toolset = NO_TOOLS, *, generation_prompt: bool = False) -> str:
         """The conversation as one text with special tokens.
 
         Raises:
@@ -93,7 +94,7 @@ class ChatTemplate:
         return turns
 
     def render_turns(
-        self, turns: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), *, generation_prompt: bool = False
+        self, turns: Sequence[dict[str, Any]], tools: Toolset = NO_TOOLS, *, generation_prompt: bool = False
     ) -> str:
         """The same for turns in that form, which hold nothing but JSON.
 
@@ -219,7 +220,7 @@ class ChatTemplate:
     def _next_turn(self, *, calls: bool) -> str | None:
         """What the template writes between an answer and the first token of the next turn, if that ends answers."""
         turns = tool_form.PROBE if calls else (*_PROBE, _NEXT_PROBE)
-        offered = tool_form.TOOLS if calls else ()
+        offered = tool_form.TOOLS if calls else NO_TOOLS
         whole, longer = self.render(turns[:2], offered), self.render(turns[:3], offered)
         found = self.special.search(longer, len(whole)) if longer.startswith(whole) else None
         if found is None or found[0] not in self.listed_ends or longer[len(whole) : found.start()].strip():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -52,18 +52,19 @@ def _pieces(template: ChatTemplate, row: Rendered, encoding: Any) -> list[tuple[
 
 
 def _encode(template: ChatTemplate, row: Rendered, pieces: Sequence[tuple[int, Any]], max_length: int) -> Encoded:
-    ids = np.concatenate([np.array(piece.ids, dtype=np.int32) for _, piece in pieces])
+    numbers = [piece.ids for _, piece in pieces]
+    ids = np.array(numbers[0] if len(numbers) == 1 else [*chain.from_iterable(numbers)], dtype=np.int32)
     targets = np.zeros(len(ids), dtype=np.bool_)
     offset = 0
-    for begin, piece in pieces:
+    for (begin, piece), tokens in zip(pieces, numbers, strict=True):
         for start, end in row.spans:
             first, last = _tokens(piece, max(start - begin, 0), end - begin)
             if first is None or last is None:
                 continue
-            if piece.token_to_chars(first)[0] < start - begin and int(piece.ids[first]) in template.special_ids:
+            if piece.token_to_chars(first)[0] < start - begin and tokens[first] in template.special_ids:
                 first += 1  # a special token of the prompt that took in white space of the answer
             targets[offset + first : offset + last + 1] = True
-        offset += len(piece.ids)
+        offset += len(tokens)
     targets[:1] = False  # nothing predicts the first token
     return Encoded(ids[:max_length], targets[:max_length], len(ids))
 

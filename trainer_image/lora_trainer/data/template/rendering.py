@@ -17,6 +17,8 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.utils import Namespace, generate_lorem_ipsum
 from transformers.utils.chat_template_utils import _cached_compile_jinja_template
 
+from lora_trainer.data.rows import Toolset
+
 _OF_DICT = frozenset(dir({}))
 #: The sandbox hands out others than the text's own.
 _FORMATTING = frozenset({"format", "format_map"})
@@ -41,15 +43,13 @@ class CompiledTemplate:
         self._environment.filters["random"] = self._random_filter()
         self._variables = {**self._template.globals, "lipsum": self._lorem_ipsum, **variables}
 
-    def render(
-        self, turns: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], *, generation_prompt: bool
-    ) -> str:
+    def render(self, turns: Sequence[Mapping[str, Any]], tools: Toolset, *, generation_prompt: bool) -> str:
         """The conversation as one text, or whatever a template may raise."""
         self._drawn = False
         given = {
             **self._variables,
             "messages": turns,
-            "tools": list(tools) or None,
+            "tools": list(tools.functions) or None,
             "documents": None,
             "add_generation_prompt": generation_prompt,
         }

@@ -28,5 +28,5 @@ def crosses(template: ChatTemplate, text: str, seam: int) -> bool:
     """The same for a text that is not encoded yet; only what is around the seam is."""
     start = max(0, seam - _WINDOW)
     part = text[start : seam + _WINDOW]
-    (encoding,) = template.tokenizer.backend_tokenizer.encode_batch([part], add_special_tokens=False)
+    encoding = template.tokenizer.backend_tokenizer.encode(part, add_special_tokens=False)
     return is_crossed(template, encoding, seam - start)

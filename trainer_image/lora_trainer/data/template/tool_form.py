@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from lora_trainer.data.rows import CallForm, Message, ToolCall
+from lora_trainer.data.rows import CallForm, Message, ToolCall, Toolset
 from lora_trainer.data.template.template_refusal import TemplateRefusal
 
 _NAME, _VALUES, _RESULTS = "tool_of_the_probe", ("first value", "second value"), ("first result", "second result")
 _PARAMETERS = {"type": "object", "properties": {"place": {"type": "string", "description": "Where"}}}
-TOOLS: tuple[dict[str, Any], ...] = (
-    {"type": "function", "function": {"name": _NAME, "description": "Looks", "parameters": _PARAMETERS}},
-)
+TOOLS = Toolset(({"type": "function", "function": {"name": _NAME, "description": "Looks", "parameters": _PARAMETERS}},))
 _QUESTION = Message("user", "first question")
 _CALLS = tuple(ToolCall(_NAME, {"place": value}, f"call0000{n}") for n, value in enumerate(_VALUES))
 _ANSWERS = tuple(Message("tool", text, tool_call_id=f"call0000{n}") for n, text in enumerate(_RESULTS))
@@ -24,7 +21,7 @@ _PARALLEL = (_QUESTION, Message("assistant", "", tool_calls=_CALLS), *_ANSWERS)
 _FORMS = tuple(CallForm(content, as_text) for as_text in (False, True) for content in ("", None))
 
 #: Renders turns with tools, in a form of the calls.
-Renders = Callable[[Sequence[Message], Sequence[dict[str, Any]], CallForm], str]
+Renders = Callable[[Sequence[Message], Toolset, CallForm], str]
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,9 @@ def _check_texts(template: ChatTemplate, conversation: Conversation) -> None:
                 " names",
                 "write the name into the content, or set dataset.ignoreKeys: [name]",
             )
-    _refuse_special(template, [text for tool in tools for text in _texts(tool)], "a tool")
+    if tools not in template.harmless_tools:
+        _refuse_special(template, [text for tool in tools.functions for text in _texts(tool)], "a tool")
+        template.harmless_tools.add(tools)
 
 
 def _check_tools(template: ChatTemplate, conversation: Conversation) -> None:
