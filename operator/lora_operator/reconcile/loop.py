@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypedDict, TypeVar, Unpack
 
 from lora_contract.changes import change_conditions
 from lora_contract.reasons import Reason
@@ -38,6 +38,15 @@ class UndecidedError(ExpectedError):
     """A decision raised: a defect, reported on the object and in the log."""
 
 
+class Parts(TypedDict):
+    """What every reconciler works with."""
+
+    cache: Cache
+    kube: Kube
+    events: EventRecorder
+    settings: Settings
+
+
 class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
     """Brings resources of one kind forward, one decision after the other.
 
@@ -47,11 +56,11 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
 
     kind: ClassVar[Kind]
 
-    def __init__(self, *, cache: Cache, kube: Kube, events: EventRecorder, settings: Settings) -> None:
-        self._cache = cache
-        self._kube = kube
-        self._events = events
-        self._settings = settings
+    def __init__(self, **parts: Unpack[Parts]) -> None:
+        self._cache = parts["cache"]
+        self._kube = parts["kube"]
+        self._events = parts["events"]
+        self._settings = parts["settings"]
 
     @abstractmethod
     def _observe(self, key: Key) -> ObservedT | None:

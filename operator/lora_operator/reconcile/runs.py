@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, Unpack, assert_never
 
 from lora_contract import names
 from lora_contract.status import LoRAFineTuneStatus
@@ -30,7 +30,7 @@ from lora_operator.core.run.decision import (
 )
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.reconcile import run_metrics
-from lora_operator.reconcile.loop import Reconciler
+from lora_operator.reconcile.loop import Parts, Reconciler
 
 
 class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
@@ -38,7 +38,7 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
 
     kind = Kind.FINETUNE
 
-    def __init__(self, **parts: Any) -> None:
+    def __init__(self, **parts: Unpack[Parts]) -> None:
         super().__init__(**parts)
         #: By namespace: of many new runs that are looked at side by side, one makes the policy.
         self._isolating: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)

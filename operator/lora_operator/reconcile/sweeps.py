@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Unpack, assert_never
 
 from lora_contract.sweep import LoRASweepStatus
 from lora_operator.core.sweep.decide import decide_sweep
 from lora_operator.core.sweep.observed_sweep import ObservedSweep
 from lora_operator.core.sweep.sweep_decision import CreateTrial, SuspendTrial, SweepAction, SweepDecision
 from lora_operator.effects.kinds import Key, Kind
-from lora_operator.reconcile.loop import Reconciler
+from lora_operator.reconcile.loop import Parts, Reconciler
 
 
 class SweepReconciler(Reconciler[ObservedSweep, LoRASweepStatus, SweepAction]):
@@ -19,7 +19,7 @@ class SweepReconciler(Reconciler[ObservedSweep, LoRASweepStatus, SweepAction]):
 
     kind = Kind.SWEEP
 
-    def __init__(self, *, look_at_run: Callable[[Key], None], **parts: Any) -> None:
+    def __init__(self, *, look_at_run: Callable[[Key], None], **parts: Unpack[Parts]) -> None:
         super().__init__(**parts)
         self._look_at_run = look_at_run
 
