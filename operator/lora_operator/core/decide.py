@@ -13,7 +13,7 @@ from lora_operator.core.observe.facts import facts
 from lora_operator.core.observe.observed import Observed
 from lora_operator.core.record.attempts import record_attempts
 from lora_operator.core.record.progress import record_progress
-from lora_operator.core.run.decision import ReadObjects, RunDecision
+from lora_operator.core.run.decision import ReadObjects, RunDecision, soonest
 from lora_operator.core.run.outcome import MustRead, Outcome
 from lora_operator.core.run.run import Run, begin
 from lora_operator.core.stages.edits import record_edits
@@ -54,9 +54,3 @@ def _decide(run: Run) -> RunDecision:
     outcome = isolated(run, replace(outcome, actions=(*stale_jobs(run), *kept_jobs(as_seen, run), *outcome.actions)))
     decision = conclude(run, outcome)
     return replace(decision, requeue_after=soonest(decision.requeue_after, progress_wait))
-
-
-def soonest(*seconds: float | None) -> float | None:
-    """Return the smallest of the times that are given."""
-    given = [value for value in seconds if value is not None]
-    return min(given, default=None)

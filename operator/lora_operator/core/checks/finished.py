@@ -5,6 +5,7 @@ from __future__ import annotations
 from lora_contract.conditions import ConditionType
 from lora_contract.status import Phase
 from lora_operator.core.checks.input_check import check_inputs
+from lora_operator.core.run.decision import soonest
 from lora_operator.core.run.outcome import Latched
 from lora_operator.core.run.run import Run
 from lora_operator.core.status.conclude import clean_up
@@ -22,5 +23,5 @@ def check_finished(run: Run) -> Latched | None:
         check.run.status,
         actions=(*actions, *check.actions),
         events=check.events,
-        look_again=min((each for each in (look_again, check.look_again) if each is not None), default=None),
+        look_again=soonest(look_again, check.look_again),
     )

@@ -17,7 +17,6 @@ from lora_contract.times import format_time
 from lora_operator.core.manifests.job import job_manifest
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.observe.pod import Pod
-from lora_operator.core.run import limits
 from lora_operator.core.run.decision import Action, CreateJob, Event
 from lora_operator.core.run.run import Run
 from lora_operator.core.stages import loss
@@ -64,8 +63,8 @@ def _job_name(run: Run, token: str) -> str:
 
 
 def _start(run: Run, spec: LoRAFineTuneSpec, name: str) -> Check:
-    if error := run.refused_lately(name) or run.refused_lately(names.RUNS_POLICY):
-        return Check(run, name, look_again=limits.RETRY - run.elapsed(error.time))
+    if error := run.refused_lately(name, names.RUNS_POLICY):
+        return Check(run, name, look_again=run.until_retry(error))
     manifest = job_manifest(
         run.finetune,
         spec,

@@ -134,4 +134,9 @@ class Decision(Generic[StatusT, ActionT]):
     first_seen: Mapping[Fact, float] = field(default_factory=dict)
 
 
+def soonest(*seconds: float | None) -> float | None:
+    """Return the smallest of the times that are given, such as `requeue_after`."""
+    return min((value for value in seconds if value is not None), default=None)
+
+
 RunDecision = Decision[LoRAFineTuneStatus, Action]

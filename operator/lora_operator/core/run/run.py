@@ -80,6 +80,10 @@ class Run:
         newest = {pod.index: pod for pod in self.pods(stage)}
         return tuple(sorted(newest.values(), key=lambda pod: (pod.created, pod.name)))
 
+    def wanted_pods(self, stage: RunStage) -> int:
+        """Count the pods that a stage has at once."""
+        return self.spec.compute.nodes if stage == "train" else 1
+
     def workload(self, stage: RunStage) -> Workload | None:
         """Find the Kueue Workload of a stage."""
         job = self.job(stage)
@@ -108,12 +112,14 @@ class Run:
         patience = pod.deletion_seconds + limits.NODE_GRACE
         return patience - self.seen_for(Fact(Sight.POD_DELETING, pod.uid))
 
-    def refused_lately(self, name: str) -> CreateError | None:
-        """Return the API server's refusal of an object of this name, where it is too early to try again."""
+    def refused_lately(self, *objects: str) -> CreateError | None:
+        """Return the API server's refusal of an object of one of these names, where it is too early to try again."""
         error = self.observed.create_error
-        if error is None or error.name != name or self.elapsed(error.time) >= limits.RETRY:
-            return None
-        return error
+        return None if error is None or error.name not in objects or self.until_retry(error) <= 0 else error
+
+    def until_retry(self, error: CreateError) -> float:
+        """Count the seconds until what was refused is created again."""
+        return limits.RETRY - self.elapsed(error.time)
 
     @property
     def was_held(self) -> bool:

@@ -40,8 +40,7 @@ def _verdict(run: Run, stage: RunStage, job: Job) -> ObjectCondition | None:
     ended = max((pod.ended for pod in pods if pod.ended), default=None)
     if any(pod.exit_code in FINAL for pod in kept):
         return ObjectCondition("Failed", "True", "", "", ended)
-    wanted = run.spec.compute.nodes if stage == names.STAGE_TRAIN else 1
-    if len(pods) >= wanted and all(pod.exit_code == ExitCode.DONE for pod in pods):
+    if len(pods) >= run.wanted_pods(stage) and all(pod.exit_code == ExitCode.DONE for pod in pods):
         return ObjectCondition("Complete", "True", "", "", ended)
     return None
 

@@ -30,7 +30,7 @@ from lora_operator.core.stages.stage_pod import describe, follow_pods
 
 def create_job(run: Run, stage: RunStage) -> UnderWay | Failed:
     """Create the Job of a stage; anew where somebody deleted it."""
-    if error := run.refused_lately(run.job_names[stage]) or run.refused_lately(names.RUNS_POLICY):
+    if error := run.refused_lately(run.job_names[stage], names.RUNS_POLICY):
         policy = error.name == names.RUNS_POLICY
         what = "The NetworkPolicy of the namespace" if policy else f"The {stage} Job"
         return _retry_refused(run, Phase.PENDING, what, error)
@@ -123,8 +123,8 @@ def _ensure_service(run: Run, job: Job) -> UnderWay | None:
 def _retry_refused(run: Run, phase: Phase, what: str, error: CreateError) -> UnderWay:
     """Wait until what the API server refused is created again, and explain why it was refused."""
     found = waiting.create_trouble(error)
-    again = limits.RETRY - run.elapsed(error.time)
-    return UnderWay(phase, found.reason, f"{what} was refused: {found.message}", run.status, look_again=again)
+    text = f"{what} was refused: {found.message}"
+    return UnderWay(phase, found.reason, text, run.status, look_again=run.until_retry(error))
 
 
 def _move_to_other_node(run: Run, stage: RunStage, job: Job) -> UnderWay | None:

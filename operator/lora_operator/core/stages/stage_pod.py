@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lora_contract import names
 from lora_contract.conditions import ConditionType
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import RunStage
@@ -61,8 +60,7 @@ def _representative(run: Run, stage: RunStage) -> Pod | None:
     None: a pod is missing. With one pod it is that pod.
     """
     pods = run.present_pods(stage)
-    wanted = run.spec.compute.nodes if stage == names.STAGE_TRAIN else 1
-    if len(pods) < wanted:
+    if len(pods) < run.wanted_pods(stage):
         return None
     # One that ended well only waits for the rest of its Job.
     left = [pod for pod in pods if pod.exit_code != ExitCode.DONE] or list(pods)
