@@ -63,6 +63,14 @@ crds: generate
 docs-templates: venv ## write docs/templates.md: what becomes of conversations with published chat templates
 	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.template_table
 
+.PHONY: docs-cli
+docs-cli: venv ## write docs/kubectl-lora.md anew: what each command of the plugin prints
+	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.cli_page
+
+.PHONY: wheel
+wheel: venv ## build the wheel of all programs into dist/; `pipx install` takes it with its extra [cli]
+	$(PY) -m hatchling build -t wheel
+
 .PHONY: test-unit
 test-unit: venv ## pure logic and tiny models: no cluster, no S3; minutes on two cores
 	$(PYTEST) tests/unit -n $(WORKERS)

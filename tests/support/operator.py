@@ -46,9 +46,14 @@ def write_kubeconfig(api: client.ApiClient, plane: ControlPlane, path: Path) -> 
     """A kubeconfig with a token of the operator's ServiceAccount."""
     request = {"spec": {"expirationSeconds": 7200}}
     answer = client.CoreV1Api(api).create_namespaced_service_account_token(ACCOUNT, ACCOUNT_NAMESPACE, request)
-    admin = yaml.safe_load(plane.kubeconfig.read_text(encoding="utf-8"))
-    admin["users"][0]["user"] = {"token": answer.status.token}
-    path.write_text(yaml.safe_dump(admin), encoding="utf-8")
+    return with_token(plane, answer.status.token, path)
+
+
+def with_token(plane: ControlPlane, token: str, path: Path) -> Path:
+    """A kubeconfig that shows a token instead of the administrator's certificate."""
+    config = yaml.safe_load(plane.kubeconfig.read_text(encoding="utf-8"))
+    config["users"][0]["user"] = {"token": token}
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
     return path
 
 

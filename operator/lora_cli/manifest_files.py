@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from lora_contract.manifest import ours_of, read_manifest
 from lora_contract.yaml_documents import DocumentError, read_documents
 
 
-class Verdict(NamedTuple):
-    """What is to be said of a file or of one of its documents, and whether the cluster would refuse it."""
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of a file or of one of its documents, and whether the cluster would refuse it.
+
+    `document` is there where it is one of ours that could be read.
+    """
 
     file: str
     about: str
     faults: tuple[str, ...]
+    document: Mapping[str, Any] | None = None
+
+    @property
+    def where(self) -> str:
+        """The file and the document, as they begin a line."""
+        return f"{self.file}: {self.about}".rstrip(": ")
 
 
 _NOTHING = "has no LoRAFineTune and no LoRASweep"
@@ -33,6 +44,18 @@ def judge(path: Path) -> Iterator[Verdict]:
     # A folder has manifests of other kinds too: they are none of our business, unless there is nothing else.
     ours = [verdict for verdict in found if verdict.faults != (_NOTHING,)]
     yield from ours or [Verdict(str(path), "", (_NOTHING,))]
+
+
+def judge_document(file: str, document: Mapping[str, Any]) -> Verdict:
+    """Judge a document that is one of ours."""
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    about = f"{document.get('kind')} {name or 'without a name'}"
+    try:
+        read_manifest(document, cluster=True)
+    except DocumentError as error:
+        return Verdict(file, about, error.faults)
+    return Verdict(file, about, (), document)
 
 
 def _judge_file(path: Path) -> Iterator[Verdict]:
@@ -53,12 +76,4 @@ def _judge_file(path: Path) -> Iterator[Verdict]:
     if not ours:
         yield Verdict(file, "", (_NOTHING,))
     for document in ours:
-        metadata = document.get("metadata")
-        name = metadata.get("name") if isinstance(metadata, dict) else None
-        about = f"{document.get('kind')} {name or 'without a name'}"
-        try:
-            read_manifest(document, cluster=True)
-        except DocumentError as error:
-            yield Verdict(file, about, error.faults)
-        else:
-            yield Verdict(file, about, ())
+        yield judge_document(file, document)

@@ -1,0 +1,1 @@
+"""The API server, with the rights of the user's kubeconfig."""

@@ -1,0 +1,57 @@
+"""Commands that explain: explain-failure, compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from lora_cli.clean import one_line
+from lora_cli.commands.options import Context, Name, Names, Namespace, connect
+from lora_cli.commands.screen import now, show
+from lora_cli.errors import CommandError
+from lora_cli.run import Run
+from lora_cli.text.comparison import compare, comparison_page
+from lora_cli.text.failure import MOST_WORDS, failure_page
+
+if TYPE_CHECKING:
+    from lora_cli.cluster.runs import Runs
+
+
+def explain_failure(*, name: Name, namespace: Namespace = None, context: Context = None) -> None:
+    """Explain why a run failed, and what to do.
+
+    Reason and remedy, the pods, the last words of the newest one, and what to do next.
+    """
+    runs = connect(namespace, context)
+    run = runs.get(name)
+    show(failure_page(run, now(), _last_words(runs, run) if run.status.error is not None else None))
+
+
+def _last_words(runs: Runs, run: Run) -> tuple[str, list[str]] | None:
+    """The end of the log of the newest pod that is still there."""
+    try:
+        pods = [pod for pod in runs.pods(run) if pod.started]
+        if not pods:
+            return None
+        words = [one_line(line) for line in runs.log(run, pods[-1].name, tail=MOST_WORDS)]
+    except CommandError:  # who may not read logs still gets the rest
+        return None
+    return pods[-1].name, [word for word in words if word]
+
+
+def compare_runs(*, run_names: Names, namespace: Namespace = None, context: Context = None) -> None:
+    """Compare runs side by side.
+
+    What came of them, and the fields of the spec in which they differ.
+    """
+    if len(run_names) < 2:
+        raise CommandError("Name two runs or more to compare.")
+    runs = connect(namespace, context)
+    show(comparison_page(compare([runs.get(name) for name in run_names])))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give the commands their names."""
+    app.command("explain-failure")(explain_failure)
+    app.command("compare")(compare_runs)

@@ -1,0 +1,1 @@
+"""How things read on a terminal. Pure: data and the time in, lines out."""
