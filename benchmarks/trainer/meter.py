@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import TrainerCallback
 
 from lora_trainer.batches.batch import Row
+from lora_trainer.environment import process_age
 
 #: The operators that multiply matrices; the rest of a step is what an engine can save.
 _PRODUCTS = frozenset(
@@ -153,5 +153,4 @@ def held_out_loss(model: Any, rows: Sequence[Row]) -> float:
 
 def process_started() -> float:
     """When this process started, as `time.time`."""
-    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+    return time.time() - process_age()

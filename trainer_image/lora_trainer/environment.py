@@ -1,9 +1,10 @@
-"""What must be set before numeric libraries are loaded. Imports nothing heavy."""
+"""What a process is given by its machine, and what must be set before numeric libraries are loaded; imports none."""
 
 from __future__ import annotations
 
 import math
 import os
+import time
 from pathlib import Path
 
 from lora_contract.names import ENV_ALLOW_CPU
@@ -21,6 +22,12 @@ def cpu_count() -> int:
     except (OSError, ValueError):
         pass
     return max(1, available)
+
+
+def process_age() -> float:
+    """Return the seconds since this process started, to a hundredth; psutil knows its start to the second."""
+    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def cpu_is_allowed() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 import time
@@ -17,6 +16,7 @@ from lora_contract.report import Report, Timing
 from lora_contract.status import ArtifactStatus, MetricsStatus
 from lora_trainer import progress, stopping, termination
 from lora_trainer.callbacks.watchdog import Watchdog
+from lora_trainer.environment import process_age
 from lora_trainer.ledger import attempts
 from lora_trainer.ledger.attempts import AttemptLog
 from lora_trainer.ledger.checkpoints import Checkpoints
@@ -207,14 +207,8 @@ class _Training:
         return artifact
 
 
-def _process_seconds() -> float:
-    """Seconds since this process started."""
-    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
-
-
 def _timing(ready: session.Session, lost: int) -> Timing:
-    clock, age, now = ready.progress, _process_seconds(), time.monotonic()
+    clock, age, now = ready.progress, process_age(), time.monotonic()
     began, ended = clock.first_step_began, clock.last_step_ended
     return Timing(
         from_step=clock.from_step,
