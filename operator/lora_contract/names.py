@@ -67,6 +67,8 @@ PROGRESS_AUDIENCE = f"progress.{GROUP}"
 
 SCRATCH_PATH = "/scratch"
 CACHE_PATH = "/cache"
+#: Where prepare sees the claims that data are read from, each below its name.
+CLAIMS_PATH = "/claims"
 PROGRESS_PATH = "/var/run/lora-operator"
 PROGRESS_TOKEN_FILE = f"{PROGRESS_PATH}/token"
 PROGRESS_CA_FILE = f"{PROGRESS_PATH}/ca.crt"

@@ -24,6 +24,7 @@ REFERENCES = {
     "storage.serviceAccountName": ("serviceaccounts", "theirs"),
     "model.tokenSecretName": ("secrets", "theirs"),
     "model.cache": ("persistentvolumeclaims", {"claimName": "theirs"}),
+    "dataset": ("persistentvolumeclaims", {"sources": [{"name": "a", "uri": "pvc://theirs/rows.jsonl"}]}),
 }
 RUNS_ALONE = {"apiGroups": [names.GROUP], "resources": [names.PLURAL, names.SWEEP_PLURAL], "verbs": ["*"]}
 

@@ -1,4 +1,4 @@
-"""Bad specs whose fault is in dataset.sources, or in what refers to them."""
+"""Bad specs whose fault is in an address of data, in dataset.sources, or in what refers to them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,29 @@ def _only(sources: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 OF_SOURCES = (
+    bad("data on the Hub without a commit", {"dataset.uri": "hf://datasets/org/name"}, "dataset.uri", "40 hexadecimal"),
+    bad("data on a branch", {"dataset.uri": "hf://datasets/org/name@main/train"}, "dataset.uri", "a branch or tag may"),
+    bad(
+        "a model as data",
+        {"dataset.uri": f"hf://org/name@{'a' * 40}"},
+        "spec.dataset.uri",
+        "must be hf://datasets/OWNER/NAME@COMMIT",
+    ),
+    bad(
+        "data on the Hub that climbs",
+        {"dataset.uri": f"hf://datasets/org/name@{'a' * 40}/../x"},
+        "spec.dataset.uri",
+        "'.' or '..'",
+    ),
+    bad("a claim with capitals", {"dataset.testUri": "pvc://Data/x"}, "spec.dataset.testUri", "pvc://CLAIM/PATH"),
+    bad("a claim that climbs", {"dataset.uri": "pvc://data/../../etc"}, "spec.dataset.uri", "'.' or '..'"),
+    bad(
+        "data of two claims",
+        {"dataset.uri": "pvc://a/x", "dataset.testUri": "pvc://b/x"},
+        "spec.dataset",
+        "from one PersistentVolumeClaim at most",
+    ),
+    bad("a claim for the output", {"output.uri": "pvc://data/out"}, "spec.output.uri", "must be a storage address"),
     bad(
         "an address and sources",
         {"dataset.sources": _sources({})},

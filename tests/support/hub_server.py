@@ -51,8 +51,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.failures > 0:
             self.hub.failures -= 1
             self._send(503, b"", {}, body=body)
-        elif parts[:2] == ["api", "models"]:
-            self._model(parts[2:], body=body)
+        elif parts[:2] in (["api", "models"], ["api", "datasets"]):
+            self._repository(parts[2:], body=body)
+        elif parts[0] == "datasets" and len(parts) >= 6 and parts[3] == "resolve":
+            self._file("/".join(parts[1:3]), parts[4], "/".join(parts[5:]), body=body)
         elif len(parts) >= 5 and parts[2] == "resolve":
             self._file("/".join(parts[:2]), parts[3], parts[4], body=body)
         else:
@@ -70,15 +72,17 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return True
 
-    def _model(self, parts: list[str], *, body: bool) -> None:
+    def _repository(self, parts: list[str], *, body: bool) -> None:
         repository = "/".join(parts[:2])
         revision = parts[3] if len(parts) > 3 and parts[2] == "revision" else "main"
         if self._refused(repository, revision, body=body):
             return
         siblings = []
-        for path in sorted((self.hub.folder / repository).iterdir()):
-            entry: dict[str, Any] = {"rfilename": path.name, "size": path.stat().st_size}
-            if path.suffix == ".safetensors":
+        folder = self.hub.folder / repository
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            name = str(path.relative_to(folder))
+            entry: dict[str, Any] = {"rfilename": name, "size": path.stat().st_size, "blobId": f"blob of {name}"}
+            if path.suffix in (".safetensors", ".parquet"):
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
                 entry["lfs"] = {"sha256": digest, "size": path.stat().st_size, "pointerSize": 134}
             siblings.append(entry)

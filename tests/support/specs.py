@@ -64,6 +64,12 @@ GOOD_SPECS: dict[str, dict[str, Any]] = {
     "no held-out rows": {"dataset.split": {"validation": 0, "test": 0}},
     "largest split": {"dataset.split": {"validation": 0.49, "test": 0.5}},
     "skip bad rows": {"dataset.onBadRows": "Skip", "dataset.maxBadRows": 0},
+    "data on the Hub": {"dataset.uri": f"hf://datasets/org/name@{'a' * 40}"},
+    "a split on the Hub": {"dataset.testUri": f"hf://datasets/name@{'a' * 40}/config/test"},
+    "data on a volume": {
+        "dataset.uri": "pvc://team.data/triage/rows.jsonl",
+        "dataset.validationUri": "pvc://team.data",
+    },
     "sources": {"dataset": {"sources": [{"name": "a", "uri": "s3://datasets/a", "repeats": 3}]}},
     "sources with shares": {"dataset": SHARES, "evaluation.gate": {"maxForgettingRatio": 1.1, "forgettingSource": "b"}},
     "sources with shares that nearly add up": {

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import StringConstraints
 
 from lora_contract.base import Rule, SpecModel
-from lora_contract.finetune.fields import DNS_LABEL, Matches, StorageUri, documented
+from lora_contract.finetune.fields import DNS_LABEL, DataUri, Matches, documented
+from lora_contract.uri import claim_of
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 RowFormat = Literal["auto", "messages", "prompt-completion", "instruction", "text", "tokens"]
@@ -54,7 +55,7 @@ class SourceSpec(SpecModel):
     name: SourceName = documented(
         ..., "Name of the source in status, report and messages; each has its own.", "support-2026"
     )
-    uri: StorageUri = documented(..., "Where its rows are; as dataset.uri.", "s3://datasets/support/")
+    uri: DataUri = documented(..., "Where its rows are; as dataset.uri.", "s3://datasets/support/")
     format: RowFormat | None = documented(None, "Shape of its rows; absent: dataset.format.", "messages")
     columns: ColumnsSpec | None = documented(
         None, "Names of its columns where they differ from the usual; absent: dataset.columns.", {"prompt": "q"}
@@ -102,6 +103,14 @@ class DataSource(NamedTuple):
         return text.replace("dataset.columns", f"{path}.columns").replace("dataset.format", f"{path}.format")
 
 
+#: CEL: the claims of all addresses of data, each as often as it is named.
+_CEL_CLAIMS = (
+    "([has(self.uri) ? self.uri : '', has(self.validationUri) ? self.validationUri : '', "
+    "has(self.testUri) ? self.testUri : ''] + (has(self.sources) ? self.sources.map(s, s.uri) : []))"
+    ".filter(u, u.startsWith('pvc://')).map(u, u.split('/')[2])"
+)
+
+
 def _shares_of_all(sources: Sequence[SourceSpec] | None) -> bool:
     return not sources or len({source.share is None for source in sources}) == 1
 
@@ -114,10 +123,11 @@ def _shares_add_up(sources: Sequence[SourceSpec] | None) -> bool:
 class DatasetSpec(SpecModel):
     """The training data."""
 
-    uri: StorageUri | None = documented(
+    uri: DataUri | None = documented(
         None,
-        "Object or prefix with jsonl, json, csv or parquet files, plain or gz or zst. Files of a prefix that are named"
-        " as a validation or test split, as on the Hugging Face Hub, are that split. Exactly one of uri and sources.",
+        "File or folder with jsonl, json, csv or parquet files, plain or gz or zst: s3://bucket/key, on the Hugging"
+        " Face Hub hf://datasets/OWNER/NAME@COMMIT/SPLIT, on a volume of the namespace pvc://CLAIM/PATH. Files that are"
+        " named as a validation or test split, as on the Hub, are that split. Exactly one of uri and sources.",
         "s3://datasets/triage.jsonl",
     )
     sources: list[SourceSpec] | None = documented(
@@ -139,10 +149,10 @@ class DatasetSpec(SpecModel):
         "", "System message put before every conversation that has none; at most 8192 characters.", "You are a nurse."
     )
     split: SplitSpec = documented(SplitSpec(), "Held-out shares, where no own URI is given.", {"validation": 0.1})
-    validation_uri: StorageUri | None = documented(
+    validation_uri: DataUri | None = documented(
         None, "Rows for evaluation during training, instead of split.validation.", "s3://datasets/validation.jsonl"
     )
-    test_uri: StorageUri | None = documented(
+    test_uri: DataUri | None = documented(
         None, "Rows for the final comparison, instead of split.test.", "s3://datasets/test.jsonl"
     )
     ignore_keys: list[ColumnName] = documented(
@@ -176,6 +186,12 @@ class DatasetSpec(SpecModel):
             for index, source in enumerate(self.sources)
         ]
         return tuple(sorted(found, key=lambda source: source.name))
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """The PersistentVolumeClaims that data are read from, by name; a rule allows one."""
+        found = {claim for address in self.addresses.values() if (claim := claim_of(address)) is not None}
+        return tuple(sorted(found))
 
     @property
     def source_names(self) -> tuple[str, ...]:
@@ -221,6 +237,11 @@ class DatasetSpec(SpecModel):
             f"self.sources.map(s, s.share).sum() <= {1 + _SHARES_TOLERANCE})",
             message="the shares of dataset.sources must add up to 1",
             holds=lambda d: not _shares_of_all(d.sources) or _shares_add_up(d.sources),
+        ),
+        Rule(
+            cel=f"{_CEL_CLAIMS}.all(a, {_CEL_CLAIMS}.all(b, a == b))",
+            message="the data of a run come from one PersistentVolumeClaim at most; put them on one volume",
+            holds=lambda d: len(d.claims) <= 1,
         ),
         Rule(
             cel="self.systemPrompt == '' || (has(self.sources) ? self.sources.exists(s, "

@@ -64,6 +64,41 @@ class StorageAddress:
         return with_rules(handler(schema), *(_address_rule(rule) for rule in uri.ADDRESS_RULES))
 
 
+@dataclass(frozen=True)
+class DataAddress:
+    """`s3://...`, `hf://datasets/...` or `pvc://...` for the API server; pydantic also takes `file:///path`."""
+
+    def _check(self, text: str, info: core_schema.ValidationInfo) -> str:
+        for_a_cluster = bool(info.context and info.context.get("cluster"))
+        uri.check_data_address(text, local=not for_a_cluster)
+        return text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check after pydantic's own checks of the string."""
+        return core_schema.with_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """State each rule as CEL; all but the first hold for the addresses that begin as theirs."""
+        of_storage = (rule for rule in uri.ADDRESS_RULES if rule not in (uri.IS_S3, *uri.OF_BUCKETS))
+        rules = [
+            ("", uri.IS_DATA),
+            *(("s3://", rule) for rule in uri.OF_BUCKETS),
+            *uri.DATA_RULES,
+            *(("", rule) for rule in of_storage),
+        ]
+        return with_rules(handler(schema), *(_rule_from(begin, rule) for begin, rule in rules))
+
+
+def _rule_from(begin: str, rule: uri.AddressRule) -> dict[str, str]:
+    """A rule for addresses that begin so; all but the first say nothing of what is no address of data at all."""
+    holds = f"{'' if rule.wanted else '!'}self.matches({cel_string(rule.pattern)})"
+    if begin:
+        holds = f"!self.startsWith('{begin}') || {holds}"
+    elif rule is not uri.IS_DATA:
+        holds = f"!self.matches({cel_string(uri.IS_DATA.pattern)}) || {holds}"
+    return {"rule": holds, "message": rule.message}
+
+
 def _address_rule(rule: uri.AddressRule) -> dict[str, str]:
     cel = f"{'' if rule.wanted else '!'}self.matches({cel_string(rule.pattern)})"
     if rule is not uri.IS_S3:
@@ -82,6 +117,7 @@ def cel_string(text: str) -> str:
     return f"r{quote}{text}{quote}"
 
 
+DataUri = Annotated[str, StringConstraints(max_length=512), DataAddress()]
 StorageUri = Annotated[str, StringConstraints(max_length=512), StorageAddress()]
 ObjectName = Annotated[
     str,

@@ -123,10 +123,10 @@ REASONS = {
         warning=True,
     ),
     Reason.VOLUME_MISSING: ReasonFacts(
-        meaning="The PersistentVolumeClaim of the cache does not exist or is not bound.",
+        meaning="The PersistentVolumeClaim of the cache, or of a `pvc://` address, does not exist or is not bound.",
         consequence="Waited for; after 10 minutes the run fails.",
-        advice="Create it, or correct `model.cache.claimName`.",
-        remedy="Create the PersistentVolumeClaim named in model.cache.claimName, " + AGAIN,
+        advice="Create it, or correct `model.cache.claimName` or the address.",
+        remedy="Create the PersistentVolumeClaim that model.cache.claimName or a pvc:// address names, " + AGAIN,
         warning=True,
     ),
     Reason.SERVICE_ACCOUNT_MISSING: ReasonFacts(

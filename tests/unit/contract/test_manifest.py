@@ -69,7 +69,7 @@ def test_a_bad_spec_is_refused(bad: BadSpec) -> None:
         ({"spec": None}, "spec.model: is missing; it has no default"),
         ({"spec.lora": {"r": None, "alpha": 0}}, "spec.lora.alpha: must be greater than"),
         ({"spec.lora": {"targetModules": [None]}}, "spec.lora.targetModules.0: must be a valid string"),
-        ({"spec.dataset.uri": "file:///data/rows.jsonl"}, "must be a storage address: s3://bucket/key"),
+        ({"spec.dataset.uri": "file:///data/rows.jsonl"}, "must be an address of data: s3://bucket/key"),
     ],
 )
 def test_each_fault_names_its_path(changes: dict[str, Any], says: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lora_contract import spec_paths
+from lora_contract import names, spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_contract.order import Order
@@ -17,7 +17,8 @@ from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.reading.files import DataFile, classify, is_data_name
 from lora_trainer.digests import sha256_of
 from lora_trainer.errors import TrainerError, bad_data
-from lora_trainer.prepare import folder_contents
+from lora_trainer.prepare import data_places, folder_contents
+from lora_trainer.prepare.data_places import DataPlace
 from lora_trainer.store import about
 from lora_trainer.store.failures import ObjectReplacedError
 from lora_trainer.store.protocol import ObjectInfo, Store
@@ -78,14 +79,18 @@ class _Listing:
     notes: list[str]
 
 
-def fetch(order: Order, store: Store, into: Path) -> FetchedDataset:
-    """Download all files of the dataset.
+def fetch(order: Order, store: Store, into: Path, *, claims: Path = Path(names.CLAIMS_PATH)) -> FetchedDataset:
+    """Download all files of the dataset; `claims` is where volumes of the namespace are mounted.
 
     Raises:
         TrainerError: an address holds nothing, may not be read, or holds something that is no data file; or an object
             changed while it was read.
     """
-    listing = _list(order, store)
+    places = {
+        origin.param: data_places.open_place(origin.uri, origin.param, order, store, claims=claims)
+        for origin in _origins(order)
+    }
+    listing = _list(order, places)
     # Every name is judged before the first byte is read.
     kinds = {each.name: classify(each.name) for objects in listing.parts.values() for each in objects}
     files: dict[str, list[DataFile]] = {part: [] for part in listing.parts}
@@ -95,7 +100,7 @@ def fetch(order: Order, store: Store, into: Path) -> FetchedDataset:
             path = into / f"{len(profiles):06d}"
             with about(each.origin.param):
                 try:
-                    store.download(each.info.uri, path)
+                    places[each.origin.param].download(each.info.uri, path)
                 except ObjectReplacedError as error:
                     raise _changed(each) from error
             source = each.origin.source
@@ -109,7 +114,7 @@ def fetch(order: Order, store: Store, into: Path) -> FetchedDataset:
                 )
             )
             files[part].append(DataFile(each.name, path, *kinds[each.name], source=source))
-    _check_unchanged(order, store, listing)
+    _check_unchanged(order, places, listing)
     dataset = Dataset(files[MAIN], files[VALIDATION], files[TEST])
     return FetchedDataset(dataset, tuple(profiles), dataset_digest(profiles), tuple(listing.notes))
 
@@ -141,14 +146,14 @@ def _origins(order: Order) -> Iterator[_Origin]:
         yield _Origin(TEST, spec_paths.DATASET_TEST_URI, spec.test_uri)
 
 
-def _list(order: Order, store: Store) -> _Listing:
+def _list(order: Order, places: Mapping[str, DataPlace]) -> _Listing:
     """Look what lies at the addresses, and give each object to a part by its address and its name."""
     listing = _Listing({MAIN: [], VALIDATION: [], TEST: []}, [])
     own = {origin.part: origin.uri for origin in _origins(order) if origin.part != MAIN}
     for origin in _origins(order):
         part, param, uri = origin.part, origin.param, origin.uri
         with about(param):
-            objects = [_Listed(_path(uri, info), info, origin) for info in _objects(store, uri, param)]
+            objects = [_Listed(_path(uri, info), info, origin) for info in _objects(places[param], uri, param)]
         if len(objects) == 1 and objects[0].info.uri == uri:  # what is named itself is meant as it is
             listing.parts[part].extend(objects)
             continue
@@ -191,7 +196,7 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + more
 
 
-def _check_unchanged(order: Order, store: Store, listing: _Listing) -> None:
+def _check_unchanged(order: Order, places: Mapping[str, DataPlace], listing: _Listing) -> None:
     """List again: what was read must be what was there before it was, in all of a dataset's files at once.
 
     Raises:
@@ -199,7 +204,7 @@ def _check_unchanged(order: Order, store: Store, listing: _Listing) -> None:
     """
     for origin in _origins(order):
         with about(origin.param):
-            now = {info.uri: info for info in _below(store, origin.uri)}
+            now = {info.uri: info for info in _below(places[origin.param], origin.uri)}
         for each in (each for objects in listing.parts.values() for each in objects if each.origin == origin):
             if now.get(each.info.uri) != each.info:
                 raise _changed(each)
@@ -214,15 +219,15 @@ def _changed(listed: _Listed) -> TrainerError:
     )
 
 
-def _below(store: Store, address: str) -> list[ObjectInfo]:
+def _below(place: DataPlace, address: str) -> list[ObjectInfo]:
     """List the object at an address, or all below it."""
-    single = None if address.endswith("/") else store.info(address)
-    return list(store.list(address.rstrip("/"))) if single is None else [single]
+    single = None if address.endswith("/") else place.info(address)
+    return list(place.list(address.rstrip("/"))) if single is None else [single]
 
 
-def _objects(store: Store, address: str, param: str) -> list[ObjectInfo]:
+def _objects(place: DataPlace, address: str, param: str) -> list[ObjectInfo]:
     """List the object at an address, or the objects below it; markers such as `_SUCCESS` are passed over."""
-    found = _below(store, address)
+    found = _below(place, address)
     if len(found) == 1 and found[0].uri == address:
         return found
     below = [info for info in found if not _is_marker(info)]

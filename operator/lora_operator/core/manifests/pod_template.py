@@ -194,9 +194,17 @@ def _volumes(order: Order, settings: Settings) -> list[Json]:
         volumes.append({"name": "shm", "emptyDir": pod_storage.shared_memory(order.spec, settings)})
     if claim := cache_claim(order.spec, settings):
         volumes.append({"name": "cache", "persistentVolumeClaim": {"claimName": claim}})
+    for number, claim in enumerate(_data_claims(order)):
+        source = {"claimName": claim, "readOnly": True}
+        volumes.append({"name": f"data-{number}", "persistentVolumeClaim": source})
     if settings.progress_url:
         volumes.append({"name": "progress", "projected": {"sources": _progress_sources(settings)}})
     return volumes
+
+
+def _data_claims(order: Order) -> tuple[str, ...]:
+    """The claims that the stage reads data from: train reads what prepare left in S3."""
+    return () if order.stage == names.STAGE_TRAIN else order.spec.dataset.claims
 
 
 def _progress_sources(settings: Settings) -> list[Json]:
@@ -214,6 +222,8 @@ def _mounts(order: Order, settings: Settings) -> list[Json]:
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 - shared memory between processes
     if cache_claim(order.spec, settings):
         mounts.append({"name": "cache", "mountPath": names.CACHE_PATH})
+    for number, claim in enumerate(_data_claims(order)):
+        mounts.append({"name": f"data-{number}", "mountPath": f"{names.CLAIMS_PATH}/{claim}", "readOnly": True})
     if settings.progress_url:
         mounts.append({"name": "progress", "mountPath": names.PROGRESS_PATH, "readOnly": True})
     return mounts

@@ -1,0 +1,118 @@
+"""A dataset on the Hugging Face Hub at one commit: its files, and which of them are a split."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lora_contract import uri as addresses
+from lora_contract.exit_codes import ExitCode
+from lora_trainer.digests import sha256_of
+from lora_trainer.errors import TrainerError, bad_data
+from lora_trainer.model_files.hub_access import HubAccess, Named
+from lora_trainer.store.protocol import ObjectInfo
+
+#: Most files of a repository that are looked at.
+_MOST_FILES = 20_000
+
+
+class HubDataset:
+    """The files of the repository that an address names, by their paths."""
+
+    def __init__(self, address: str, field: str, budget_seconds: float) -> None:
+        """`field` of the spec holds the address; `budget_seconds` is how long the Hub may be away."""
+        self._found = addresses.hub_dataset(address)
+        self._root = f"{addresses.HUB}datasets/{self._found.name}@{self._found.commit}"
+        self._field = field
+        self._access = HubAccess(
+            Named(
+                "dataset",
+                self._found.name,
+                self._found.commit,
+                field=field,
+                revision_field=field,
+                instead="copy the dataset to S3, and name it there, where the cluster cannot reach the Hub",
+            ),
+            budget_seconds,
+        )
+
+    @cached_property
+    def _files(self) -> dict[str, Any]:
+        api, found = self._access.api, self._found
+        info = self._access.patiently(lambda: api.dataset_info(found.name, revision=found.commit, files_metadata=True))
+        files = {sibling.rfilename: sibling for sibling in info.siblings or []}
+        if len(files) > _MOST_FILES:
+            raise bad_data(
+                f"{found.name} has {len(files)} files, {_MOST_FILES} are the most",
+                param=self._field,
+                hint="copy the files that are meant to S3",
+            )
+        return files
+
+    def info(self, uri: str) -> ObjectInfo | None:
+        """Return the file at an address; None: there is none."""
+        path = addresses.hub_dataset(uri).path
+        return self._object(path) if path in self._files else None
+
+    def list(self, uri: str) -> Iterator[ObjectInfo]:
+        """Give the files below an address, or those of the split that it names, sorted by address."""
+        path = addresses.hub_dataset(uri).path
+        below = [name for name in self._files if not path or name.startswith(f"{path}/")]
+        for name in sorted(below or self._of_split(path)):
+            yield self._object(name)
+
+    def _object(self, name: str) -> ObjectInfo:
+        file = self._files[name]
+        return ObjectInfo(f"{self._root}/{name}", file.size or 0, file.blob_id or "")
+
+    def _of_split(self, path: str) -> Sequence[str]:
+        """Choose the files whose names carry a split, `train` in `data/train-00000-of-00002.parquet`.
+
+        Raises:
+            TrainerError: several folders, as of several configurations, have files of it.
+        """
+        folder, _, split = path.rpartition("/")
+        of_split = re.compile(rf"{re.escape(split)}([-_.]?[0-9]+(-of-[0-9]+)?)?([.][a-z0-9]+)+")
+        names = [
+            name
+            for name in self._files
+            if of_split.fullmatch(PurePosixPath(name).name) and (not folder or name.startswith(f"{folder}/"))
+        ]
+        folders = sorted({str(PurePosixPath(name).parent) for name in names})
+        if len(folders) > 1:
+            raise bad_data(
+                f"{self._found.name} has files of {split} in several folders: {', '.join(folders[:5])}",
+                param=self._field,
+                hint=f"name one of them in the address: {self._root}/{folders[0]}/{split}",
+            )
+        return names
+
+    def download(self, uri: str, path: Path) -> None:
+        """Write a file to `path`.
+
+        Raises:
+            TrainerError: it cannot be had, or arrived other than the Hub states it.
+        """
+        name = addresses.hub_dataset(uri).path
+        file, api, found = self._files[name], self._access.api, self._found
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="hub-") as folder:
+            self._access.patiently(
+                lambda: api.hf_hub_download(
+                    found.name, name, repo_type="dataset", revision=found.commit, local_dir=folder
+                )
+            )
+            fetched = Path(folder) / name
+            expected = file.lfs.sha256 if file.lfs else None
+            if fetched.stat().st_size != file.size or (expected is not None and expected != sha256_of(fetched)):
+                raise TrainerError(
+                    ExitCode.UNAVAILABLE,
+                    f"{name} of {found.name} arrived damaged: size or sha256 is not what the Hub states",
+                    param=self._field,
+                    hint="a new pod tries again; upload the file again if the same is said after the retries",
+                )
+            shutil.move(fetched, path)
