@@ -61,13 +61,9 @@ def judge_document(file: str, document: Mapping[str, Any]) -> Verdict:
 def _judge_file(path: Path) -> Iterator[Verdict]:
     file = "the standard input" if str(path) == "-" else str(path)
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        documents = read_documents(text)
+        documents = read_documents(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
     except OSError as error:
         yield Verdict(file, "", (f"cannot be read: {error.strerror}",))
-        return
-    except UnicodeDecodeError:
-        yield Verdict(file, "", ("is not UTF-8 text",))
         return
     except DocumentError as error:
         yield Verdict(file, "", error.faults)
