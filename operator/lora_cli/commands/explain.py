@@ -29,7 +29,7 @@ def explain_failure(*, name: Name, namespace: Namespace = None, context: Context
 
 
 def _last_words(runs: Runs, run: Run) -> tuple[str, list[str]] | None:
-    """The end of the log of the newest pod that is still there."""
+    """Read the end of the log of the newest pod that is still there."""
     try:
         pods = [pod for pod in runs.pods(run) if pod.started]
         if not pods:

@@ -82,7 +82,7 @@ class _Teller:
             time.sleep(_LOOK)
 
     def _in_order(self, pods: list[Pod]) -> list[tuple[AttemptStatus | None, Pod | None]]:
-        """What was not told yet, oldest first: attempts whose pods are gone, and pods that have started."""
+        """List what was not shown yet, oldest first: attempts whose pods are gone, and pods that have started."""
         there = {pod.name for pod in pods}
         entries: list[tuple[datetime | None, AttemptStatus | None, Pod | None]] = [
             (pod.created, None, pod) for pod in pods if pod.started and pod.name not in self._told

@@ -93,7 +93,7 @@ def _text(value: Any) -> str:
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:
-    """Why the losses of runs cannot be held against each other."""
+    """Explain why the losses of runs cannot be held against each other."""
     plans = [run.status.plan for run in runs if run.status.plan is not None]
     splits = {
         (

@@ -68,7 +68,7 @@ def _last_failure(run: Run) -> AttemptStatus | None:
 
 
 def _next(run: Run) -> Iterator[tuple[str, str]]:
-    """Commands, and what each is for."""
+    """List commands, and what each is for."""
     where = f"{run.name} --namespace {run.namespace}"
     if run.status.attempts:
         yield f"kubectl lora logs {where}", "# all that its pods said, as long as they are there"

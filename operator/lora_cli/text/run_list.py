@@ -65,7 +65,7 @@ def _row(run: Run, now: datetime, *, wide: bool, namespaces: bool) -> Sequence[C
 
 
 def _loss(run: Run) -> str | None:
-    """The loss that says most by now: on the test rows, else of evaluation, else of training."""
+    """Choose the loss that says most by now: on the test rows, else of evaluation, else of training."""
     metrics = run.status.metrics
     return None if metrics is None else metrics.test_loss or metrics.eval_loss or metrics.train_loss
 

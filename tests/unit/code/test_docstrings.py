@@ -12,8 +12,7 @@ REPOSITORY = Path(__file__).parents[3]
 #: Folders, and patterns of files, below the repository whose functions are held to it.
 ROOTS = (
     "cluster",
-    "operator/lora_contract",
-    "operator/lora_operator",
+    "operator",
     "trainer_image/lora_trainer/command",
     "trainer_image/lora_trainer/ledger",
     "trainer_image/lora_trainer/model_files",
