@@ -89,6 +89,15 @@ def test_all_of_a_dataset_is_split_by_the_names_of_its_files(hub: Hub, tmp_path:
     assert not hub.requests["README.md"]
 
 
+def test_a_file_whose_name_hides_what_it_is_is_refused(hub: Hub, tmp_path: Path) -> None:
+    write(tmp_path / "hub" / NAME, "data/train\u202e.parquet")
+
+    error = refusal(tmp_path)
+
+    assert "has a file whose address" in error.message
+    assert error.exit_code is ExitCode.BAD_DATA
+
+
 def test_a_split_of_several_configurations_asks_for_one(hub: Hub, tmp_path: Path) -> None:
     write(tmp_path / "hub" / NAME, "de/train.parquet")
     write(tmp_path / "hub" / NAME, "en/train.parquet")

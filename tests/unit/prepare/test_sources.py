@@ -104,6 +104,15 @@ def test_a_row_of_two_sources_counts_once_and_is_told(tmp_path: Path) -> None:
     assert "10 repeated rows were left out" in report.warnings
 
 
+def test_a_source_of_which_nothing_is_trained_on_is_told(tmp_path: Path) -> None:
+    write(tmp_path, "a", rows(*range(30)))
+    write(tmp_path, "b", rows(*range(20)))
+
+    report = sources(tmp_path, {"name": "a"}, {"name": "b"}, dataset__split=NOTHING_HELD_OUT).prepare()
+
+    assert "sources of which no training row is left: b" in report.warnings
+
+
 def test_a_test_row_that_another_source_trains_on_is_refused_with_both_places(tmp_path: Path) -> None:
     # given a source with a test file of its own, and one that has a row of it among those to train on
     write(tmp_path, "a", rows(*range(30)))

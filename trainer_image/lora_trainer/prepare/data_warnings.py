@@ -50,6 +50,9 @@ def _left_out(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | N
         shown = ", ".join(profile.ignored_columns[:_MOST_COLUMNS])
         more = len(profile.ignored_columns) - _MOST_COLUMNS
         warnings.append(f"columns that are not used: {shown}{f' and {more} more' if more > 0 else ''}")
+    unused = [source.name for source in plan.sources or () if not source.rows]
+    if unused:
+        warnings.append(f"sources of which no training row is left: {', '.join(unused)}")
     empty = [name for name, rows in profile.rows_read.items() if not rows] if profile is not None else []
     if empty:
         others = f" and {len(empty) - _MOST_FILES} more" if len(empty) > _MOST_FILES else ""

@@ -52,6 +52,12 @@ class HubDataset:
                 param=self._field,
                 hint="copy the files that are meant to S3",
             )
+        for name in files:
+            try:
+                addresses.check_data_address(f"{self._root}/{name}")
+            except ValueError as error:
+                message = f"{found.name} has a file whose address {error}"
+                raise bad_data(message, param=self._field, hint="copy the files that are meant to S3") from error
         return files
 
     def info(self, uri: str) -> ObjectInfo | None:
