@@ -90,7 +90,7 @@ class DataAddress:
 
 
 def _rule_from(begin: str, rule: uri.AddressRule) -> dict[str, str]:
-    """A rule for addresses that begin so; all but the first say nothing of what is no address of data at all."""
+    """Make the rule for addresses that begin so; all but the first say nothing of what is no address of data at all."""
     holds = f"{'' if rule.wanted else '!'}self.matches({cel_string(rule.pattern)})"
     if begin:
         holds = f"!self.startsWith('{begin}') || {holds}"

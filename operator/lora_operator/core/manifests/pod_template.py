@@ -203,7 +203,7 @@ def _volumes(order: Order, settings: Settings) -> list[Json]:
 
 
 def _data_claims(order: Order) -> tuple[str, ...]:
-    """The claims that the stage reads data from: train reads what prepare left in S3."""
+    """Return the claims that the stage reads data from: train reads what prepare left in S3."""
     return () if order.stage == names.STAGE_TRAIN else order.spec.dataset.claims
 
 
