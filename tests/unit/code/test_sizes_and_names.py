@@ -14,7 +14,11 @@ MAX_FUNCTION_LINES = 50
 #: Folders whose files and functions are held to these sizes.
 ROOTS = ("operator", "cluster")
 #: Packages in which a file is found by its name alone; with the names that stand twice because the files are parallel.
-PACKAGES = {"operator/lora_contract": set[str](), "operator/lora_operator": {"decide.py"}}
+PACKAGES = {
+    "operator/lora_cli": set[str](),
+    "operator/lora_contract": set[str](),
+    "operator/lora_operator": {"decide.py"},
+}
 
 
 def files(root: str) -> list[Path]:
