@@ -19,7 +19,7 @@ from lora_contract import names
 from lora_contract.crd.resources import RESOURCES
 from lora_contract.times import parse_time
 
-#: Seconds without a word after which a log that is followed is given up.
+#: Seconds without a word after which a log that is followed is asked for anew.
 _SILENCE = 300.0
 _PLURALS = {resource.kind: resource.plural for resource in RESOURCES}
 _GROUP = f"/apis/{names.GROUP}/{names.VERSION}"
@@ -99,11 +99,11 @@ class Runs:
         self._api.write("APPLY", path, manifest, **query)
 
     def events(self, run: Run) -> Sequence[Event]:
-        """Read the Events about a run, oldest first; none where they may not be read."""
+        """Read the Events about a run, oldest first; none where they cannot be read."""
         selector = f"involvedObject.uid={run.uid}"
         try:
             return read_events(self._api.items(f"/api/v1/namespaces/{run.namespace}/events", fieldSelector=selector))
-        except ApiError:
+        except CommandError:
             return ()
 
     def pods(self, run: Run) -> list[Pod]:
@@ -133,9 +133,9 @@ class Runs:
         return keys
 
     def log(
-        self, run: Run, pod: str, *, follow: bool = False, tail: int | None = None, times: bool = False
+        self, run: Run, pod: str, *, follow: bool = False, tail: int | None = None, times: bool = False, since: str = ""
     ) -> Iterator[str]:
-        """Read what a pod says, line by line; `follow`: until it ends.
+        """Read what a pod says, line by line; `follow`: until it ends. `since`: from this time on, RFC 3339.
 
         Raises:
             ApiError: there is no log, or it may not be read.
@@ -144,6 +144,7 @@ class Runs:
         query = {"container": names.CONTAINER}
         query |= {"follow": "true"} if follow else {}
         query |= {"timestamps": "true"} if times else {}
+        query |= {"sinceTime": since} if since else {}
         query |= {} if tail is None else {"tailLines": str(tail)}
         path = f"/api/v1/namespaces/{run.namespace}/pods/{quote(pod)}/log"
         return map(clean, self._api.lines(path, _SILENCE if follow else TIMEOUT[1], **query))

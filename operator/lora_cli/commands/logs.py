@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,6 @@ import typer
 
 from lora_cli.commands.options import Context, Name, Namespace, connect
 from lora_cli.commands.screen import show
-from lora_cli.errors import CommandError
 from lora_cli.run import Run
 from lora_contract import names
 from lora_contract.status import AttemptStatus
@@ -68,18 +68,30 @@ class _Teller:
 
     def tell(self, *, follow: bool) -> None:
         """Tell what there is; `follow`: until the run is over and its last pod has ended."""
+        from lora_cli.cluster.api import UnreachableError  # noqa: PLC0415 - as in `connect`
+
         while True:
-            self._run = self._runs.get(self._run.name)
-            over = self._run.status.finished or self._run.status.refused
-            pods = [pod for pod in self._runs.pods(self._run) if self._stage in (None, pod.stage)]
-            for gone, pod in self._in_order(pods):
-                if gone is not None:
-                    self._tell_of_gone(gone)
-                elif pod is not None:
-                    self._tell_pod(pod, follow=follow and not pod.ended)
+            try:
+                over = self._tell_what_is_there(follow=follow)
+            except UnreachableError:
+                if not follow:
+                    raise
+                over = False
             if not follow or over:
                 return
             time.sleep(_LOOK)
+
+    def _tell_what_is_there(self, *, follow: bool) -> bool:
+        """Tell what was not told yet, and whether nothing more comes."""
+        self._run = self._runs.get(self._run.name)
+        over = self._run.status.finished or self._run.status.refused
+        pods = [pod for pod in self._runs.pods(self._run) if self._stage in (None, pod.stage)]
+        for gone, pod in self._in_order(pods):
+            if gone is not None:
+                self._tell_of_gone(gone)
+            elif pod is not None:
+                self._tell_pod(pod, follow=follow and not pod.ended)
+        return over
 
     def _in_order(self, pods: list[Pod]) -> list[tuple[AttemptStatus | None, Pod | None]]:
         """List what was not shown yet, oldest first: attempts whose pods are gone, and pods that have started."""
@@ -100,22 +112,34 @@ class _Teller:
         show([f"--- {attempt.stage} {attempt.pod} is gone{why}, its log with it"], error=True)
 
     def _tell_pod(self, pod: Pod, *, follow: bool) -> None:
-        from lora_cli.cluster.api import ApiError, UnreachableError  # noqa: PLC0415 - as in `connect`
+        from lora_cli.cluster.api import ApiError  # noqa: PLC0415 - as in `connect`
 
         self._told.add(pod.name)
         where = f" on {pod.node}" if pod.node else ""
         show([f"--- {pod.stage} {pod.name}{where}"], error=True)
-        words = self._runs.log(self._run, pod.name, follow=follow, tail=self._tail, times=self._times)
         try:
-            show(words)
+            show(self._followed(pod) if follow else self._log(pod.name, times=self._times))
         except ApiError as error:
             if error.status in (401, 403):
                 raise
             show([f"--- its log cannot be read: {error}"], error=True)
-        except UnreachableError as error:
-            if not follow:
-                raise CommandError(str(error)) from None
-            show([f"--- the log broke off: {error}"], error=True)
+
+    def _log(self, pod: str, *, times: bool) -> Iterator[str]:
+        return self._runs.log(self._run, pod, tail=self._tail, times=times)
+
+    def _followed(self, pod: Pod) -> Iterator[str]:
+        """Read the log of a pod until it has ended, however often the connection breaks."""
+        from lora_cli.cluster.followed import follow_log, split_stamp  # noqa: PLC0415 - as in `connect`
+
+        def read(since: str) -> Iterator[str]:
+            tail = None if since else self._tail
+            return self._runs.log(self._run, pod.name, follow=True, tail=tail, times=True, since=since)
+
+        def has_ended() -> bool:
+            return all(each.ended for each in self._runs.pods(self._run) if each.name == pod.name)
+
+        for line in follow_log(read, has_ended, lambda: time.sleep(_LOOK)):
+            yield line if self._times else split_stamp(line)[1]
 
 
 def add_to(app: typer.Typer) -> None:
