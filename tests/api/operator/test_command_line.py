@@ -17,6 +17,7 @@ from lora_contract.conditions import ConditionType
 from lora_contract.exit_codes import ExitCode
 from support import operator
 from support.api_server import as_yaml, manifest
+from support.kubelet_logs import kubelet_logs
 from support.pods import failed, prepared, trained
 from support.runs import Runs
 from support.specs import BASE, changed
@@ -89,6 +90,33 @@ def test_a_run_is_followed_from_its_creation_to_its_end(runs: Runs, kubectl_lora
     listed = json.loads(kubectl_lora("list", "-o", "json").stdout)
     assert [item["status"]["phase"] for item in listed["items"]] == ["Complete"]
     assert kubectl_lora("top").stdout.splitlines()[1].split()[:3] == [runs.namespace, "1", "0"]
+
+
+@pytest.mark.usefixtures("running_operator")
+def test_a_log_is_followed_over_stages_and_replaced_pods(
+    api: client.ApiClient, runs: Runs, kubectl_lora: CommandLine, namespace: str
+) -> None:
+    runs.apply("triage")
+    with kubelet_logs(api, f"node-{namespace}") as kubelet:
+        followed = kubectl_lora.start("logs", "triage", "--follow")
+        assert followed.stdout is not None
+        said = []
+        for stage, words, report, code in (
+            (names.STAGE_PREPARE, "363 rows", prepared("triage"), ExitCode.DONE),
+            (names.STAGE_TRAIN, "\x1b[31mS3 is away\x1b[0m", failed("train", "S3 is away"), ExitCode.UNAVAILABLE),
+            (names.STAGE_TRAIN, "step 40", trained(), ExitCode.DONE),
+        ):
+            pod = runs.pods.appears("triage", stage)
+            kubelet.takes(pod, f"{words}\n")
+            runs.pods.starts(pod)
+            runs.pods.ends(pod, report, code)
+            said.append(followed.stdout.readline())
+        runs.reaches("triage", ConditionType.COMPLETE)
+        rest, heads = followed.communicate(timeout=120)
+
+    assert (followed.returncode, rest) == (0, ""), heads
+    assert said == ["363 rows\n", "S3 is away\n", "step 40\n"]
+    assert [line.split()[1] for line in heads.splitlines()] == ["prepare", "train", "train"]
 
 
 @pytest.mark.usefixtures("running_operator")
