@@ -18,7 +18,7 @@ from support.prepare_orders import Place
 LONGEST_SECONDS = 120
 MOST_BYTES = 2 << 30
 #: Shorter than a pod's, so that tests of what hangs do not take minutes.
-STALL_SECONDS = 20
+STALL_SECONDS = 45
 
 
 def refused(run: Place) -> TrainerError:

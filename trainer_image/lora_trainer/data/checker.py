@@ -28,6 +28,7 @@ from lora_trainer.data.template.template_refusal import TemplateRefusal
 from lora_trainer.data.template.unrolling import AnswerNotFound
 from lora_trainer.errors import TrainerError, bad_data, unsupported
 
+_SIMPLER_SCHEMAS = "simplify the patterns in the schemas of tools"
 #: What is kept of columns that are not read, and of the words for a bad row: names may be as long as rows.
 _MOST_COLUMNS, _LONGEST_COLUMN, _LONGEST_EXAMPLE = 100, 100, 500
 
@@ -177,10 +178,13 @@ class RowChecker:
         if tools is None:
             return conversation.check(turns)
         try:
-            with self.guard.cpu_limit():
+            with self.guard.checking():
                 return conversation.check(turns, tools)
         except CpuTimeExceeded as error:
-            raise BadRow(f"checking the calls of its tools {error}", "simplify the patterns in its schemas") from error
+            raise BadRow(f"checking the calls of its tools {error}", _SIMPLER_SCHEMAS) from error
+        except TooSlow as error:
+            problem = f"checking the calls of tools against their schemas {error}"
+            raise bad_data(f"{raw.place}: {problem}", param=raw.place.short, hint=_SIMPLER_SCHEMAS) from error
 
     def _shape_of(self, raw: RawRow, row: dict[str, Any], also_read: str | None = None) -> Shape:
         """The shape of the rows of a file. Columns that nothing reads are remembered."""

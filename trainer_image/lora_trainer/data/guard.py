@@ -25,6 +25,8 @@ from lora_trainer.errors import TrainerError, bad_data, unsupported
 
 #: Processor time in which one row is rendered, seconds. A usual row takes less than a thousandth of one.
 ROW_CPU_SECONDS = 10.0
+#: Processor time after which the kernel ends the process: one operation of C code holds no Python exception.
+OPERATION_CPU_SECONDS = 15.0
 #: Rendering may take this long whatever the number of rows, seconds; beyond it a row may take the mean below.
 ALL_ROWS_SECONDS = 600.0
 MEAN_ROW_SECONDS = 0.1
@@ -51,17 +53,19 @@ class Position(NamedTuple):
     file: int
     row: int
     moves: int
+    #: Rows before are being tokenised at the same time.
+    tokenising: bool = False
 
 
-_LAYOUT = struct.Struct("<QQQQ")
+_LAYOUT = struct.Struct("<QQQQQ")
 POSITION_BYTES = _LAYOUT.size
 
 
 def read_position(memory: bytes) -> Position:
     """The position in the shared memory."""
-    phase, file, row, moves = _LAYOUT.unpack(memory[:POSITION_BYTES])
+    phase, file, row, moves, tokenising = _LAYOUT.unpack(memory[:POSITION_BYTES])
     known = Phase(phase) if phase < len(Phase) else Phase.WAITING
-    return Position(known, file, row, moves)
+    return Position(known, file, row, moves, bool(tokenising))
 
 
 class CpuTimeExceeded(Exception):  # noqa: N818 - raised by a signal in whatever runs
@@ -72,6 +76,30 @@ class TooSlow(Exception):  # noqa: N818 - becomes a TrainerError with the model'
     """Rendering takes too long for all rows together."""
 
 
+class _Effort:
+    """The time that one kind of work takes for all rows together."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._rows = 0
+
+    @contextmanager
+    def of_row(self) -> Iterator[None]:
+        """Do the work for one row inside.
+
+        Raises:
+            TooSlow: all rows so far took too long, those included in which the work failed.
+        """
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds += time.monotonic() - started
+            self._rows += 1
+            if self._seconds > ALL_ROWS_SECONDS and self._seconds > MEAN_ROW_SECONDS * self._rows:
+                raise TooSlow(f"took {self._seconds:.0f} s for {self._rows} rows")
+
+
 class Guard:
     """Notes where the process stands, and bounds what a row may cost where `enforce` was called."""
 
@@ -79,9 +107,11 @@ class Guard:
         """`memory` holds at least `POSITION_BYTES`; without it nobody looks."""
         self._memory = bytearray(POSITION_BYTES) if memory is None else memory
         self._enforced = False
+        #: Rows are being tokenised while others are read and rendered.
+        self.tokenising = False
         self._file = self._row = self._moves = 0
-        self._rendering = 0.0
-        self._rendered = 0
+        self._rendering = _Effort()
+        self._checking = _Effort()
 
     @property
     def position(self) -> Position:
@@ -99,7 +129,7 @@ class Guard:
         self._file = self._file if file is None else file
         self._row = self._row if row is None else row
         self._moves += 1
-        _LAYOUT.pack_into(self._memory, 0, phase, self._file, self._row, self._moves)
+        _LAYOUT.pack_into(self._memory, 0, phase, self._file, self._row, self._moves, self.tokenising)
 
     def limit_memory(self) -> None:
         """Let the process grow by what a batch of rows may need, or to twice its size: tables of it double."""
@@ -115,6 +145,8 @@ class Guard:
     def cpu_limit(self) -> Iterator[None]:
         """Bound the processor time of what runs inside.
 
+        One operation of C code that goes on beyond the bound cannot be interrupted: the kernel ends the process.
+
         Raises:
             CpuTimeExceeded: (inside) it takes too long.
         """
@@ -123,9 +155,11 @@ class Guard:
             return
         # Again each second: code that handles errors of its own may have swallowed the first.
         signal.setitimer(signal.ITIMER_VIRTUAL, ROW_CPU_SECONDS, 1.0)
+        signal.setitimer(signal.ITIMER_PROF, OPERATION_CPU_SECONDS)
         try:
             yield
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     @contextmanager
@@ -137,14 +171,20 @@ class Guard:
             TooSlow: all rows so far took too long together.
         """
         self.note(Phase.RENDERING)
-        started = time.monotonic()
-        with self.cpu_limit():
+        with self._rendering.of_row(), self.cpu_limit():
             yield
-        self._rendering += time.monotonic() - started
-        self._rendered += 1
         self.note(Phase.READING)
-        if self._rendering > ALL_ROWS_SECONDS and self._rendering > MEAN_ROW_SECONDS * self._rendered:
-            raise TooSlow(f"took {self._rendering:.0f} s for {self._rendered} rows")
+
+    @contextmanager
+    def checking(self) -> Iterator[None]:
+        """Check the calls of one row against the schemas of its tools inside.
+
+        Raises:
+            CpuTimeExceeded: (inside) the row takes too long.
+            TooSlow: all rows so far took too long together.
+        """
+        with self._checking.of_row(), self.cpu_limit():
+            yield
 
 
 def breakdown(position: Position, files: Sequence[tuple[str, str]], model: str, problem: str) -> TrainerError:
@@ -152,14 +192,17 @@ def breakdown(position: Position, files: Sequence[tuple[str, str]], model: str, 
     name, kind = files[position.file] if position.file < len(files) else ("the dataset", "")
     place = Place(name, position.row, "line" if kind in ("jsonl", "csv") else "row")
     where, param = (str(place), place.short) if position.row else (name, name)
+    beside = ", or tokenising the rows before it," if position.tokenising else ""
     match position.phase:
         case Phase.MODEL:
             message = f"tokenizer or chat template of {model} cannot be used: loading and trying them {problem}"
             return unsupported(message, param=spec_paths.MODEL_ID, hint="use another model, or its original files")
         case Phase.READING:
-            return bad_data(f"{where}: reading on from here {problem}", param=param, hint="write the file again")
+            return bad_data(
+                f"{where}: reading on from here{beside} {problem}", param=param, hint="write the file again"
+            )
         case Phase.RENDERING:
-            message = f"{where}: rendering the row with the chat template of {model} {problem}"
+            message = f"{where}: rendering the row with the chat template of {model}{beside} {problem}"
         case Phase.TOKENISING:
             message = f"{where}: tokenising the rows up to here with the tokenizer of {model} {problem}"
         case _:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
@@ -14,7 +16,7 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import objective, prepared
 from lora_trainer.data.checker import RowChecker
 from lora_trainer.data.guard import Guard, Phase
-from lora_trainer.data.objective.row_objective import ReadyRow
+from lora_trainer.data.objective.row_objective import EncodedRow, ReadyRow, RowObjective
 from lora_trainer.data.profile import DataProfile, Segment, Tally
 from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.splits import Split
@@ -48,6 +50,33 @@ def _batches(rows: Iterable[ReadyRow]) -> Iterator[list[ReadyRow]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _tokenised(
+    of_rows: RowObjective, batches: Iterable[list[ReadyRow]], guard: Guard
+) -> Iterator[tuple[list[ReadyRow], list[EncodedRow]]]:
+    """Batches with their tokens. While one is tokenised, which needs no Python, the next one is read and rendered."""
+    pool = ThreadPoolExecutor(1)
+    waiting: deque[tuple[list[ReadyRow], Future[list[EncodedRow]]]] = deque()
+
+    def finished() -> tuple[list[ReadyRow], list[EncodedRow]]:
+        guard.note(Phase.TOKENISING)
+        batch, tokens = waiting.popleft()
+        encoded = tokens.result()
+        guard.tokenising = bool(waiting)
+        guard.note(Phase.READING)
+        return batch, encoded
+
+    try:
+        for batch in batches:
+            waiting.append((batch, pool.submit(lambda rows: list(of_rows.encode(rows)), batch)))
+            guard.tokenising = True
+            if len(waiting) > 1:
+                yield finished()
+        while waiting:
+            yield finished()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after an error nobody waits for tokens
 
 
 class _Pace:
@@ -91,10 +120,9 @@ def run(
     numbers = {name: number for number, name in enumerate(spec.dataset.source_names)}
     with ExitStack() as stack:
         writers = _writers(stack, into, with_source=bool(numbers))
-        for batch in _batches(checker.rows(dataset)):
-            guard.note(Phase.TOKENISING)
+        for batch, rows in _tokenised(of_rows, _batches(checker.rows(dataset)), guard):
             source = batch[0].source
-            for row in of_rows.encode(batch):
+            for row in rows:
                 if not row.tokens.targets.any():
                     tally.drop(row.tokens.full_length)
                     continue
@@ -108,7 +136,6 @@ def run(
                     first_example = masking.segments(template, row.tokens)
             pace.passed(len(batch))
             guard.limit_memory()
-            guard.note(Phase.READING)
     _check_rows(spec, checker, tally)
     profile = DataProfile(
         format="; ".join(checker.formats),

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import ChatSpec, LoRAFineTuneSpec
-from lora_trainer.data.guard import POSITION_BYTES, Phase, Position, breakdown, read_position
+from lora_trainer.data.guard import OPERATION_CPU_SECONDS, POSITION_BYTES, Phase, Position, breakdown, read_position
 from lora_trainer.data.profile import DataProfile
 from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.requests import (
@@ -210,6 +210,8 @@ class DataProcess:
                 " as happens where memory runs out",
                 hint="Give prepare more memory: the administrator sets trainer.prepare.memory of the chart.",
             )
+        if code == -signal.SIGPROF:  # the timer of `Guard.cpu_limit`
+            return self._broken_down(f"took more than {OPERATION_CPU_SECONDS:.0f} s of processor time in one operation")
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return self._broken_down(f"brought the process down ({how}): it needs too much memory, or is made to do harm")
 
