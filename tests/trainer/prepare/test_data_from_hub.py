@@ -105,8 +105,15 @@ def test_a_split_of_several_configurations_asks_for_one(hub: Hub, tmp_path: Path
 
     error = refusal(tmp_path, f"{ADDRESS}/train")
 
-    assert "has files of train in several folders: de, en" in error.message
+    assert "has files of train in several places: de/train, en/train" in error.message
     assert error.hint == f"name one of them in the address: {ADDRESS}/de/train"
+
+
+def test_a_split_that_is_a_folder_is_found_by_its_name(hub: Hub, tmp_path: Path) -> None:
+    # as in the Parquet copies that the Hub makes of datasets
+    write(tmp_path / "hub" / NAME, "default/dev/0000.parquet")
+
+    assert [file.name for file in fetch(tmp_path, f"{ADDRESS}/dev").files] == ["0000.parquet"]
 
 
 def test_a_split_that_is_not_there_names_the_field(hub: Hub, tmp_path: Path) -> None:

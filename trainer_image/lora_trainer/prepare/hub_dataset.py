@@ -77,26 +77,22 @@ class HubDataset:
         return ObjectInfo(f"{self._root}/{name}", file.size or 0, file.blob_id or "")
 
     def _of_split(self, path: str) -> Sequence[str]:
-        """Choose the files whose names carry a split, `train` in `data/train-00000-of-00002.parquet`.
+        """Choose the files of a split: `data/train-00000-of-00002.parquet` and `en/train/0.parquet` are of `train`.
 
         Raises:
-            TrainerError: several folders, as of several configurations, have files of it.
+            TrainerError: they lie in several places, as where a dataset has several configurations.
         """
         folder, _, split = path.rpartition("/")
-        of_split = re.compile(rf"{re.escape(split)}([-_.]?[0-9]+(-of-[0-9]+)?)?([.][a-z0-9]+)+")
-        names = [
-            name
-            for name in self._files
-            if of_split.fullmatch(PurePosixPath(name).name) and (not folder or name.startswith(f"{folder}/"))
-        ]
-        folders = sorted({str(PurePosixPath(name).parent) for name in names})
-        if len(folders) > 1:
+        below = (name for name in self._files if not folder or name.startswith(f"{folder}/"))
+        found = {name: place for name in below if (place := _place_of_split(name, split)) is not None}
+        places = sorted(set(found.values()))
+        if len(places) > 1:
             raise bad_data(
-                f"{self._found.name} has files of {split} in several folders: {', '.join(folders[:5])}",
+                f"{self._found.name} has files of {split} in several places: {', '.join(places[:5])}",
                 param=self._field,
-                hint=f"name one of them in the address: {self._root}/{folders[0]}/{split}",
+                hint=f"name one of them in the address: {self._root}/{places[0]}",
             )
-        return names
+        return list(found)
 
     def download(self, uri: str, path: Path) -> None:
         """Write a file to `path`.
@@ -122,3 +118,11 @@ class HubDataset:
                     hint="a new pod tries again; upload the file again if the same is said after the retries",
                 )
             shutil.move(fetched, path)
+
+
+def _place_of_split(name: str, split: str) -> str | None:
+    """Tell which path in an address means the split that a file is of; None: the file is not of this split."""
+    *folders, base = PurePosixPath(name).parts
+    if re.fullmatch(rf"{re.escape(split)}([-_.]?[0-9]+(-of-[0-9]+)?)?([.][a-z0-9]+)+", base):
+        return "/".join([*folders, split])
+    return "/".join(folders[: folders.index(split) + 1]) if split in folders else None
