@@ -24,6 +24,7 @@ from lora_trainer.evaluation.answers import AnswerScores
 from lora_trainer.evaluation.tool_calls import right_share
 from lora_trainer.ledger.attempts import RUNNING, AttemptRecord, trained_seconds
 from lora_trainer.objective import Objective
+from lora_trainer.publish import Provenance
 from lora_trainer.report import (
     Attempt,
     Bar,
@@ -85,6 +86,25 @@ def _text(value: float | None) -> str | None:
 def all_warnings(profile: DataProfile | None, of_training: list[str]) -> list[str]:
     """What prepare said of model and data, then what training adds: who reads the adapter's files sees no status."""
     return list(dict.fromkeys([*(profile.warnings if profile is not None else []), *of_training]))
+
+
+def provenance(
+    order: TrainOrder, inputs: Inputs, metrics: MetricsStatus, *, gate_failed: str | None, warnings: list[str]
+) -> Provenance:
+    """Say in the manifest where the adapter comes from, and what it is worth."""
+    return Provenance(
+        run_id=order.run_id,
+        spec_hash=spec_hash(order.spec),
+        base_model=order.spec.model.id,
+        model_commit=inputs.model.commit,
+        dataset_digest=order.plan.dataset_digest or "",
+        template_date=order.plan.template_date,
+        required_max_lora_rank=order.spec.lora.serving_rank,
+        metrics=metrics,
+        gate_failed=gate_failed,
+        warnings=warnings,
+        created_at=now(),
+    )
 
 
 def write(folder: Path, account: Account) -> None:

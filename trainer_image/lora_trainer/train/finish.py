@@ -173,7 +173,13 @@ def save_adapter(session: Session, order: TrainOrder, commit: str, folder: Path)
     (folder / GENERATION_CONFIG).write_text(json.dumps(generation.to_diff_dict(), indent=2, sort_keys=True) + "\n")
 
 
-def servability_warnings(session: Session, folder: Path) -> list[str]:
+def warnings(session: Session, result: Result, folder: Path) -> list[str]:
+    """Tell what did not stop the run but has to be known; `folder` holds the written adapter."""
+    forgot = result.forgetting.warnings() if result.forgetting else []
+    return [*session.warnings, *forgot, *_servability(session, folder)]
+
+
+def _servability(session: Session, folder: Path) -> list[str]:
     """What a server could object to in the written adapter, and what it has to be told."""
     config = json.loads((folder / ADAPTER_CONFIG).read_text())
     problems = []
@@ -185,14 +191,14 @@ def servability_warnings(session: Session, folder: Path) -> list[str]:
         problems.append("it trains biases, which vLLM refuses")
     if config.get("rank_pattern") or config.get("alpha_pattern"):
         problems.append("ranks differ between layers, which servers ignore")
-    warnings = [f"the adapter may not be servable everywhere: {problem}" for problem in problems]
+    told = [f"the adapter may not be servable everywhere: {problem}" for problem in problems]
     if unserved := session.stops.unserved:
         names = ", ".join(session.tokenizer.convert_ids_to_tokens(unserved))
-        warnings.append(
+        told.append(
             f"answers end at {names}, where servers of the base model do not stop by themselves: start them with the"
             f" adapter's {GENERATION_CONFIG} as its README.md says, or send stop_token_ids {unserved} with each request"
         )
-    return warnings
+    return told
 
 
 def release(session: Session) -> None:

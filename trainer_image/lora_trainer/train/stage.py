@@ -1,40 +1,41 @@
-"""The train stage: from prepared rows to a published adapter, resumable at every step."""
+"""The train stage: from prepared rows to a published adapter, resumable at every step.
+
+One process of a run leads: it holds the claim, writes to the store and speaks for the run. The others follow: they
+share its steps and evaluations. Both go through the same three steps: set-up, training, publication.
+"""
 
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
-import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
-from lora_contract import spec_paths
-from lora_contract.identity import spec_hash
 from lora_contract.layout import RunLayout
 from lora_contract.order import TrainOrder
-from lora_contract.report import Report, Timing
-from lora_contract.status import ArtifactStatus, MetricsStatus
-from lora_trainer import progress, stopping, termination
+from lora_contract.report import Report
+from lora_trainer import termination
 from lora_trainer.callbacks.watchdog import Watchdog
-from lora_trainer.environment import process_age
-from lora_trainer.ledger import attempts
-from lora_trainer.ledger.attempts import AttemptLog
-from lora_trainer.ledger.checkpoints import Checkpoints
-from lora_trainer.ledger.claims import Claim, await_turn, take_claim
+from lora_trainer.ledger.checkpoints import Checkpoint
+from lora_trainer.ledger.claims import Claim
 from lora_trainer.ledger.group_keys import StoredKeys
 from lora_trainer.processes.group import Group
 from lora_trainer.processes.meeting import join
-from lora_trainer.processes.restart import SmallerMicroBatch
-from lora_trainer.publish import Provenance, adopt, adopted_report, find_published, publish
-from lora_trainer.store import Store, about
+from lora_trainer.publish import Adopted, adopted_report, publish
+from lora_trainer.store import Store
 from lora_trainer.train import documents, finish, inputs, learned, reload, session
-from lora_trainer.train.follow import TRAINS, follow
+from lora_trainer.train.lead import Lead, claim_or_adopt, leading
+from lora_trainer.train.timing import timing
 
 log = logging.getLogger(__name__)
 
+#: Word of the leader: whether there is anything to train.
+_TRAINS = "trains"
+
 
 def train(order: TrainOrder, store: Store) -> Report:
-    """Train, or go on training, and publish; or find that another process did.
+    """Train, or go on training, and publish; or find that another process did. A follower's report says nothing.
 
     Raises:
         TrainerError: with the exit code and words for the user.
@@ -44,177 +45,136 @@ def train(order: TrainOrder, store: Store) -> Report:
     layout = RunLayout(order.spec.output.uri, order.run_id)
     group = join(StoredKeys(store, layout))
     Path(order.scratch).mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="train-", dir=order.scratch))
-    try:
-        if not group.place.is_leader:
-            return follow(order, store, layout, folder, group)
-        return _lead(order, store, layout, folder, group)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="train-", dir=order.scratch, ignore_cleanup_errors=True) as folder:
+        claim = claim_or_adopt(order, store, layout) if group.place.is_leader else None
+        if not group.from_leader(_TRAINS, bool, lambda: isinstance(claim, Claim)):
+            return adopted_report(order, claim) if isinstance(claim, Adopted) else _silent(order)
+        part: AbstractContextManager[Lead | None] = nullcontext()
+        if isinstance(claim, Claim):
+            part = leading(store, claim, Path(folder))
+        with part as lead:
+            return _Process(order, store, Path(folder), group, lead).run()
 
 
-def _lead(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, group: Group) -> Report:
-    """Take the claim and train, or find what was published."""
-    with about(spec_paths.OUTPUT_URI):
-        await_turn(store, layout, order.uid, lambda: find_published(store, layout))
-        if found := adopt(store, layout):
-            group.from_leader(TRAINS, bool, lambda: False)
-            return adopted_report(order, found)
-        claim = take_claim(store, layout, order.uid)
-    group.from_leader(TRAINS, bool, lambda: True)
-    with claim.kept_alive():
-        return _Training(order, store, claim, folder, group).run()
+def _silent(order: TrainOrder) -> Report:
+    return Report(stage="train", run_id=order.run_id)
 
 
-class _Training:
-    """The work of the process that holds the claim of a run."""
+@dataclass(frozen=True)
+class _Ready:
+    """What set-up leaves for training and publication."""
 
-    def __init__(self, order: TrainOrder, store: Store, claim: Claim, folder: Path, group: Group) -> None:
-        layout = claim.layout
+    session: session.Session
+    inputs: inputs.Inputs
+    checkpoint: Checkpoint | None
+    watchdog: Watchdog
+
+
+class _Process:
+    """One process of a run that is trained. `lead` is what only the leader has; None: this one follows."""
+
+    def __init__(self, order: TrainOrder, store: Store, folder: Path, group: Group, lead: Lead | None) -> None:
         self._order = order
         self._store = store
-        self._layout = layout
-        self._claim = claim
+        self._layout = RunLayout(order.spec.output.uri, order.run_id)
         self._folder = folder
         self._group = group
-        self._poster = progress.from_environment()
-        self._watchdog = Watchdog(lambda seconds: termination.report_stall(order, seconds))
-        self._checkpoints = Checkpoints(store, layout, claim, folder / "uploads")
-        with about(spec_paths.OUTPUT_URI):
-            self._earlier = attempts.earlier(store, layout)
-        self._attempt = AttemptLog(store, layout, claim)
+        self._lead = lead
+        self._watchdog: Watchdog | None = None
 
     def run(self) -> Report:
-        """All of it, from the files to the report."""
-        outcome = "failed"
+        """Go through the three steps."""
         try:
-            report = self._run()
-            outcome = "complete"
-        except stopping.StopRequested:
-            outcome = "checkpointed"
-            raise
-        except SmallerMicroBatch:
-            outcome = "out of memory"
-            raise
+            ready = self._set_up()
+            self._train(ready)
+            return self._await_publication() if self._lead is None else self._publish(ready, self._lead)
         finally:
-            if outcome != "complete":
-                self._attempt.end(outcome)
-            self._watchdog.stop()
-            if self._poster is not None:
-                self._poster.close()
-        return report
+            if self._watchdog is not None:
+                self._watchdog.stop()
 
-    def _run(self) -> Report:
-        shared = self._group.place.folder or self._folder
-        checkpoint = inputs.checkpoint(self._store, self._layout, shared, self._group)
-        found = inputs.fetch(self._order, self._store, self._layout, shared, self._group)
+    def _set_up(self) -> _Ready:
+        """Bring model and rows to this machine, make the session, take over the newest checkpoint."""
+        order, group, lead = self._order, self._group, self._lead
+        shared = group.place.folder or self._folder
+        if lead is not None:
+            self._watch()
+        checkpoint = inputs.checkpoint(self._store, self._layout, shared, group)
+        found = inputs.fetch(order, self._store, self._layout, shared, group)
+        # Followers are watched only now: another process may take its time to bring the model.
+        watchdog = self._watch()
+        duties = None if lead is None else lead.duties
+        made = session.build(order, found, self._folder, group=group, watchdog=watchdog, leader=duties)
+        from_step = session.resume(made, checkpoint)
+        if lead is not None:
+            lead.begin(made, from_step)
+        return _Ready(made, found, checkpoint, watchdog)
+
+    def _watch(self) -> Watchdog:
+        """End this process from now on when nothing happens in it any more."""
+        if self._watchdog is None:
+            self._watchdog = Watchdog(lambda seconds: termination.report_stall(self._order, seconds))
         self._watchdog.beat()
-        part = session.LeaderDuties(self._checkpoints, self._poster, self._attempt.step)
-        ready = session.build(self._order, found, self._folder, group=self._group, watchdog=self._watchdog, leader=part)
-        from_step = session.resume(ready, checkpoint)
-        lost = attempts.lost_steps(self._earlier, from_step)
-        self._attempt.begin(from_step)
-        termination.measure_with(lambda: _timing(ready, lost))
+        return self._watchdog
+
+    def _train(self, ready: _Ready) -> None:
+        """Train to the end, or to the step in which SIGTERM came; no collectives after it."""
         try:
-            session.run(ready, self._order, checkpoint)
+            session.run(ready.session, self._order, ready.checkpoint)
         finally:
             # Also when SIGTERM came: the process ends only when its checkpoint is in the store.
-            with stopping.deferred():
-                self._checkpoints.close()
+            if self._lead is not None:
+                self._lead.await_checkpoints()
         self._group.leave()
-        return self._finish(ready, found, lost)
 
-    def _finish(self, ready: session.Session, found: inputs.Inputs, lost: int) -> Report:
-        ready.progress.publishing(ready.trainer.state)
-        finish.take_best(ready)
-        self._check_learned(ready, found)
-        result = finish.compare(ready, self._order, found, self._watchdog.beat)
-        output = self._folder / "adapter"
-        finish.save_adapter(ready, self._order, found.model.commit, output)
-        metrics, warnings = documents.metrics_of(ready, result), self._warnings(ready, result, output)
-        told = documents.all_warnings(found.profile, warnings)
-        self._attempt.end("complete")
-        account = documents.Account(
-            self._order,
-            found,
-            ready,
-            result,
-            attempts=[*self._earlier, self._attempt.record],
-            warnings=told,
+    def _publish(self, ready: _Ready, lead: Lead) -> Report:
+        """Measure the best adapter beside the base, write it, load what was written, and publish it."""
+        order, made, found, alive = self._order, ready.session, ready.inputs, ready.watchdog.beat
+        made.progress.publishing(made.trainer.state)
+        finish.take_best(made)
+        learned.check(
+            made.adapted.model,
+            made.forward_pass,
+            reload.probe_rows(found),
+            training=order.spec.training,
+            steps=made.trainer.state.global_step,
         )
-        documents.write(output, account)
-        probe, quantization = reload.probe(ready, found), self._order.spec.quantization
-        finish.release(ready)
+        alive()
+        result = finish.compare(made, order, found, alive)
+        output = self._folder / "adapter"
+        finish.save_adapter(made, order, found.model.commit, output)
+        metrics, warnings = documents.metrics_of(made, result), finish.warnings(made, result, output)
+        told = documents.all_warnings(found.profile, warnings)
+        lead.end("complete")
+        documents.write(output, documents.Account(order, found, made, result, attempts=lead.attempts, warnings=told))
+        probe, quantization = reload.probe(made, found), order.spec.quantization
+        finish.release(made)
         reload.verify(
             output,
             found.model.path,
             quantization,
-            forward_pass=ready.forward_pass,
-            hardware=ready.hardware,
+            forward_pass=made.forward_pass,
+            hardware=made.hardware,
             probe=probe,
         )
-        self._watchdog.beat()
-        artifact = self._publish(output, found, metrics, result.gate_failed, told)
+        alive()
+        provenance = documents.provenance(order, found, metrics, gate_failed=result.gate_failed, warnings=told)
+        artifact = publish(self._store, self._layout, order.name, output, provenance, still_ours=lead.claim.check)
+        log.info("published %s", artifact.uri)
         self._group.dismiss()
         return Report(
             stage="train",
-            run_id=self._order.run_id,
-            plan=self._order.plan,
+            run_id=order.run_id,
+            plan=order.plan,
             artifact=artifact,
             metrics=metrics,
-            timing=_timing(ready, lost),
+            timing=timing(made, lead.lost_steps),
             gate_failed=result.gate_failed,
             warnings=warnings,
         )
 
-    def _check_learned(self, ready: session.Session, found: inputs.Inputs) -> None:
-        """Before anything is measured: an adapter that changes nothing is not published."""
-        training, steps = self._order.spec.training, ready.trainer.state.global_step
-        learned.check(ready.adapted.model, ready.forward_pass, reload.probe_rows(found), training=training, steps=steps)
-        self._watchdog.beat()
-
-    def _warnings(self, ready: session.Session, result: finish.Result, output: Path) -> list[str]:
-        """What did not stop the run but has to be known."""
-        forgot = result.forgetting.warnings() if result.forgetting else []
-        return [*ready.warnings, *forgot, *finish.servability_warnings(ready, output)]
-
-    def _publish(
-        self,
-        output: Path,
-        found: inputs.Inputs,
-        metrics: MetricsStatus,
-        gate_failed: str | None,
-        warnings: list[str],
-    ) -> ArtifactStatus:
-        """Publish the adapter, while the claim is still held."""
-        spec, plan = self._order.spec, self._order.plan
-        provenance = Provenance(
-            run_id=self._layout.run_id,
-            spec_hash=spec_hash(spec),
-            base_model=spec.model.id,
-            model_commit=found.model.commit,
-            dataset_digest=plan.dataset_digest or "",
-            template_date=plan.template_date,
-            required_max_lora_rank=spec.lora.serving_rank,
-            metrics=metrics,
-            gate_failed=gate_failed,
-            warnings=warnings,
-            created_at=documents.now(),
-        )
-        name, still_ours = self._order.name, self._claim.check
-        artifact = publish(self._store, self._layout, name, output, provenance, still_ours=still_ours)
-        log.info("published %s", artifact.uri)
-        return artifact
-
-
-def _timing(ready: session.Session, lost: int) -> Timing:
-    clock, age, now = ready.progress, process_age(), time.monotonic()
-    began, ended = clock.first_step_began, clock.last_step_ended
-    return Timing(
-        from_step=clock.from_step,
-        last_step=clock.last_step,
-        lost_steps=lost,
-        seconds_before_first_step=round(age if began is None else age - (now - began), 1),
-        seconds_after_last_step=round(0 if ended is None else now - ended, 1),
-        tokens_per_second=round(clock.tokens_per_second, 1),
-    )
+    def _await_publication(self) -> Report:
+        """Wait until the leader has published, however long that takes: this process's pod must not end before."""
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        self._group.await_dismissal()
+        return _silent(self._order)
