@@ -53,6 +53,7 @@ class AnswersStatus(StatusModel):
     """Answers of the assistant by whether they count for the loss, and why not."""
 
     trained: int = Field(0, description="Answers that count.")
+    weighted: int = Field(0, description="Of these, answers whose row gives them a weight between 0 and 1.")
     without_reasoning: int = Field(0, description="Of these, answers that begin with an empty think block.")
     weight: int = Field(0, description="Answers that do not, because their row gives them weight 0.")
     train: int = Field(0, description="Answers that do not, because their row says train: false.")
@@ -91,6 +92,7 @@ class PlanStatus(StatusModel):
     )
     tokens: int = Field(description="Tokens of the training rows.")
     target_tokens: int = Field(0, description="Tokens of the training rows that count for the loss.")
+    weighted_target_tokens: int = Field(0, description="Of these, tokens whose loss has a weight between 0 and 1.")
     total_steps: int = Field(description="Optimiser steps of the run.")
     estimated_seconds: int | None = Field(None, description="Expected training time in seconds, once steps were timed.")
     memory_bytes: int = Field(0, description="Estimate of the least memory of one GPU, one row a pass, in bytes.")

@@ -59,7 +59,14 @@ def test_only_the_last_answer_counts_where_the_spec_says_so(tmp_path: Path) -> N
     result = _run(tmp_path, QUESTION, answer("Rain."), *REST, training__trainOn="last")
 
     assert _learned(result) == ["Yes, sure.<|im_end|>"]
-    assert result.profile.answers.dump() == {"trained": 1, "weight": 0, "train": 0, "earlier": 1, "withoutReasoning": 0}
+    assert result.profile.answers.dump() == {
+        "trained": 1,
+        "weighted": 0,
+        "weight": 0,
+        "train": 0,
+        "earlier": 1,
+        "withoutReasoning": 0,
+    }
 
 
 def test_keys_without_a_value_are_as_good_as_absent(tmp_path: Path) -> None:
@@ -105,8 +112,13 @@ BAD_TURNS: dict[str, tuple[list[Any], str]] = {
         [{**QUESTION, "tool_call_id": "c", "tool_calls": [1]}, answer("Rain.")],
         "turn 1 (user) has the keys tool_call_id, tool_calls",
     ),
-    "a fraction": ([QUESTION, answer("Rain.", weight=0.5)], "turn 2 has weight 0.5; only 0 and 1"),
-    "a weight in words": ([QUESTION, answer("Rain.", weight="0")], "turn 2: weight is a text, expected 0 or 1"),
+    "a weight below 0": ([QUESTION, answer("Rain.", weight=-0.5)], "turn 2 has weight -0.5, expected a number from 0"),
+    "a weight above 1": ([QUESTION, answer("Rain.", weight=2)], "turn 2 has weight 2, expected a number from 0 to 1"),
+    "hardly any weight": ([QUESTION, answer("Rain.", weight=1e-9)], "turn 2 has weight 1e-09; above 0 it must be at"),
+    "a weight in words": ([QUESTION, answer("Rain.", weight="0")], "turn 2: weight is a text, expected a number from"),
+    "a weight of true": ([QUESTION, answer("Rain.", weight=True)], "turn 2: weight is true or false, expected a num"),
+    "a fraction of a question": ([{**QUESTION, "weight": 0.5}, answer("Rain.")], "turn 1 (user) is to be learned"),
+    "a fraction against train": ([QUESTION, answer("Rain.", weight=0.5, train=False)], "contradict each other"),
     "train in words": ([QUESTION, answer("Rain.", train="no")], "turn 2: train is a text, expected true or false"),
     "weight against train": ([QUESTION, answer("Rain.", weight=0, train=True)], "contradict each other"),
     "a question to learn": ([{**QUESTION, "train": True}, answer("Rain.")], "turn 1 (user) is to be learned"),

@@ -51,7 +51,11 @@ def test_hostile_data_stays_text() -> None:
         hardware=HOSTILE,
         versions={HOSTILE: HOSTILE},
         comparisons=(Comparison(HOSTILE, 1.0, 2.0),),
-        data=DataSection((Bar(0, 8, 1),), (TextPart(HOSTILE, True), TextPart(HOSTILE, False)), {HOSTILE: HOSTILE}),
+        data=DataSection(
+            (Bar(0, 8, 1),),
+            (TextPart(HOSTILE, True), TextPart(HOSTILE, False), TextPart(HOSTILE, True, 0.5)),
+            {HOSTILE: HOSTILE},
+        ),
         attempts=tuple(dataclasses.replace(attempt, outcome=HOSTILE) for attempt in example_report().attempts),
     )
 
@@ -63,6 +67,17 @@ def test_hostile_data_stays_text() -> None:
     card = render_model_card(report)
     assert "<script" not in card
     assert "[a](" not in card
+
+
+def test_what_counts_less_is_told_by_its_weight_and_by_a_lighter_colour() -> None:
+    # given a first row of which a part has a weight
+    parts = (TextPart("question", False), TextPart("rough answer", True, 0.25), TextPart("good answer", True))
+    html = render(dataclasses.replace(example_report(), data=DataSection(first_example=parts)))
+    # then the part is marked in another way than what counts fully, with its weight as text
+    assert 'question<mark class="part">rough answer</mark><sup>0.25</sup><mark>good answer</mark>' in html
+    assert "what counts less" in html
+    # and without such a part the legend says nothing of weights
+    assert "what counts less" not in render(example_report())
 
 
 def test_a_huge_run_stays_below_two_megabytes() -> None:

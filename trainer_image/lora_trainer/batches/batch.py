@@ -25,10 +25,14 @@ MODEL_INPUTS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One conversation: `input_ids` int32 [length], `targets` bool [length], true where the token counts."""
+    """One conversation: `input_ids` int32 [length], `targets` bool [length], true where the token counts.
+
+    `weights` float32 [length]: how much the loss at each target counts, above 0 and at most 1; None: all count 1.
+    """
 
     input_ids: np.ndarray[Any, np.dtype[np.int32]]
     targets: np.ndarray[Any, np.dtype[np.bool_]]
+    weights: np.ndarray[Any, np.dtype[np.float32]] | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -65,11 +69,18 @@ def _labels(row: Row) -> np.ndarray[Any, np.dtype[np.int64]]:
     return labels
 
 
+def _weights(row: Row) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.ones(len(row), dtype=np.float32) if row.weights is None else row.weights
+
+
 def collate_padding_free(rows: Sequence[Row]) -> Batch:
-    """Rows one after another: input_ids, labels, position_ids [1, tokens], and the bounds of the rows."""
+    """Put rows one after another: input_ids, labels, position_ids [1, tokens], and the bounds of the rows.
+
+    Where a row has weights, weights [1, tokens] too.
+    """
     lengths = [len(row) for row in rows]
     bounds = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32)
-    return {
+    batch = {
         "input_ids": torch.from_numpy(np.concatenate([row.input_ids for row in rows]).astype(np.int64))[None],
         "labels": torch.from_numpy(np.concatenate([_labels(row) for row in rows]))[None],
         "position_ids": torch.from_numpy(np.concatenate([np.arange(n) for n in lengths]))[None],
@@ -78,10 +89,16 @@ def collate_padding_free(rows: Sequence[Row]) -> Batch:
         "max_length_q": max(lengths),
         "max_length_k": max(lengths),
     }
+    if any(row.weights is not None for row in rows):
+        batch["weights"] = torch.from_numpy(np.concatenate([_weights(row) for row in rows]))[None]
+    return batch
 
 
 def collate_padded(rows: Sequence[Row], pad_token_id: int) -> Batch:
-    """Rows padded at their end to the longest: input_ids, labels, attention_mask [rows, longest]."""
+    """Pad rows at their end to the longest: input_ids, labels, attention_mask [rows, longest].
+
+    Where a row has weights, weights [rows, longest] too.
+    """
     longest = max(len(row) for row in rows)
     input_ids = np.full((len(rows), longest), pad_token_id, dtype=np.int64)
     labels = np.full((len(rows), longest), IGNORED, dtype=np.int64)
@@ -90,8 +107,12 @@ def collate_padded(rows: Sequence[Row], pad_token_id: int) -> Batch:
         input_ids[index, : len(row)] = row.input_ids
         labels[index, : len(row)] = _labels(row)
         attention_mask[index, : len(row)] = 1
-    return {
+    batch = {
         "input_ids": torch.from_numpy(input_ids),
         "labels": torch.from_numpy(labels),
         "attention_mask": torch.from_numpy(attention_mask),
     }
+    if any(row.weights is not None for row in rows):
+        weights = np.stack([np.pad(_weights(row), (0, longest - len(row))) for row in rows])
+        batch["weights"] = torch.from_numpy(weights)
+    return batch

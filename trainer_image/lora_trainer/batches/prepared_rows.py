@@ -26,7 +26,7 @@ class Rows(Dataset[Row]):
         table: Any = datasets.Dataset.from_parquet(str(path), cache_dir=str(path.parent / "arrow"))
         if only is not None:
             table = table.select(list(only))
-        tokens = ["input_ids", "targets"]
+        tokens = [name for name in ("input_ids", "targets", "weights") if name in table.column_names]
         self._tokens = table.select_columns(tokens).with_format("numpy")
         self.lengths: np.ndarray[Any, np.dtype[np.int64]] = np.asarray(table["length"][:], dtype=np.int64)
         names = set(table.column_names)
@@ -46,7 +46,12 @@ class Rows(Dataset[Row]):
 
     def __getitem__(self, index: int) -> Row:
         found = self._tokens[int(index)]
-        return Row(found["input_ids"].astype(np.int32), found["targets"].astype(np.bool_))
+        weights = found.get("weights")
+        return Row(
+            found["input_ids"].astype(np.int32),
+            found["targets"].astype(np.bool_),
+            None if weights is None else weights.astype(np.float32),
+        )
 
 
 class EffectiveBatches(Sampler[list[int]]):

@@ -126,9 +126,17 @@ def run(
                 if not row.tokens.targets.any():
                     tally.drop(row.tokens.full_length)
                     continue
-                tally.add(row.split, row.tokens.targets, row.tokens.full_length, last=row.last, source=source)
+                tokens = row.tokens
+                tally.add(
+                    row.split,
+                    tokens.targets,
+                    tokens.full_length,
+                    last=row.last,
+                    source=source,
+                    weights=tokens.weights,
+                )
                 number = numbers.get(source, prepared.NO_SOURCE)
-                writers[row.split].add(row.tokens, row.prompt, row.reference, row.tool_calls, number)
+                writers[row.split].add(tokens, row.prompt, row.reference, row.tool_calls, number)
                 with_tools += row.split == "test" and row.tool_calls is not None
                 if row.rendered is not None:
                     stops.add(row.rendered.text, row.rendered.prompt, row.rendered.spans)

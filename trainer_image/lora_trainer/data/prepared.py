@@ -1,8 +1,8 @@
 """The hand-over from `prepare` to `train`: tokenised rows as Parquet below `RunLayout.prepared`.
 
-    train.parquet        input_ids, targets, length
-    validation.parquet   input_ids, targets, length               (absent when there are no such rows)
-    test.parquet         input_ids, targets, length, prompt_ids, reference, tool_calls
+    train.parquet        input_ids, targets, length, weights
+    validation.parquet   input_ids, targets, length, weights      (absent when there are no such rows)
+    test.parquet         input_ids, targets, length, prompt_ids, reference, tool_calls, weights
     chat_template.jinja  the chat template with what spec.chat changes (absent where that changes nothing)
     data.json            DataProfile: what the report shows of the data
     plan.json            lora_contract.status.PlanStatus; written last, by conditional PUT: it marks completeness
@@ -14,6 +14,8 @@ names of the sources in their order, -1 for rows of dataset.validationUri and te
 true where the token counts for the loss (never at position 0). `length`: int32. `prompt_ids`: list<int32>, the
 conversation up to and including the generation prompt of its last answer; `reference`: that answer as text.
 `tool_calls`: the calls of that answer as JSON (see `calls_as_text`); null where the conversation has no tools.
+`weights`: list<float> of the same length as `targets`: how much the loss at each target counts, above 0 and at most 1;
+null where each counts 1. The column is there only where a row of the file has some.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ TEST_SCHEMA = pa.schema(
 #: Number of a row that belongs to no source.
 NO_SOURCE = -1
 SOURCE = pa.field("source", pa.int16(), nullable=False)
+WEIGHTS = pa.field("weights", pa.list_(pa.float32()))
 
 _TOKEN_COLUMNS = ("input_ids.", "prompt_ids.")
 

@@ -28,6 +28,7 @@ class Segment(StatusModel):
 
     text: str = Field(description="The decoded tokens.")
     target: bool = Field(description="Whether they count for the loss.")
+    weight: float | None = Field(None, description="How much they count, between 0 and 1; absent: fully, or not.")
 
 
 class Turn(StatusModel):
@@ -73,6 +74,7 @@ class DataProfile(StatusModel):
     sources: list[SourceProfile] = Field([], description="Figures of each source of dataset.sources, by name.")
     tokens: int = Field(0, description="Tokens of the training rows.")
     target_tokens: int = Field(0, description="Of these, tokens that count for the loss.")
+    weighted_target_tokens: int = Field(0, description="Of target_tokens, those that count less than 1.")
     target_share: float = Field(0, description="target_tokens / tokens.")
     truncated_rows: int = Field(0, description="Rows cut at training.maxLength, all splits.")
     truncated_share: float = Field(0, description="The same as a share of the rows.")
@@ -109,6 +111,7 @@ class Tally:
         self.conversations = 0
         self.unrolling_tokens = 0
         self.target_tokens = 0
+        self.weighted_target_tokens = 0
         self.all_tokens = 0
         self.truncated = 0
         self.without_target = 0
@@ -116,11 +119,19 @@ class Tally:
         self.longest = 0
 
     def add(
-        self, split: str, targets: npt.NDArray[np.bool_], full_length: int, *, last: bool, source: str = ""
+        self,
+        split: str,
+        targets: npt.NDArray[np.bool_],
+        full_length: int,
+        *,
+        last: bool,
+        source: str = "",
+        weights: npt.NDArray[np.float32] | None = None,
     ) -> None:
         """Count one row that is kept: which of its tokens count, and its length before it was cut.
 
-        `last`: no further row comes of the same conversation. `source`: the name of the one that it is of.
+        `last`: no further row comes of the same conversation. `source`: the name of the one that it is of. `weights`:
+        how much each target counts, if not 1.
         """
         length = len(targets)
         self.rows[split] += 1
@@ -135,6 +146,8 @@ class Tally:
             self.conversations += last
             self.unrolling_tokens += 0 if last else length
             self.target_tokens += int(np.count_nonzero(targets))
+            if weights is not None:
+                self.weighted_target_tokens += int(np.count_nonzero(weights[targets] != 1))
 
     def of_source(self, name: str, duplicates: int) -> SourceProfile:
         """Give the counts of one source, with the rows of it that repeat others."""
@@ -156,6 +169,7 @@ class Tally:
                 "unrolling_tokens": self.unrolling_tokens,
                 "tokens": self.tokens,
                 "target_tokens": self.target_tokens,
+                "weighted_target_tokens": self.weighted_target_tokens,
                 "target_share": round(self.target_tokens / max(self.tokens, 1), 4),
                 "truncated_rows": self.truncated,
                 "truncated_share": round(self.truncated / max(rows, 1), 4),

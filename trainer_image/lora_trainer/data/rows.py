@@ -39,6 +39,8 @@ class Message(NamedTuple):
     tool_call_id: str = ""
     #: Set on an answer that the row says not to learn.
     left_out: LeftOut | None = None
+    #: How much the loss of an answer counts, above 0 and at most 1.
+    weight: float = 1.0
 
     def as_dict(self, form: CallForm = CallForm()) -> dict[str, Any]:  # noqa: B008 - it is immutable
         """The form in which servers give it to chat templates; keys without a value are absent."""

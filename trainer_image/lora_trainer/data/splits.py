@@ -31,7 +31,7 @@ def fingerprint(conversation: Conversation) -> bytes:
 
 def marked(key: bytes, messages: Iterable[Message]) -> bytes:
     """The fingerprint `key` of a conversation with what counts in it: equal rows that train other answers differ."""
-    marks = [message.left_out or "" for message in messages]
+    marks = [message.left_out or ("" if message.weight == 1 else f"{message.weight:g}") for message in messages]
     return _digest(f"{key.hex()}\x1e{marks}") if any(marks) else key
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lora_trainer.data.prepared import NO_SOURCE, ROW_SCHEMA, SOURCE, TEST_SCHEMA, calls_as_text
+from lora_trainer.data.prepared import NO_SOURCE, ROW_SCHEMA, SOURCE, TEST_SCHEMA, WEIGHTS, calls_as_text
 from lora_trainer.data.rows import ToolCall
 from lora_trainer.data.template.masking import Encoded
 
@@ -32,6 +32,7 @@ class RowWriter:
         self._schema = schema.append(SOURCE) if with_source else schema
         self._with_source = with_source
         self._sources: list[int] = []
+        self._has_weights = False
         self._writer: pq.ParquetWriter | None = None
         self._pending: list[Encoded] = []
         self._prompts: list[Any] = []
@@ -87,14 +88,36 @@ class RowWriter:
             ]
         if self._with_source:
             columns.append(pa.array(self._sources, pa.int16()))
+        if not self._has_weights and any(row.weights is not None for row in self._pending):
+            self._add_weights()
+        if self._has_weights:
+            columns.append(_lists([row.weights for row in self._pending], WEIGHTS.type))
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd")
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
         self._pending, self._sources, self._tokens = [], [], 0
         self._prompts, self._references, self._tool_calls = [], [], []
 
+    def _add_weights(self) -> None:
+        """Give the file its column of weights; rows that are written already get none."""
+        self._has_weights = True
+        self._schema = self._schema.append(WEIGHTS)
+        if self._writer is None:
+            return
+        self._writer.close()
+        before = self.path.rename(self.path.with_suffix(".without-weights"))
+        self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd")
+        with pq.ParquetFile(before) as file:
+            for number in range(file.num_row_groups):
+                group = file.read_row_group(number)
+                self._writer.write_table(group.append_column(WEIGHTS, pa.nulls(len(group), WEIGHTS.type)))
+        before.unlink()
 
-def _lists(arrays: list[Any]) -> pa.ListArray:
+
+def _lists(arrays: list[Any], kind: pa.DataType | None = None) -> pa.Array:
+    """Make lists of one column of arrays; None becomes null, for which `kind` must be given."""
+    if any(array is None for array in arrays):
+        return pa.array(arrays, kind)
     offsets = np.zeros(len(arrays) + 1, dtype=np.int32)
     np.cumsum([len(array) for array in arrays], out=offsets[1:])
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(arrays)))

@@ -1,4 +1,4 @@
-"""Losses on held-out rows, weighted by tokens, whatever the batch size."""
+"""Losses on held-out rows, with the weights of their tokens, whatever the batch size."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from lora_trainer.batches.batch import Batch, Collate, Row, to_device
-from lora_trainer.model.forward import ForwardPass
+from lora_trainer.model.forward import ForwardPass, weights_of_targets
 from lora_trainer.model.loss import loss_sum_and_correct
 from lora_trainer.processes.group import Group
 from lora_trainer.processes.rank import Place
@@ -17,16 +18,17 @@ from lora_trainer.processes.rank import Place
 
 @dataclass(frozen=True)
 class Losses:
-    """Sums over all target tokens of some rows."""
+    """Sums over all target tokens of some rows: `total` of the weighted losses, `weights` of the weights."""
 
     total: float
+    weights: float
     targets: int
     correct: int
 
     @property
     def loss(self) -> float:
         """Nats per target token."""
-        return self.total / self.targets if self.targets else math.nan
+        return self.total / self.weights if self.weights else math.nan
 
     @property
     def accuracy(self) -> float:
@@ -55,21 +57,23 @@ def measure(
     tokens: int | None = None,
     group: Group | None = None,
 ) -> Losses:
-    """Measure loss and token accuracy over all target tokens of `rows`. `alive` is called before every batch.
+    """Measure over all target tokens of `rows`: the loss with their weights, the accuracy without.
 
-    `tokens`: of one batch, where not those that the forward pass says. The processes of a `group` share the rows, and
-    each gets the same sums.
+    `alive` is called before every batch. `tokens`: of one batch, where not those that the forward pass says. The
+    processes of a `group` share the rows, and each gets the same sums.
     """
     group = group or Group()
-    total, targets, correct = 0.0, 0, 0
+    total, weighed, targets, correct = 0.0, 0.0, 0, 0
     for batch in evaluated(
         forward_pass, model, rows, collate=forward_pass.collate, alive=alive, tokens=tokens, place=group.place
     ):
         hidden, labels = forward_pass.targets(model, batch)
-        loss, right = loss_sum_and_correct(hidden, labels, *forward_pass.head(model))
+        weights = weights_of_targets(batch)
+        loss, right = loss_sum_and_correct(hidden, labels, *forward_pass.head(model), weights)
         total, targets, correct = total + loss, targets + len(labels), correct + right
-    total, all_targets, all_correct = group.total(total, targets, correct)
-    return Losses(total, int(all_targets), int(all_correct))
+        weighed += len(labels) if weights is None else float(weights.sum(dtype=torch.float64))
+    total, weighed, all_targets, all_correct = group.total(total, weighed, targets, correct)
+    return Losses(total, weighed, int(all_targets), int(all_correct))
 
 
 def evaluated(

@@ -45,11 +45,11 @@ class ForwardPass:
         return lambda rows: collate_padded(rows, self.pad_token_id)
 
     def loss_sum(self, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
-        """Sum of the losses at the batch's targets, in nats."""
+        """Sum up the losses at the batch's targets, in nats, each times its weight."""
         with self.precision(batch):
             hidden, labels = self.targets(model, batch)
             head, softcap = self.head(model)
-            return loss_sum(hidden, labels, head, softcap)
+            return loss_sum(hidden, labels, head, softcap, weights_of_targets(batch))
 
     def targets(self, model: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """States that predict the targets [n, size], and the targets [n]. Without `own_head` states are logits."""
@@ -97,6 +97,14 @@ class ForwardPass:
         """No gradients, the precision of training."""
         with torch.no_grad(), self.precision(batch):
             yield
+
+
+def weights_of_targets(batch: Mapping[str, Any]) -> Tensor | None:
+    """Give the weights of a batch's targets, float32 [n], in the order of `ForwardPass.targets`; None: all are 1."""
+    if "weights" not in batch:
+        return None
+    weights: Tensor = batch["weights"][:, 1:][batch["labels"][:, 1:] != IGNORED]
+    return weights
 
 
 def causal_model(model: nn.Module) -> Any:

@@ -7,6 +7,7 @@ then needs neither the logits nor a second product with the head.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,11 +18,20 @@ from lora_trainer.planning.micro_batch import EXACT_LOGITS_AT_ONCE, LOGITS_AT_ON
 
 
 class _FrozenHeadLoss(torch.autograd.Function):
-    """Sum of the negative log likelihoods of `labels` [n] under a frozen head, from hidden states [n, size]."""
+    """Sum of the negative log likelihoods of `labels` [n] under a frozen head, from hidden states [n, size].
+
+    Each is multiplied by its part of `of_targets` [n], float32, where that is given.
+    """
 
     @staticmethod
     def forward(  # noqa: PLR0917 - torch calls it so
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, softcap: float | None
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        softcap: float | None,
+        of_targets: Tensor | None,
     ) -> Tensor:
         wanted = ctx.needs_input_grad[0]
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
@@ -29,8 +39,13 @@ class _FrozenHeadLoss(torch.autograd.Function):
         for start in range(0, hidden.shape[0], LOGITS_AT_ONCE):
             part = slice(start, start + LOGITS_AT_ONCE)
             logits = functional.linear(hidden[part].to(weight.dtype), weight, bias)
-            parts = zip(logits.split(EXACT_LOGITS_AT_ONCE), labels[part, None].split(EXACT_LOGITS_AT_ONCE), strict=True)
-            total += sum(_to_gradient(few, chosen, softcap) for few, chosen in parts)
+            parts = zip(
+                logits.split(EXACT_LOGITS_AT_ONCE),
+                labels[part, None].split(EXACT_LOGITS_AT_ONCE),
+                _split(None if of_targets is None else of_targets[part, None], len(logits)),
+                strict=True,
+            )
+            total += sum(_to_gradient(few, chosen, softcap, weights) for few, chosen, weights in parts)
             if gradient is not None:
                 gradient[part] = (logits @ weight).to(hidden.dtype)
         ctx.save_for_backward(gradient)
@@ -39,20 +54,33 @@ class _FrozenHeadLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> Any:
         (gradient,) = ctx.saved_tensors
-        return gradient * outputs[0].to(gradient.dtype), None, None, None, None
+        return gradient * outputs[0].to(gradient.dtype), None, None, None, None, None
 
 
-def _to_gradient(logits: Tensor, labels: Tensor, softcap: float | None) -> Tensor:
-    """Replace logits [n, vocabulary] by the loss's gradient with respect to them; the loss of `labels` [n, 1]."""
+def _split(weights: Tensor | None, count: int) -> Iterable[Tensor | None]:
+    """Split the weights of `count` targets as their logits are; None for each part where there are none."""
+    if weights is not None:
+        return weights.split(EXACT_LOGITS_AT_ONCE)
+    return [None] * -(-count // EXACT_LOGITS_AT_ONCE)
+
+
+def _to_gradient(logits: Tensor, labels: Tensor, softcap: float | None, weights: Tensor | None) -> Tensor:
+    """Replace logits [n, vocabulary] by the loss's gradient with respect to them, and return the loss.
+
+    `labels` and `weights` are [n, 1].
+    """
     exact = logits.float()
     slope = _cap(exact, softcap)
     exact = exact.log_softmax(-1)
-    loss = -exact.gather(1, labels).sum()
+    losses = exact.gather(1, labels)
     exact.exp_().scatter_add_(1, labels, torch.full_like(labels, -1.0, dtype=exact.dtype))
     if slope is not None:
         exact.mul_(slope)
+    if weights is not None:
+        losses = losses * weights
+        exact.mul_(weights)
     logits.copy_(exact)
-    return loss
+    return -losses.sum()
 
 
 def _cap(logits: Tensor, softcap: float | None) -> Tensor | None:
@@ -65,11 +93,22 @@ def _cap(logits: Tensor, softcap: float | None) -> Tensor | None:
     return slope
 
 
-def loss_sum(hidden: Tensor, labels: Tensor, head: nn.Module, softcap: float | None) -> Tensor:
-    """Sum of the negative log likelihoods in nats: hidden [n, size], labels [n]; float32 scalar."""
+def loss_sum(
+    hidden: Tensor, labels: Tensor, head: nn.Module, softcap: float | None, weights: Tensor | None = None
+) -> Tensor:
+    """Sum up the negative log likelihoods in nats, each times its weight; a float32 scalar.
+
+    Shapes: hidden [n, size], labels [n], weights [n]; without weights all count 1.
+    """
     if isinstance(head, nn.Linear) and type(head) is nn.Linear and not head.weight.requires_grad:
-        return _FrozenHeadLoss.apply(hidden, head.weight, head.bias, labels, softcap)
-    return functional.cross_entropy(head_logits(hidden, head, softcap), labels, reduction="sum")
+        return _FrozenHeadLoss.apply(hidden, head.weight, head.bias, labels, softcap, weights)
+    return _cross_entropy(head_logits(hidden, head, softcap), labels, weights)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    if weights is None:
+        return functional.cross_entropy(logits, labels, reduction="sum")
+    return (functional.cross_entropy(logits, labels, reduction="none") * weights).sum()
 
 
 def head_logits(hidden: Tensor, head: nn.Module, softcap: float | None) -> Tensor:
@@ -81,8 +120,10 @@ def _capped(logits: Tensor, softcap: float | None) -> Tensor:
     return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
 
-def loss_sum_and_correct(hidden: Tensor, labels: Tensor, head: nn.Module, softcap: float | None) -> tuple[float, int]:
-    """For evaluation: sum of the negative log likelihoods, and how many labels were the most likely token.
+def loss_sum_and_correct(
+    hidden: Tensor, labels: Tensor, head: nn.Module, softcap: float | None, weights: Tensor | None = None
+) -> tuple[float, int]:
+    """For evaluation: sum up the losses as `loss_sum` does, and count the labels that were the most likely token.
 
     Called without gradients.
     """
@@ -91,10 +132,13 @@ def loss_sum_and_correct(hidden: Tensor, labels: Tensor, head: nn.Module, softca
     for start in range(0, hidden.shape[0], LOGITS_AT_ONCE):
         part = slice(start, start + LOGITS_AT_ONCE)
         every = zip(
-            head(hidden[part]).split(EXACT_LOGITS_AT_ONCE), labels[part].split(EXACT_LOGITS_AT_ONCE), strict=True
+            head(hidden[part]).split(EXACT_LOGITS_AT_ONCE),
+            labels[part].split(EXACT_LOGITS_AT_ONCE),
+            _split(None if weights is None else weights[part], len(labels[part])),
+            strict=True,
         )
-        for few, wanted in every:
+        for few, wanted, weighed in every:
             logits = _capped(few.float(), softcap)
-            total += functional.cross_entropy(logits, wanted, reduction="sum").double()
+            total += _cross_entropy(logits, wanted, weighed).double()
             correct += (logits.argmax(-1) == wanted).sum()
     return float(total), int(correct)

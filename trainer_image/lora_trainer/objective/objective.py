@@ -88,7 +88,7 @@ class Objective(Protocol):
         ...
 
     def weight_sum(self, batch: Mapping[str, Any]) -> Tensor:
-        """Sum up the weights of the losses of a batch: a scalar. Where nothing is weighted, it is their number."""
+        """Sum up the weights of a batch's losses: a float64 scalar. Where nothing is weighted, it is their number."""
         ...
 
     def measure(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lora_contract.finetune.training import GateSpec
@@ -13,7 +14,7 @@ from lora_trainer.batches.batch import IGNORED, Collate, Row
 from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.evaluation.answers import AnswerScores, gate_failure
 from lora_trainer.evaluation.losses import measure
-from lora_trainer.model.forward import ForwardPass
+from lora_trainer.model.forward import ForwardPass, weights_of_targets
 from lora_trainer.objective.objective import Figure, Measured
 from lora_trainer.processes.group import Group
 
@@ -21,7 +22,7 @@ _ACCURACY = Figure("token_accuracy", "Token accuracy", lower_is_better=False)
 
 
 class SupervisedFineTuning:
-    """The loss is the mean negative log likelihood of the target tokens."""
+    """The loss is the mean negative log likelihood of the target tokens, each with its weight."""
 
     loss_unit = "nats per target token"
     figures = (_ACCURACY,)
@@ -35,13 +36,14 @@ class SupervisedFineTuning:
         return forward_pass.collate
 
     def loss_sum(self, forward_pass: ForwardPass, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
-        """Sum up the negative log likelihoods of the batch's targets."""
+        """Sum up the negative log likelihoods of the batch's targets, each times its weight."""
         return forward_pass.loss_sum(model, batch)
 
     def weight_sum(self, batch: Mapping[str, Any]) -> Tensor:
-        """Count the batch's targets."""
-        targets: Tensor = (batch["labels"][:, 1:] != IGNORED).sum()
-        return targets
+        """Sum up the weights of the batch's targets; without weights it is their number."""
+        weights = weights_of_targets(batch)
+        counted: Tensor = (batch["labels"][:, 1:] != IGNORED) if weights is None else weights
+        return counted.sum(dtype=torch.float64)
 
     def measure(
         self,
@@ -52,7 +54,7 @@ class SupervisedFineTuning:
         alive: Callable[[], None],
         group: Group | None = None,
     ) -> Measured:
-        """Measure loss and token accuracy over all target tokens of the rows."""
+        """Measure over all target tokens of the rows: the loss with their weights, the accuracy without."""
         losses = measure(forward_pass, model, rows, alive=alive, group=group)
         return Measured(losses.loss, {_ACCURACY.key: losses.accuracy}, losses.targets)
 

@@ -235,6 +235,7 @@ def _plan(
         sources=_sources(profile, mixed, steps * spec.training.effective_batch_size) or None,
         tokens=profile.tokens,
         target_tokens=profile.target_tokens,
+        weighted_target_tokens=profile.weighted_target_tokens,
         total_steps=steps,
         memory_bytes=needed.total_bytes,
         memory=needed,

@@ -80,7 +80,7 @@ def _cut_example(parts: tuple[TextPart, ...]) -> tuple[TextPart, ...]:
     for part in parts:
         if left <= 0:
             break
-        kept.append(TextPart(text.cut(part.text, left), part.counts))
+        kept.append(dataclasses.replace(part, text=text.cut(part.text, left)))
         left -= len(part.text)
     return tuple(kept)
 

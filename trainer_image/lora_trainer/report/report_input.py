@@ -51,6 +51,8 @@ class TextPart:
 
     text: str
     counts: bool
+    weight: float | None = None
+    """How much it counts, between 0 and 1; None: wholly, or not at all."""
 
 
 @dataclass(frozen=True)

@@ -221,7 +221,7 @@ def _data(profile: DataProfile | None) -> DataSection:
     bars = tuple(
         Bar(low, high, rows) for (low, high), rows in zip(pairwise(edges), profile.histogram_counts, strict=False)
     )
-    example = tuple(TextPart(part.text, part.target) for part in profile.first_example)
+    example = tuple(TextPart(part.text, part.target, part.weight) for part in profile.first_example)
     files = ", ".join(file.name for file in profile.files)
     facts = {"Format": profile.format, "Files": files, "Rows read": f"{sum(profile.rows_read.values()):,}"}
     for label, rows in (

@@ -107,14 +107,11 @@ class LoraTrainer(Trainer):
         """Sum up the weights of the effective batch, over all processes."""
         if not batch_samples:
             return None
-        weights = torch.stack([self.objective.weight_sum(batch) for batch in batch_samples]).sum()
+        weights = float(torch.stack([self.objective.weight_sum(batch) for batch in batch_samples]).sum())
         tokens = sum(count_tokens(batch) for batch in batch_samples)
-        if self._group.place.alone:
-            self.tokens_trained += tokens
-            return weights.to(device)
-        all_weights, all_tokens = self._group.total(float(weights), tokens)
+        all_weights, all_tokens = self._group.total(weights, tokens)
         self.tokens_trained += int(all_tokens)
-        return torch.tensor(all_weights, dtype=weights.dtype, device=device)
+        return torch.tensor(all_weights, dtype=torch.float32, device=device)
 
     def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
         """With several processes the loss runs inside torch's DistributedDataParallel, which averages gradients."""

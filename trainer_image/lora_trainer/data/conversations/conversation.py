@@ -28,6 +28,12 @@ _PLAIN = frozenset({"role", "content"})
 _OF_ANSWERS = frozenset({*_REASONING, "tool_calls", "function_call"})
 _OF_RESULTS = frozenset({"tool_call_id"})
 _LONGEST_KEY = 100
+#: Less than this is rounding in the losses of other answers.
+LEAST_WEIGHT = 0.001
+_WEIGHT_HINT = (
+    "write 1 for an answer to learn, 0 for one not to learn and a fraction for one to learn less; or set"
+    " dataset.ignoreKeys: [weight]"
+)
 
 
 def check(turns: Sequence[Any], offered: Any = None) -> Conversation:
@@ -74,6 +80,7 @@ def _message(turn: Any, number: int) -> Message:
     if given.keys() <= _PLAIN:
         return Message(role, content)
     _check_keys(given, role, number)
+    left_out, weight = _left_out_and_weight(given, role, number)
     return Message(
         role,
         content,
@@ -81,7 +88,8 @@ def _message(turn: Any, number: int) -> Message:
         name=_text(given, "name", number),
         tool_calls=calls,
         tool_call_id=_text(given, "tool_call_id", number),
-        left_out=_left_out(given, role, number),
+        left_out=left_out,
+        weight=weight,
     )
 
 
@@ -159,27 +167,34 @@ def _check_keys(given: Mapping[str, Any], role: Role, number: int) -> None:
         )
 
 
-def _left_out(given: Mapping[str, Any], role: Role, number: int) -> LeftOut | None:
-    """Why the turn does not count, from `weight` (0 or 1) and `train` (true or false)."""
-    weight, train = given.get("weight", 1), given.get("train", True)
+def _left_out_and_weight(given: Mapping[str, Any], role: Role, number: int) -> tuple[LeftOut | None, float]:
+    """Why the turn does not count, if so, and else how much, from `weight` (0 to 1) and `train` (true or false)."""
+    weight, train = _weight(given.get("weight", 1), number), given.get("train", True)
     if not isinstance(train, bool):
         raise BadRow(f"turn {number}: train is {json_type(train)}, expected true or false")
-    if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise BadRow(f"turn {number}: weight is {json_type(weight)}, expected 0 or 1")
-    if weight not in (0, 1):
-        raise BadRow(
-            f"turn {number} has weight {weight}; only 0 and 1 are supported, fractions are not",
-            "write 1 for an answer to learn and 0 for one not to learn, or set dataset.ignoreKeys: [weight]",
-        )
     if role != "assistant":
         if given.get("weight") or given.get("train"):
             raise BadRow(
                 f"turn {number} ({role}) is to be learned by its weight or train; only answers can be",
                 "remove weight and train from it, or set training.trainOn: all to learn whole conversations",
             )
-        return None
+        return None, 1.0
     if {"weight", "train"} <= given.keys() and bool(weight) != train:
-        raise BadRow(f"turn {number} has weight {weight} and train {str(train).lower()}, which contradict each other")
+        raise BadRow(f"turn {number} has weight {weight:g} and train {str(train).lower()}, which contradict each other")
     if weight == 0:
-        return "weight"
-    return None if train else "train"
+        return "weight", 1.0
+    return (None if train else "train"), weight
+
+
+def _weight(value: Any, number: int) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRow(f"turn {number}: weight is {json_type(value)}, expected a number from 0 to 1", _WEIGHT_HINT)
+    if not 0 <= value <= 1:
+        raise BadRow(f"turn {number} has weight {str(value)[:40]}, expected a number from 0 to 1", _WEIGHT_HINT)
+    if 0 < value < LEAST_WEIGHT:
+        raise BadRow(
+            f"turn {number} has weight {value:g}; above 0 it must be at least {LEAST_WEIGHT}, or nothing of it is left"
+            " beside other answers",
+            _WEIGHT_HINT,
+        )
+    return float(value)

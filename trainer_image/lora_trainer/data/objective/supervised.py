@@ -32,6 +32,10 @@ class SupervisedRows:
         """Count answers that are learned, and the others by the reason why not."""
         reasons = unrolling.reasons(conversation.messages, self._train_on)
         found: Counter[str] = Counter(reason or "trained" for reason in reasons)
+        answers = [message for message in conversation.messages if message.role == "assistant"]
+        found["weighted"] = sum(
+            reason is None and message.weight != 1 for reason, message in zip(reasons, answers, strict=True)
+        )
         found["without_reasoning"] = sum(row.empty_thoughts for row in examples if isinstance(row, Rendered))
         return found
 

@@ -8,7 +8,7 @@ so the row is tokenised up to it and from it on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from typing import Any
 
@@ -22,15 +22,20 @@ from lora_trainer.data.template.unrolling import Rendered
 
 TokenIds = npt.NDArray[np.int32]
 Targets = npt.NDArray[np.bool_]
+Weights = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A tokenised row: token ids and targets of equal length, and the length before it was cut."""
+    """A tokenised row: token ids and targets of equal length, and the length before it was cut.
+
+    `weights`, of the same length, say how much the loss of each target counts; None: each counts 1.
+    """
 
     input_ids: TokenIds
     targets: Targets
     full_length: int
+    weights: Weights | None = None
 
 
 def encode(template: ChatTemplate, rows: Sequence[Rendered], max_length: int) -> list[Encoded]:
@@ -55,18 +60,24 @@ def _encode(template: ChatTemplate, row: Rendered, pieces: Sequence[tuple[int, A
     numbers = [piece.ids for _, piece in pieces]
     ids = np.array(numbers[0] if len(numbers) == 1 else [*chain.from_iterable(numbers)], dtype=np.int32)
     targets = np.zeros(len(ids), dtype=np.bool_)
+    weights = np.zeros(len(ids), dtype=np.float32) if row.weights else None
     offset = 0
     for (begin, piece), tokens in zip(pieces, numbers, strict=True):
-        for start, end in row.spans:
+        for number, (start, end) in enumerate(row.spans):
             first, last = _tokens(piece, max(start - begin, 0), end - begin)
             if first is None or last is None:
                 continue
             if piece.token_to_chars(first)[0] < start - begin and tokens[first] in template.special_ids:
                 first += 1  # a special token of the prompt that took in white space of the answer
             targets[offset + first : offset + last + 1] = True
+            if weights is not None:
+                weights[offset + first : offset + last + 1] = row.weights[number]
         offset += len(tokens)
     targets[:1] = False  # nothing predicts the first token
-    return Encoded(ids[:max_length], targets[:max_length], len(ids))
+    encoded = Encoded(ids[:max_length], targets[:max_length], len(ids))
+    if weights is None or (weights[:max_length][encoded.targets] == 1).all():
+        return encoded
+    return replace(encoded, weights=weights[:max_length])
 
 
 def _tokens(encoding: Any, start: int, end: int) -> tuple[int | None, int | None]:
@@ -91,10 +102,15 @@ def _tokenise(template: ChatTemplate, texts: Sequence[str]) -> list[Any]:
 
 
 def segments(template: ChatTemplate, row: Encoded) -> list[Segment]:
-    """The row decoded in runs of equal target flag."""
-    borders = [0, *(np.flatnonzero(np.diff(row.targets)) + 1).tolist(), len(row.targets)]
+    """The row decoded in runs of equal target flag and weight."""
+    weights = row.targets.astype(np.float32) if row.weights is None else row.weights * row.targets
+    borders = [0, *(np.flatnonzero(np.diff(weights)) + 1).tolist(), len(weights)]
     return [
-        Segment(text=template.tokenizer.decode(row.input_ids[start:end].tolist()), target=bool(row.targets[start]))
+        Segment(
+            text=template.tokenizer.decode(row.input_ids[start:end].tolist()),
+            target=bool(row.targets[start]),
+            weight=round(float(weights[start]), 4) if 0 < weights[start] < 1 else None,
+        )
         for start, end in pairwise(borders)
         if start < end
     ]

@@ -28,8 +28,9 @@ _MOST_CHARACTERS = 64 << 20
 class Rendered:
     """A row as text. `spans` are the characters that count; `prompt` is what its last answer answers.
 
-    `empty_thoughts` is the number of its answers that count and begin with an empty think block. `tool_calls` are the
-    calls of its last answer; None: the conversation offers no tools.
+    `weights` are those of the spans, empty where all of them are 1. `empty_thoughts` is the number of its answers that
+    count and begin with an empty think block. `tool_calls` are the calls of its last answer; None: the conversation
+    offers no tools.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Rendered:
     reference: str
     empty_thoughts: int = 0
     tool_calls: tuple[ToolCall, ...] | None = None
+    weights: tuple[float, ...] = ()
 
     @property
     def size(self) -> int:
@@ -82,14 +84,13 @@ def unroll(template: ChatTemplate, conversation: Conversation, train_on: TrainOn
             "leave the row out, or set training.trainOn: assistant",
         )
     characters = rows = 0
-    spans: list[tuple[int, int]] = []
-    before: _Answer | None = None
+    answers: list[_Answer] = []
     turns = template.turns(messages)
     for index in chosen:
         answer = _answer(template, conversation, turns[: index + 1])
-        if before is not None and not _goes_on(template, before, answer):
-            yield _row(template, conversation, before, spans, whole=train_on == "all" and not rows)
-            rows, spans = rows + 1, []
+        if answers and not _goes_on(template, answers[-1], answer):
+            yield _row(template, conversation, answers, whole=train_on == "all" and not rows)
+            rows, answers = rows + 1, []
             characters += len(answer.text)
             if characters > _MOST_CHARACTERS:
                 raise BadRow(
@@ -97,10 +98,8 @@ def unroll(template: ChatTemplate, conversation: Conversation, train_on: TrainOn
                     f" {template.model} rewrites earlier turns, so each answer is a row with all turns before it",
                     "split the conversation",
                 )
-        spans.append((len(answer.prompt), len(answer.text)))
-        before = answer
-    if before is not None:
-        yield _row(template, conversation, before, spans, whole=train_on == "all" and not rows)
+        answers.append(answer)
+    yield _row(template, conversation, answers, whole=train_on == "all" and not rows)
 
 
 @dataclass(frozen=True)
@@ -120,17 +119,24 @@ def _goes_on(template: ChatTemplate, before: _Answer, answer: _Answer) -> bool:
     return not seams.crosses(template, before.text, len(before.prompt))
 
 
-def _row(
-    template: ChatTemplate, conversation: Conversation, last: _Answer, spans: Sequence[tuple[int, int]], *, whole: bool
-) -> Rendered:
+def _row(template: ChatTemplate, conversation: Conversation, answers: Sequence[_Answer], *, whole: bool) -> Rendered:
+    last = answers[-1]
     text = last.rendered if last.rendered.startswith(last.text) else last.text
     reference = last.message.content
     if last.message.tool_calls:  # as generated tokens are decoded: without special ones
         reference = template.special.sub("", last.text[len(last.prompt) :])
+    spans = tuple((len(answer.prompt), len(answer.text)) for answer in answers)
     thoughts = sum(answer_text.thinks_nothing(text[:start], text[start:end]) for start, end in spans)
-    spans = ((0, len(text)),) if whole else tuple(spans)
-    calls = last.message.tool_calls if conversation.tools else None
-    return Rendered(text, spans, last.prompt, answer_text.without_thought(reference), thoughts, calls)
+    weights = tuple(answer.message.weight for answer in answers)
+    return Rendered(
+        text,
+        ((0, len(text)),) if whole else spans,
+        last.prompt,
+        answer_text.without_thought(reference),
+        thoughts,
+        last.message.tool_calls if conversation.tools else None,
+        () if all(weight == 1 for weight in weights) else weights,
+    )
 
 
 def _answer(template: ChatTemplate, conversation: Conversation, turns: Sequence[dict[str, Any]]) -> _Answer:
@@ -191,6 +197,11 @@ def _check_all(conversation: Conversation) -> None:
             raise BadRow(
                 f"turn {number} is not to be learned ({message.left_out}), but training.trainOn is all",
                 f"set training.trainOn: assistant, or dataset.ignoreKeys: [{message.left_out}]",
+            )
+        if message.weight != 1:
+            raise BadRow(
+                f"turn {number} has weight {message.weight:g}, but training.trainOn: all learns all tokens alike",
+                "set training.trainOn: assistant, or dataset.ignoreKeys: [weight]",
             )
 
 
