@@ -13,13 +13,21 @@ REPOSITORY = Path(__file__).parents[3]
 ROOTS = (
     "cluster",
     "operator",
+    "trainer_image/lora_trainer/batches",
+    "trainer_image/lora_trainer/callbacks",
     "trainer_image/lora_trainer/command",
+    "trainer_image/lora_trainer/evaluation",
     "trainer_image/lora_trainer/ledger",
+    "trainer_image/lora_trainer/model",
     "trainer_image/lora_trainer/model_files",
+    "trainer_image/lora_trainer/objective",
+    "trainer_image/lora_trainer/planning",
     "trainer_image/lora_trainer/prepare",
     "trainer_image/lora_trainer/processes",
     "trainer_image/lora_trainer/publish",
+    "trainer_image/lora_trainer/report",
     "trainer_image/lora_trainer/store",
+    "trainer_image/lora_trainer/train",
     "trainer_image/lora_trainer/*.py",
 )
 #: One verb a line, in order; add the one that is missing.

@@ -49,7 +49,7 @@ class Row:
         return Row(ids, np.zeros(len(ids), dtype=np.bool_))
 
     def cut(self, length: int) -> Row:
-        """The first `length` tokens, all of them targets; used to compare ways of running a model."""
+        """Take the first `length` tokens, all of them targets; used to compare ways of running a model."""
         ids = self.input_ids[:length]
         return Row(ids, np.arange(len(ids)) > 0)
 
@@ -59,7 +59,7 @@ Collate = Callable[[Sequence[Row]], Batch]
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with its tensors on a device."""
+    """Move the tensors of a batch to a device."""
     return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
 
 

@@ -87,7 +87,7 @@ class EffectiveBatches(Sampler[list[int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
+        """Take up the order of an epoch; the trainer calls it before each."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -100,7 +100,7 @@ class EffectiveBatches(Sampler[list[int]]):
         return order if self.mixture is None else self.mixture.rows(self.seed, epoch)[order]
 
     def largest(self, lengths: np.ndarray[Any, Any], epochs: int) -> int:
-        """Most tokens that a micro batch of any process holds in the first `epochs`, rows being as long as `lengths`.
+        """Find the most tokens that a micro batch of any process holds in the first `epochs`, with rows of `lengths`.
 
         For batches that are not sorted.
         """
@@ -130,5 +130,5 @@ class EpochLoader(DataLoader[Any]):
     """A loader that hands the epoch on to its batches."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
+        """Take up the order of an epoch; the trainer calls it before each."""
         self.batch_sampler.set_epoch(epoch)

@@ -108,7 +108,7 @@ class BestAdapter(TrainerCallback):
 
 
 def adapter_tensors(model: PeftModel) -> dict[str, Any]:
-    """The adapter's tensors by the names that are published, on the CPU."""
+    """Copy the adapter's tensors to the CPU, by the names that are published."""
     # Asked for embedding layers, which are never trained, peft would look the base model up on the Hub.
     state = get_peft_model_state_dict(model, save_embedding_layers=False)
     return {name: value.detach().cpu().contiguous() for name, value in state.items()}

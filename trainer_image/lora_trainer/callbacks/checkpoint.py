@@ -21,7 +21,7 @@ class SaveToStore(TrainerCallback):
         self._best = best
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """A checkpoint is complete on disk."""
+        """Take over a checkpoint that is complete on disk."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self._best.save(folder)
         self._checkpoints.save(folder, state.global_step, best_step=self._best.state.step or None)

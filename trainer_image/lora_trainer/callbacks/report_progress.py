@@ -56,7 +56,7 @@ class ReportProgress(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Training starts, or goes on after a checkpoint."""
+        """Tell that training starts, or goes on after a checkpoint."""
         self.from_step = self.last_step = state.global_step
         if sys.stderr.isatty() and not self._silent:
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", file=sys.stderr)
@@ -65,13 +65,13 @@ class ReportProgress(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """A step begins."""
+        """Note when a step begins."""
         self._step_began = time.monotonic()
         if self.first_step_began is None:
             self.first_step_began = self._step_began
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """A step is done."""
+        """Tell that a step is done."""
         self.last_step = state.global_step
         self.last_step_ended = time.monotonic()
         self._stepping += self.last_step_ended - self._step_began
@@ -88,7 +88,7 @@ class ReportProgress(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """There are new figures."""
+        """Tell new figures."""
         figures = {key: value for key, value in (logs or {}).items() if key in _SHOWN}
         if not figures or self._silent:
             return
@@ -105,12 +105,12 @@ class ReportProgress(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """No more steps."""
+        """Close the bar: there are no more steps."""
         if self._bar is not None:
             self._bar.close()
 
     def publishing(self, state: TrainerState) -> None:
-        """Training is over; evaluation and publication follow."""
+        """Tell that training is over; evaluation and publication follow."""
         self._post(state, {wire.METRIC_PUBLISHING: 1.0})
 
     def _post(self, state: TrainerState, more: dict[str, float] | None = None) -> None:
@@ -138,7 +138,7 @@ class ReportProgress(TrainerCallback):
         )
 
     def _eta(self, state: TrainerState) -> float | None:
-        """Seconds until the last step at the pace of this process, evaluations included."""
+        """Predict the seconds until the last step at the pace of this process, evaluations included."""
         done = self.last_step - self.from_step
         if not done or self.first_step_began is None or self.last_step_ended is None:
             return None

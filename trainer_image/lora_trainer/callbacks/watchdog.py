@@ -30,7 +30,7 @@ class Watchdog(TrainerCallback):
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def beat(self) -> None:
-        """Something was done."""
+        """Note that something was done."""
         now = time.monotonic()
         self._longest = max(self._longest, now - self._last)
         self._last = now
@@ -42,11 +42,11 @@ class Watchdog(TrainerCallback):
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """A micro batch is done."""
+        """Note that a micro batch is done."""
         self.beat()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """A step is done."""
+        """Note that a step is done."""
         self.beat()
 
     def _watch(self) -> None:

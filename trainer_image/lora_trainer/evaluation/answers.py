@@ -64,7 +64,7 @@ def score(answers: Sequence[str], references: Sequence[str]) -> AnswerScores | N
 
 
 def _visible(answer: str) -> str:
-    """An answer as a user of a reasoning model sees it: without the think block at its beginning."""
+    """Show an answer as a user of a reasoning model sees it: without the think block at its beginning."""
     return answer.rpartition("</think>")[2].strip()
 
 
@@ -78,7 +78,7 @@ def json_object(text: str) -> dict[str, Any] | None:
 
 
 def _right_fields(given: dict[str, Any], wanted: dict[str, Any]) -> float:
-    """Share of fields, over those wanted and those given, that are right."""
+    """Compute the share of fields, over those wanted and those given, that are right."""
     names = wanted.keys() | given.keys()
     if not names:
         return 1.0
@@ -93,7 +93,7 @@ def gate_failure(
     scores: AnswerScores | None,
     forgetting_ratio: float | None = None,
 ) -> str | None:
-    """The first limit of the gate that the adapter missed, in words; None when it reached all."""
+    """Say which limit of the gate the adapter missed first; None when it reached all."""
     calls = scores.tool_calls if scores else None
     checks = (
         _loss_missed(gate.max_loss_ratio, test_loss, base_test_loss),

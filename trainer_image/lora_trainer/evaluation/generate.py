@@ -44,7 +44,7 @@ def answer(
     stops: Sequence[int],
     alive: Callable[[], None] = lambda: None,
 ) -> list[Answer]:
-    """The model's greedy answers to prompts given as token ids, in their order.
+    """Generate the model's greedy answers to prompts given as token ids, in their order.
 
     An answer ends at the first of the tokens `stops`, or after `max_new_tokens`, or where the model has no position
     left. `alive` is called at every token.
@@ -84,7 +84,7 @@ def answer(
 
 
 def _learned_positions(model: nn.Module) -> int | None:
-    """Tokens that a model with a table of positions has a position for; None: it computes them."""
+    """Count the positions of a model that has a table of them; None: it computes them."""
     if not any(POSITIONS.search(f"{name}.weight") for name, _ in model.named_modules()):
         return None
     return context_length(causal_model(model).config.get_text_config().to_dict())

@@ -37,7 +37,7 @@ class Losses:
 
 
 def batches_of(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
-    """Rows sorted by length, in batches of at most `tokens` tokens after padding (one row at least)."""
+    """Sort rows by length, in batches of at most `tokens` tokens after padding (one row at least)."""
     batch: list[Row] = []
     for row in sorted(rows, key=len, reverse=True):
         if batch and (len(batch) + 1) * len(batch[0]) > tokens:

@@ -52,7 +52,7 @@ def _judge(found: Found, wanted: tuple[ToolCall, ...]) -> ToolCallsStatus:
 
 
 def _right_calls(given: Iterable[ToolCall], wanted: Iterable[ToolCall]) -> int:
-    """How many of the wanted calls were made; each call that was made counts once."""
+    """Count the wanted calls that were made; each call that was made counts once."""
     left = list(given)
     right = 0
     for call in wanted:

@@ -31,7 +31,7 @@ def register() -> None:
 
 
 def _no_mask(*_args: Any, **_kwargs: Any) -> None:
-    """Rows are kept apart by their bounds, not by a mask."""
+    """Make no mask: rows are kept apart by their bounds."""
 
 
 def padding_free_attention(
@@ -50,7 +50,7 @@ def padding_free_attention(
     max_length_q: int | None = None,
     **_kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each row.
+    """Compute causal attention within each row.
 
     Shapes: query [1, heads, tokens, size], key and value [1, key heads, tokens, size]; result
     [1, tokens, heads, size]. `cu_seq_lens_q` [rows + 1] holds the first token of each row and the number of tokens.
@@ -90,7 +90,7 @@ def _varlen(
     bounds: Tensor,
     longest: int | None,
 ) -> Tensor:
-    """One kernel for all rows."""
+    """Compute all rows with one kernel."""
     from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - needs a CUDA build
 
     longest = longest or int((bounds[1:] - bounds[:-1]).max())
@@ -120,7 +120,7 @@ def _one_row(
     sliding_window: int | None,
     softcap: float | None,
 ) -> Tensor:
-    """Attention of one row, [1, heads, length, size]."""
+    """Compute the attention of one row, [1, heads, length, size]."""
     length = query.shape[2]
     mask = None
     if sliding_window is not None and length > sliding_window:
@@ -146,7 +146,7 @@ def _one_row(
 
 
 def _window(length: int, window: int, device: torch.device) -> Tensor:
-    """True where a position may look: itself and the `window` - 1 positions before it."""
+    """Mark where a position may look: at itself and the `window` - 1 positions before it."""
     positions = torch.arange(length, device=device)
     distance = positions[:, None] - positions[None, :]
     return (distance >= 0) & (distance < window)

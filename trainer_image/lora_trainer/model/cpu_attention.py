@@ -21,7 +21,7 @@ _BLOCK = 128
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bounds: list[int], scaling: float | None) -> Tensor:
-    """Attention within each row, every position seeing itself and those before it.
+    """Compute attention within each row, every position seeing itself and those before it.
 
     Shapes: query [1, heads, tokens, size], key and value [1, key heads, tokens, size]; result
     [1, tokens, heads, size]. Row n spans the tokens from `bounds[n]` to `bounds[n + 1]`.
@@ -93,27 +93,30 @@ def _each_row(work: Callable[[int, int], None], bounds: list[int]) -> None:
 
 @lru_cache(maxsize=1)
 def _workers(count: int) -> ThreadPoolExecutor:
-    """Threads that share no operator with others."""
+    """Start threads that share no operator with others."""
     return ThreadPoolExecutor(count, "attention", initializer=torch.set_num_threads, initargs=(1,))
 
 
 def _blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """First token and end of each block of a row's queries."""
+    """Give first token and end of each block of a row's queries."""
     return ((first, min(first + _BLOCK, stop)) for first in range(start, stop, _BLOCK))
 
 
 def _grouped(heads: Tensor, groups: int, first: int, end: int) -> Tensor:
-    """Tokens `first` to `end` of [1, heads, tokens, size], by key head: [groups, heads / groups * length, size]."""
+    """Group the heads of tokens `first` to `end` by key head.
+
+    Shapes: from [1, heads, tokens, size] to [groups, heads / groups * length, size].
+    """
     return heads[0, :, first:end].reshape(groups, -1, heads.shape[-1])
 
 
 def _ungrouped(block: Tensor, length: int) -> Tensor:
-    """The reverse of `_grouped`: [length, groups, heads / groups, size]."""
+    """Undo `_grouped`: [length, groups, heads / groups, size]."""
     return block.view(block.shape[0], -1, length, block.shape[-1]).permute(2, 0, 1, 3)
 
 
 def _weights(queries: Tensor, keys: Tensor, before: int, scale: float) -> Tensor:
-    """Probabilities of a block's queries over the `before` keys before the block and those of the block."""
+    """Compute the probabilities of a block's queries over the `before` keys before the block and those of the block."""
     scores = torch.bmm(queries * scale, keys.transpose(1, 2))
     length = keys.shape[1] - before
     scores.view(queries.shape[0], -1, length, keys.shape[1])[..., before:] += _later(length, scores.dtype)
@@ -122,5 +125,5 @@ def _weights(queries: Tensor, keys: Tensor, before: int, scale: float) -> Tensor
 
 @lru_cache(maxsize=2 * _BLOCK)
 def _later(length: int, dtype: torch.dtype) -> Tensor:
-    """Minus infinity where a position would look at a later one, [length, length]."""
+    """Put minus infinity where a position would look at a later one, [length, length]."""
     return torch.full((length, length), float("-inf"), dtype=dtype).triu(1)

@@ -46,6 +46,6 @@ def data_parallel(model: nn.Module, loss_sum: LossSum) -> DistributedDataParalle
 
 
 def _routes_tokens(model: nn.Module) -> bool:
-    """Whether the model is a mixture of experts: one to which no token went has no gradient."""
+    """Tell whether the model is a mixture of experts: one to which no token went has no gradient."""
     config = causal_model(model).config.get_text_config()
     return expert_count(config.to_dict()) > 1

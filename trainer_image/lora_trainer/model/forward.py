@@ -52,7 +52,7 @@ class ForwardPass:
             return loss_sum(hidden, labels, head, softcap, weights_of_targets(batch))
 
     def targets(self, model: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        """States that predict the targets [n, size], and the targets [n]. Without `own_head` states are logits."""
+        """Run the model: states that predict the targets [n, size], logits without `own_head`; and the targets [n]."""
         inputs = {key: batch[key] for key in MODEL_INPUTS if key in batch}
         inner = causal_model(model)
         if self.own_head:
@@ -64,14 +64,14 @@ class ForwardPass:
         return states[:, :-1][wanted], labels[wanted]
 
     def head(self, model: nn.Module) -> tuple[nn.Module, float | None]:
-        """The output head and the soft cap of its logits."""
+        """Return the output head and the soft cap of its logits."""
         inner = causal_model(model)
         if not self.own_head:
             return nn.Identity(), None
         return inner.get_output_embeddings(), getattr(inner.config, "final_logit_softcapping", None)
 
     def logits(self, model: nn.Module, rows: list[Any]) -> Tensor:
-        """Logits at the targets of a few rows, without gradients, in float32 [n, vocabulary]."""
+        """Compute logits at the targets of a few rows, without gradients, in float32 [n, vocabulary]."""
         batch = to_device(self.collate(rows), next(model.parameters()).device)
         with self.evaluating(model, batch):
             hidden, _ = self.targets(model, batch)
@@ -94,7 +94,7 @@ class ForwardPass:
 
     @contextmanager
     def evaluating(self, model: nn.Module, batch: Mapping[str, Any]) -> Iterator[None]:
-        """No gradients, the precision of training."""
+        """Compute without gradients, in the precision of training."""
         with torch.no_grad(), self.precision(batch):
             yield
 
@@ -108,7 +108,7 @@ def weights_of_targets(batch: Mapping[str, Any]) -> Tensor | None:
 
 
 def causal_model(model: nn.Module) -> Any:
-    """The transformers model inside a PEFT model, or the model itself."""
+    """Return the transformers model inside a PEFT model, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
@@ -151,7 +151,7 @@ def choose(
 
 
 def _agrees(forward_pass: ForwardPass, model: nn.Module, rows: list[Any], reference: Tensor) -> str | None:
-    """None when this forward pass gives the reference logits, else the reason why it cannot be used."""
+    """Return None when this forward pass gives the reference logits, else the reason why it cannot be used."""
     try:
         logits = forward_pass.logits(model, rows)
     except attention.NotExpressibleError as error:
@@ -171,7 +171,7 @@ def _agrees(forward_pass: ForwardPass, model: nn.Module, rows: list[Any], refere
 
 @contextmanager
 def generating(forward_pass: ForwardPass, model: nn.Module) -> Iterator[None]:
-    """The model's own attention and cache, for generation; what training needs is restored at the end."""
+    """Use the model's own attention and cache, for generation; restore what training needs at the end."""
     inner = causal_model(model)
     was_training, use_cache = model.training, inner.config.use_cache
     model.eval()

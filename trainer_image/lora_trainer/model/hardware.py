@@ -39,7 +39,7 @@ class Hardware:
 
 
 def detect(gpus: int, place: Place | None = None) -> Hardware:
-    """This process's CUDA device with bfloat16, or float16 where it has none; with `gpus` 0 the CPU.
+    """Find this process's CUDA device with bfloat16, or float16 where it has none; with `gpus` 0 the CPU.
 
     Raises:
         TrainerError: 78, CUDA finds fewer devices than the pod was given GPUs, and the CPU is not allowed.
@@ -61,7 +61,7 @@ def detect(gpus: int, place: Place | None = None) -> Hardware:
 
 
 def _cpu(place: Place) -> Hardware:
-    """The CPU with bfloat16 where it multiplies that in hardware, twice as fast as float32, else with float32."""
+    """Take the CPU with bfloat16 where it multiplies that in hardware, twice as fast as float32, else with float32."""
     can = torch.cpu.get_capabilities()
     fast = bool(can.get("avx512_bf16") or can.get("amx_bf16"))
     wanted = fast and os.environ.get(ENV_CPU_FLOAT32) != "1"
@@ -69,7 +69,7 @@ def _cpu(place: Place) -> Hardware:
 
 
 def free_memory(hardware: Hardware) -> int:
-    """Bytes that may still be taken on the device; of the CPU's this process's share of the container's limit."""
+    """Tell the bytes that may still be taken on the device; on a CPU this process's share of the container's limit."""
     if hardware.is_cuda:
         return int(torch.cuda.mem_get_info(hardware.device)[0])
     available = psutil.virtual_memory().available

@@ -23,7 +23,7 @@ _EXPANDED_SHARE = 0.5
 
 
 def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) -> PreTrainedModel:
-    """The base model, frozen, on its device. Only safetensors are read and no code of the model's repository is run.
+    """Load the base model, frozen, on its device; only safetensors are read, no code of the model's repository is run.
 
     On the CPU the 4-bit values are computed once and, where memory allows, kept as float32: the same values as
     decoding them at every step, several times faster.
@@ -57,7 +57,7 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
 
 
 def load_options(quantization: QuantizationSpec, hardware: Hardware, *, expanded: bool) -> dict[str, Any]:
-    """Arguments for `from_pretrained`: one device, one format, no code and no pickles of the repository."""
+    """Make the arguments for `from_pretrained`: one device, one format, no code and no pickles of the repository."""
     options: dict[str, Any] = {
         "dtype": hardware.dtype,
         "local_files_only": True,
@@ -72,7 +72,7 @@ def load_options(quantization: QuantizationSpec, hardware: Hardware, *, expanded
 
 
 def bitsandbytes_config(quantization: QuantizationSpec, hardware: Hardware) -> BitsAndBytesConfig:
-    """How bitsandbytes holds the weights, and the format it computes in."""
+    """Tell bitsandbytes how to hold the weights, and in which format to compute."""
     if quantization.type == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
@@ -84,13 +84,13 @@ def bitsandbytes_config(quantization: QuantizationSpec, hardware: Hardware) -> B
 
 
 def _fits_expanded(path: Path, hardware: Hardware) -> bool:
-    """Whether the model in float32 fits the CPU's memory; weights on disk have 2 bytes each, rarely 4."""
+    """Tell whether the model in float32 fits the CPU's memory; weights on disk have 2 bytes each, rarely 4."""
     on_disk = sum(file.stat().st_size for file in path.glob("*.safetensors"))
     return 2 * on_disk <= _EXPANDED_SHARE * free_memory(hardware)
 
 
 def quantizable(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:
-    """Every linear layer but the output head: what bitsandbytes quantises."""
+    """List every linear layer but the output head: what bitsandbytes quantises."""
     head = model.get_output_embeddings()
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module is not head:
@@ -118,7 +118,7 @@ def _keep_autograd_on_cpu(model: PreTrainedModel) -> None:
 
 
 def _refuse_fused_experts(model: PreTrainedModel, quantization: QuantizationSpec) -> None:
-    """Experts fused into one tensor stay unquantised, so a 4-bit mixture needs about the memory of a 16-bit one."""
+    """Refuse experts fused into one tensor: they stay in 16 bits, so a 4-bit mixture needs about as much memory."""
     config = model.config.get_text_config()
     experts = expert_count(config.to_dict())
     if quantization.type != "none" and experts > 1:
@@ -130,7 +130,7 @@ def _refuse_fused_experts(model: PreTrainedModel, quantization: QuantizationSpec
 
 
 def _refuse_incomplete(found: dict[str, Any]) -> None:
-    """Weights that are missing, or of another shape, were filled with random numbers."""
+    """Refuse weights that are missing, or of another shape: they were filled with random numbers."""
     problem = {
         "missing_keys": "are missing in its files",
         "mismatched_keys": "have another shape than config.json says",

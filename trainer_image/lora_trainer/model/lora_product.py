@@ -51,7 +51,7 @@ def install(model: nn.Module) -> None:
 
 
 def _is_fit(base: nn.Module) -> bool:
-    """Whether the layer's result may be added to in place; with bitsandbytes' int8 that was never tried."""
+    """Tell whether the layer's result may be added to in place; with bitsandbytes' int8 that was never tried."""
     return isinstance(base, nn.Linear) and base.weight.dtype != torch.int8
 
 

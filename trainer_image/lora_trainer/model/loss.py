@@ -112,7 +112,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Te
 
 
 def head_logits(hidden: Tensor, head: nn.Module, softcap: float | None) -> Tensor:
-    """Logits in float32 [n, vocabulary]."""
+    """Compute logits in float32 [n, vocabulary]."""
     return _capped(head(hidden).float(), softcap)
 
 
@@ -123,7 +123,7 @@ def _capped(logits: Tensor, softcap: float | None) -> Tensor:
 def loss_sum_and_correct(
     hidden: Tensor, labels: Tensor, head: nn.Module, softcap: float | None, weights: Tensor | None = None
 ) -> tuple[float, int]:
-    """For evaluation: sum up the losses as `loss_sum` does, and count the labels that were the most likely token.
+    """Sum up the losses as `loss_sum` does, and count the labels that were the most likely token.
 
     Called without gradients.
     """

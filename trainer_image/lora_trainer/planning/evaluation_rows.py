@@ -18,11 +18,11 @@ LEAST_ROWS = 8
 
 
 def evaluation_rows(training: TrainingSpec, validation_rows: int) -> int:
-    """Rows that an evaluation takes of so many validation rows."""
+    """Plan how many rows an evaluation takes of so many validation rows."""
     affordable = training.effective_batch_size * training.eval_steps // _SHARE
     return min(validation_rows, max(LEAST_ROWS, affordable))
 
 
 def chosen(count: int, rows: int, seed: int) -> list[int]:
-    """Which `count` of so many rows: the same for the same seed, in their order."""
+    """Choose `count` of so many rows: the same for the same seed, in their order."""
     return sorted(np.random.default_rng(seed).permutation(rows)[:count].tolist())

@@ -31,7 +31,7 @@ _SMALLEST = QuantizationSpec(type="nf4", double_quant=True)
 
 
 def bytes_per_weight(quantization: QuantizationSpec) -> float:
-    """Bytes that one frozen weight of a linear layer takes."""
+    """Tell the bytes that one frozen weight of a linear layer takes."""
     if quantization.type == "none":
         return _BYTES_16_BIT
     if quantization.type == "int8":
@@ -48,7 +48,7 @@ def estimate(
     *,
     row_tokens: int,
 ) -> MemoryStatus:
-    """Peak memory of one GPU, where the longest row has so many tokens."""
+    """Estimate the peak memory of one GPU, where the longest row has so many tokens."""
     linear = sum(tensor.size for tensor in linear_modules(tensors, config).values())
     others = sum(tensor.size for tensor in tensors.values()) - linear
 
@@ -69,6 +69,6 @@ def estimate(
 
 
 def _logit_bytes(targets: int) -> int:
-    """Bytes that each word of the vocabulary takes while the loss is computed."""
+    """Tell the bytes that each word of the vocabulary takes while the loss is computed."""
     exact = min(targets, EXACT_LOGITS_AT_ONCE)
     return min(targets, LOGITS_AT_ONCE) * _BYTES_A_LOGIT + exact * _BYTES_AN_EXACT_LOGIT

@@ -29,7 +29,7 @@ class MemoryPlan:
 
 
 def activation_bytes_per_token(config: Any, *, checkpointing: bool, bytes_per_value: int = 2) -> int:
-    """Estimate of what one token leaves in memory until its backward pass.
+    """Estimate what one token leaves in memory until its backward pass.
 
     Per layer: inputs of norms and projections, attention inputs and outputs (about 10 hidden sizes and the key and
     value heads), the MLP's three intermediates and their product. Measured on an H100 with a Llama of 8B parameters
@@ -45,7 +45,7 @@ def activation_bytes_per_token(config: Any, *, checkpointing: bool, bytes_per_va
 
 
 def divisor_at_most(number: int, limit: int) -> int:
-    """The largest divisor of `number` that is not above `limit`."""
+    """Find the largest divisor of `number` that is not above `limit`."""
     return next(size for size in range(max(1, min(limit, number)), 0, -1) if number % size == 0)
 
 
@@ -58,7 +58,7 @@ def plan_memory(
     wanted: int | None,
     is_cuda: bool,
 ) -> MemoryPlan:
-    """The largest micro batch that divides the effective batch and fits; checkpointing only where it must be.
+    """Plan the largest micro batch that divides the effective batch and fits; checkpointing only where it must be.
 
     `pass_tokens` gives the tokens of the largest forward pass with so many rows. `wanted`
     (spec.training.microBatchSize) is taken as it is. On the CPU activations are always kept.
@@ -81,5 +81,5 @@ def plan_memory(
 
 
 def evaluation_tokens(plan: MemoryPlan, longest: int) -> int:
-    """Tokens of a batch of an evaluation on a GPU: no more rows than in training, which needs more memory for each."""
+    """Plan the tokens of an evaluation's batch on a GPU: no more rows than in training, which needs more for each."""
     return min(_ENOUGH_TOKENS, plan.micro_batch_size * longest)

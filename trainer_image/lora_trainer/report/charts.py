@@ -42,7 +42,7 @@ class _Scale:
 
 
 def line_chart(series: Sequence[Series], *, title: str, marked_step: int | None = None) -> Markup:
-    """A chart over optimiser steps; `marked_step` gets a vertical line. Empty without finite points."""
+    """Draw a chart over optimiser steps; `marked_step` gets a vertical line. Empty without finite points."""
     lines = [Series(each.name, each.style, thinned(each.points)) for each in series]
     points = [point for each in lines for point in each.points]
     if not points:
@@ -62,7 +62,7 @@ def line_chart(series: Sequence[Series], *, title: str, marked_step: int | None 
 
 
 def histogram(bars: Sequence[Bar], *, title: str) -> Markup:
-    """Bars of rows by their length in tokens."""
+    """Draw bars of rows by their length in tokens."""
     if not bars:
         return Markup()
     ticks = nice_ticks(0, max(*(bar.rows for bar in bars), 1))
@@ -82,7 +82,7 @@ def histogram(bars: Sequence[Bar], *, title: str) -> Markup:
 
 
 def thinned(points: Sequence[Point], most: int = _MOST_POINTS) -> list[Point]:
-    """At most `most` points: means of neighbours, each at the last step of its group; only finite values count."""
+    """Keep at most `most` points: means of neighbours, each at the last step of its group; only finite values count."""
     finite = [point for point in points if math.isfinite(point.value)]
     size = math.ceil(len(finite) / most) if finite else 1
     groups = [finite[start : start + size] for start in range(0, len(finite), size)]
@@ -110,7 +110,7 @@ def _grid(ticks: Sequence[float], y: _Scale) -> Markup:
 
 
 def tick_labels(ticks: Sequence[float]) -> list[str]:
-    """The ticks as text, all in one form: `1,500`, `0.75`, `5.0e-05`."""
+    """Write the ticks as text, all in one form: `1,500`, `0.75`, `5.0e-05`."""
     largest = max(abs(tick) for tick in ticks)
     if largest >= 1000:
         return [count(tick) for tick in ticks]

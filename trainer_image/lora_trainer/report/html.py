@@ -18,7 +18,7 @@ _MOST_LINES = 100
 
 
 def render(report: ReportInput) -> str:
-    """The report as HTML, at most 2 MB; every text in it is escaped, whatever the data holds."""
+    """Render the report as HTML, at most 2 MB; every text in it is escaped, whatever the data holds."""
     report = _bounded(report)
     curves = report.curves
     loss = charts.line_chart(
@@ -41,20 +41,20 @@ def render(report: ReportInput) -> str:
 
 
 def headline(report: ReportInput) -> Comparison | None:
-    """The comparison that says most: the first that was measured on both."""
+    """Choose the comparison that says most: the first that was measured on both."""
     both = (each for each in report.comparisons if each.base is not None and each.adapter is not None)
     return next(both, None)
 
 
 def change(comparison: Comparison) -> str:
-    """How much the adapter differs from the base, in percent with a sign; empty where that cannot be said."""
+    """Say how much the adapter differs from the base, in percent with a sign; empty where that cannot be said."""
     if comparison.base is None or comparison.adapter is None or comparison.base == 0:
         return ""
     return f"{(comparison.adapter - comparison.base) / abs(comparison.base) * 100:+.1f} %"
 
 
 def verdict(comparison: Comparison) -> str:
-    """`better`, `worse` or `same`; empty where it was not measured on both."""
+    """Judge `better`, `worse` or `same`; empty where it was not measured on both."""
     if comparison.base is None or comparison.adapter is None:
         return ""
     if comparison.adapter == comparison.base:

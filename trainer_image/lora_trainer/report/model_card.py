@@ -14,7 +14,7 @@ from lora_trainer.report.report_input import ReportInput
 
 
 def render_model_card(report: ReportInput) -> str:
-    """README.md: metadata that names the base model, then how it was made, how good it is, what it is not."""
+    """Write README.md: metadata that names the base model, then how it was made, how good it is, what it is not."""
     data = ModelCardData(
         base_model=report.spec.model.id,
         library_name="peft",
@@ -30,7 +30,7 @@ def render_model_card(report: ReportInput) -> str:
 
 
 def in_table(value: object) -> str:
-    """A text for one cell of a Markdown table: on one line, without what Markdown or HTML would act on."""
+    """Escape a text for one cell of a Markdown table: on one line, without what Markdown or HTML would act on."""
     words = " ".join(str(value).split())
     for character, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         words = words.replace(character, escaped)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def count(value: float) -> str:
-    """A whole number with thousands apart: `12,345`."""
+    """Write a whole number with thousands apart: `12,345`."""
     return f"{value:,.0f}"
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A measured number to some significant digits; a dash where there is none."""
+    """Write a measured number to some significant digits; a dash where there is none."""
     if value is None:
         return "–"  # noqa: RUF001 - an en dash is meant
     text = f"{value:.{digits}g}"
@@ -17,7 +17,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`42 s`, `5 min 03 s`, `2 h 05 min`."""
+    """Write a time as `42 s`, `5 min 03 s`, `2 h 05 min`."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole % 3600 // 60
     if hours:
@@ -26,7 +26,7 @@ def duration(seconds: float) -> str:
 
 
 def size(number_of_bytes: float) -> str:
-    """`13.2 MiB`."""
+    """Write a size as `13.2 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number_of_bytes < 1024 or unit == "GiB":
             return f"{number_of_bytes:.0f} {unit}" if unit == "B" else f"{number_of_bytes:.1f} {unit}"
@@ -35,7 +35,7 @@ def size(number_of_bytes: float) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """At most `limit` characters, with a note of how many are left out."""
+    """Cut a text to at most `limit` characters, with a note of how many are left out."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]} … ({count(len(text) - limit)} more characters)"

@@ -26,7 +26,7 @@ def training_arguments(
     folder: Path,
     processes: int = 1,
 ) -> TrainingArguments:
-    """Arguments of one of the `processes` of a run, whose checkpoints are taken from `folder` by a callback."""
+    """Make the arguments of one of the `processes` of a run, whose checkpoints a callback takes from `folder`."""
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=total_steps,

@@ -57,7 +57,7 @@ class Account:
 
 
 def metrics_of(session: Session, result: Result) -> MetricsStatus:
-    """The figures of the status, as decimal strings."""
+    """Collect the figures of the status, as decimal strings."""
     log, best = history.by_step(session.trainer.state.log_history), session.best.state
     scores, base = result.scores, result.base_scores
     return MetricsStatus(
@@ -84,7 +84,7 @@ def _text(value: float | None) -> str | None:
 
 
 def all_warnings(profile: DataProfile | None, of_training: list[str]) -> list[str]:
-    """What prepare said of model and data, then what training adds: who reads the adapter's files sees no status."""
+    """Join what prepare said of model and data with what training adds; who reads the adapter sees no status."""
     return list(dict.fromkeys([*(profile.warnings if profile is not None else []), *of_training]))
 
 
@@ -247,7 +247,7 @@ def _hardware(session: Session) -> str:
 
 
 def peak_memory(session: Session) -> int | None:
-    """Most bytes that tensors took on the GPU; None on the CPU."""
+    """Tell the most bytes that tensors took on the GPU; None on the CPU."""
     return int(torch.cuda.max_memory_allocated(session.hardware.device)) if session.hardware.is_cuda else None
 
 
@@ -260,7 +260,7 @@ def _installed(name: str) -> bool:
 
 
 def _license(model: Path) -> str | None:
-    """The license in the front matter of the base model's README, where it came along."""
+    """Find the license in the front matter of the base model's README, where it came along."""
     try:
         text = (model / MODEL_CARD).read_text(encoding="utf-8", errors="replace")
         config = json.loads((model / "config.json").read_text())
@@ -273,5 +273,5 @@ def _license(model: Path) -> str | None:
 
 
 def now() -> str:
-    """RFC 3339, UTC."""
+    """Tell the time as RFC 3339, UTC."""
     return format_time(datetime.now(UTC))

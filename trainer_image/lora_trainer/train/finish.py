@@ -126,7 +126,7 @@ def _on_test_rows(
 
 
 def _scores(answers: Sequence[Answer], rows: Sequence[HeldOutRow], inputs: Inputs) -> AnswerScores | None:
-    """What answers to rows are worth; tool calls are judged where prepare found out how the template writes them."""
+    """Judge answers to rows; tool calls where prepare found out how the template writes them."""
     scores = score([answer.text for answer in answers], [row.reference for row in rows])
     form = inputs.profile.tool_call_form if inputs.profile is not None else None
     if scores is None or form is None:
@@ -180,7 +180,7 @@ def warnings(session: Session, result: Result, folder: Path) -> list[str]:
 
 
 def _servability(session: Session, folder: Path) -> list[str]:
-    """What a server could object to in the written adapter, and what it has to be told."""
+    """Tell what a server could object to in the written adapter, and what it has to be told."""
     config = json.loads((folder / ADAPTER_CONFIG).read_text())
     problems = []
     if config.get("modules_to_save"):

@@ -34,7 +34,7 @@ class Forgetting:
         return self.adapter / self.base
 
     def warnings(self) -> list[str]:
-        """What the report says where the adapter forgot much."""
+        """Say in the report where the adapter forgot much."""
         if self.ratio <= _NOTABLE:
             return []
         return [
@@ -45,7 +45,7 @@ class Forgetting:
 
 
 def general_rows(tokenizer: PreTrainedTokenizerBase) -> list[Row]:
-    """The passages as plain text without a chat template; every token but the first counts."""
+    """Make rows of the passages, as plain text without a chat template; every token but the first counts."""
     text = files(__package__).joinpath("general_text.txt").read_text(encoding="utf-8")
     rows = []
     for passage in text.strip().split("\n\n"):

@@ -14,7 +14,7 @@ _OF_EVALUATIONS = "eval_"
 
 
 def by_step(log_history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The trainer's log as one entry a step, in order; a step that was done again counts with its last figures."""
+    """Merge the trainer's log into one entry a step, in order; of a step that was done again the last figures count."""
     steps: dict[int, dict[str, Any]] = {}
     for entry in log_history:
         figures = {key: value for key, value in entry.items() if key in _KEPT or key.startswith(_OF_EVALUATIONS)}
@@ -25,13 +25,13 @@ def by_step(log_history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write_metrics(path: Path, history: list[dict[str, Any]], final: dict[str, Any]) -> None:
-    """metrics.jsonl: the steps, then one line with the final figures."""
+    """Write metrics.jsonl: the steps, then one line with the final figures."""
     lines = [*history, {"final": {key: value for key, value in final.items() if value is not None}}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def curves(history: list[dict[str, Any]], best_step: int | None) -> Curves:
-    """The same for the report."""
+    """Make curves of it for the report."""
 
     def points(key: str) -> tuple[Point, ...]:
         return tuple(Point(entry["step"], float(entry[key])) for entry in history if key in entry)
@@ -40,5 +40,5 @@ def curves(history: list[dict[str, Any]], best_step: int | None) -> Curves:
 
 
 def last(history: list[dict[str, Any]], key: str) -> float | None:
-    """The latest value of a figure."""
+    """Find the latest value of a figure."""
     return next((float(entry[key]) for entry in reversed(history) if key in entry), None)

@@ -46,7 +46,7 @@ class Inputs:
 
 
 def checkpoint(store: Store, layout: RunLayout, folder: Path, group: Group) -> Checkpoint | None:
-    """The newest checkpoint, brought to this machine once for all processes of the pod, which share `folder`.
+    """Bring the newest checkpoint to this machine, once for all processes of the pod, which share `folder`.
 
     Raises:
         TrainerError: 69, pods of the run do not see the same one; the next try will.
@@ -119,7 +119,7 @@ def mixture(dataset: DatasetSpec, rows: Rows) -> Mixture | None:
 
 
 def _affordable(objective: Objective, rows: Rows, path: Path, order: TrainOrder) -> Rows:
-    """The validation rows that the plan says an evaluation takes; a plan of an older version takes all."""
+    """Choose the validation rows that an evaluation takes by the plan; a plan of an older version takes all."""
     count = order.plan.evaluation_rows
     if count is None or count >= len(rows):
         return rows

@@ -46,18 +46,18 @@ class Probe:
 
 
 def probe(session: Session, inputs: Inputs) -> Probe:
-    """What the saved adapter is compared with, of the trained model."""
+    """Take from the trained model what the saved adapter is compared with."""
     return probe_of(session.adapted.model, session.forward_pass, probe_rows(inputs))
 
 
 def probe_rows(inputs: Inputs) -> list[Row]:
-    """The rows on which models are compared: held out where there are such."""
+    """Choose the rows on which models are compared: held out where there are such."""
     rows = inputs.test or inputs.validation or inputs.train
     return [rows[index].cut(_LONGEST) for index in range(min(_ROWS, len(rows)))]
 
 
 def probe_of(model: PeftModel, forward_pass: ForwardPass, rows: list[Row]) -> Probe:
-    """The same of any adapted model and rows."""
+    """Take the same from any adapted model and rows."""
     return Probe(adapter_tensors(model), rows, forward_pass.logits(model.eval(), rows).cpu())
 
 

@@ -13,7 +13,7 @@ Schedule = Literal["cosine", "linear", "constant"]
 
 
 def factor(step: int, *, schedule: Schedule, warmup_steps: int, total_steps: int) -> float:
-    """The share of the peak learning rate at an optimiser step, counted from 0; above 0 at each step of a run.
+    """Compute the share of the peak learning rate at an optimiser step, counted from 0; it is above 0 at each.
 
     As `transformers.get_scheduler`, but for the warm-up: there it begins with a step at rate 0, which learns nothing,
     and is all that a run of one step has.

@@ -142,7 +142,7 @@ def build(
 
 
 def _adapted(spec: LoRAFineTuneSpec, inputs: Inputs, hardware: Hardware, alive: Callable[[], None]) -> Adapted:
-    """The base model on its device, with a fresh adapter."""
+    """Load the base model on its device, with a fresh adapter."""
     base = load_base(inputs.model.path, spec.quantization, hardware)
     alive()
     # The adapter's first values depend on the seed alone, not on what loading drew.
@@ -161,7 +161,7 @@ def _how_to_run(
     hardware: Hardware,
     group: Group,
 ) -> tuple[ForwardPass, MemoryPlan, list[str]]:
-    """The forward pass, how much one takes, and warnings: found out with a few rows of the data."""
+    """Find out with a few rows of the data how to run the model and how much a forward pass takes; with warnings."""
     forward_pass, warnings = choose(
         adapted.model,
         [inputs.train[index] for index in range(min(3, len(inputs.train)))],
@@ -193,7 +193,7 @@ def _arguments(
 def _memory_plan(
     order: TrainOrder, inputs: Inputs, adapted: Adapted, forward_pass: ForwardPass, *, hardware: Hardware, group: Group
 ) -> MemoryPlan:
-    """Rows in a forward pass, the same in all processes, as the memory of every one of them allows."""
+    """Plan the rows of a forward pass, the same in all processes, as the memory of every one of them allows."""
     training, lengths = order.spec.training, inputs.train.lengths
     share = training.effective_batch_size // group.size
     wanted = restart.wanted_micro_batch(training)

@@ -72,7 +72,7 @@ class LoraTrainer(Trainer):
         self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> EpochLoader:
-        """Micro batches of effective batches that do not depend on the micro batch size."""
+        """Load micro batches of effective batches that do not depend on the micro batch size."""
         rows: Rows = self.train_dataset
         return EpochLoader(
             rows,
@@ -92,7 +92,7 @@ class LoraTrainer(Trainer):
         )
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
-        """Our schedule, whose first step learns."""
+        """Make our schedule, whose first step learns."""
         if self.lr_scheduler is None:
             self.lr_scheduler: LambdaLR | None = scheduler(
                 optimizer or self.optimizer,
@@ -114,7 +114,7 @@ class LoraTrainer(Trainer):
         return torch.tensor(all_weights, dtype=torch.float32, device=device)
 
     def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
-        """With several processes the loss runs inside torch's DistributedDataParallel, which averages gradients."""
+        """Put the loss of several processes inside torch's DistributedDataParallel, which averages gradients."""
         if self._group.place.alone or not training or model is not self.model:
             return super()._wrap_model(model, training, dataloader)
         return data_parallel(self.model, partial(self.objective.loss_sum, self.forward_pass))
@@ -126,7 +126,7 @@ class LoraTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """This micro batch's share of the mean loss of the effective batch.
+        """Compute this micro batch's share of the mean loss of the effective batch.
 
         Times the number of processes, because gradients and logged losses are averaged over them.
         """
@@ -135,7 +135,7 @@ class LoraTrainer(Trainer):
         return model(inputs) * self._group.size / num_items_in_batch
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> float:
-        """The gradient norm, checked before the optimiser uses the gradients."""
+        """Check the gradient norm before the optimiser uses the gradients."""
         norm = float(super()._get_grad_norm(model, grad_norm))
         step = self.state.global_step + 1
         if math.isfinite(norm):
@@ -155,7 +155,7 @@ class LoraTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """One micro batch; its loss must be finite.
+        """Do one micro batch; its loss must be finite.
 
         Raises:
             TrainerError: 81, the loss is not finite.
@@ -178,13 +178,13 @@ class LoraTrainer(Trainer):
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """The adapter alone, as safetensors: no pickled arguments, no model card."""
+        """Save the adapter alone, as safetensors: no pickled arguments, no model card."""
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
 
     def _save_rng_state(self, output_dir: str) -> None:
-        """The random state of every process, in the checkpoint of the leader; the others keep none."""
+        """Save the random state of every process in the checkpoint of the leader; the others keep none."""
         super()._save_rng_state(output_dir)
         place = self._group.place
         if place.alone:
@@ -199,12 +199,12 @@ class LoraTrainer(Trainer):
 
 
 def _random_state(rank: int) -> str:
-    """Name of a file that transformers reads."""
+    """Name the file, which transformers reads."""
     return f"rng_state_{rank}.pth"
 
 
 def count_tokens(batch: Mapping[str, Any]) -> int:
-    """Tokens of a batch without padding; 0 where nothing counts."""
+    """Count the tokens of a batch without padding; 0 where nothing counts."""
     if not (batch["labels"] != IGNORED).any():
         return 0
     mask = batch.get("attention_mask")
@@ -212,7 +212,7 @@ def count_tokens(batch: Mapping[str, Any]) -> int:
 
 
 def not_finite(what: str, step: int) -> TrainerError:
-    """The error for a loss or gradient that is not a number."""
+    """Make the error for a loss or gradient that is not a number."""
     return TrainerError(
         ExitCode.LOSS_NOT_FINITE,
         f"the {what} at step {step} is not finite",
