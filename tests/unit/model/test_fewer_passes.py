@@ -13,15 +13,11 @@ from lora_contract.finetune import LoraSpec
 from lora_trainer.model import lora_product, norms
 from lora_trainer.model.adapter import attach
 from lora_trainer.model.attention import padding_free_attention
+from lora_trainer.model.difference import relative_difference
 from support.tiny_models import CONFIGS, adapted, tiny, without_ours
 
 #: Largest difference relative to the size, by number format: bfloat16 keeps 8 bits.
 CLOSE = {torch.float32: 1e-5, torch.bfloat16: 1.5e-2}
-
-
-def difference(found: Tensor, expected: Tensor) -> float:
-    found, expected = found.detach(), expected.detach()
-    return float((found - expected).float().norm() / expected.float().norm().clamp_min(1e-9))
 
 
 def attention(tensors: list[Tensor], bounds: list[int], dtype: torch.dtype) -> list[Tensor]:
@@ -49,7 +45,7 @@ def test_bfloat16_attention_equals_that_in_float32(lengths: list[int], key_heads
     # Result and gradients agree to the precision of the shorter one
     assert found[0].shape == (1, bounds[-1], 6, 16)
     for one, other in zip(found, expected, strict=True):
-        assert difference(one, other) < CLOSE[torch.bfloat16]
+        assert relative_difference(one, other) < CLOSE[torch.bfloat16]
 
 
 def test_bfloat16_attention_of_a_row_does_not_depend_on_the_others() -> None:
@@ -78,7 +74,7 @@ def test_the_adapters_products_are_those_of_peft(dtype: torch.dtype) -> None:
     limit = 1e-4 if dtype is torch.float32 else 0.1
     for name, tensor in expected.items():
         assert found[name].dtype == tensor.dtype
-        assert difference(found[name], tensor) < limit, name
+        assert relative_difference(found[name], tensor) < limit, name
 
 
 def test_a_switched_off_adapter_adds_nothing() -> None:
@@ -124,7 +120,7 @@ def test_norms_are_those_of_the_model(family: str, dtype: torch.dtype) -> None:
             slopes = torch.linspace(-1, 1, result.numel()).view_as(result)
             results.append((result, *torch.autograd.grad((result.float() * slopes).sum(), x)))
         for found, expected in zip(*results, strict=True):
-            assert difference(found, expected) < CLOSE[dtype]
+            assert relative_difference(found, expected) < CLOSE[dtype]
 
 
 def test_a_norm_that_computes_something_else_stays() -> None:

@@ -12,13 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from lora_trainer.batches.batch import IGNORED, MODEL_INPUTS, Collate, collate_padded, collate_padding_free, to_device
-from lora_trainer.model import attention
+from lora_trainer.model import attention, difference
 from lora_trainer.model.loss import head_logits, loss_sum
 
 log = logging.getLogger(__name__)
-
-#: Largest difference between padded and padding-free hidden states, relative to their size.
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 6e-2, torch.float16: 2e-2}
 
 
 @dataclass(frozen=True)
@@ -163,10 +160,10 @@ def _agrees(forward_pass: ForwardPass, model: nn.Module, rows: list[Any], refere
         return f"the model does not accept it ({type(error).__name__})"
     if logits.shape != reference.shape:
         return "the model gives logits of another shape"
-    difference = float((logits - reference).norm() / reference.norm().clamp_min(1e-9))
+    found = difference.relative_difference(logits, reference)
     dtype = forward_pass.autocast or next(model.parameters()).dtype
-    limit = TOLERANCE.get(dtype, 1e-3)
-    return None if difference <= limit else f"its results differ by {difference:.1e}, more than {limit:.0e}"
+    limit = difference.OF_FORWARD_PASSES.get(dtype, 1e-3)
+    return None if found <= limit else f"its results differ by {found:.1e}, more than {limit:.0e}"
 
 
 @contextmanager

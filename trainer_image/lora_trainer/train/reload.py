@@ -22,6 +22,7 @@ from lora_trainer.batches.batch import Row
 from lora_trainer.callbacks.best import adapter_tensors
 from lora_trainer.errors import TrainerError
 from lora_trainer.model.adapter import quicken
+from lora_trainer.model.difference import OF_RELOADED_ADAPTERS, relative_difference
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.model.hardware import Hardware
 from lora_trainer.model.load import load_base
@@ -30,8 +31,6 @@ from lora_trainer.train.session import Session
 
 log = logging.getLogger(__name__)
 
-#: Largest difference of the logits, relative to their size. On a CPU there is none.
-_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2, torch.float16: 1e-2}
 _ROWS = 2
 _LONGEST = 256
 
@@ -81,8 +80,8 @@ def verify(
     quicken(model)
     forward_pass.install(model)
     found = forward_pass.logits(model, probe.rows).cpu()
-    difference = float((found - probe.logits).norm() / probe.logits.norm().clamp_min(1e-9))
-    if not difference <= _TOLERANCE[hardware.dtype]:
+    difference = relative_difference(found, probe.logits)
+    if not difference <= OF_RELOADED_ADAPTERS[hardware.dtype]:
         raise _wrong(f"its logits differ by {difference:.1e} of their size")
     log.info("the saved adapter was loaded again and answers like the trained one (difference %.1e)", difference)
 
