@@ -20,6 +20,7 @@ from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.data.prepared import ROW_SCHEMA, WEIGHTS
 from lora_trainer.model.forward import ForwardPass, choose
 from lora_trainer.model.hardware import Hardware
+from lora_trainer.model.loss import loss_sum_and_correct
 from lora_trainer.objective.supervised import SupervisedFineTuning
 from lora_trainer.planning.micro_batch import MemoryPlan
 from lora_trainer.processes.group import Group
@@ -123,11 +124,23 @@ def test_evaluations_use_the_same_weights(way: str) -> None:
     found = OBJECTIVE.measure(forward_pass, model, rows, alive=lambda: None)
 
     assert found.loss == pytest.approx(expected, rel=1e-5)
-    # accuracy is a share of the targets, each counted once
-    rows = [Row(row.input_ids, row.targets) for row in rows]
-    unweighted = OBJECTIVE.measure(forward_pass, model, rows, alive=lambda: None)
-    assert found.figures == unweighted.figures
-    assert found.loss != unweighted.loss
+    assert found.weight == pytest.approx(sum(weight_of(row) for row in rows), rel=1e-5)
+
+
+def weight_of(row: Row) -> float:
+    """The sum of the weights of a row's targets."""
+    weights = np.ones(len(row)) if row.weights is None else row.weights
+    return float(weights[1:][row.targets[1:]].sum())
+
+
+def test_accuracy_is_the_share_of_the_weights() -> None:
+    # given a head that always says token 1, and two targets of which one is that token
+    head, hidden, labels = torch.nn.Linear(2, 4), torch.zeros(2, 2), torch.tensor([1, 2])
+    with torch.no_grad():
+        head.bias.copy_(torch.tensor([0.0, 5.0, 0.0, 0.0]))
+    # then what is right is its weight
+    assert loss_sum_and_correct(hidden, labels, head, None, torch.tensor([0.25, 1.0]))[1] == 0.25
+    assert loss_sum_and_correct(hidden, labels, head, None)[1] == 1
 
 
 def _trained(folder: Path, path: Path, micro: int) -> list[float]:

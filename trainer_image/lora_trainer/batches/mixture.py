@@ -21,7 +21,7 @@ class Mixture:
         return sum(self.epoch_rows)
 
     def rows(self, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-        """The rows of an epoch, int [count], source by source and not yet shuffled.
+        """List the rows of an epoch, int [count], source by source and not yet shuffled.
 
         They follow from seed and epoch alone. Which rows come once more than others differs between epochs.
         """

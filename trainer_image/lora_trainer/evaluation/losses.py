@@ -18,12 +18,15 @@ from lora_trainer.processes.rank import Place
 
 @dataclass(frozen=True)
 class Losses:
-    """Sums over all target tokens of some rows: `total` of the weighted losses, `weights` of the weights."""
+    """Sums over all target tokens of some rows: `total` of losses, each times its weight, `weights` of the weights.
+
+    `correct` is the sum of the weights of those that were the most likely token; `targets` counts all.
+    """
 
     total: float
     weights: float
     targets: int
-    correct: int
+    correct: float
 
     @property
     def loss(self) -> float:
@@ -33,7 +36,7 @@ class Losses:
     @property
     def accuracy(self) -> float:
         """Share of target tokens that were the most likely token."""
-        return self.correct / self.targets if self.targets else math.nan
+        return self.correct / self.weights if self.weights else math.nan
 
 
 def batches_of(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
@@ -57,13 +60,13 @@ def measure(
     tokens: int | None = None,
     group: Group | None = None,
 ) -> Losses:
-    """Measure over all target tokens of `rows`: the loss with their weights, the accuracy without.
+    """Measure loss and token accuracy over all target tokens of `rows`, with their weights.
 
     `alive` is called before every batch. `tokens`: of one batch, where not those that the forward pass says. The
     processes of a `group` share the rows, and each gets the same sums.
     """
     group = group or Group()
-    total, weighed, targets, correct = 0.0, 0.0, 0, 0
+    total, weighed, targets, correct = 0.0, 0.0, 0, 0.0
     for batch in evaluated(
         forward_pass, model, rows, collate=forward_pass.collate, alive=alive, tokens=tokens, place=group.place
     ):
@@ -72,8 +75,8 @@ def measure(
         loss, right = loss_sum_and_correct(hidden, labels, *forward_pass.head(model), weights)
         total, targets, correct = total + loss, targets + len(labels), correct + right
         weighed += len(labels) if weights is None else float(weights.sum(dtype=torch.float64))
-    total, weighed, all_targets, all_correct = group.total(total, weighed, targets, correct)
-    return Losses(total, weighed, int(all_targets), int(all_correct))
+    total, weighed, all_targets, correct = group.total(total, weighed, targets, correct)
+    return Losses(total, weighed, int(all_targets), correct)
 
 
 def evaluated(

@@ -122,13 +122,13 @@ def _capped(logits: Tensor, softcap: float | None) -> Tensor:
 
 def loss_sum_and_correct(
     hidden: Tensor, labels: Tensor, head: nn.Module, softcap: float | None, weights: Tensor | None = None
-) -> tuple[float, int]:
-    """Sum up the losses as `loss_sum` does, and count the labels that were the most likely token.
+) -> tuple[float, float]:
+    """Sum up the losses as `loss_sum` does, and the weights of the labels that were the most likely token.
 
     Called without gradients.
     """
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
-    correct = torch.zeros((), dtype=torch.long, device=hidden.device)
+    correct = torch.zeros((), dtype=torch.float64, device=hidden.device)
     for start in range(0, hidden.shape[0], LOGITS_AT_ONCE):
         part = slice(start, start + LOGITS_AT_ONCE)
         every = zip(
@@ -140,5 +140,6 @@ def loss_sum_and_correct(
         for few, wanted, weighed in every:
             logits = _capped(few.float(), softcap)
             total += _cross_entropy(logits, wanted, weighed).double()
-            correct += (logits.argmax(-1) == wanted).sum()
-    return float(total), int(correct)
+            right = logits.argmax(-1) == wanted
+            correct += (right if weighed is None else right * weighed).sum(dtype=torch.float64)
+    return float(total), float(correct)

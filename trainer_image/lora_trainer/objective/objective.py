@@ -41,7 +41,7 @@ class Measured:
 
     @classmethod
     def together(cls, parts: Iterable[Measured]) -> Measured:
-        """What rows say that were measured in parts."""
+        """Combine what rows say that were measured in parts."""
         parts = list(parts)
         weight = sum(part.weight for part in parts)
         if not weight:

@@ -54,9 +54,9 @@ class SupervisedFineTuning:
         alive: Callable[[], None],
         group: Group | None = None,
     ) -> Measured:
-        """Measure over all target tokens of the rows: the loss with their weights, the accuracy without."""
+        """Measure loss and token accuracy over all target tokens of the rows, with their weights."""
         losses = measure(forward_pass, model, rows, alive=alive, group=group)
-        return Measured(losses.loss, {_ACCURACY.key: losses.accuracy}, losses.targets)
+        return Measured(losses.loss, {_ACCURACY.key: losses.accuracy}, losses.weights)
 
     def gate_failure(
         self,

@@ -18,7 +18,7 @@ MOST_ROWS = 50_000_000
 
 
 def epoch_rows(dataset: DatasetSpec, rows: Sequence[int]) -> list[int]:
-    """Training rows of an epoch from each source, where its files have so many; sources in the order of their names.
+    """Count the training rows of an epoch from each source, whose files have so many; sources in the order of names.
 
     Raises:
         TrainerError: 65, a source with a share has no training row; 64, an epoch would be too long.

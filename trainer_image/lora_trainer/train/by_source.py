@@ -28,7 +28,7 @@ class SourceMeasures:
     base_validation: Mapping[str, Measured] = field(default_factory=dict)
 
     def test_ratio(self, name: str) -> float | None:
-        """Loss of the adapter by that of the base on the test rows of a source; None: not measured on both."""
+        """Compare the loss of the adapter with that of the base on a source's test rows; None: not measured on both."""
         adapter, base = self.test.get(name), self.base_test.get(name)
         return None if adapter is None or base is None else adapter.loss / base.loss
 

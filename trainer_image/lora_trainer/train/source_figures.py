@@ -15,7 +15,7 @@ from lora_trainer.train.inputs import Inputs
 
 
 def metrics(losses: SourceMeasures) -> list[SourceMetricsStatus]:
-    """Losses of each source that has held-out rows, by name, as decimal strings."""
+    """Collect the losses of each source that has held-out rows, by name, as decimal strings."""
 
     def text(of: Mapping[str, Measured], name: str) -> str | None:
         return f"{of[name].loss:.6g}" if name in of else None
@@ -33,7 +33,7 @@ def metrics(losses: SourceMeasures) -> list[SourceMetricsStatus]:
 
 
 def of_run(order: TrainOrder, inputs: Inputs, losses: SourceMeasures) -> tuple[SourceFigures, ...]:
-    """The figures of every source, by name; none where the data are at one address.
+    """Collect the figures of every source, by name; none where the data are at one address.
 
     They follow from the rows that were trained on, so they are there also where the plan names no sources.
     """
