@@ -12,13 +12,17 @@ import argparse
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from lora_contract import names
 from lora_contract.finetune import LoRAFineTuneSpec
@@ -62,13 +66,17 @@ def main() -> int:
 
 
 def measure(folder: Path, kind: str, rows: int) -> dict[str, float | str]:
-    """Prepare `rows` rows once; seconds, rows of the file a second, tokens a row, peak resident memory in MiB."""
+    """Prepare `rows` rows once.
+
+    Seconds, rows of the file a second and a second of processor time, tokens a row, the share of them that unrolling
+    adds, and the peak resident memory of the stage with the process that it starts, in MiB.
+    """
     data = folder / "rows.jsonl"
     with data.open("w", encoding="utf-8") as file:
         file.writelines(_lines(kind, rows))
-    started = time.monotonic()
+    started, used = time.monotonic(), _cpu_seconds()
     peak, report = _run(_order(folder, data, kind), folder / "termination-log")
-    seconds = time.monotonic() - started
+    seconds, used = time.monotonic() - started, _cpu_seconds() - used
     decoded = decode(report)
     if decoded is None or decoded.plan is None:
         raise SystemExit(f"prepare failed: {report}")
@@ -78,6 +86,7 @@ def measure(folder: Path, kind: str, rows: int) -> dict[str, float | str]:
         "rows": rows,
         "seconds": round(seconds, 1),
         "rows_per_second": round(rows / seconds),
+        "rows_per_cpu_second": round(rows / used),
         "tokens_per_row": round(plan.tokens / plan.rows, 1),
         "unrolling_share": round(plan.unrolling_tokens / plan.tokens, 3),
         "peak_mib": round(peak / 2**20),
@@ -128,7 +137,7 @@ def _order(folder: Path, data: Path, kind: str) -> Order:
 
 
 def _run(order: Order, termination_log: Path) -> tuple[int, str]:
-    """Run the stage; its peak resident memory in bytes and its report."""
+    """Run the stage; the peak resident memory of all its processes together in bytes, and its report."""
     environment = os.environ | {
         names.ENV_ORDER: json.dumps(order.dump()),
         names.ENV_TERMINATION_LOG: str(termination_log),
@@ -136,18 +145,25 @@ def _run(order: Order, termination_log: Path) -> tuple[int, str]:
     process = subprocess.Popen([sys.executable, "-m", "lora_trainer", "prepare"], env=environment)
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _peak(process.pid))
+        peak = max(peak, _resident(process.pid))
         time.sleep(_POLL_SECONDS)
     return peak, termination_log.read_text()
 
 
-def _peak(pid: int) -> int:
-    """Highest resident memory so far, in bytes; 0 once the process ended."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+def _cpu_seconds() -> float:
+    """Processor time of all processes that were started here and have ended, those included that they started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _resident(pid: int) -> int:
+    """Resident memory of a process and of all below it, in bytes; what they share counts more than once."""
+    found = 0
+    with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):
+            found += member.memory_info().rss
+    return found
 
 
 if __name__ == "__main__":
