@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.data import prepared
 from lora_trainer.data.rows import Conversation, Message
-from lora_trainer.data.template import unrolling
+from lora_trainer.data.template import masking, unrolling
 from lora_trainer.data.template.chat_template import ChatTemplate
 from lora_trainer.data.template.template_files import load
 from lora_trainer.errors import TrainerError
@@ -196,6 +197,24 @@ def test_a_broken_tokenizer_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(TrainerError, match="has tokenizer files that cannot be read"):
         load(folder, "example/model")
+
+
+@pytest.mark.parametrize("saved", ["truncation", "padding"])
+def test_a_length_that_was_saved_with_the_tokenizer_neither_cuts_nor_fills_rows(saved: str, tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "model")
+    file = folder / "tokenizer.json"
+    described = Tokenizer.from_file(str(file))
+    if saved == "truncation":
+        described.enable_truncation(max_length=8)
+    else:
+        described.enable_padding(length=200)
+    described.save(str(file))
+
+    prompts = [row.prompt for row in _unrolled(template("chatml"), *TURNS)]
+    loaded = load(folder, "example/model")
+    found = masking.encode_prompts(loaded, _unrolled(loaded, *TURNS))
+
+    assert found == [tokenizer("chatml").encode(prompt, add_special_tokens=False) for prompt in prompts]
 
 
 @pytest.mark.parametrize("inside", ["", "<|im_end|>", "<|im_end|>\n"])

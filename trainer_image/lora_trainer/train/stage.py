@@ -96,25 +96,16 @@ class _Process:
         """Bring model and rows to this machine, make the session, take over the newest checkpoint."""
         order, group, lead = self._order, self._group, self._lead
         shared = group.place.folder or self._folder
-        if lead is not None:
-            self._watch()
         checkpoint = inputs.checkpoint(self._store, self._layout, shared, group)
         found = inputs.fetch(order, self._store, self._layout, shared, group)
-        # Followers are watched only now: another process may take its time to bring the model.
-        watchdog = self._watch()
+        # Watched only now: a large model takes its time, and each read of store and Hub has a time limit of its own.
+        self._watchdog = watchdog = Watchdog(lambda seconds: termination.report_stall(order, seconds))
         duties = None if lead is None else lead.duties
         made = session.build(order, found, self._folder, group=group, watchdog=watchdog, leader=duties)
         from_step = session.resume(made, checkpoint)
         if lead is not None:
             lead.begin(made, from_step)
         return _Ready(made, found, checkpoint, watchdog)
-
-    def _watch(self) -> Watchdog:
-        """End this process from now on when nothing happens in it any more."""
-        if self._watchdog is None:
-            self._watchdog = Watchdog(lambda seconds: termination.report_stall(self._order, seconds))
-        self._watchdog.beat()
-        return self._watchdog
 
     def _train(self, ready: _Ready) -> None:
         """Train to the end, or to the step in which SIGTERM came; no collectives after it."""

@@ -37,6 +37,9 @@ def load(
         tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the Rust library raises bare Exception for a broken file
         raise _no_tokenizer(model, f"has tokenizer files that cannot be read ({error})") from error
+    # Files saved after other work may hold a length at which every text is cut, or to which it is filled.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     if not renders:
         tokenizer.chat_template = _NEVER_RENDERED
         return ChatTemplate(tokenizer, model)
