@@ -92,7 +92,14 @@ def test_both_judges_agree(shared: FineTunes, good: str, changes: list[tuple[str
     assert caught.value.status in (400, 422)
 
 
-def test_removing_a_required_field_is_noticed(shared: FineTunes) -> None:
-    for path in ("model.id", "dataset.uri", "output.uri"):
-        with pytest.raises(client.ApiException, match="Required value"):
-            shared.create("triage", changed({path: REMOVED}), dry_run=True)
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("model.id", "Required value"),
+        ("dataset.uri", "set exactly one of dataset.uri and dataset.sources"),
+        ("output.uri", "Required value"),
+    ],
+)
+def test_removing_a_required_field_is_noticed(path: str, said: str, shared: FineTunes) -> None:
+    with pytest.raises(client.ApiException, match=said):
+        shared.create("triage", changed({path: REMOVED}), dry_run=True)
