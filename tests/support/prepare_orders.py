@@ -84,6 +84,7 @@ def publish_adapter(folder: Path, layout: RunLayout, claim: Claim, *, dataset_di
         model_commit="b" * 40,
         dataset_digest=dataset_digest,
         required_max_lora_rank=16,
+        warnings=["the validation loss rose at the end"],
         created_at="2025-01-01T00:00:00Z",
     )
     return publish(stores.from_environment(2), layout, "other", files, provenance, still_ours=claim.check)

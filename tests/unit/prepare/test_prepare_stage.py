@@ -112,6 +112,7 @@ def test_what_a_known_run_published_is_found_though_its_data_is_gone(tmp_path: P
     # It needs neither data nor model to find the adapter
     assert report.adopted
     assert (report.run_id, report.artifact) == (first.run_id, published)
+    assert report.warnings == ["the validation loss rose at the end"]
 
 
 def test_a_known_run_that_published_nothing_is_prepared_again(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def train(order: TrainOrder, store: Store) -> Report:
         # The other pods may have ended well: then nobody would come to meet this one.
         with about(spec_paths.OUTPUT_URI):
             if found := adopt(store, layout):
-                return adopted_report(order, found)
+                return adopted_report("train", order.run_id, order.plan, found)
         try:
             return _train_once(order, pod)
         except LostContact:

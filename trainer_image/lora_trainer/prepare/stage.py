@@ -42,7 +42,7 @@ from lora_trainer.prepare import (
 from lora_trainer.prepare.access import check_output
 from lora_trainer.prepare.data_process import DataProcess
 from lora_trainer.prepare.dataset_files import FetchedDataset
-from lora_trainer.publish import Adopted, adopt, find_published
+from lora_trainer.publish import adopt, adopted_report, find_published
 from lora_trainer.store import about
 from lora_trainer.store.protocol import Store
 
@@ -92,7 +92,7 @@ class _Preparation:
             plan = self._existing_plan(run_layout)
             found = adopt(self._store, run_layout)
         if found is not None:
-            return _adopted(run_id, plan, found)
+            return adopted_report("prepare", run_id, plan, found)
         if plan is not None:
             log.info("run %s was prepared before", run_id)
             warnings = self._warnings(plan, self._existing_profile(run_layout))
@@ -122,7 +122,7 @@ class _Preparation:
         run_layout = RunLayout(self._spec.output.uri, run_id)
         with about(spec_paths.OUTPUT_URI):
             found = adopt(self._store, run_layout)
-        return None if found is None else _adopted(run_id, None, found)
+        return None if found is None else adopted_report("prepare", run_id, None, found)
 
     def _warnings(self, plan: PlanStatus, profile: DataProfile | None) -> list[str]:
         row_tokens = plan.memory.row_tokens if plan.memory is not None else None
@@ -190,18 +190,6 @@ class _Preparation:
                 self._store.write(address, content, content_type="application/json")
         shutil.rmtree(self._folder / "prepared")
         return plan
-
-
-def _adopted(run_id: str, plan: PlanStatus | None, found: Adopted) -> Report:
-    return Report(
-        stage="prepare",
-        run_id=run_id,
-        plan=plan,
-        adopted=True,
-        artifact=found.artifact,
-        metrics=found.metrics,
-        gate_failed=found.gate_failed,
-    )
 
 
 def total_steps(spec: LoRAFineTuneSpec, rows: int) -> int:

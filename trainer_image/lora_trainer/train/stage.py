@@ -48,7 +48,9 @@ def train(order: TrainOrder, store: Store) -> Report:
     with tempfile.TemporaryDirectory(prefix="train-", dir=order.scratch, ignore_cleanup_errors=True) as folder:
         claim = claim_or_adopt(order, store, layout) if group.place.is_leader else None
         if not group.from_leader(_TRAINS, bool, lambda: isinstance(claim, Claim)):
-            return adopted_report(order, claim) if isinstance(claim, Adopted) else _silent(order)
+            if isinstance(claim, Adopted):
+                return adopted_report("train", order.run_id, order.plan, claim)
+            return _silent(order)
         part: AbstractContextManager[Lead | None] = nullcontext()
         if isinstance(claim, Claim):
             part = leading(store, claim, Path(folder))
