@@ -57,7 +57,7 @@ class Pair(Row):
     @property
     def silent(self) -> Pair:
         ids = np.tile(self.input_ids[:8], 2)
-        return Pair(ids, np.zeros(len(ids), dtype=np.bool_), len(ids) // 2)
+        return Pair(ids, np.zeros(len(ids), dtype=np.bool_), rejected_from=len(ids) // 2)
 
 
 class Pairs(Rows):
@@ -69,7 +69,7 @@ class Pairs(Rows):
 
     def __getitem__(self, index: int) -> Pair:
         row = super().__getitem__(index)
-        return Pair(row.input_ids, row.targets, self._borders[int(index)])
+        return Pair(row.input_ids, row.targets, rejected_from=self._borders[int(index)])
 
 
 class Preference(SupervisedFineTuning):
