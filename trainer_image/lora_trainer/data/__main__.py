@@ -102,7 +102,7 @@ class _Worker:
         return Answer(profile=profile)
 
     def _explained(self, error: BaseException) -> TrainerError:
-        """What an error that nobody raised on purpose means where the work stands."""
+        """Turn an error that nobody raised on purpose into one that says what it means where the work stands."""
         position = self._guard.position
         if isinstance(error, MemoryError):
             problem = "needs more memory than a few rows may take"

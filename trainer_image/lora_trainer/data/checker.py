@@ -74,7 +74,7 @@ class RowChecker:
         return AnswersStatus(**self._answers)
 
     def rows(self, dataset: Dataset) -> Iterator[ReadyRow]:
-        """All rows that are good and new, in the order of the files."""
+        """Yield all rows that are good and new, in the order of the files."""
         sources = {source.name: source for source in self.spec.dataset.data_sources}
         of_none = DataSource("", "spec.dataset", "", self.spec.dataset.without_sources)
         self._held_out = {name: self._shares(dataset, name) for name in sources}
@@ -97,7 +97,7 @@ class RowChecker:
         return 0.0 if own_validation else split.validation, 0.0 if own_test else split.test
 
     def _checked(self, raw: RawRow, part: Split | None) -> list[ReadyRow]:
-        """The rows that a row becomes: none where it repeats another, or is bad and may be left out."""
+        """Give the rows that a row becomes: none where it repeats another, or is bad and may be left out."""
         try:
             return self._check(raw, part)
         except BadRow as error:
@@ -146,7 +146,7 @@ class RowChecker:
         return [ReadyRow(split, example, example is examples[-1], self._source.name) for example in examples]
 
     def _plain(self, raw: RawRow, row: dict[str, Any], part: Split | None) -> list[ReadyRow]:
-        """The document in a row, or its tokens."""
+        """Read the document in a row, or its tokens: one row to tokenise, or none where it repeats another."""
         shape = self._shape_of(raw, row)
         content: Document | TokenRow
         if shape.text is not None:
@@ -166,7 +166,7 @@ class RowChecker:
         return {name: value for name, value in row.items() if name not in ignored} if ignored else row
 
     def _conversation(self, raw: RawRow, row: dict[str, Any]) -> Conversation:
-        """What a row says."""
+        """Read the conversation in a row, with the tools that it offers."""
         offered, ignored = self._tools_column(row), self.spec.dataset.ignore_keys
         shape = self._shape_of(raw, row, offered)
         content_parts.refuse_media(row, raw.unread, ignored)
@@ -187,7 +187,7 @@ class RowChecker:
             raise bad_data(f"{raw.place}: {problem}", param=raw.place.short, hint=_SIMPLER_SCHEMAS) from error
 
     def _shape_of(self, raw: RawRow, row: dict[str, Any], also_read: str | None = None) -> Shape:
-        """The shape of the rows of a file. Columns that nothing reads are remembered."""
+        """Find the shape of the rows of the file that is read, and remember the columns that nothing reads."""
         dataset = self._source.settings
         if self.shape is None:
             try:
@@ -208,7 +208,7 @@ class RowChecker:
         return self.shape
 
     def _tools_column(self, row: Mapping[str, Any]) -> str | None:
-        """The column of a row with the tools it offers."""
+        """Find the column of a row with the tools it offers; None: it offers none."""
         dataset = self._source.settings
         names = [dataset.columns.tools] if dataset.columns.tools else formats.TOOLS
         return next((name for name in names if row.get(name) and name not in dataset.ignore_keys), None)
@@ -218,7 +218,7 @@ class RowChecker:
         return splits.assign(key, seed=self.spec.dataset.split.seed, validation=validation, test=test)
 
     def _repeats(self, key: bytes, marked: bytes, place: Place, part: Split | None) -> bool:
-        """Whether the row was seen in the same part; seen in another part it would leak.
+        """Tell whether the row was seen in the same part; one seen in another part would leak, and is refused.
 
         `key` is what it says, `marked` that with the answers that count: other answers of the same conversation may
         count in another row.

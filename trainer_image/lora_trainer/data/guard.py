@@ -62,7 +62,7 @@ POSITION_BYTES = _LAYOUT.size
 
 
 def read_position(memory: bytes) -> Position:
-    """The position in the shared memory."""
+    """Read the position from the shared memory."""
     phase, file, row, moves, tokenising = _LAYOUT.unpack(memory[:POSITION_BYTES])
     known = Phase(phase) if phase < len(Phase) else Phase.WAITING
     return Position(known, file, row, moves, bool(tokenising))
@@ -125,7 +125,7 @@ class Guard:
         self.limit_memory()
 
     def note(self, phase: Phase, *, file: int | None = None, row: int | None = None) -> None:
-        """The process is at this point; what is not given stays."""
+        """Note that the process is at this point; what is not given stays."""
         self._file = self._file if file is None else file
         self._row = self._row if row is None else row
         self._moves += 1
@@ -188,7 +188,7 @@ class Guard:
 
 
 def breakdown(position: Position, files: Sequence[tuple[str, str]], model: str, problem: str) -> TrainerError:
-    """What to tell of work that could not go on at a position, given name and kind of each file of the dataset."""
+    """Make the error for work that could not go on at a position, given name and kind of each file of the dataset."""
     name, kind = files[position.file] if position.file < len(files) else ("the dataset", "")
     place = Place(name, position.row, "line" if kind in ("jsonl", "csv") else "row")
     where, param = (str(place), place.short) if position.row else (name, name)

@@ -39,7 +39,7 @@ _LONGEST_KEY = 100
 
 
 def ends_early(error: json.JSONDecodeError) -> bool:
-    """Whether a text that is not JSON is the beginning of one that is: nothing is wrong but that it ends."""
+    """Tell whether a text that is not JSON is the beginning of one that is: nothing is wrong but that it ends."""
     if error.msg.startswith("Unterminated string"):
         return True
     rest = error.doc[error.pos : error.pos + _LONGEST_REST].strip()
@@ -64,20 +64,20 @@ def why_not(error: ValueError | RecursionError) -> str:
 
 
 def as_row(value: Any, place: Place) -> RawRow:
-    """A row of a JSON value, which must be an object."""
+    """Make a row of a JSON value; of one that is no object, a row that says so."""
     if not isinstance(value, dict):
         return RawRow(place, None, f"is {json_type(value)}, expected an object with columns as keys")
     return RawRow(place, value)
 
 
 def json_type(value: Any) -> str:
-    """The JSON name of a value's type, with its article."""
+    """Name the JSON type of a value, with its article."""
     names = {dict: "an object", list: "an array", str: "a text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
 
 
 def without_nulls(value: Any) -> Any:
-    """A value whose objects, however deep, have no key with the value null."""
+    """Copy a value without the keys of its objects, however deep, whose value is null."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return [without_nulls(item) for item in value] if isinstance(value, list) else value

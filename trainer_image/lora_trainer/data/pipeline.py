@@ -36,7 +36,7 @@ _BATCH_CHARACTERS = 1 << 20
 
 
 def _batches(rows: Iterable[ReadyRow]) -> Iterator[list[ReadyRow]]:
-    """Rows in batches of bounded count and text, each of one source: rows of another may have another format."""
+    """Group rows into batches of bounded count and text, each of one source, as another may have another format."""
     batch: list[ReadyRow] = []
     size = 0
     for row in rows:
@@ -55,7 +55,10 @@ def _batches(rows: Iterable[ReadyRow]) -> Iterator[list[ReadyRow]]:
 def _tokenised(
     of_rows: RowObjective, batches: Iterable[list[ReadyRow]], guard: Guard
 ) -> Iterator[tuple[list[ReadyRow], list[EncodedRow]]]:
-    """Batches with their tokens. While one is tokenised, which needs no Python, the next one is read and rendered."""
+    """Tokenise batches, and yield each with its tokens.
+
+    While one is tokenised, which needs no Python, the next one is read and rendered.
+    """
     pool = ThreadPoolExecutor(1)
     waiting: deque[tuple[list[ReadyRow], Future[list[EncodedRow]]]] = deque()
 
@@ -88,7 +91,7 @@ class _Pace:
         self._logged = 0.0
 
     def passed(self, rows: int) -> None:
-        """So many rows more are done."""
+        """Count rows that are done, and log from time to time how fast they pass."""
         self._rows += rows
         seconds = time.monotonic() - self._started
         if seconds - self._logged >= _LOG_SECONDS:
@@ -169,7 +172,7 @@ def _tool_call_form(template: ChatTemplate, guard: Guard) -> ToolCallForm | None
 
 
 def _writers(stack: ExitStack, into: Path, *, with_source: bool) -> dict[Split, RowWriter]:
-    """The files of the splits, closed with `stack`."""
+    """Make the writers of the splits, which `stack` closes."""
     schemas = {"train": prepared.ROW_SCHEMA, "validation": prepared.ROW_SCHEMA, "test": prepared.TEST_SCHEMA}
     names: dict[Split, str] = {"train": prepared.TRAIN, "validation": prepared.VALIDATION, "test": prepared.TEST}
     return {

@@ -70,7 +70,7 @@ def calls_of_text(text: str) -> tuple[ToolCall, ...]:
 
 
 def largest_token(folder: Path) -> int:
-    """The largest id of a token in the files below a folder, by the statistics that Parquet keeps; -1 without rows."""
+    """Find the largest token id in the files of a folder, by the statistics that Parquet keeps; -1 without rows."""
     largest = -1
     for path in folder.glob("*.parquet"):
         metadata = pq.read_metadata(path)

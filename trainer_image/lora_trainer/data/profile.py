@@ -160,7 +160,7 @@ class Tally:
         self.longest_without_target = max(self.longest_without_target, full_length)
 
     def fill(self, profile: DataProfile) -> DataProfile:
-        """The profile with the counts."""
+        """Copy the profile, with the counts filled in."""
         rows = sum(self.rows.values())
         return profile.model_copy(
             update={
@@ -184,7 +184,7 @@ class Tally:
 
 
 def sample(messages: Iterable[Message]) -> list[Turn]:
-    """A row for the report."""
+    """Make a sample of a row for the report."""
     return [
         Turn(role=message.role, content=_spoken(message)[:_MAX_SAMPLE_TEXT], left_out=message.left_out)
         for message in islice(messages, _MAX_SAMPLE_TURNS)
@@ -192,6 +192,6 @@ def sample(messages: Iterable[Message]) -> list[Turn]:
 
 
 def _spoken(message: Message) -> str:
-    """Everything that a turn says, as one text."""
+    """Join everything that a turn says into one text."""
     calls = [f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in message.tool_calls]
     return "\n".join(part for part in (message.reasoning, message.content, *calls) if part)

@@ -51,7 +51,7 @@ class RowsRequest(Model):
     today: date | None = Field(None, description="Date for a template that reads the clock.")
 
     def dataset(self) -> Dataset:
-        """The files by purpose."""
+        """Group the files by purpose."""
         parts: dict[Split | None, list[DataFile]] = {}
         for file in self.files:
             data_file = DataFile(file.name, Path(file.path), file.kind, file.compression, file.source)
@@ -76,11 +76,11 @@ class Failure(Model):
 
     @classmethod
     def of(cls, error: TrainerError) -> Self:
-        """The failure that an error stands for."""
+        """Make the failure that stands for an error."""
         return cls(exit_code=error.exit_code, message=error.message, param=error.param, hint=error.hint)
 
     def error(self) -> TrainerError:
-        """The error to raise."""
+        """Make the error to raise."""
         return TrainerError(self.exit_code, self.message, param=self.param, hint=self.hint)
 
 

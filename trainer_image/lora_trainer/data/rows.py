@@ -43,7 +43,7 @@ class Message(NamedTuple):
     weight: float = 1.0
 
     def as_dict(self, form: CallForm = CallForm()) -> dict[str, Any]:  # noqa: B008 - it is immutable
-        """The form in which servers give it to chat templates; keys without a value are absent."""
+        """Make the dictionary that servers give to chat templates; keys without a value are absent."""
         turn: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.reasoning:
             turn["reasoning_content"] = turn["thinking"] = self.reasoning  # as transformers gives it to templates

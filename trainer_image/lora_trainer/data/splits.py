@@ -18,7 +18,7 @@ Split = Literal["train", "validation", "test"]
 
 
 def fingerprint(conversation: Conversation) -> bytes:
-    """16 bytes that are equal for conversations that differ in white space or Unicode composition alone.
+    """Compute 16 bytes that are equal for conversations that differ in white space or Unicode composition alone.
 
     Raises:
         BadRow: a text has a lone surrogate, which no file can hold.
@@ -30,7 +30,7 @@ def fingerprint(conversation: Conversation) -> bytes:
 
 
 def marked(key: bytes, messages: Iterable[Message]) -> bytes:
-    """The fingerprint `key` of a conversation with what counts in it: equal rows that train other answers differ."""
+    """Extend the fingerprint `key` of a conversation by what counts: equal rows that train other answers differ."""
     marks = [message.left_out or ("" if message.weight == 1 else f"{message.weight:g}") for message in messages]
     return _digest(f"{key.hex()}\x1e{marks}") if any(marks) else key
 
@@ -40,7 +40,7 @@ def _normal(text: str) -> str:
 
 
 def _more(message: Message) -> str:
-    """What a turn has beside its content."""
+    """Write as text what a turn has beside its content."""
     more = {
         "reasoning": _normal(message.reasoning),
         "name": message.name,
@@ -59,7 +59,7 @@ def _digest(text: str) -> bytes:
 
 
 def assign(key: bytes, *, seed: int, validation: float, test: float) -> Split:
-    """The split of a row with this fingerprint, given the held-out shares (each 0 to 1)."""
+    """Assign a row with this fingerprint to a split, given the held-out shares (each 0 to 1)."""
     drawn = hashlib.blake2b(key, digest_size=8, key=seed.to_bytes(8, "big")).digest()
     position = int.from_bytes(drawn, "big") / 2**64
     if position < test:

@@ -27,7 +27,7 @@ _LONGEST_KIND = 40
 
 
 def joined(parts: list[Any], number: int) -> str:
-    """The text of turn `number`, its parts joined by line breaks, as vLLM joins them for templates that want a text.
+    """Join the parts of turn `number` by line breaks, as vLLM does for templates that want a text.
 
     Raises:
         BadRow: naming the turn and the kind of the first part that is no text.

@@ -37,7 +37,7 @@ _WEIGHT_HINT = (
 
 
 def check(turns: Sequence[Any], offered: Any = None) -> Conversation:
-    """The turns of one row, with the tools that it offers, as they stand in the file.
+    """Make a conversation of the turns of one row and the tools that it offers, both as they stand in the file.
 
     Raises:
         BadRow: naming the turn, counted from 1, and what is wrong with it.
@@ -94,7 +94,7 @@ def _message(turn: Any, number: int) -> Message:
 
 
 def _says_nothing(value: Any) -> bool:
-    """Whether a key with this value is as good as absent: Arrow writes null for every key that another row has."""
+    """Tell whether a key with this value is as good as absent: Arrow writes null for every key that another row has."""
     return value is None or value in ("", [], {})
 
 
@@ -146,7 +146,7 @@ def _reasoning(given: Mapping[str, Any], number: int) -> str:
 
 
 def _calls(given: Mapping[str, Any], number: int) -> tuple[Any, ...]:
-    """The calls of a turn; files of before 2024 have one, as `function_call`."""
+    """Read the calls of a turn; files of before 2024 have one, as `function_call`."""
     if "function_call" in given and "tool_calls" in given:
         raise BadRow(f"turn {number} has function_call and tool_calls; keep tool_calls")
     if "function_call" in given:
@@ -168,7 +168,7 @@ def _check_keys(given: Mapping[str, Any], role: Role, number: int) -> None:
 
 
 def _left_out_and_weight(given: Mapping[str, Any], role: Role, number: int) -> tuple[LeftOut | None, float]:
-    """Why the turn does not count, if so, and else how much, from `weight` (0 to 1) and `train` (true or false)."""
+    """Read from `weight` (0 to 1) and `train` (true or false) why the turn does not count, or how much it does."""
     weight, train = _weight(given.get("weight", 1), number), given.get("train", True)
     if not isinstance(train, bool):
         raise BadRow(f"turn {number}: train is {json_type(train)}, expected true or false")

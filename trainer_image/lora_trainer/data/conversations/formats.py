@@ -61,7 +61,7 @@ class Shape:
 
 
 def _shape(kind: Format, names: ColumnsSpec, row: Mapping[str, Any]) -> Shape:
-    """The shape of one format, with the user's names before the usual ones."""
+    """Make the shape of one format, with the user's names before the usual ones."""
     if kind == "text":
         return Shape(kind, text=names.text or "text")
     if kind == "tokens":
@@ -78,7 +78,7 @@ def _shape(kind: Format, names: ColumnsSpec, row: Mapping[str, Any]) -> Shape:
 
 
 def completed(shape: Shape, row: Mapping[str, Any], ignored: Collection[str]) -> Shape:
-    """The shape with the optional columns that this row has: in files of JSON each row may have others."""
+    """Complete the shape with the optional columns that this row has: in files of JSON each row may have others."""
     if shape.format == "text":
         return shape
     if shape.format == "tokens":
@@ -110,7 +110,7 @@ def _check_given_names(columns: Sequence[str], names: ColumnsSpec) -> None:
 
 
 def detect(row: Mapping[str, Any], dataset: DatasetSpec) -> Shape:
-    """The shape of rows like this one.
+    """Find the shape of rows like this one.
 
     Raises:
         TrainerError: no format fits, or more than one does and `dataset.format` is auto.
@@ -154,7 +154,7 @@ def refuse_unread(shape: Shape, unread: Collection[str], ignored: Collection[str
 
 
 def turns(value: dict[str, Any], shape: Shape, ignored: Collection[str] = ()) -> list[Any]:
-    """The conversation in a row, as a list of messages that `conversation.check` judges: role and content as text.
+    """Read the conversation in a row, as a list of messages that `conversation.check` judges: role and content as text.
 
     Keys of turns that are in `ignored` are left out.
 
@@ -176,7 +176,7 @@ def _turns(found: Sequence[Any], ignored: Collection[str], after: int = 0) -> li
 
 
 def _turn(turn: Any, number: int, left_out: Collection[str]) -> Any:
-    """A turn in the form of messages, with its text in one piece."""
+    """Bring a turn into the form of messages, with its text in one piece."""
     if left_out and isinstance(turn, dict):
         turn = {key: value for key, value in turn.items() if key not in left_out}
     if sharegpt.is_turn(turn):
@@ -187,7 +187,7 @@ def _turn(turn: Any, number: int, left_out: Collection[str]) -> Any:
 
 
 def _with_system(value: dict[str, Any], shape: Shape, found: list[Any]) -> list[Any]:
-    """The turns with the column `system` as one in front of the others."""
+    """Put the text of the column `system`, where it has one, as a turn in front of the others."""
     text = _text(value, shape.system, optional=True) if shape.system in value and shape.system else ""
     if not text.strip():
         return found
@@ -200,7 +200,7 @@ def _with_system(value: dict[str, Any], shape: Shape, found: list[Any]) -> list[
 
 
 def _history(value: dict[str, Any], shape: Shape) -> list[dict[str, str]]:
-    """Earlier questions and answers of an instruction, as LLaMA-Factory has them: a list of pairs of texts."""
+    """Read the earlier questions and answers of an instruction, which LLaMA-Factory has as a list of pairs of texts."""
     pairs = value.get(shape.history) if shape.history else None
     if pairs is None:
         return []
@@ -215,7 +215,7 @@ def _history(value: dict[str, Any], shape: Shape) -> list[dict[str, str]]:
 
 
 def _prompt(value: dict[str, Any], shape: Shape) -> list[Any]:
-    """What is asked: a text, with what an instruction is given; or messages, of which no answer is to be learned."""
+    """Read what is asked: a text, with the input of an instruction behind it; or messages."""
     asked = _turns_in(value, str(shape.prompt))
     extra = _text(value, shape.input, optional=True) if shape.input in value and shape.input else ""
     if asked is not None:
@@ -228,7 +228,7 @@ def _prompt(value: dict[str, Any], shape: Shape) -> list[Any]:
 
 
 def _turns_in(value: dict[str, Any], column: str) -> list[Any] | None:
-    """The messages in a column, if it holds a list of them and not a text."""
+    """Give the messages in a column that holds a list of them; None: it holds no list."""
     found = value.get(column)
     if not isinstance(found, list):
         return None
@@ -242,7 +242,7 @@ def _turns_in(value: dict[str, Any], column: str) -> list[Any] | None:
 
 
 def _not_learned(turn: Any) -> Any:
-    """A turn of a prompt, with its answer marked as one not to learn where the row says nothing else of it."""
+    """Mark an answer in a prompt as one not to learn where the row says nothing else; leave other turns as they are."""
     if not isinstance(turn, dict) or turn.get("role") != "assistant":
         return turn
     said = turn.get("weight") is not None or turn.get("train") is not None
@@ -250,7 +250,7 @@ def _not_learned(turn: Any) -> Any:
 
 
 def _completion(value: dict[str, Any], shape: Shape) -> list[Any]:
-    """What is answered: a text, or messages."""
+    """Read what is answered: a text, or messages."""
     answered = _turns_in(value, str(shape.completion))
     if answered is not None:
         return answered

@@ -20,7 +20,7 @@ _LONGEST_KEPT = 1 << 14
 
 
 def problem_of_schema(schema: Mapping[str, Any]) -> str | None:
-    """Why this is no JSON schema of draft 2020-12, in words; None: it is one."""
+    """Say why this cannot be used as a JSON schema of draft 2020-12; None: it can."""
     try:
         validator(schema)
     except SchemaError as error:
@@ -35,9 +35,9 @@ def problem_of_schema(schema: Mapping[str, Any]) -> str | None:
 
 
 def problem_of_value(value: Any, validator: Any) -> str | None:
-    """Where and how a value breaks the schema of a `validator`, in words that follow the name of the value.
+    """Say where and how a value breaks the schema of a `validator`, in words that follow the name of the value.
 
-    None: it satisfies it.
+    The words may also say why it cannot be checked. None: it satisfies the schema.
     """
     try:
         error = best_match(validator.iter_errors(value))
@@ -56,20 +56,26 @@ def problem_of_value(value: Any, validator: Any) -> str | None:
 
 
 def validator(schema: Mapping[str, Any]) -> Any:
-    """What checks values against a schema that has no problem."""
+    """Give what checks values against a schema.
+
+    Raises:
+        SchemaError: it is no JSON schema of draft 2020-12.
+    """
     text = json.dumps(schema)
     return _known(text) if len(text) <= _LONGEST_KEPT else _made(text)
 
 
 @lru_cache(maxsize=1024)
 def _known(schema: str) -> Any:
-    """The validator of a schema that was seen before."""
+    """Make the validator of a schema, or give that of an equal one that is remembered."""
     return _made(schema)
 
 
 def _made(schema: str) -> Any:
-    """The validator of a schema, given as JSON. Without a registry of its own the library would fetch what the schema
-    refers to from the network."""
+    """Make the validator of a schema that is given as JSON.
+
+    Without a registry of its own the library would fetch what the schema refers to from the network.
+    """
     loaded = json.loads(schema)
     Draft202012Validator.check_schema(loaded)
     return Draft202012Validator(loaded, registry=Registry())

@@ -54,7 +54,7 @@ class TokenRow:
 
 
 def read_document(row: Mapping[str, Any], column: str, template: ChatTemplate) -> Document:
-    """The document in a row.
+    """Read the document in a row.
 
     Raises:
         BadRow: there is none, or it holds a special token.
@@ -80,9 +80,10 @@ def read_document(row: Mapping[str, Any], column: str, template: ChatTemplate) -
 
 
 def read_tokens(row: Mapping[str, Any], vocabulary: int) -> TokenRow:
-    """The tokens in a row: `input_ids`, and where they are there `labels` (-100: does not count) and `attention_mask`.
+    """Read the tokens in a row: `input_ids`, with `labels` and `attention_mask` where they are there.
 
-    Without labels every token counts. `vocabulary` is the number of tokens that the model knows.
+    A token whose label is -100 does not count; without labels every token does. `vocabulary` is the number of tokens
+    that the model knows.
 
     Raises:
         BadRow: the columns do not fit each other or the vocabulary.
@@ -124,7 +125,7 @@ def read_tokens(row: Mapping[str, Any], vocabulary: int) -> TokenRow:
 
 
 def _without_padding(mask: np.ndarray[Any, np.dtype[np.int64]]) -> slice:
-    """Where the mask is not zero."""
+    """Find the tokens that the mask keeps: all but padding at the ends of the row."""
     wrong = mask[(mask != 0) & (mask != 1)]
     if len(wrong):
         raise BadRow(f"{ATTENTION_MASK} holds {wrong[0]}, expected 0 or 1")
@@ -154,7 +155,7 @@ def _integers(row: Mapping[str, Any], name: str) -> np.ndarray[Any, np.dtype[np.
 
 
 def encode_documents(template: ChatTemplate, texts: Sequence[str], max_length: int) -> list[list[Encoded]]:
-    """Each document as rows of at most `max_length` tokens, of which all count.
+    """Tokenise each document into rows of at most `max_length` tokens, of which all count.
 
     A document begins as the tokenizer begins a text and ends with the end-of-text token. Of a longer one each row
     begins with the last token of the row before, so that every token is predicted once and none is lost.
@@ -185,12 +186,12 @@ def _pieces(ids: TokenIds, max_length: int) -> list[Encoded]:
 
 
 def encode_tokens(row: TokenRow, max_length: int) -> Encoded:
-    """The row, cut at `max_length`."""
+    """Cut the row at `max_length` tokens."""
     return Encoded(row.input_ids[:max_length], row.targets[:max_length], len(row.input_ids))
 
 
 def continuation(template: ChatTemplate, row: Encoded) -> tuple[list[int], str]:
-    """What a held-out row asks the model to go on from, and how it goes on in truth.
+    """Tell what tokens a held-out row asks the model to go on from, and by what text it goes on in truth.
 
     The last run of tokens that count is asked for; of a row in which all count, its second half.
     """
@@ -205,7 +206,7 @@ def continuation(template: ChatTemplate, row: Encoded) -> tuple[list[int], str]:
 
 
 def sample(template: ChatTemplate, row: Document | TokenRow) -> list[Turn]:
-    """A row for the report."""
+    """Make a sample of a row for the report."""
     text = (
         row.text if isinstance(row, Document) else template.tokenizer.decode(row.input_ids[:_LONGEST_SAMPLE].tolist())
     )

@@ -26,7 +26,7 @@ _CALL = "function_call"
 
 
 def is_turn(turn: Any) -> bool:
-    """Whether a turn is in this form."""
+    """Tell whether a turn is in this form."""
     return isinstance(turn, dict) and SPEAKER in turn and TEXT in turn and turn.get("role") is None
 
 

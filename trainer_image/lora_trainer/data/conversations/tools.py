@@ -22,7 +22,7 @@ _LONGEST_KEPT = 1 << 16
 
 
 def read(value: Any) -> Toolset:
-    """The tools of a row: a list, or a text that holds one as JSON; each is a function.
+    """Read the tools of a row: a list, or a text that holds one as JSON; each is a function.
 
     Raises:
         BadRow: naming the tool, counted from 1, and what is wrong with it.
@@ -35,12 +35,12 @@ def read(value: Any) -> Toolset:
 
 @lru_cache(maxsize=256)
 def _known(text: str) -> Toolset:
-    """The same tools as before: most files repeat theirs in each row."""
+    """Read the tools in a JSON text, or give those of before: most files repeat theirs in each row."""
     return _read(text)
 
 
 def _read(text: str) -> Toolset:
-    """The tools in a JSON text."""
+    """Read the tools in a JSON text."""
     value = _parsed(text, "tools is a text that is not a JSON list of tools")
     if value is None:
         return NO_TOOLS
@@ -85,7 +85,7 @@ def _schemas() -> ModuleType:
 
 
 def calls(value: Any, number: int) -> tuple[ToolCall, ...]:
-    """The calls of turn `number`; arguments may be an object, or a text that holds one as JSON.
+    """Read the calls of turn `number`; arguments may be an object, or a text that holds one as JSON.
 
     Raises:
         BadRow: naming the call, counted from 1, and what is wrong with it.
@@ -126,7 +126,7 @@ def _call(call: Any, where: str) -> ToolCall:
 
 
 def _as_json(value: Any, what: str) -> str:
-    """A value as JSON; Parquet has values that JSON has not."""
+    """Write a value as JSON, and refuse what JSON has not: Parquet has such values."""
     try:
         return json.dumps(value, allow_nan=False)
     except TypeError as error:
@@ -167,7 +167,7 @@ def check_calls(conversation: Conversation) -> None:
 
 
 def _answered(open_calls: list[ToolCall], message: Message, number: int) -> ToolCall:
-    """The call whose result a turn is: by its id, or the first where ids are not given."""
+    """Find the first open call whose result a turn can be, by the id or else the name that the turn gives."""
     fitting = [call for call in open_calls if not message.tool_call_id or call.id in ("", message.tool_call_id)]
     if message.name and not message.tool_call_id:
         fitting = [call for call in fitting if call.name == message.name]

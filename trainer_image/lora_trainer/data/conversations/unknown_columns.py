@@ -17,7 +17,7 @@ _LONGEST_NAME = 100
 
 
 def error(row: Mapping[str, Any], expected: str = _EXPECTED) -> TrainerError:
-    """The error for rows like this one."""
+    """Make the error for rows like this one."""
     names = [name[:_LONGEST_NAME] for name in row]
     shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     meaning, hint = _meaning(row)
@@ -29,7 +29,7 @@ def error(row: Mapping[str, Any], expected: str = _EXPECTED) -> TrainerError:
 
 
 def _meaning(row: Mapping[str, Any]) -> tuple[str, str | None]:
-    """What the row seems to be, to go on the sentence with, and what to do about it."""
+    """Say what the row seems to be, in words that go on a sentence, and what to do about it."""
     if {"role", "content"} <= row.keys() or {"from", "value"} <= row.keys():
         return "; a row seems to be one turn", "put the turns of each conversation into one row: a list, as messages"
     if {"chosen", "rejected"} <= row.keys():
@@ -43,7 +43,7 @@ def _meaning(row: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _list_of_objects(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """A column that holds the turns of a conversation, or all rows."""
+    """Look for a column that holds the turns of a conversation, or all rows, and say so; None: there is none."""
     for name, value in row.items():
         if isinstance(value, list) and value and isinstance(value[0], dict) and name.isidentifier():
             if {"role", "from"} & value[0].keys():
@@ -54,14 +54,14 @@ def _list_of_objects(row: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _is_row(value: Mapping[str, Any]) -> bool:
-    """Whether an object in a list is a row of its own, with what else the file says (its version) beside the list."""
+    """Tell whether an object in a list is a row by itself, as where a file has its version beside a list of rows."""
     return bool({"messages", "conversations"} & value.keys()) or bool(
         set(_QUESTIONS) & value.keys() and set(_ANSWERS) & value.keys()
     )
 
 
 def _texts(row: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Columns of texts that other files use for question and answer, or for documents."""
+    """Look for columns of texts that other files use for question and answer, or for documents."""
     question = next((name for name in _QUESTIONS if isinstance(row.get(name), str)), None)
     answer = next((name for name in _ANSWERS if isinstance(row.get(name), str)), None)
     if question and answer:

@@ -37,7 +37,7 @@ _COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
 
 
 def cut_off(place: str, problem: str, param: str) -> TrainerError:
-    """The error for a file that ends too early."""
+    """Make the error for a file that ends too early."""
     return bad_data(
         f"{place} is cut off: {problem}",
         param=param,
@@ -46,14 +46,14 @@ def cut_off(place: str, problem: str, param: str) -> TrainerError:
 
 
 def damaged(place: str, problem: str, param: str) -> TrainerError:
-    """The error for a file whose bytes are not those that were written."""
+    """Make the error for a file whose bytes are not those that were written."""
     return bad_data(
         f"{place} is damaged: {problem}", param=param, hint="upload the file again, or write it again at its source"
     )
 
 
 def grows_beyond(limit: int, file: DataFile) -> TrainerError:
-    """The error for a file that decompresses to more than `limit` bytes."""
+    """Make the error for a file that decompresses to more than `limit` bytes."""
     return bad_data(
         f"{file.name} grows beyond {limit >> 20} MiB when decompressed",
         param=file.name,
@@ -62,17 +62,17 @@ def grows_beyond(limit: int, file: DataFile) -> TrainerError:
 
 
 def most_bytes(stored: int) -> int:
-    """The most bytes that a file of so many stored ones may grow to."""
+    """Give the most bytes that a file of so many stored ones may grow to."""
     return min(max(MAX_RATIO_FLOOR, MAX_RATIO * stored), MAX_DECOMPRESSED_BYTES)
 
 
 def most_rows(stored: int) -> int:
-    """The most rows that are read of a file of so many stored bytes."""
+    """Give the most rows that are read of a file of so many stored bytes."""
     return max(_MAX_ROWS_FLOOR, stored // _LEAST_ROW_BYTES)
 
 
 def too_many_rows(rows: str, stored: int, file: DataFile) -> TrainerError:
-    """The error for a file with more rows than are read of one of its size; `rows` says how many."""
+    """Make the error for a file with more rows than are read of one of its size; `rows` says how many."""
     return bad_data(
         f"{file.name} has {rows} rows in {stored} bytes: nearly all of them repeat others",
         param=file.name,
@@ -152,7 +152,7 @@ class _Bounded(io.RawIOBase):
 
 @contextmanager
 def open_decompressed(file: DataFile) -> Iterator[io.BufferedReader]:
-    """The content of a file as a buffered stream of bytes.
+    """Open the plain content of a file as a buffered stream of bytes.
 
     Raises:
         TrainerError: (also while reading) it is not what its name says, is cut off or damaged, or grows beyond the
@@ -175,7 +175,7 @@ def open_decompressed(file: DataFile) -> Iterator[io.BufferedReader]:
 
 
 def decompressed_copy(file: DataFile, into: Path) -> Path:
-    """The path of the plain content: the file itself, or a copy below `into` when it is compressed."""
+    """Decompress a file to a copy below `into`, and give its path; a file that is not compressed is given itself."""
     if file.compression == "":
         return file.path
     copy = into / "plain"

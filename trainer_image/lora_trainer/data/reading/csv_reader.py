@@ -47,7 +47,7 @@ class _Lines:
 
 
 def read_csv(file: DataFile) -> Iterator[RawRow]:
-    """Comma-separated values with a header; fields may be quoted with `"` and hold line breaks (RFC 4180)."""
+    """Read comma-separated values with a header; fields may be quoted with `"` and hold line breaks (RFC 4180)."""
     csv.field_size_limit(MAX_ROW_BYTES)
     with open_decompressed(file) as stream:
         lines = _Lines(file, stream)

@@ -27,14 +27,14 @@ class Dataset:
     test: Sequence[DataFile] = ()
 
     def parts(self) -> Iterator[tuple[Split | None, DataFile]]:
-        """All files; None: the rows are split."""
+        """Yield each file with the split that its rows belong to; None: they are split."""
         yield from ((None, file) for file in self.main)
         yield from (("validation", file) for file in self.validation)
         yield from (("test", file) for file in self.test)
 
 
 def read_rows(file: DataFile) -> Iterator[RawRow]:
-    """The rows of a file of any kind.
+    """Read the rows of a file of any kind.
 
     Raises:
         TrainerError: the file as a whole cannot be read.

@@ -48,12 +48,12 @@ class DataFile:
 
 
 def is_data_name(name: str) -> bool:
-    """Whether a name has one of the known extensions."""
+    """Tell whether a name has one of the known extensions."""
     return _NAME.search(name) is not None
 
 
 def classify(name: str) -> tuple[Kind, Compression]:
-    """What a file holds, by its name.
+    """Tell what a file holds, and how it is compressed, by its name.
 
     Raises:
         TrainerError: the name has none of the known extensions.

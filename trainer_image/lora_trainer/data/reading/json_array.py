@@ -27,7 +27,7 @@ class ArrayReader:
         self._at_end = False
 
     def rows(self) -> Iterator[RawRow]:
-        """The elements with their places.
+        """Yield the elements with their places.
 
         Raises:
             TrainerError: what stands between the elements, or one of them, is not JSON; or the array does not end.
@@ -80,7 +80,7 @@ class ArrayReader:
         self._position = end
 
     def _peek(self) -> str:
-        """The next character that is not white space; empty at the end of the file."""
+        """Go to the next character that is not white space, and give it; empty at the end of the file."""
         while True:
             rest = self._buffer[self._position : self._position + 4096]
             space = len(rest) - len(rest.lstrip(" \t\r\n"))
@@ -103,7 +103,7 @@ class ArrayReader:
         raise self._failure(place, f"is not JSON: expected {meaning}, found {found!r}")
 
     def _value(self) -> Any:
-        """The value that begins here, read whole."""
+        """Read the whole value that begins here."""
         while True:
             try:
                 value, end = DECODER.raw_decode(self._buffer, self._position)

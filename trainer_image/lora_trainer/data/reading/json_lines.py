@@ -31,7 +31,7 @@ _LIST_IN_OBJECT = re.compile(r'\s*\{\s*"(?P<key>[A-Za-z_]\w{0,40})"\s*:\s*\[')
 
 
 def read_json(file: DataFile) -> Iterator[RawRow]:
-    """One JSON object a line, or one array of objects: the first character tells, whatever the name says.
+    """Read one JSON object a line, or one array of objects: the first character tells, whatever the name says.
 
     Raises:
         TrainerError: the file as a whole is of neither form, or is cut off.
@@ -49,7 +49,7 @@ def read_json(file: DataFile) -> Iterator[RawRow]:
 
 
 def _refuse_arrays_in_lines(file: DataFile, first: bytes, second: bytes) -> None:
-    """Tell of a file whose every line is an array, where each line should be an object."""
+    """Refuse a file whose first two lines are arrays, where each line should be an object."""
     if second.lstrip()[:1] == b"[" and isinstance(_value(first), list):
         raise bad_data(
             f"{file.name}, line 1: is an array, and so is line 2; each line must hold an object with columns as keys",
@@ -59,7 +59,7 @@ def _refuse_arrays_in_lines(file: DataFile, first: bytes, second: bytes) -> None
 
 
 def _read_lines(file: DataFile) -> Iterator[RawRow]:
-    """One JSON object a line; empty lines are passed over."""
+    """Read one JSON object a line; empty lines are passed over."""
     with open_decompressed(file) as stream:
         lines = bounded_lines(file, stream)
         head = list(islice(lines, 2))
@@ -73,7 +73,7 @@ def _read_lines(file: DataFile) -> Iterator[RawRow]:
 
 
 def _refuse_object_over_lines(file: DataFile, head: list[bytes]) -> None:
-    """Tell of objects that are spread over several lines, as pretty printing leaves them.
+    """Refuse objects that are spread over several lines, as pretty printing leaves them.
 
     The first line begins an object, and it ends as printers break lines or the second one is not a row of its own.
     """
@@ -102,7 +102,7 @@ def _refuse_object_over_lines(file: DataFile, head: list[bytes]) -> None:
 
 
 def _value(line: bytes) -> Any:
-    """The JSON value in a line; None where there is none."""
+    """Decode the JSON value in a line; None where there is none."""
     try:
         return DECODER.decode(line.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -110,7 +110,7 @@ def _value(line: bytes) -> Any:
 
 
 def _parse_line(line: bytes, place: Place) -> RawRow:
-    """One line that must hold one JSON object.
+    """Read one line that must hold one JSON object.
 
     Raises:
         TrainerError: the file ends inside this line.

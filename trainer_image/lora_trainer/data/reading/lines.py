@@ -23,7 +23,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 def bounded_lines(file: DataFile, stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Lines with their numbers from 1; None stands for a line beyond the bound, the rest of which is passed over."""
+    """Yield lines with their numbers from 1; None stands for a line beyond the bound, which is passed over."""
     number = empty = 0
     while line := stream.readline(MAX_ROW_BYTES + 1):
         number += 1
@@ -50,12 +50,12 @@ def bounded_lines(file: DataFile, stream: BinaryIO) -> Iterator[tuple[int, bytes
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:
-    """The words for bytes that are not UTF-8."""
+    """Say which byte is not UTF-8, and what to do."""
     byte = error.object[error.start]
     utf16 = "; it looks like UTF-16" if byte in (0xFE, 0xFF) else ""
     return f"is not UTF-8 (byte 0x{byte:02x} at position {error.start + 1}{utf16}); save the file as UTF-8"
 
 
 def is_cut_character(error: UnicodeDecodeError) -> bool:
-    """Whether the bytes end inside a character, which is right as far as it goes."""
+    """Tell whether the bytes end inside a character, which is right as far as it goes."""
     return error.reason == "unexpected end of data" and error.end == len(error.object)

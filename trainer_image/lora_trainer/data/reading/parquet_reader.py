@@ -36,7 +36,7 @@ _BATCH_ROWS = 64
 
 
 def read_parquet(file: DataFile) -> Iterator[RawRow]:
-    """Rows with the columns that can hold text; binary columns, structures and times are left out."""
+    """Read rows with the columns that can hold text; binary columns, structures and times are left out."""
     with tempfile.TemporaryDirectory(dir=file.path.parent) as folder:
         path = decompressed_copy(file, Path(folder))
         _check_ends(path, file)
@@ -93,7 +93,7 @@ def _check_bounds(parquet: pq.ParquetFile, limit: int, file: DataFile) -> None:
 
 
 def _named_twice(fields: Iterable[pa.Field]) -> str | None:
-    """The first name that stands twice beside each other, at any depth."""
+    """Find the first name that stands twice beside each other, at any depth; None: there is none."""
     known = list(fields)
     names = [field.name for field in known]
     for field in known:
@@ -106,7 +106,7 @@ def _named_twice(fields: Iterable[pa.Field]) -> str | None:
 
 
 def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRow]:
-    """All rows, of `limit` characters together: the footer counts a text once, however many rows repeat it."""
+    """Read all rows, within `limit` characters together: the footer counts a text once, however many rows repeat it."""
     columns = [field.name for field in parquet.schema_arrow if _may_hold_text(field.type)]
     unread = tuple(field.name for field in parquet.schema_arrow if not _may_hold_text(field.type))
     if not columns:
@@ -134,7 +134,7 @@ def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRo
 
 
 def _characters(value: Any) -> int:
-    """The length of all texts in a value."""
+    """Count the characters of all texts in a value; what is neither text nor list nor object counts as one."""
     if isinstance(value, dict):
         return sum(_characters(each) for each in value.values())
     if isinstance(value, list):

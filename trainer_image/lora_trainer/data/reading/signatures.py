@@ -78,7 +78,7 @@ def check_content(file: DataFile, head: bytes) -> None:
 
 
 def _known(head: bytes, file: DataFile) -> tuple[str | None, str]:
-    """The format that begins so, and what to do with such a file; None for any other."""
+    """Find the format that begins so, and what to do with such a file; None for any other."""
     if not _is_text(head):
         for signature, name, extension in _READ:
             if head.startswith(signature):
@@ -95,12 +95,12 @@ def _named(expected: str | None) -> str:
 
 
 def _stem(file: DataFile) -> str:
-    """The name without the extension of a compression."""
+    """Give the name without the extension of a compression."""
     return file.name.rpartition(".")[0] if file.compression else file.name
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether the bytes are UTF-8 without control characters; the last character may be cut."""
+    """Tell whether the bytes are UTF-8 without control characters; the last character may be cut."""
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -13,7 +13,7 @@ _TAGS = re.compile(f"{_OPEN}|{_CLOSE}")
 
 
 def continuation(prompt: str, whole: str, message: Message) -> str | None:
-    """What the answer `message` adds to what the server asks (`prompt`); None: `whole` does not go on from there.
+    """Find what the answer `message` adds to what the server asks (`prompt`); None: `whole` does not go on from there.
 
     `whole` is the conversation with the answer as the template renders it. Templates of reasoning models may open a
     think block in the prompt and then render an answer with another block or without one: then the answer first
@@ -32,14 +32,14 @@ def continuation(prompt: str, whole: str, message: Message) -> str | None:
 
 
 def thought_of(message: Message) -> str:
-    """The reasoning of an answer: given apart, or as a think block at the beginning of its content."""
+    """Find the reasoning of an answer: given apart, or as a think block at the beginning of its content."""
     if message.reasoning or _CLOSE not in message.content:
         return message.reasoning.strip()
     return message.content.partition(_CLOSE)[0].strip().removeprefix(_OPEN).strip()
 
 
 def pieces(message: Message) -> Iterator[tuple[str, str]]:
-    """What an answer consists of, in the order in which it is said, each with the key that it stands under."""
+    """Yield what an answer consists of, in the order in which it is said, each with the key that it stands under."""
     if message.reasoning.strip():
         yield "reasoning_content", message.reasoning.strip()
     for part in _TAGS.split(message.content):
@@ -50,24 +50,24 @@ def pieces(message: Message) -> Iterator[tuple[str, str]]:
 
 
 def without_thought(text: str) -> str:
-    """A text without the think block at its beginning."""
+    """Drop the think block at the beginning of a text, and white space around the rest."""
     return text.rpartition(_CLOSE)[2].strip()
 
 
 def thinks_nothing(prompt: str, said: str) -> bool:
-    """Whether an answer begins with a think block that is empty, opened by its prompt or by itself."""
+    """Tell whether an answer begins with a think block that is empty, opened by its prompt or by itself."""
     opened = "" if _OPENED.search(prompt) else _OPEN
     start = said.lstrip()
     return start.startswith(opened) and start.removeprefix(opened).lstrip().startswith(_CLOSE)
 
 
 def closes_thought(prompt: str) -> bool:
-    """Whether the text ends with a think block that is closed."""
+    """Tell whether the text ends with a think block that is closed."""
     return prompt.rstrip().endswith(_CLOSE)
 
 
 def end_of_stop(text: str, end: int, special: re.Pattern[str], ends: Collection[str]) -> int | None:
-    """Where the stop token behind character `end` of a text ends; None: there is none.
+    """Find where the stop token behind character `end` of a text ends; None: there is none.
 
     It is the first special token; or, where that does not end answers (`ends`), the first that does in the unbroken
     run of special tokens that it begins: Cohere's templates close the response, then the turn.

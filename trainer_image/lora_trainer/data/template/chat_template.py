@@ -75,7 +75,7 @@ class ChatTemplate:
         self._knows_developer = False
 
     def render(self, messages: Sequence[Message], tools: Toolset = NO_TOOLS, *, generation_prompt: bool = False) -> str:
-        """The conversation as one text with special tokens.
+        """Render the conversation as one text with special tokens.
 
         Raises:
             TemplateRefusal: the template raised an error.
@@ -83,7 +83,7 @@ class ChatTemplate:
         return self.render_turns(self.turns(messages), tools, generation_prompt=generation_prompt)
 
     def turns(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
-        """Messages in the form in which the template reads them."""
+        """Convert messages to the form in which the template reads them."""
         form = self.tools.form if any(message.tool_calls for message in messages) else CallForm()
         return self._turns(messages, form)
 
@@ -96,7 +96,7 @@ class ChatTemplate:
     def render_turns(
         self, turns: Sequence[dict[str, Any]], tools: Toolset = NO_TOOLS, *, generation_prompt: bool = False
     ) -> str:
-        """The same for turns in that form, which hold nothing but JSON.
+        """Render turns in the form that `turns` gives them; they hold nothing but JSON.
 
         Raises:
             TemplateRefusal: the template raised an error.
@@ -155,7 +155,7 @@ class ChatTemplate:
         _ = self.tools  # so that a template which reads the clock for tools alone is known
 
     def _remedy(self, of_a_model: str) -> str:
-        """What to do about a template that cannot be trained with: it is the model's, or the user's own."""
+        """Say what to do about a template that cannot be trained with: it is the model's, or the user's own."""
         return of_a_model if self.param == spec_paths.MODEL_ID else f"correct the template in {self.param}"
 
     def _render_long(self) -> None:
@@ -166,8 +166,10 @@ class ChatTemplate:
             return  # judged again with the rows that are so long
 
     def _answer_follows(self, whole: str, prompt: str) -> bool:
-        """Whether the answer begins where the prompt ends. Where the template knows no generation prompt (Mistral's
-        does not need one) nothing may stand between the two."""
+        """Tell whether the answer begins where the prompt ends.
+
+        Where the template knows no generation prompt (Mistral's does not need one) nothing may stand between the two.
+        """
         said = answer_text.continuation(prompt, whole, _PROBE[1])
         if said is None:
             return False
@@ -191,7 +193,7 @@ class ChatTemplate:
         return self._shows(_NAME_PROBE, Message("user", "first question", name=_NAME_PROBE), _PROBE[1])
 
     def stop(self, said: str, end: int, *, calls: bool) -> str | None:
-        """What stands behind character `end` of an answer, up to and with its stop token; None: it has none.
+        """Find what stands behind character `end` of an answer, up to and with its stop token; None: it has none.
 
         An answer ends as `answer_text.end_of_stop` says; one that calls tools, whose format has special tokens of its
         own, at the first token that ends answers, or else at its last special one. Where the template writes none, as
@@ -218,7 +220,7 @@ class ChatTemplate:
         return _any_of({*self._served_ends, *last})
 
     def _next_turn(self, *, calls: bool) -> str | None:
-        """What the template writes between an answer and the first token of the next turn, if that ends answers."""
+        """Find what follows an answer, up to and with the first token of the next turn, if that ends answers."""
         turns = tool_form.PROBE if calls else (*_PROBE, _NEXT_PROBE)
         offered = tool_form.TOOLS if calls else NO_TOOLS
         whole, longer = self.render(turns[:2], offered), self.render(turns[:3], offered)
@@ -228,7 +230,7 @@ class ChatTemplate:
         return longer[len(whole) : found.end()]
 
     def no_system(self) -> str:
-        """The words for a system turn that the template would drop or refuse."""
+        """Say that the template drops or refuses system turns."""
         return f"the chat template of {self.model} drops or refuses system turns"
 
 

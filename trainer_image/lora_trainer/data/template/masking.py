@@ -46,7 +46,7 @@ def encode(template: ChatTemplate, rows: Sequence[Rendered], max_length: int) ->
 
 
 def _pieces(template: ChatTemplate, row: Rendered, encoding: Any) -> list[tuple[int, Any]]:
-    """The encodings that a row is made of, each with the character at which it starts: one, or two with a seam."""
+    """Give the encodings that a row is made of, each with the character at which it starts: one, or two with a seam."""
     seam = len(row.prompt)
     if seam >= len(row.text) or not seams.is_crossed(template, encoding, seam):
         return [(0, encoding)]
@@ -81,7 +81,7 @@ def _encode(template: ChatTemplate, row: Rendered, pieces: Sequence[tuple[int, A
 
 
 def _tokens(encoding: Any, start: int, end: int) -> tuple[int | None, int | None]:
-    """First and last token of a span of characters; characters that belong to no token are passed over."""
+    """Find first and last token of a span of characters; characters that belong to no token are passed over."""
     first = last = None
     while start < end and (first := encoding.char_to_token(start)) is None:
         start += 1
@@ -91,18 +91,18 @@ def _tokens(encoding: Any, start: int, end: int) -> tuple[int | None, int | None
 
 
 def encode_prompts(template: ChatTemplate, rows: Sequence[Rendered]) -> list[list[int]]:
-    """Token ids of the prompts of the last answers, tokenised the way inference does."""
+    """Tokenise the prompts of the last answers the way inference does."""
     return [encoding.ids for encoding in _tokenise(template, [row.prompt for row in rows])]
 
 
 def _tokenise(template: ChatTemplate, texts: Sequence[str]) -> list[Any]:
-    """All texts in one call of the Rust library, which uses every core."""
+    """Tokenise all texts in one call of the Rust library, which uses every core."""
     encodings: list[Any] = template.tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
     return encodings
 
 
 def segments(template: ChatTemplate, row: Encoded) -> list[Segment]:
-    """The row decoded in runs of equal target flag and weight."""
+    """Decode the row in runs of equal target flag and weight."""
     weights = row.targets.astype(np.float32) if row.weights is None else row.weights * row.targets
     borders = [0, *(np.flatnonzero(np.diff(weights)) + 1).tolist(), len(weights)]
     return [

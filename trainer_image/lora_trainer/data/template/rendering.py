@@ -44,7 +44,7 @@ class CompiledTemplate:
         self._variables = {**self._template.globals, "lipsum": self._lorem_ipsum, **variables}
 
     def render(self, turns: Sequence[Mapping[str, Any]], tools: Toolset, *, generation_prompt: bool) -> str:
-        """The conversation as one text, or whatever a template may raise."""
+        """Render the conversation as one text, or raise whatever a template may raise."""
         self._drawn = False
         given = {
             **self._variables,
@@ -80,7 +80,7 @@ class CompiledTemplate:
 
 
 def _attributes(environment: Environment) -> Callable[[Any, str], Any]:
-    """The sandbox's lookup of attributes, with its verdicts on the usual types remembered.
+    """Make a lookup of attributes that gives what the sandbox's does, with its verdicts on the usual types remembered.
 
     What it says of a name depends on nothing but the object's type where that is exactly one of those below: a key of
     a dictionary that is no attribute of it, a method of a text, a figure of a loop, a plain value in a namespace.

@@ -14,7 +14,7 @@ _WINDOW = 32
 
 
 def is_crossed(template: ChatTemplate, encoding: Any, seam: int) -> bool:
-    """Whether a token of an encoded text reaches across the character `seam`.
+    """Tell whether a token of an encoded text reaches across the character `seam`.
 
     A special token that takes in the white space behind it does not count: it is the prompt's in either case.
     """
@@ -25,7 +25,7 @@ def is_crossed(template: ChatTemplate, encoding: Any, seam: int) -> bool:
 
 
 def crosses(template: ChatTemplate, text: str, seam: int) -> bool:
-    """The same for a text that is not encoded yet; only what is around the seam is."""
+    """Tell the same of a text that is not encoded yet; only what is around the seam is encoded."""
     start = max(0, seam - _WINDOW)
     part = text[start : seam + _WINDOW]
     encoding = template.tokenizer.backend_tokenizer.encode(part, add_special_tokens=False)

@@ -30,7 +30,7 @@ class StopTokens:
             self._counts[found[0]] += 1
 
     def ids(self) -> list[int]:
-        """Ids of the tokens, the most frequent first."""
+        """Give the ids of the tokens, the most frequent first."""
         tokens = [token for token, _ in self._counts.most_common()]
         ids: list[int] = self._template.tokenizer.convert_tokens_to_ids(tokens)
         return ids

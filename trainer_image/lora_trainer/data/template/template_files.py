@@ -24,7 +24,7 @@ def load(
     *,
     renders: bool = True,
 ) -> ChatTemplate:
-    """The checked chat template of the model whose tokenizer files lie in `folder`, changed as `chat` says.
+    """Load the chat template of the model whose tokenizer files lie in `folder`, changed as `chat` says, and check it.
 
     `renders`: whether rows will be rendered; if not, only the tokenizer is looked at: base models have no template.
 
@@ -88,7 +88,7 @@ def _check_arguments(source: str, chat: ChatSpec, model: str) -> None:
 
 
 def _listed_ends(folder: Path, tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """The tokens at which a server ends an answer of the model, by its generation_config.json."""
+    """Read from generation_config.json at which tokens a server ends an answer of the model."""
     try:
         settings = json.loads((folder / "generation_config.json").read_text())
         ids = settings["eos_token_id"]

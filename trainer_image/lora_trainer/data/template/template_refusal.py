@@ -19,7 +19,7 @@ class TemplateRefusal(Exception):  # noqa: N818 - a verdict of the template on a
 
 
 def of(error: Exception) -> TemplateRefusal:
-    """What an error inside a template means for the conversation."""
+    """Turn an error inside a template into the refusal that it means for the conversation."""
     # `raise_exception` of transformers raises this very class; jinja raises more special ones.
     of_row = type(error) is jinja2.TemplateError
     if isinstance(error, MemoryError):
@@ -34,7 +34,7 @@ def of(error: Exception) -> TemplateRefusal:
 
 
 def _line(error: Exception) -> int | None:
-    """The line of the template at which an error arose; jinja puts its lines into the stack trace."""
+    """Find the line of the template at which an error arose; jinja puts its lines into the stack trace."""
     if isinstance(error, jinja2.TemplateSyntaxError):
         return error.lineno
     line, trace = None, error.__traceback__

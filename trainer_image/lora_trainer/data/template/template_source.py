@@ -28,7 +28,7 @@ _WORDS = frozenset(
 
 
 def with_arguments(source: str, arguments: Mapping[str, str]) -> str:
-    """A template whose variables have values where nobody gives others; without arguments it stays as it is."""
+    """Write into a template the values of variables that nobody else gives; without arguments it stays as it is."""
     lines = [
         f"{{% set {name} = {name} if {name} is defined else {_literal(text)} %}}\n" for name, text in arguments.items()
     ]
@@ -36,20 +36,20 @@ def with_arguments(source: str, arguments: Mapping[str, str]) -> str:
 
 
 def unread(source: str, arguments: Mapping[str, str]) -> str | None:
-    """The first argument that the template never names; None: it names all of them."""
+    """Find the first argument that the template never names; None: it names all of them."""
     names = (name for name in arguments if name in _WORDS or not re.search(rf"\b{re.escape(name)}\b", source))
     return next(names, None)
 
 
 def asked_for(source: str) -> list[str]:
-    """Names of the variables that the template asks for and that need not be given, sorted."""
+    """List the names of the variables that the template asks for and that need not be given, sorted."""
     return sorted(
         {first or second for first, second in _ASKED_FOR.findall(source)} - {"tools", "add_generation_prompt"}
     )
 
 
 def _literal(text: str) -> str:
-    """A value as Jinja writes it: `true`, `false` and numbers as such, everything else as a text."""
+    """Write a value as Jinja does: `true`, `false` and numbers as such, everything else as a text."""
     try:
         value = json.loads(text, parse_constant=str)
     except (ValueError, RecursionError):

@@ -37,7 +37,7 @@ class ToolSupport:
 
 
 def find(render: Renders) -> ToolSupport:
-    """What a template shows of tools, and in which form it wants calls."""
+    """Find out what a template shows of tools, and in which form it wants calls."""
     offered = _holds(render, PROBE[:1], CallForm(), (_NAME,))
     form = next((form for form in _FORMS if _holds(render, PROBE[:2], form, (_NAME, *_VALUES[:1]))), None)
     if form is None:

@@ -56,7 +56,7 @@ class AnswerNotFound(Exception):  # noqa: N818 - becomes a TrainerError with the
 
 
 def reasons(messages: Sequence[Message], train_on: TrainOn) -> list[LeftOut | None]:
-    """For each answer, in order, why it does not count; None: it counts."""
+    """Tell for each answer, in order, why it does not count; None: it counts."""
     found = [message.left_out for message in messages if message.role == "assistant"]
     if train_on == "last":
         found[:-1] = [reason or "earlier" for reason in found[:-1]]
@@ -64,7 +64,7 @@ def reasons(messages: Sequence[Message], train_on: TrainOn) -> list[LeftOut | No
 
 
 def unroll(template: ChatTemplate, conversation: Conversation, train_on: TrainOn) -> Iterator[Rendered]:
-    """The rows of a conversation, in the order of its answers.
+    """Yield the rows of a conversation, in the order of its answers.
 
     Raises:
         BadRow: a text holds a special token, or something that the row says would be lost.
@@ -113,7 +113,7 @@ class _Answer:
 
 
 def _goes_on(template: ChatTemplate, before: _Answer, answer: _Answer) -> bool:
-    """Whether an answer and the next one can be one row: same characters, and same tokens where the server joins in."""
+    """Tell whether two answers can be one row: same characters, and same tokens where the server joins in."""
     if not answer.prompt.startswith(before.text):
         return False
     return not seams.crosses(template, before.text, len(before.prompt))
@@ -140,7 +140,7 @@ def _row(template: ChatTemplate, conversation: Conversation, answers: Sequence[_
 
 
 def _answer(template: ChatTemplate, conversation: Conversation, turns: Sequence[dict[str, Any]]) -> _Answer:
-    """The answer that is the last of `turns`, the first turns of a conversation as the template reads them."""
+    """Render the answer that is the last of `turns`, the first turns of a conversation as the template reads them."""
     message = conversation.messages[len(turns) - 1]
     number = conversation.first + len(turns) - 1
     prompt = template.render_turns(turns[:-1], conversation.tools, generation_prompt=True)
@@ -170,7 +170,10 @@ def _answer(template: ChatTemplate, conversation: Conversation, turns: Sequence[
 
 
 def _end_of_pieces(template: ChatTemplate, said: str, message: Message, number: int) -> int:
-    """Where what the row says of an answer ends. A template that leaves out some of it would train another answer."""
+    """Find where what the row says of an answer ends.
+
+    A template that leaves out some of it would train another answer, so the row is refused.
+    """
     end = 0
     for key, piece in answer_text.pieces(message):
         found = said.find(piece, end)
@@ -186,7 +189,7 @@ def _end_of_pieces(template: ChatTemplate, said: str, message: Message, number: 
 
 
 def _check_all(conversation: Conversation) -> None:
-    """With every token as a target nothing can be left out."""
+    """Refuse what is not to be learned: with every token as a target nothing can be left out."""
     for number, message in enumerate(conversation.messages, start=conversation.first):
         if message.role == "tool":
             raise BadRow(
@@ -253,7 +256,7 @@ def _refuse_special(template: ChatTemplate, texts: Iterable[str], where: str) ->
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Everything that a template may write of a value: the whole as JSON, and each text of it as it is."""
+    """Yield everything that a template may write of a value: the whole as JSON, and each text of it as it is."""
     yield json.dumps(value, ensure_ascii=False)
     left = [value]
     while left:
