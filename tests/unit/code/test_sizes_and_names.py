@@ -12,12 +12,13 @@ REPOSITORY = Path(__file__).parents[3]
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 #: Folders whose files and functions are held to these sizes.
-ROOTS = ("operator", "cluster")
+ROOTS = ("operator", "cluster", "trainer_image")
 #: Packages in which a file is found by its name alone; with the names that stand twice because the files are parallel.
 PACKAGES = {
     "operator/lora_cli": set[str](),
     "operator/lora_contract": set[str](),
     "operator/lora_operator": {"decide.py"},
+    "trainer_image/lora_trainer": {"stage.py", "supervised.py"},
 }
 
 

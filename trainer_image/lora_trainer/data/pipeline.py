@@ -16,13 +16,13 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import objective, prepared
 from lora_trainer.data.checker import RowChecker
 from lora_trainer.data.guard import Guard, Phase
+from lora_trainer.data.kept_rows import KeptRows
 from lora_trainer.data.objective.row_objective import EncodedRow, ReadyRow, RowObjective
-from lora_trainer.data.profile import DataProfile, Segment, Tally
+from lora_trainer.data.profile import DataProfile, Tally
 from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.splits import Split
-from lora_trainer.data.template import masking, tool_call_form
+from lora_trainer.data.template import tool_call_form
 from lora_trainer.data.template.chat_template import ChatTemplate
-from lora_trainer.data.template.stop_tokens import StopTokens
 from lora_trainer.data.tool_calls.form import ToolCallForm
 from lora_trainer.data.writer import RowWriter
 from lora_trainer.errors import bad_config, bad_data
@@ -115,55 +115,32 @@ def run(
     guard = guard or Guard()
     of_rows = objective.chosen(spec, template)
     checker = RowChecker(spec, template, of_rows, guard)
-    tally = Tally(spec.training.max_length)
     pace = _Pace()
-    stops = StopTokens(template)
-    first_example: list[Segment] = []
-    with_tools = 0
-    numbers = {name: number for number, name in enumerate(spec.dataset.source_names)}
+    sources = spec.dataset.source_names
     with ExitStack() as stack:
-        writers = _writers(stack, into, with_source=bool(numbers))
+        kept = KeptRows(spec, template, _writers(stack, into, with_source=bool(sources)))
         for batch, rows in _tokenised(of_rows, _batches(checker.rows(dataset)), guard):
-            source = batch[0].source
             for row in rows:
-                if not row.tokens.targets.any():
-                    tally.drop(row.tokens.full_length)
-                    continue
-                tokens = row.tokens
-                tally.add(
-                    row.split,
-                    tokens.targets,
-                    tokens.full_length,
-                    last=row.last,
-                    source=source,
-                    weights=tokens.weights,
-                )
-                number = numbers.get(source, prepared.NO_SOURCE)
-                writers[row.split].add(tokens, row.prompt, row.reference, row.tool_calls, number)
-                with_tools += row.split == "test" and row.tool_calls is not None
-                if row.rendered is not None:
-                    stops.add(row.rendered.text, row.rendered.prompt, row.rendered.spans)
-                if not first_example and row.split == "train":
-                    first_example = masking.segments(template, row.tokens)
+                kept.add(row, batch[0].source)
             pace.passed(len(batch))
             guard.limit_memory()
-    _check_rows(spec, checker, tally)
+    _check_rows(spec, checker, kept.tally)
     profile = DataProfile(
         format="; ".join(checker.formats),
         ignored_columns=checker.ignored_columns,
         rows_read=checker.rows_read,
         answers=checker.answers,
         duplicate_rows=checker.duplicates.total(),
-        sources=[tally.of_source(name, checker.duplicates[name]) for name in numbers],
+        sources=[kept.tally.of_source(name, checker.duplicates[name]) for name in sources],
         bad_rows=checker.bad_rows,
         bad_row_examples=checker.bad_examples,
-        stop_tokens=stops.ids(),
-        first_example=first_example,
-        test_rows_with_tools=with_tools,
-        tool_call_form=_tool_call_form(template, guard) if with_tools else None,
+        stop_tokens=kept.stops.ids(),
+        first_example=kept.first_example,
+        test_rows_with_tools=kept.test_rows_with_tools,
+        tool_call_form=_tool_call_form(template, guard) if kept.test_rows_with_tools else None,
         samples=checker.samples,
     )
-    return tally.fill(profile)
+    return kept.tally.fill(profile)
 
 
 def _tool_call_form(template: ChatTemplate, guard: Guard) -> ToolCallForm | None:

@@ -113,13 +113,7 @@ def build(
     forward_pass, plan, warnings = _how_to_run(order, inputs, adapted, tokenizer, hardware=hardware, group=group)
     watchdog.beat()
     best = BestAdapter(folder / "best", spec.training.early_stopping)
-    progress = ReportProgress(
-        leader.poster if leader else None,
-        best,
-        lambda: trainer.tokens_trained,
-        leader.on_step if leader else lambda step: None,
-        silent=leader is None,
-    )
+    progress = _progress(leader, best, lambda: trainer.tokens_trained)
     saving: list[TrainerCallback] = [SaveToStore(leader.checkpoints, best)] if leader else []
     trainer = LoraTrainer(
         model=adapted.model,
@@ -134,9 +128,6 @@ def build(
         alive=watchdog.beat,
         group=group,
     )
-    if hardware.device.type == "cpu" and spec.compute.gpus:
-        warnings.append("no CUDA device was found; trained on the CPU")
-    warnings += restart.warning()
     stops = find_stops(adapted.model, tokenizer, inputs.profile.stop_tokens if inputs.profile is not None else ())
     return Session(trainer, adapted, tokenizer, forward_pass, hardware, best, progress, warnings, group, stops)
 
@@ -173,7 +164,17 @@ def _how_to_run(
         forward_pass = replace(
             forward_pass, evaluation_tokens=micro_batch.evaluation_tokens(plan, int(inputs.train.lengths.max()))
         )
+    if hardware.device.type == "cpu" and order.spec.compute.gpus:
+        warnings.append("no CUDA device was found; trained on the CPU")
+    warnings += restart.warning()
     return forward_pass, plan, warnings
+
+
+def _progress(leader: LeaderDuties | None, best: BestAdapter, tokens: Callable[[], int]) -> ReportProgress:
+    """Make the callback that keeps the clock; in the process that speaks for the run it also tells of each step."""
+    if leader is None:
+        return ReportProgress(None, best, tokens, lambda step: None, silent=True)
+    return ReportProgress(leader.poster, best, tokens, leader.on_step)
 
 
 def _arguments(
