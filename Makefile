@@ -86,8 +86,11 @@ test-trainer: venv ## prepare and train as processes, killed and resumed, agains
 	$(call test_processes,tests/trainer -n $(WORKERS) -m "not groups and not learning")
 
 .PHONY: test-learning
-test-learning: venv ## adapters of tiny models that learn reasoning by heart, minutes each; not part of `test`
+test-learning: venv ## adapters that learn reasoning and tool calls, minutes each; not part of `test`
 	$(PYTEST) tests/trainer -n 1 -m learning
+	$(PY) -m lora_cluster build
+	$(PY) -m lora_demo images
+	$(PYTEST) tests/e2e -n 0 -m learning
 
 .PHONY: test-groups
 test-groups: venv ## several processes and pods of one run, stopped and killed in every way; not part of `test`
@@ -112,7 +115,7 @@ test-gpu: venv ## arithmetic, memory and whole runs on the CUDA device of this m
 test-e2e: venv ## the whole way on a real node with the real image
 	$(PY) -m lora_cluster build
 	$(PY) -m lora_demo images
-	$(call test_processes,tests/e2e)
+	$(call test_processes,tests/e2e -m "not learning")
 
 .PHONY: test-queues
 test-queues: venv ## queues of a real Kueue: waiting, preemption, suspension; not part of `test`

@@ -167,11 +167,11 @@ def _address(path: tuple[str, str]) -> tuple[str, str]:
     return bucket, key
 
 
-def data_generator() -> ModuleType:
-    """Return examples/triage_data.py as a module."""
-    specification = importlib.util.spec_from_file_location("triage_data", manifest("triage_data.py"))
+def data_generator(name: str = "triage_data.py") -> ModuleType:
+    """Return a file of examples/ that writes data as a module."""
+    specification = importlib.util.spec_from_file_location(name.removesuffix(".py"), manifest(name))
     if specification is None or specification.loader is None:
-        raise ClusterError("examples/triage_data.py is missing")
+        raise ClusterError(f"examples/{name} is missing")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module

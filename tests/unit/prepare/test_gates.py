@@ -98,17 +98,17 @@ def test_a_gate_on_tool_calls_needs_test_rows_that_offer_tools(tmp_path: Path) -
     plain, calling = chat("One?", "one"), with_tools("Weather in Oslo?", "Oslo")
     own: dict[str, Any] = {"dataset__testUri": f"file://{tmp_path}/test.jsonl", "chat__template": HERMES}
     gate = {"minToolCalls": 0.9}
-    # given none that does
+    # None does
     (tmp_path / "test.jsonl").write_bytes(lines([plain]))
     error = refusal(tmp_path, evaluation__gate=gate, **own)
     assert error.param == "spec.evaluation.gate.minToolCalls"
     assert "needs test rows that offer tools, and none does" in error.message
-    # given some, but none among those that are answered
+    # Some do, but none of those that are answered
     (tmp_path / "test.jsonl").write_bytes(lines([plain, calling]))
     error = refusal(tmp_path, evaluation={"samples": 1, "gate": gate}, **own)
     assert "none of the 1 test rows that are answered does" in error.message
     assert "raise evaluation.samples, now 1" in str(error.hint)
-    # then more answers help, and so do rows that offer tools and need none
+    # More answers help, and so do rows that offer tools and need none
     assert place(tmp_path, evaluation={"samples": 2, "gate": gate}, **own).prepare().plan
     (tmp_path / "test.jsonl").write_bytes(lines([with_tools("Hello?", None)]))
     assert place(tmp_path, evaluation__gate=gate, **own).prepare().plan
@@ -124,7 +124,7 @@ def test_a_gate_on_tool_calls_needs_calls_that_can_be_read_back(tmp_path: Path) 
     assert raised.value.exit_code is ExitCode.UNSUPPORTED
     assert raised.value.param == "spec.evaluation.gate.minToolCalls"
     assert "cannot be read back" in raised.value.message
-    # without the gate it is a warning; followed, the hint helps
+    # Without the gate it is a warning; followed, the hint helps
     warning = "tool calls in answers are not judged: the calls that the chat template writes cannot be read back"
     assert any(each.startswith(warning) for each in place(tmp_path, **own).prepare().warnings)
     own["chat__template"] = HERMES
