@@ -18,28 +18,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from trl import DPOConfig, DPOTrainer
 
-from lora_contract.finetune import LoraSpec, TrainingSpec
 from lora_trainer.batches.batch import Batch, Collate, Row
-from lora_trainer.batches.prepared_rows import EffectiveBatches, Rows
+from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.data.prepared import ROW_SCHEMA
 from lora_trainer.evaluation.losses import evaluated
-from lora_trainer.model.adapter import attach
 from lora_trainer.model.forward import ForwardPass, choose
-from lora_trainer.model.hardware import Hardware
 from lora_trainer.model.loss import head_logits
 from lora_trainer.objective import Figure, Measured
 from lora_trainer.objective.supervised import SupervisedFineTuning
-from lora_trainer.planning.micro_batch import MemoryPlan
 from lora_trainer.processes.group import Group
-from lora_trainer.train.arguments import training_arguments
-from lora_trainer.train.schedule import scheduler
-from lora_trainer.train.trainer import LoraTrainer
-from support.tiny_models import VOCABULARY, byte_tokenizer, tiny, without_ours
+from support.tiny_models import VOCABULARY, byte_tokenizer, without_ours
+from support.trl_runs import BATCH, adapted, by_our_schedule, losses, our_order, ours, trl_arguments
 
-STEPS, BATCH, MICRO, BETA = 6, 8, 4, 0.1
-TRAINING = TrainingSpec(
-    max_steps=STEPS, effective_batch_size=BATCH, learning_rate=0.01, warmup_ratio=0.5, max_length=64, seed=5
-)
+STEPS, BETA = 6, 0.1
 
 
 @dataclass(frozen=True)
@@ -156,76 +147,15 @@ def pairs_file(folder: Path) -> tuple[Path, list[dict[str, list[int]]]]:
     return path, pairs
 
 
-def adapted(family: str) -> Any:
-    base = tiny(family)
-    base.requires_grad_(False)
-    torch.manual_seed(1)
-    return attach(base, LoraSpec(r=4, alpha=8, dropout=0)).model
-
-
-def losses(trainer: Any) -> list[float]:
-    trainer.train()
-    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-
-
-def ours(model: Any, rows: Rows, folder: Path) -> LoraTrainer:
-    forward_pass, _ = choose(model, [rows[0], rows[1]], pad_token_id=0, autocast=None)
-    assert forward_pass.padding_free
-    arguments = training_arguments(
-        TRAINING,
-        total_steps=STEPS,
-        memory=MemoryPlan(MICRO, False),
-        hardware=Hardware(torch.device("cpu"), torch.float32),
-        evaluate=False,
-        folder=folder / "ours",
-    )
-    return LoraTrainer(
-        model=model,
-        args=arguments,
-        objective=Preference(),
-        forward_pass=forward_pass,
-        train_rows=rows,
-        validation_rows=rows,
-        effective_batch_size=BATCH,
-        schedule=TRAINING.schedule,
-        callbacks=[],
-        alive=lambda: None,
-        group=Group(),
-    )
-
-
 def trl(model: Any, pairs: list[dict[str, list[int]]], folder: Path) -> Any:
-    batches = EffectiveBatches(len(pairs), effective_batch_size=BATCH, micro_batch_size=BATCH, seed=TRAINING.seed)
-    data = Dataset.from_list([pairs[int(index)] for index in np.concatenate(list(batches))])
-
     class Tokenised(DPOTrainer):
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset
 
-    arguments = DPOConfig(
-        str(folder / "trl"),
-        max_steps=STEPS,
-        per_device_train_batch_size=MICRO,
-        gradient_accumulation_steps=BATCH // MICRO,
-        learning_rate=TRAINING.learning_rate,
-        weight_decay=TRAINING.weight_decay,
-        max_grad_norm=TRAINING.max_grad_norm,
-        train_sampling_strategy="sequential",
-        gradient_checkpointing=False,
-        use_cpu=True,
-        bf16=False,
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-        max_length=None,
-        disable_tqdm=True,
-        beta=BETA,
-    )
+    data = Dataset.from_list([pairs[index] for index in our_order(len(pairs), steps=STEPS)])
+    arguments = DPOConfig(**trl_arguments(folder, steps=STEPS), beta=BETA)
     trainer = Tokenised(model, args=arguments, train_dataset=data, processing_class=byte_tokenizer())
-    # TRL's own warm-up begins with a step at rate 0.
-    trainer.create_optimizer()
-    trainer.lr_scheduler = scheduler(trainer.optimizer, schedule="cosine", warmup_steps=3, total_steps=STEPS)
-    return trainer
+    return by_our_schedule(trainer, steps=STEPS)
 
 
 def test_preference_pairs_train_to_the_losses_of_trl(tmp_path: Path) -> None:
@@ -234,7 +164,7 @@ def test_preference_pairs_train_to_the_losses_of_trl(tmp_path: Path) -> None:
     rows, model = Preference().rows(path), adapted("llama")
     twin = without_ours(model)
     # An objective of pairs trains in our trainer, and TRL trains on the same pairs
-    trainer = ours(model, rows, tmp_path)
+    trainer = ours(model, Preference(), rows, tmp_path, steps=STEPS, validation_rows=rows)
     found, expected = losses(trainer), losses(trl(twin, pairs, tmp_path))
     # The losses begin where nothing is preferred, fall, and are the same at each step
     assert len(found) == STEPS

@@ -18,7 +18,8 @@ def metrics(losses: SourceMeasures) -> list[SourceMetricsStatus]:
     """Collect the losses of each source that has held-out rows, by name, as decimal strings."""
 
     def text(of: Mapping[str, Measured], name: str) -> str | None:
-        return f"{of[name].loss:.6g}" if name in of else None
+        loss = _loss(of, name)
+        return None if loss is None else f"{loss:.6g}"
 
     return [
         SourceMetricsStatus(
@@ -45,19 +46,20 @@ def of_run(order: TrainOrder, inputs: Inputs, losses: SourceMeasures) -> tuple[S
     tokens = np.bincount(mixture.sources, weights=inputs.train.lengths, minlength=len(names)).tolist()
     epochs = order.plan.total_steps * order.spec.training.effective_batch_size / max(mixture.count, 1)
 
-    def loss(of: Mapping[str, Measured], name: str) -> float | None:
-        return of[name].loss if name in of else None
-
     return tuple(
         SourceFigures(
             name=name,
             rows=rows[number],
             tokens=int(tokens[number]),
             epochs=epochs * mixture.epoch_rows[number] / max(rows[number], 1),
-            base_validation_loss=loss(losses.base_validation, name),
-            validation_loss=loss(losses.validation, name),
-            base_test_loss=loss(losses.base_test, name),
-            test_loss=loss(losses.test, name),
+            base_validation_loss=_loss(losses.base_validation, name),
+            validation_loss=_loss(losses.validation, name),
+            base_test_loss=_loss(losses.base_test, name),
+            test_loss=_loss(losses.test, name),
         )
         for number, name in enumerate(names)
     )
+
+
+def _loss(of: Mapping[str, Measured], name: str) -> float | None:
+    return of[name].loss if name in of else None
