@@ -59,7 +59,7 @@ def list_runs(
 
     def read() -> list[Run]:
         found = runs.read_all(everywhere=everywhere, selector=selector)
-        return sorted_runs((run for run in found if not phases or run.status.phase in phases), sort)
+        return sorted_runs((run for run in found if not phases or run.phase in phases), sort)
 
     def lines(found: Sequence[Run], *, head: bool = True) -> list[Text]:
         return run_list(found, now(), wide=output is ListForm.WIDE, namespaces=everywhere, head=head)

@@ -35,6 +35,14 @@ def test_a_list_is_filtered_and_sorted(kubectl_lora: Plugin) -> None:
     assert column(kubectl_lora("list", "--sort", "gpu-time").out) == ["triage", "triage-v2", "broken"]
 
 
+def test_a_run_that_nobody_has_looked_at_yet_is_found_by_the_phase_that_is_shown(
+    kubectl_lora: Plugin, cluster: StubCluster
+) -> None:
+    cluster.runs.append(run("new", {}))
+
+    assert column(kubectl_lora("list", "--phase", "Pending").out) == ["new"]
+
+
 def test_a_list_of_several_pages_is_whole(kubectl_lora: Plugin, cluster: StubCluster) -> None:
     cluster.runs += [run(f"run-{number:04d}", {}) for number in range(1200)]
 
