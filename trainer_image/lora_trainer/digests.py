@@ -8,6 +8,8 @@ from pathlib import Path
 from pydantic import Field
 
 from lora_contract.base import StatusModel
+from lora_contract.exit_codes import ExitCode
+from lora_trainer.errors import TrainerError
 
 
 class FileDigest(StatusModel):
@@ -21,6 +23,25 @@ def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's content, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verified_sha256(path: Path, what: str, *, size: int | None, sha256: str | None, param: str | None = None) -> str:
+    """Return the sha256 of a fetched file, which messages call `what`, if its source's `size` and `sha256` hold.
+
+    None: the source does not state it.
+
+    Raises:
+        TrainerError: the file is not what its source states.
+    """
+    found = sha256_of(path)
+    if (size is not None and path.stat().st_size != size) or (sha256 is not None and found != sha256):
+        raise TrainerError(
+            ExitCode.UNAVAILABLE,
+            f"{what} arrived damaged: its size or sha256 is not what its source states",
+            param=param,
+            hint="a new pod tries again; upload the file again if this message is there after the retries",
+        )
+    return found
 
 
 def digest_of(path: Path) -> FileDigest:

@@ -139,7 +139,7 @@ REASONS = {
     Reason.ADMISSION_DENIED: ReasonFacts(
         meaning=(
             "A policy, a webhook, a LimitRange, or a ResourceQuota that counts what the pod does not set refuses the "
-            "Job or its pod; the message is theirs."
+            "Job or its pod, or the operator lacks a right to them; the message is theirs."
         ),
         consequence="A refused Job is tried again; refused pods fail the run after 10 minutes.",
         advice=(

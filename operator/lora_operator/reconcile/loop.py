@@ -17,7 +17,7 @@ from lora_operator.core.status.conditions import undecided
 from lora_operator.effects import metrics
 from lora_operator.effects.api.client import ApiError, Cause
 from lora_operator.effects.api.event_recorder import EventRecorder
-from lora_operator.effects.api.kube import Kube, NotOursError
+from lora_operator.effects.api.kube import Kube, NotOursError, UnreadableError
 from lora_operator.effects.api.merge_patch import difference
 from lora_operator.effects.errors import ExpectedError
 from lora_operator.effects.kinds import Key, Kind
@@ -195,12 +195,14 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
     ) -> bool:
         """Await a create; what it made is put into the cache where it is of a `kind` that is watched.
 
-        False: it was refused, or the name is taken, which the next decision knows.
+        False: it was refused, or the name is taken or cannot be read, which the next decision knows.
         """
         try:
             body = await create
         except NotOursError as error:
             refusal = CreateError(name, 409, str(error), time.monotonic())
+        except UnreadableError as error:
+            refusal = CreateError(name, 403, str(error), time.monotonic(), unreadable=True)
         except ApiError as error:
             if error.transient:
                 raise
@@ -211,7 +213,7 @@ class Reconciler(ABC, Generic[ObservedT, StatusT, ActionT]):
                 self._cache.put(kind, body)
             return True
         self._cache.set_create_error(owner, refusal)
-        logger.warning("%s/%s: %s was refused: %s", owner.namespace, owner.name, name, refusal.message)
+        logger.warning("%s/%s: %s could not be created: %s", owner.namespace, owner.name, name, refusal.message)
         return False
 
     async def _patch_spec(self, kind: Kind, key: Key, spec: dict[str, bool]) -> bool:

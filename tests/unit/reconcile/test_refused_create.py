@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -45,3 +46,26 @@ async def test_a_job_that_exists_but_cannot_be_read_now_was_not_refused(status: 
     observed = cache.observe(key)
     assert observed is not None
     assert observed.create_error is None
+
+
+async def test_a_job_that_exists_but_may_not_be_read_is_told_as_a_missing_right_and_not_as_refused() -> None:
+    story = given_finetune()
+    cache = Cache()
+    cache.put(Kind.FINETUNE, story.body)
+    cache.isolated |= {story.body["metadata"]["namespace"]}
+    kube = Kube(cast("Api", Server(403, "Forbidden")), lambda: True)
+    key = Key(story.body["metadata"]["namespace"], story.body["metadata"]["name"])
+    reconciler = RunReconciler(cache=cache, kube=kube, events=EventRecorder(kube, "test"), settings=story.settings)
+
+    # The read of the Job that is there already is forbidden; the next decision knows it.
+    await reconciler.reconcile(key)
+
+    observed = cache.observe(key)
+    assert observed is not None
+    assert observed.create_error is not None
+    story.create_error = replace(observed.create_error, time=story.monotonic)
+    story.decides()
+    assert story.condition("Reconciling") == ("True", "AdmissionDenied")
+    assert story.message.startswith("Job ")
+    assert "exists, but the operator may not read it: made up. Give the operator's ServiceAccount" in story.message
+    assert "refused" not in story.message

@@ -99,8 +99,8 @@ def test_a_huge_run_stays_below_two_megabytes() -> None:
 def test_an_empty_answer_is_told() -> None:
     silent = dataclasses.replace(example_report().samples[0], adapter="")
 
-    assert "(empty)" in render(dataclasses.replace(example_report(), samples=(silent,)))
-    assert "(empty)" not in render(example_report())
+    assert "(empty answer)" in render(dataclasses.replace(example_report(), samples=(silent,)))
+    assert "(empty answer)" not in render(example_report())
 
 
 def test_a_run_without_evaluation_samples_or_curves_is_shown_all_the_same() -> None:

@@ -8,16 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lora_contract import spec_paths
-from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
 from lora_contract.names import STAGE_TRAIN
 from lora_contract.order import Order
-from lora_trainer.digests import sha256_of
-from lora_trainer.errors import TrainerError, bad_config
+from lora_trainer.digests import verified_sha256, sha256_of
+from lora_trainer.errors import bad_config
 from lora_trainer.model_files import contents
 from lora_trainer.model_files.cache import ModelCache, StagedModel, record
 from lora_trainer.model_files.safetensors_header import Tensor, read_header
-from lora_trainer.model_files.source import LocalSource, ModelFile, ModelSource, StoreSource
+from lora_trainer.model_files.source import LocalSource, ModelSource, StoreSource
 from lora_trainer.store import about
 from lora_trainer.store.protocol import Store
 
@@ -109,7 +108,8 @@ class _Staging:
             self._source.fetch(name, into)
         digests = self._small_digests(into)
         for name in weights:
-            digests[name] = self._verified(into / name, self._files[name])
+            file = self._files[name]
+            digests[name] = verified_sha256(into / name, f"{name} of {self._model}", size=file.size, sha256=file.sha256)
         shutil.rmtree(into / ".cache", ignore_errors=True)  # where the Hub's client keeps notes
         return StagedModel(into, self._source.commit() or digest(digests))
 
@@ -151,16 +151,6 @@ class _Staging:
 
     def _small_digests(self, folder: Path) -> dict[str, str]:
         return {name: sha256_of(folder / name) for name in contents.small_files(self._files)}
-
-    def _verified(self, path: Path, file: ModelFile) -> str:
-        found = sha256_of(path)
-        if path.stat().st_size != file.size or (file.sha256 is not None and file.sha256 != found):
-            raise TrainerError(
-                ExitCode.UNAVAILABLE,
-                f"{file.name} of {self._model} arrived damaged: size or sha256 is not what the source states",
-                hint="upload the file again if the same is said after the retries",
-            )
-        return found
 
 
 def _check_room(folder: Path, needed: int, model: str) -> None:

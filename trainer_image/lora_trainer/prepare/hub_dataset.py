@@ -11,9 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lora_contract import uri as addresses
-from lora_contract.exit_codes import ExitCode
-from lora_trainer.digests import sha256_of
-from lora_trainer.errors import TrainerError, bad_data
+from lora_trainer.digests import verified_sha256
+from lora_trainer.errors import bad_data
 from lora_trainer.model_files.hub_access import HubAccess, Named
 from lora_trainer.store.protocol import ObjectInfo
 
@@ -109,14 +108,8 @@ class HubDataset:
                 )
             )
             fetched = Path(folder) / name
-            expected = file.lfs.sha256 if file.lfs else None
-            if fetched.stat().st_size != file.size or (expected is not None and expected != sha256_of(fetched)):
-                raise TrainerError(
-                    ExitCode.UNAVAILABLE,
-                    f"{name} of {found.name} arrived damaged: size or sha256 is not what the Hub states",
-                    param=self._field,
-                    hint="a new pod tries again; upload the file again if the same is said after the retries",
-                )
+            sha256 = file.lfs.sha256 if file.lfs else None
+            verified_sha256(fetched, f"{name} of {found.name}", size=file.size, sha256=sha256, param=self._field)
             shutil.move(fetched, path)
 
 

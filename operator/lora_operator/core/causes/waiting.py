@@ -138,13 +138,16 @@ def refusal(message: str, waited: float) -> Trouble:
     return Trouble(Reason.ADMISSION_DENIED, _short(message), waited, limits.WAIT_LIMIT)
 
 
-def create_trouble(error: CreateError) -> Trouble:
-    """Conclude what a refused create of a Job means. It is tried again for ever: nothing is held meanwhile."""
+def create_trouble(what: str, error: CreateError) -> Trouble:
+    """Conclude what it means that `what` was not created. It is tried again for ever: nothing is held meanwhile."""
+    if error.unreadable:
+        text = f"{error.message}. Give the operator's ServiceAccount the right to get it."
+        return Trouble(Reason.ADMISSION_DENIED, _short(text), 0, None)
     if error.code == 409:
-        text = f"{error.message}. Delete it, or apply this one under another name."
+        text = f"{what} was refused: {error.message}. Delete it, or apply this one under another name."
         return Trouble(Reason.NAME_TAKEN, _short(text), 0, None)
     found = refusal(error.message, 0)
-    return Trouble(found.reason, found.message, 0, None)
+    return Trouble(found.reason, _short(f"{what} was refused: {found.message}"), 0, None)
 
 
 def _short(text: str) -> str:

@@ -127,10 +127,11 @@ class CreateError:
 
     A run's Job, its Service or a NetworkPolicy: HTTP 4xx, but neither 429 nor our own object's 409. A sweep's run:
     also where the name is taken. The caller forgets it once a create succeeds. `time` is of the
-    monotonic clock.
+    monotonic clock. `unreadable`: it was not refused, an object of this name exists that the operator may not read.
     """
 
     name: str
     code: int
     message: str
     time: float
+    unreadable: bool = False

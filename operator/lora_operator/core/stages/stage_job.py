@@ -122,9 +122,8 @@ def _ensure_service(run: Run, job: Job) -> UnderWay | None:
 
 def _retry_refused(run: Run, phase: Phase, what: str, error: CreateError) -> UnderWay:
     """Wait until what the API server refused is created again, and explain why it was refused."""
-    found = waiting.create_trouble(error)
-    text = f"{what} was refused: {found.message}"
-    return UnderWay(phase, found.reason, text, run.status, look_again=run.until_retry(error))
+    found = waiting.create_trouble(what, error)
+    return UnderWay(phase, found.reason, found.message, run.status, look_again=run.until_retry(error))
 
 
 def _move_to_other_node(run: Run, stage: RunStage, job: Job) -> UnderWay | None:

@@ -165,6 +165,7 @@ def _outcome(plan: _Plan) -> SweepOutcome:
         return replace(outcome, phase=SweepPhase.SUSPENDED, reason=Reason.SUSPENDED, message=text)
     if plan.error is not None:
         again = limits.RETRY - (plan.observed.monotonic - plan.error.time)
-        text = f"Trial {plan.error.name} was refused: {plan.error.message}"
+        refused = "could not be read" if plan.error.unreadable else "was refused"
+        text = f"Trial {plan.error.name} {refused}: {plan.error.message}"
         return replace(outcome, reason=SweepReason.TRIAL_REFUSED, message=text, look_again=again)
     return outcome

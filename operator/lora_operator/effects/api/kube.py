@@ -34,6 +34,10 @@ class NotOursError(ExpectedError):
     """An object of the name that was to be created exists and belongs to somebody else."""
 
 
+class UnreadableError(ExpectedError):
+    """An object of the name that was to be created exists, and the operator has no right to read it."""
+
+
 class StillThereError(ExpectedError):
     """An object of the name that was to be created is on its way out."""
 
@@ -108,6 +112,7 @@ class Kube:
 
         Raises:
             NotOursError: there is one of this name that is not what a `create` of the same controller made.
+            UnreadableError: there is one of this name, and the operator may not read it.
             StillThereError: there is one of this name that is being deleted.
             ApiError: the API server refuses it.
         """
@@ -245,8 +250,13 @@ class Kube:
             if error.reason != "AlreadyExists":
                 raise
         metadata = manifest["metadata"]
-        found = await self._get(f"{collection}/{metadata['name']}")
         what = f"{manifest['kind']} {Key(metadata['namespace'], metadata['name'])}"
+        try:
+            found = await self._get(f"{collection}/{metadata['name']}")
+        except ApiError as error:
+            if error.status == 403:
+                raise UnreadableError(f"{what} exists, but the operator may not read it: {error.message}") from error
+            raise
         if found is None or found["metadata"].get("deletionTimestamp"):
             raise StillThereError(f"{what} is being deleted")
         if not _is_made_from(found["metadata"], metadata):
