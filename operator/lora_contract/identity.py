@@ -18,6 +18,7 @@ RECIPE_VERSION = 3
 _PARTS: dict[str, frozenset[str]] = {
     "model": frozenset({"revision", "allowFloatingRevision", "source", "tokenSecretName", "cache"}),
     "dataset": frozenset({"uri", "validationUri", "testUri"}),
+    "method": frozenset(),
     "chat": frozenset({"templateUri"}),
     "quantization": frozenset(),
     "lora": frozenset(),
@@ -26,8 +27,8 @@ _PARTS: dict[str, frozenset[str]] = {
 }
 
 
-#: Parts that a release added later; without content they are left out, so that specs of before keep their hash.
-_ADDED = frozenset({"chat"})
+#: Parts that releases added later; without content they are left out, so that specs of before keep their hash.
+_ADDED = frozenset({"chat", "method"})
 
 
 def canonical_json(value: Any) -> str:

@@ -15,6 +15,7 @@ from support.specs import BASE, REMOVED, changed
 RECIPE_CHANGES: dict[str, dict[str, Any]] = {
     "model": {"model.id": "microsoft/phi-4"},
     "dataset": {"dataset.systemPrompt": "Answer in JSON."},
+    "method": {"method": {"dpo": {}}},
     "chat": {"chat.templateArgs": {"enable_thinking": "false"}},
     "quantization": {"quantization.type": "none"},
     "lora": {"lora.r": 32},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from support.bad_method_specs import OF_METHODS
 from support.bad_platform_specs import OF_THE_PLATFORM
 from support.bad_source_specs import OF_SOURCES
 from support.bad_spec import BadSpec, bad
@@ -192,6 +193,7 @@ BAD_SPECS = (
         "set dataset.testUri",
     ),
     bad("gate above 1", {"evaluation.gate.minExactMatch": 2}, "gate.minExactMatch", "less than or equal to 1"),
+    *OF_METHODS,
     *OF_SOURCES,
     *OF_THE_PLATFORM,
 )

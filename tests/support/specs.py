@@ -85,6 +85,18 @@ GOOD_SPECS: dict[str, dict[str, Any]] = {
             ],
         }
     },
+    "preferences": {"method": {"dpo": {}}, "evaluation.gate.minPreferenceAccuracy": 0.9},
+    "preferences with settings": {"method": {"dpo": {"beta": 0.05, "sftWeight": 0.2, "lengthNormalised": True}}},
+    "preferences with columns": {
+        "method": {"dpo": {"beta": 1}},
+        "dataset.columns": {"chosen": "better", "rejected": "worse"},
+        "evaluation.gate": {"minExactMatch": 0.5},
+    },
+    "answers with labels": {
+        "method": {"kto": {"beta": 0.1, "desirableWeight": 1, "undesirableWeight": 1.5}},
+        "dataset": {"sources": [{"name": "a", "uri": "s3://datasets/a", "format": "auto"}]},
+        "training.trainOn": "last",
+    },
     "fp4": {"quantization": {"type": "fp4", "doubleQuant": False}},
     "int8 on a GPU": {"quantization.type": "int8"},
     "full precision on the CPU": {"quantization.type": "none", "compute.gpus": 0},

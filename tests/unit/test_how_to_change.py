@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_contract.finetune.method import DpoSpec, KtoSpec
 from lora_contract.finetune.training import LoraSpec, TrainingSpec
 from lora_contract.sweep import varied
 
@@ -26,10 +27,12 @@ def test_every_file_that_is_named_exists(path: str) -> None:
     [
         (LoraSpec, varied.LORA_FIELDS, varied.LORA_FIELDS_LEFT_OUT),
         (TrainingSpec, varied.TRAINING_FIELDS, varied.TRAINING_FIELDS_LEFT_OUT),
+        (DpoSpec, varied.DPO_FIELDS, varied.DPO_FIELDS_LEFT_OUT),
+        (KtoSpec, varied.KTO_FIELDS, varied.KTO_FIELDS_LEFT_OUT),
     ],
-    ids=["lora", "training"],
+    ids=["lora", "training", "dpo", "kto"],
 )
 def test_every_field_is_varied_by_sweeps_or_left_out_on_purpose(
-    model: type[LoraSpec | TrainingSpec], in_sweeps: tuple[str, ...], left_out: tuple[str, ...]
+    model: type[LoraSpec | TrainingSpec | DpoSpec | KtoSpec], in_sweeps: tuple[str, ...], left_out: tuple[str, ...]
 ) -> None:
     assert sorted((*in_sweeps, *left_out)) == sorted(model.model_fields)

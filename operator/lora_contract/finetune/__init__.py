@@ -10,6 +10,7 @@ from lora_contract.base import Rule, SpecModel
 from lora_contract.finetune.chat import ChatSpec
 from lora_contract.finetune.dataset import DatasetSpec
 from lora_contract.finetune.fields import Matches, documented
+from lora_contract.finetune.method import RULES_OF_METHOD, MethodSpec
 from lora_contract.finetune.model import ModelSpec, QuantizationSpec
 from lora_contract.finetune.platform import ComputeSpec, OutputSpec, SchedulingSpec, StorageSpec
 from lora_contract.finetune.training import EvaluationSpec, LoraSpec, TrainingSpec
@@ -21,6 +22,7 @@ __all__ = [
     "EvaluationSpec",
     "LoRAFineTuneSpec",
     "LoraSpec",
+    "MethodSpec",
     "ModelSpec",
     "OutputSpec",
     "QuantizationSpec",
@@ -51,7 +53,13 @@ def _cel_apart(address: str) -> str:
 
 
 #: Parts that decide what the adapter is; they may change only under updatePolicy Rerun.
-IMMUTABLE_PARTS = ("model", "dataset", "chat", "quantization", "lora", "training", "evaluation", "output")
+IMMUTABLE_PARTS = ("model", "dataset", "method", "chat", "quantization", "lora", "training", "evaluation", "output")
+
+
+def _cel_same(part: str) -> str:
+    """Write CEL for: the part is what it was; the API server writes no default for one that is absent."""
+    same = f"self.{part} == oldSelf.{part}"
+    return same if part != "method" else f"has(self.method) == has(oldSelf.method) && (!has(self.method) || {same})"
 
 
 class LoRAFineTuneSpec(SpecModel):
@@ -67,6 +75,11 @@ class LoRAFineTuneSpec(SpecModel):
     )
     model: ModelSpec = documented(..., "The base model.", {"id": "microsoft/Phi-4-mini-instruct"})
     dataset: DatasetSpec = documented(..., "The training data.", {"uri": "s3://datasets/triage.jsonl"})
+    method: MethodSpec | None = documented(
+        None,
+        "Preference tuning: what is learned from which answers were preferred; absent: the answers themselves.",
+        {"dpo": {"beta": 0.1}},
+    )
     chat: ChatSpec = documented(
         ChatSpec(), "How conversations become text.", {"templateArgs": {"enable_thinking": "false"}}
     )
@@ -127,7 +140,8 @@ class LoRAFineTuneSpec(SpecModel):
         Rule(
             cel="has(self.dataset.testUri) || self.dataset.split.test > 0.0 || !("
             "has(self.evaluation.gate.maxLossRatio) || has(self.evaluation.gate.minExactMatch) || "
-            "has(self.evaluation.gate.minJsonFields) || has(self.evaluation.gate.minToolCalls))",
+            "has(self.evaluation.gate.minJsonFields) || has(self.evaluation.gate.minToolCalls) || "
+            "has(self.evaluation.gate.minPreferenceAccuracy))",
             message="evaluation.gate needs rows to compare on; set dataset.testUri, or dataset.split.test above 0",
             holds=lambda s: (
                 s.dataset.test_uri is not None or s.dataset.split.test > 0 or not s.evaluation.gate.needs_test_rows
@@ -142,12 +156,13 @@ class LoRAFineTuneSpec(SpecModel):
                 or s.evaluation.gate.forgetting_source in [source.name for source in s.dataset.sources or ()]
             ),
         ),
+        *RULES_OF_METHOD,
     )
 
     #: Rules between the old and the new spec, known to the API server alone: CEL and message.
     transition_rules: ClassVar[tuple[tuple[str, str], ...]] = tuple(
         (
-            f"self.updatePolicy == 'Rerun' || self.{part} == oldSelf.{part}",
+            f"self.updatePolicy == 'Rerun' || {_cel_same(part)}",
             f"spec.{part} is immutable; create a new LoRAFineTune, or set updatePolicy: Rerun",
         )
         for part in IMMUTABLE_PARTS

@@ -33,6 +33,9 @@ class ColumnsSpec(SpecModel):
     prompt: ColumnName | None = documented(None, "Column with the prompt or instruction.", "question")
     input: ColumnName | None = documented(None, "Column with additional input of an instruction.", "context")
     completion: ColumnName | None = documented(None, "Column with the answer to learn.", "answer")
+    chosen: ColumnName | None = documented(None, "Column with the preferred answer, for method dpo.", "better")
+    rejected: ColumnName | None = documented(None, "Column with the other answer, for method dpo.", "worse")
+    label: ColumnName | None = documented(None, "Column that says whether an answer is wanted, for kto.", "liked")
     text: ColumnName | None = documented(None, "Column with the document, for format text.", "content")
     tools: ColumnName | None = documented(None, "Column with the tools that are offered; usually tools.", "functions")
 

@@ -145,6 +145,11 @@ class GateSpec(SpecModel):
         " Only answers to rows that offer tools count.",
         0.9, ge=0, le=1,
     )  # fmt: skip
+    min_preference_accuracy: float | None = documented(
+        None,
+        "Lowest allowed share of test rows of which the adapter prefers what the row prefers, 0 to 1; with method.",
+        0.9, ge=0, le=1,
+    )  # fmt: skip
 
     @property
     def needs_answers(self) -> bool:
@@ -155,7 +160,7 @@ class GateSpec(SpecModel):
     @property
     def needs_test_rows(self) -> bool:
         """Whether a limit is about test rows."""
-        return self.max_loss_ratio is not None or self.needs_answers
+        return self.max_loss_ratio is not None or self.min_preference_accuracy is not None or self.needs_answers
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -7,7 +7,14 @@ from typing import ClassVar
 from lora_contract.base import Rule, SpecModel
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.fields import documented
-from lora_contract.sweep.varied import LoraChanges, LoraValues, TrainingChanges, TrainingValues
+from lora_contract.sweep.varied import (
+    LoraChanges,
+    LoraValues,
+    MethodChanges,
+    MethodValues,
+    TrainingChanges,
+    TrainingValues,
+)
 
 #: Two digits number the trials in their names.
 MAX_TRIALS = 100
@@ -20,6 +27,9 @@ class GridSpec(SpecModel):
     training: TrainingValues = documented(
         TrainingValues(), "Values to try of fields of training.", {"learningRate": [0.0001, 0.0002]}
     )
+    method: MethodValues = documented(
+        MethodValues(), "Values to try of fields of the template's method.", {"dpo": {"beta": [0.05, 0.1]}}
+    )
 
 
 class TrialSpec(SpecModel):
@@ -28,6 +38,9 @@ class TrialSpec(SpecModel):
     lora: LoraChanges = documented(LoraChanges(), "Fields of lora that this trial sets.", {"r": 8})
     training: TrainingChanges = documented(
         TrainingChanges(), "Fields of training that this trial sets.", {"learningRate": 0.0001}
+    )
+    method: MethodChanges = documented(
+        MethodChanges(), "Fields of the template's method that this trial sets.", {"dpo": {"beta": 0.05}}
     )
 
 

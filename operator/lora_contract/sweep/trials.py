@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,15 +68,23 @@ def _changes(spec: LoRASweepSpec) -> Iterator[Changes]:
         yield dict(zip(values, combination, strict=True))
 
 
-def _flat(parts: dict[str, dict[str, Any]]) -> Changes:
-    return {f"{part}.{field}": value for part, fields in parts.items() for field, value in fields.items()}
+def _flat(fields: dict[str, Any], path: str = "") -> Changes:
+    found: Changes = {}
+    for field, value in fields.items():
+        found |= _flat(value, f"{path}{field}.") if isinstance(value, dict) else {f"{path}{field}": value}
+    return found
 
 
 def _changed(template: dict[str, Any], changes: Changes) -> dict[str, Any]:
-    spec = dict(template)
+    spec = deepcopy(template)
     for path, value in changes.items():
-        part, field = path.split(".")
-        spec[part] = {**spec[part], field: value}
+        *parts, field = path.split(".")
+        part = spec
+        for name in parts:
+            if name not in part:
+                raise ValueError(f"template.spec has no {'.'.join(parts)}, whose {field} is to be varied; set it there")
+            part = part[name]
+        part[field] = value
     return spec
 
 

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from lora_contract.base import SpecModel
 from lora_contract.finetune.fields import documented
+from lora_contract.finetune.method import DpoSpec, KtoSpec
 from lora_contract.finetune.training import LoraSpec, TrainingSpec
 
 LORA_FIELDS = ("r", "alpha", "dropout", "target_modules", "use_rslora")
@@ -24,9 +25,13 @@ TRAINING_FIELDS = (
     "max_grad_norm",
     "seed",
 )
+DPO_FIELDS = ("beta", "sft_weight", "length_normalised")
+KTO_FIELDS = ("beta", "desirable_weight", "undesirable_weight")
 #: Those that a sweep may not vary: they would not make another adapter, or change what the evaluation loss means, so
 #: that trials could not be compared.
 LORA_FIELDS_LEFT_OUT: tuple[str, ...] = ()
+DPO_FIELDS_LEFT_OUT: tuple[str, ...] = ()
+KTO_FIELDS_LEFT_OUT: tuple[str, ...] = ()
 TRAINING_FIELDS_LEFT_OUT = (
     "micro_batch_size",
     "save_steps",
@@ -76,8 +81,30 @@ if TYPE_CHECKING:  # made from the run's spec below: type checkers see the commo
     TrainingValues = SpecModel
     LoraChanges = SpecModel
     TrainingChanges = SpecModel
+    DpoValues = SpecModel
+    KtoValues = SpecModel
+    DpoChanges = SpecModel
+    KtoChanges = SpecModel
 else:
     LoraValues = _values_of(LoraSpec, LORA_FIELDS, "Values to try of fields of lora.")
     TrainingValues = _values_of(TrainingSpec, TRAINING_FIELDS, "Values to try of fields of training.")
     LoraChanges = _changes_of(LoraSpec, LORA_FIELDS, "Fields of lora that a trial sets.")
     TrainingChanges = _changes_of(TrainingSpec, TRAINING_FIELDS, "Fields of training that a trial sets.")
+    DpoValues = _values_of(DpoSpec, DPO_FIELDS, "Values to try of fields of method.dpo.")
+    KtoValues = _values_of(KtoSpec, KTO_FIELDS, "Values to try of fields of method.kto.")
+    DpoChanges = _changes_of(DpoSpec, DPO_FIELDS, "Fields of method.dpo that a trial sets.")
+    KtoChanges = _changes_of(KtoSpec, KTO_FIELDS, "Fields of method.kto that a trial sets.")
+
+
+class MethodValues(SpecModel):
+    """Values to try of fields of the template's method."""
+
+    dpo: DpoValues = documented(DpoValues(), "Values to try of fields of method.dpo.", {"beta": [0.05, 0.1]})
+    kto: KtoValues = documented(KtoValues(), "Values to try of fields of method.kto.", {"beta": [0.05, 0.1]})
+
+
+class MethodChanges(SpecModel):
+    """Fields of the template's method that a trial sets."""
+
+    dpo: DpoChanges = documented(DpoChanges(), "Fields of method.dpo that this trial sets.", {"beta": 0.05})
+    kto: KtoChanges = documented(KtoChanges(), "Fields of method.kto that this trial sets.", {"beta": 0.05})

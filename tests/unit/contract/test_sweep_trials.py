@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from lora_contract.identity import spec_hash
 from lora_contract.sweep import LoRASweepSpec, Trial, trials_of
-from lora_contract.sweep.varied import LORA_FIELDS, TRAINING_FIELDS
+from lora_contract.sweep.varied import DPO_FIELDS, KTO_FIELDS, LORA_FIELDS, TRAINING_FIELDS
 from support.specs import BASE, REMOVED
 from support.sweeps import sweep
 
@@ -58,9 +59,34 @@ def test_every_varied_field_is_part_of_the_identity_of_a_run() -> None:
     assert len({spec_hash(trial.spec) for trial in found}) == len(found)
 
 
+def test_a_grid_varies_the_settings_of_the_templates_method() -> None:
+    dpo = {"template.spec.method": {"dpo": {"sftWeight": 0.5}}}
+    found = trials(dpo | {"grid": {"method": {"dpo": {"beta": [0.05, 0.1]}}, "lora": {"r": [8]}}})
+
+    assert [trial.parameters for trial in found] == [
+        {"lora.r": "8", "method.dpo.beta": "0.05"},
+        {"lora.r": "8", "method.dpo.beta": "0.1"},
+    ]
+    methods = [trial.spec.method.dpo for trial in found if trial.spec.method is not None]
+    assert [(dpo.beta, dpo.sft_weight) for dpo in methods if dpo is not None] == [(0.05, 0.5), (0.1, 0.5)]
+
+
+@pytest.mark.parametrize(("method", "fields"), [("dpo", DPO_FIELDS), ("kto", KTO_FIELDS)])
+def test_every_varied_field_of_a_method_is_part_of_the_identity_of_a_run(method: str, fields: tuple[str, ...]) -> None:
+    values = {to_camel(name): True if name == "length_normalised" else 0.3 for name in fields}
+    changes = [{}, *({"method": {method: {name: value}}} for name, value in values.items())]
+    found = trials({"template.spec.method": {method: {}}, "grid": REMOVED, "trials": changes})
+
+    assert len({spec_hash(trial.spec) for trial in found}) == len(fields) + 1
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
+        (
+            {"grid": {"method": {"kto": {"beta": [0.1]}}}, "template.spec.method": {"dpo": {}}},
+            "template.spec has no method.kto, whose beta is to be varied; set it there",
+        ),
         ({"grid": {}}, "grid: name at least one field"),
         ({"grid": {"training": {"seed": list(range(16)), "maxSteps": list(range(1, 8))}}}, "grid: 112 combinations"),
         ({"grid": {"lora": {"r": [8, 8]}}}, "trials 0 and 1 are the same (lora.r: 8); remove one of them"),
@@ -80,6 +106,6 @@ def test_every_varied_field_is_part_of_the_identity_of_a_run() -> None:
     ],
 )
 def test_what_cannot_be_tried_is_refused_by_its_number(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=r"grid|trial") as caught:
+    with pytest.raises(ValueError, match=r"grid|trial|template") as caught:
         trials(changes)
     assert says in str(caught.value)

@@ -38,6 +38,14 @@ class Rows(Dataset[Row]):
         self.sources: np.ndarray[Any, np.dtype[np.int64]] = np.asarray(
             table["source"][:] if "source" in names else [], dtype=np.int64
         )
+        #: Of rows of pairs: where the rejected copy begins in each; empty for other rows.
+        self.rejected_from: np.ndarray[Any, np.dtype[np.int64]] = np.asarray(
+            table["rejected_from"][:] if "rejected_from" in names else [], dtype=np.int64
+        )
+        #: Of rows with labels: whether each answer is wanted; empty for other rows.
+        self.desirable: np.ndarray[Any, np.dtype[np.bool_]] = np.asarray(
+            table["desirable"][:] if "desirable" in names else [], dtype=np.bool_
+        )
         #: How often rows come in an epoch; None: once each.
         self.mixture: Mixture | None = None
 

@@ -14,6 +14,12 @@ names of the sources in their order, -1 for rows of dataset.validationUri and te
 true where the token counts for the loss (never at position 0). `length`: int32. `prompt_ids`: list<int32>, the
 conversation up to and including the generation prompt of its last answer; `reference`: that answer as text.
 `tool_calls`: the calls of that answer as JSON (see `calls_as_text`); null where the conversation has no tools.
+
+Rows of preferences have one column more in all three. With method dpo a row is a pair, two copies of the prompt with an
+answer each behind one another, the chosen one first; `rejected_from`: int32, where the other copy begins. `length`
+counts both; prompt and reference are those of the chosen answer. With method kto a row is a prompt with one answer;
+`desirable`: bool, whether it is wanted.
+
 `weights`: list<float> of the same length as `targets`: how much the loss at each target counts, above 0 and at most 1;
 null where each counts 1. The column is there only where a row of the file has some.
 """
@@ -55,6 +61,9 @@ TEST_SCHEMA = pa.schema(
 NO_SOURCE = -1
 SOURCE = pa.field("source", pa.int16(), nullable=False)
 WEIGHTS = pa.field("weights", pa.list_(pa.float32()))
+#: What rows of preferences say beside tokens and targets.
+REJECTED_FROM = pa.field("rejected_from", pa.int32(), nullable=False)
+DESIRABLE = pa.field("desirable", pa.bool_(), nullable=False)
 
 _TOKEN_COLUMNS = ("input_ids.", "prompt_ids.")
 

@@ -21,15 +21,27 @@ _TOKENS_A_GROUP = 4 << 20
 class RowWriter:
     """One parquet file; it is made with the first row, so a split without rows has no file."""
 
-    def __init__(self, path: Path, schema: pa.Schema = ROW_SCHEMA, *, with_source: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: pa.Schema = ROW_SCHEMA,
+        *,
+        with_source: bool = False,
+        preference: pa.Field | None = None,
+    ) -> None:
         """`schema` is `ROW_SCHEMA`, or `TEST_SCHEMA` for rows with prompt and reference.
 
-        `with_source`: rows also say which source they are of.
+        `with_source`: rows also say which source they are of. `preference`: the column in which they say what is
+        preferred.
         """
         self.path = path
         self.rows = 0
         self._tested = schema is TEST_SCHEMA
         self._schema = schema.append(SOURCE) if with_source else schema
+        self._preference = preference
+        if preference is not None:
+            self._schema = self._schema.append(preference)
+        self._preferences: list[int | bool | None] = []
         self._with_source = with_source
         self._sources: list[int] = []
         self._has_weights = False
@@ -58,9 +70,15 @@ class RowWriter:
         reference: str = "",
         tool_calls: tuple[ToolCall, ...] | None = None,
         source: int = NO_SOURCE,
+        *,
+        preference: int | bool | None = None,
     ) -> None:
-        """Append a row; `prompt_ids`, `reference` and `tool_calls` belong to `TEST_SCHEMA`, `source` to `SOURCE`."""
+        """Append a row; `prompt_ids`, `reference` and `tool_calls` belong to `TEST_SCHEMA`, `source` to `SOURCE`.
+
+        `preference` is the value in the column of preferences.
+        """
         self.rows += 1
+        self._preferences.append(preference)
         self._sources.append(source)
         self._pending.append(row)
         self._tokens += len(row.input_ids)
@@ -88,6 +106,8 @@ class RowWriter:
             ]
         if self._with_source:
             columns.append(pa.array(self._sources, pa.int16()))
+        if self._preference is not None:
+            columns.append(pa.array(self._preferences, self._preference.type))
         if not self._has_weights and any(row.weights is not None for row in self._pending):
             self._add_weights()
         if self._has_weights:
@@ -95,7 +115,7 @@ class RowWriter:
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd")
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
-        self._pending, self._sources, self._tokens = [], [], 0
+        self._pending, self._sources, self._preferences, self._tokens = [], [], [], 0
         self._prompts, self._references, self._tool_calls = [], [], []
 
     def _add_weights(self) -> None:

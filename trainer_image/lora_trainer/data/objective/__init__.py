@@ -12,12 +12,12 @@ from lora_trainer.data.objective.row_objective import RowObjective
 from lora_trainer.data.objective.supervised import SupervisedRows
 from lora_trainer.data.template.chat_template import ChatTemplate
 
-ObjectiveName = Literal["supervised"]
+ObjectiveName = Literal["supervised", "dpo", "kto"]
 
 
 def name_of(spec: LoRAFineTuneSpec) -> ObjectiveName:
     """Tell the objective that a spec asks for; both halves are chosen by it."""
-    return "supervised"
+    return "supervised" if spec.method is None else spec.method.name
 
 
 def chosen(spec: LoRAFineTuneSpec, template: ChatTemplate) -> RowObjective:
