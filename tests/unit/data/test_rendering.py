@@ -10,6 +10,7 @@ from jinja2.utils import Namespace
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from lora_trainer.data.conversations import conversation
+from lora_trainer.data.conversations.tools import read
 from lora_trainer.data.template import rendering
 from lora_trainer.data.template.rendering import CompiledTemplate
 from support.published_templates import CASES, names, source, template, tokenizer
@@ -65,3 +66,20 @@ def test_a_published_template_renders_what_transformers_renders(name: str) -> No
                 compiled.render(turns, talk.tools, generation_prompt=False)
         else:
             assert compiled.render(turns, talk.tools, generation_prompt=False) == expected, title
+
+
+def test_a_tool_is_written_as_json_as_each_place_of_the_template_asks() -> None:
+    # The same tool with and without options, by itself, in part, and beside values that the template makes.
+    source = (
+        "{% for tool in tools %}{{ tool | tojson }}{{ tool | tojson(indent=2) }}{{ tool | tojson(none, 2) }}"
+        "{{ tool.function | tojson(ensure_ascii=true) }}{{ tool.function.parameters | tojson }}"
+        "{{ {'name': tool.function.name} | tojson(separators=(',', ':')) }}{{ [loop.index] | tojson }}{% endfor %}"
+    )
+    compiled = CompiledTemplate(source, {})
+
+    for place in ("Zürich", "Rome", "Zürich"):
+        schema = {"type": "object", "properties": {"b": {"enum": [place]}, "a": {}}}
+        offered = [{"type": "function", "function": {"name": name, "parameters": schema}} for name in ("see", "go")]
+        tools = read(offered)
+        want = render_jinja_template([[]], tools=list(tools.functions), chat_template=source)[0][0]
+        assert [compiled.render([], tools, generation_prompt=False) for _ in range(2)] == [want] * 2

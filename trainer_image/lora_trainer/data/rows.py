@@ -73,10 +73,17 @@ class Toolset:
     functions: tuple[dict[str, Any], ...] = ()
     #: What checks the arguments of a call, by the name of the function, where it has a schema.
     validators: Mapping[str, Any] = field(default_factory=dict)
+    #: What chat templates wrote of a tool as JSON, by the identity of the tool and the options of the writing.
+    written: dict[tuple[object, ...], str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether there is any."""
         return bool(self.functions)
+
+    @cached_property
+    def identities(self) -> frozenset[int]:
+        """The identities of the tools and of their functions, which live as long as this object."""
+        return frozenset(id(part) for tool in self.functions for part in (tool, tool["function"]))
 
     @cached_property
     def as_json(self) -> str:

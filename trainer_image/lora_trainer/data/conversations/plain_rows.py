@@ -15,7 +15,8 @@ from lora_trainer.data.json_values import json_type
 from lora_trainer.data.profile import Turn
 from lora_trainer.data.rows import BadRow
 from lora_trainer.data.template.chat_template import ChatTemplate
-from lora_trainer.data.template.masking import Encoded, Targets, TokenIds
+from lora_trainer.data.template.masking import Encoded, Targets
+from lora_trainer.data.template.pieces import TokenIds
 from lora_trainer.errors import unsupported
 
 INPUT_IDS, LABELS, ATTENTION_MASK = "input_ids", "labels", "attention_mask"

@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lora_trainer.data.rows import NO_TOOLS, CallForm, Message, Toolset
 from lora_trainer.data.template import answer_text, template_refusal, tool_form
+from lora_trainer.data.template.pieces import PieceTokenizer
 from lora_trainer.data.template.rendering import CompiledTemplate
 from lora_trainer.data.template.template_refusal import TemplateRefusal
 from lora_trainer.data.template.tool_form import ToolSupport
@@ -115,6 +116,11 @@ class ChatTemplate:
     def _compiled_for_tools(self) -> CompiledTemplate:
         same = self._source_with_tools == self._source
         return self._compiled if same else CompiledTemplate(self._source_with_tools, self._variables)
+
+    @cached_property
+    def pieces(self) -> PieceTokenizer:
+        """Tokenises rendered rows."""
+        return PieceTokenizer(self.tokenizer.backend_tokenizer)
 
     def _strftime(self, format: str) -> str:  # noqa: A002 - as transformers calls it
         self.reads_clock = True

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +17,9 @@ import numpy.typing as npt
 from lora_trainer.data.profile import Segment
 from lora_trainer.data.template import seams
 from lora_trainer.data.template.chat_template import ChatTemplate
+from lora_trainer.data.template.pieces import TokenIds, Tokens
 from lora_trainer.data.template.unrolling import Rendered
 
-TokenIds = npt.NDArray[np.int32]
 Targets = npt.NDArray[np.bool_]
 Weights = npt.NDArray[np.float32]
 
@@ -40,25 +39,33 @@ class Encoded:
 
 def encode(template: ChatTemplate, rows: Sequence[Rendered], max_length: int) -> list[Encoded]:
     """Tokenise rows in one batch; the text holds every special token already, so none is added."""
-    encodings = _tokenise(template, [row.text for row in rows])
-    pieces = [_pieces(template, row, encoding) for row, encoding in zip(rows, encodings, strict=True)]
+    tokenised = template.pieces.tokenise([row.text for row in rows], [_looked_at(row) for row in rows])
+    pieces = [_pieces(template, row, tokens) for row, tokens in zip(rows, tokenised, strict=True)]
     return [_encode(template, row, encoded, max_length) for row, encoded in zip(rows, pieces, strict=True)]
 
 
-def _pieces(template: ChatTemplate, row: Rendered, encoding: Any) -> list[tuple[int, Any]]:
-    """Give the encodings that a row is made of, each with the character at which it starts: one, or two with a seam."""
+def _looked_at(row: Rendered) -> list[int]:
+    """List the characters whose tokens decide what counts: the seam, and the ends of the spans."""
+    return [len(row.prompt), *(character for start, end in row.spans for character in (start, end - 1))]
+
+
+def _pieces(template: ChatTemplate, row: Rendered, tokens: Tokens) -> list[tuple[int, Tokens]]:
+    """Give the tokens that a row is made of, each with the character where they start: once, or twice with a seam."""
     seam = len(row.prompt)
-    if seam >= len(row.text) or not seams.is_crossed(template, encoding, seam):
-        return [(0, encoding)]
-    before, after = _tokenise(template, [row.text[:seam], row.text[seam:]])
-    if template.tokenizer.decode(after.ids) != row.text[seam:]:
-        return [(0, encoding)]  # tokenizers that begin each text with a space cannot begin one here
+    if seam >= len(row.text) or not seams.is_crossed(template, tokens, seam):
+        return [(0, tokens)]
+    spans = [(start - seam, end - 1 - seam) for start, end in row.spans if start >= seam]
+    before, after = template.pieces.tokenise(
+        [row.text[:seam], row.text[seam:]], [_looked_at(row)[1:], [at for span in spans for at in span]]
+    )
+    if template.tokenizer.decode(after.ids.tolist()) != row.text[seam:]:
+        return [(0, tokens)]  # tokenizers that begin each text with a space cannot begin one here
     return [(0, before), (seam, after)]
 
 
-def _encode(template: ChatTemplate, row: Rendered, pieces: Sequence[tuple[int, Any]], max_length: int) -> Encoded:
+def _encode(template: ChatTemplate, row: Rendered, pieces: Sequence[tuple[int, Tokens]], max_length: int) -> Encoded:
     numbers = [piece.ids for _, piece in pieces]
-    ids = np.array(numbers[0] if len(numbers) == 1 else [*chain.from_iterable(numbers)], dtype=np.int32)
+    ids = numbers[0] if len(numbers) == 1 else np.concatenate(numbers)
     targets = np.zeros(len(ids), dtype=np.bool_)
     weights = np.zeros(len(ids), dtype=np.float32) if row.weights else None
     offset = 0
@@ -67,7 +74,7 @@ def _encode(template: ChatTemplate, row: Rendered, pieces: Sequence[tuple[int, A
             first, last = _tokens(piece, max(start - begin, 0), end - begin)
             if first is None or last is None:
                 continue
-            if piece.token_to_chars(first)[0] < start - begin and tokens[first] in template.special_ids:
+            if piece.token_to_chars(first)[0] < start - begin and int(tokens[first]) in template.special_ids:
                 first += 1  # a special token of the prompt that took in white space of the answer
             targets[offset + first : offset + last + 1] = True
             if weights is not None:
@@ -80,7 +87,7 @@ def _encode(template: ChatTemplate, row: Rendered, pieces: Sequence[tuple[int, A
     return replace(encoded, weights=weights[:max_length])
 
 
-def _tokens(encoding: Any, start: int, end: int) -> tuple[int | None, int | None]:
+def _tokens(encoding: Tokens, start: int, end: int) -> tuple[int | None, int | None]:
     """Find first and last token of a span of characters; characters that belong to no token are passed over."""
     first = last = None
     while start < end and (first := encoding.char_to_token(start)) is None:
@@ -92,13 +99,8 @@ def _tokens(encoding: Any, start: int, end: int) -> tuple[int | None, int | None
 
 def encode_prompts(template: ChatTemplate, rows: Sequence[Rendered]) -> list[list[int]]:
     """Tokenise the prompts of the last answers the way inference does."""
-    return [encoding.ids for encoding in _tokenise(template, [row.prompt for row in rows])]
-
-
-def _tokenise(template: ChatTemplate, texts: Sequence[str]) -> list[Any]:
-    """Tokenise all texts in one call of the Rust library, which uses every core."""
-    encodings: list[Any] = template.tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
-    return encodings
+    nowhere: list[list[int]] = [[] for _ in rows]
+    return [tokens.ids.tolist() for tokens in template.pieces.tokenise([row.prompt for row in rows], nowhere)]
 
 
 def segments(template: ChatTemplate, row: Encoded) -> list[Segment]:

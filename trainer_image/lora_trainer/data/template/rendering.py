@@ -17,12 +17,15 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.utils import Namespace, generate_lorem_ipsum
 from transformers.utils.chat_template_utils import _cached_compile_jinja_template
 
-from lora_trainer.data.rows import Toolset
+from lora_trainer.data.rows import NO_TOOLS, Toolset
 
 _OF_DICT = frozenset(dir({}))
 #: The sandbox hands out others than the text's own.
 _FORMATTING = frozenset({"format", "format_map"})
 _OF_LOOP = frozenset({"depth", "depth0", "first", "index", "index0", "last", "length", "revindex", "revindex0"})
+_SCALARS = (str, bool, int, type(None))
+#: So many tools are remembered as JSON, of each set of tools that a row offers.
+_MOST_WRITTEN = 2048
 _PLAIN = (str, bool, int, float, type(None), list, dict)
 
 
@@ -41,11 +44,14 @@ class CompiledTemplate:
         setattr(self._environment, "getattr", _attributes(self._environment))  # noqa: B010 - it is a method
         self._drawn = False
         self._environment.filters["random"] = self._random_filter()
+        self._tools = NO_TOOLS
+        self._environment.filters["tojson"] = self._json_filter(self._environment.filters["tojson"])
         self._variables = {**self._template.globals, "lipsum": self._lorem_ipsum, **variables}
 
     def render(self, turns: Sequence[Mapping[str, Any]], tools: Toolset, *, generation_prompt: bool) -> str:
         """Render the conversation as one text, or raise whatever a template may raise."""
         self._drawn = False
+        self._tools = tools
         given = {
             **self._variables,
             "messages": turns,
@@ -73,6 +79,23 @@ class CompiledTemplate:
             return do_random(context, items)
 
         return draw
+
+    def _json_filter(self, write: Callable[..., str]) -> Callable[..., str]:
+        """Make a filter that remembers how it wrote the tools of a row, which no template can change."""
+
+        def tojson(value: Any, *arguments: Any, **named: Any) -> str:
+            options = (*arguments, *named.values())
+            if id(value) not in self._tools.identities or not all(type(option) in _SCALARS for option in options):
+                return write(value, *arguments, **named)
+            key = (id(value), arguments, *named.items())
+            written = self._tools.written
+            if key not in written:
+                if len(written) >= _MOST_WRITTEN:
+                    written.clear()
+                written[key] = write(value, *arguments, **named)
+            return written[key]
+
+        return tojson
 
     def _lorem_ipsum(self, *arguments: Any, **named: Any) -> str:
         self._seed()

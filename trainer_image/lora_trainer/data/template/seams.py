@@ -5,6 +5,7 @@ A server tokenises the prompt alone, and the model goes on behind its last token
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from lora_trainer.data.template.chat_template import ChatTemplate
@@ -27,6 +28,11 @@ def is_crossed(template: ChatTemplate, encoding: Any, seam: int) -> bool:
 def crosses(template: ChatTemplate, text: str, seam: int) -> bool:
     """Tell the same of a text that is not encoded yet; only what is around the seam is encoded."""
     start = max(0, seam - _WINDOW)
-    part = text[start : seam + _WINDOW]
+    return _crosses(template, text[start : seam + _WINDOW], seam - start)
+
+
+@lru_cache(maxsize=4096)
+def _crosses(template: ChatTemplate, part: str, seam: int) -> bool:
+    """Look at a part of a text, or remember: what stands around seams is much the same in all rows."""
     encoding = template.tokenizer.backend_tokenizer.encode(part, add_special_tokens=False)
-    return is_crossed(template, encoding, seam - start)
+    return is_crossed(template, encoding, seam)
