@@ -18,6 +18,7 @@ from lora_contract.status import (
     InputsStatus,
     LoRAFineTuneStatus,
     MetricsStatus,
+    ParentStatus,
     Phase,
     PlanStatus,
     ProgressStatus,
@@ -48,6 +49,7 @@ class StatusChanges(TypedDict, total=False):
     run_token: str | None
     start_time: str | None
     completion_time: str | None
+    parent: ParentStatus | None
     plan: PlanStatus | None
     progress: ProgressStatus | None
     metrics: MetricsStatus | None

@@ -17,6 +17,7 @@ RECIPE_VERSION = 3
 #: digests stand for them), caches, and what only changes how the same result is reached.
 _PARTS: dict[str, frozenset[str]] = {
     "model": frozenset({"revision", "allowFloatingRevision", "source", "tokenSecretName", "cache"}),
+    "from": frozenset({"adapter", "run"}),
     "dataset": frozenset({"uri", "validationUri", "testUri"}),
     "method": frozenset(),
     "chat": frozenset({"templateUri"}),
@@ -29,6 +30,8 @@ _PARTS: dict[str, frozenset[str]] = {
 
 #: Parts that releases added later; without content they are left out, so that specs of before keep their hash.
 _ADDED = frozenset({"chat", "method"})
+#: Parts that are left out where they are absent; present without content they say that a digest stands for them.
+_WHERE_PRESENT = frozenset({"from"})
 
 
 def canonical_json(value: Any) -> str:
@@ -55,7 +58,8 @@ def training_relevant(spec: LoRAFineTuneSpec) -> dict[str, Any]:
     }
     if "sources" in parts["dataset"]:
         parts["dataset"]["sources"] = _normal_sources(parts["dataset"]["sources"])
-    parts = {part: fields for part, fields in parts.items() if fields or part not in _ADDED}
+    absent = _ADDED | (_WHERE_PRESENT - given.keys())
+    parts = {part: fields for part, fields in parts.items() if fields or part not in absent}
     return _whole_numbers(parts)  # type: ignore[no-any-return]
 
 
@@ -94,11 +98,13 @@ def run_id(
     run_token: str,
     template_digest: str | None = None,
     template_date: str | None = None,
+    parent_digest: str | None = None,
 ) -> str:
     """Compute the identity of the result: 32 hexadecimal digits, equal in every cluster.
 
     `template_digest` is the sha256 of what chat.templateUri holds, `template_date` the date (RFC 3339) that a chat
-    template which reads the clock writes into the rows.
+    template which reads the clock writes into the rows, `parent_digest` the sha256 of the manifest of the adapter that
+    the run goes on from.
     """
     parts = {"spec": spec_hash, "model": model_commit, "dataset": dataset_digest}
     if run_token:
@@ -107,4 +113,6 @@ def run_id(
         parts["template"] = template_digest
     if template_date:
         parts["templateDate"] = template_date
+    if parent_digest:
+        parts["parent"] = parent_digest
     return digest(parts)[:32]

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapV
 from lora_contract.base import Model
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.names import Stage
-from lora_contract.status import PlanStatus
+from lora_contract.status import ParentStatus, PlanStatus
 
 
 def _accepted_before(spec: Any, validate: ValidatorFunctionWrapHandler) -> LoRAFineTuneSpec:
@@ -37,6 +37,9 @@ class Order(Model):
     )
     run_id: str | None = Field(None, description="Identity found by an earlier prepare; always set for train.")
     plan: PlanStatus | None = Field(None, description="What prepare found; always set for train.")
+    parent: ParentStatus | None = Field(
+        None, description="The adapter that the run goes on from, once known; for train with spec.from always."
+    )
     scratch: str = Field(description="Writable folder for everything temporary.")
     cache: str | None = Field(None, description="Folder of the model cache, where the namespace has one.")
     unavailable_budget_seconds: int = Field(120, description="How long S3 or the Hub may be away before exit 69.")

@@ -15,6 +15,7 @@ from lora_contract.outside import bounded, salvaged, shorten
 from lora_contract.status import (
     ArtifactStatus,
     MetricsStatus,
+    ParentStatus,
     PlanStatus,
 )
 
@@ -55,6 +56,7 @@ class Report(StatusModel):
     version: Literal[1] = 1
     stage: Stage = Field(description="The stage that speaks.")
     run_id: str | None = Field(None, description="Identity of the result.")
+    parent: ParentStatus | None = Field(None, description="The adapter that the run goes on from.")
     plan: PlanStatus | None = Field(None, description="What prepare found.")
     adopted: bool = Field(False, description="The artefact existed already; nothing needs to be trained.")
     artifact: ArtifactStatus | None = Field(None, description="The published adapter.")
@@ -77,7 +79,9 @@ def encode(report: Report) -> str:
         text = _with_texts_cut(smaller, _TEXT_LIMITS[-1]).model_dump_json(by_alias=True, exclude_none=True)
         if len(text.encode()) <= MAX_BYTES:
             return text
-    reduced = Report(stage=report.stage, run_id=report.run_id, error=report.error, adopted=report.adopted)
+    reduced = Report(
+        stage=report.stage, run_id=report.run_id, parent=report.parent, error=report.error, adopted=report.adopted
+    )
     return _with_texts_cut(reduced, _TEXT_LIMITS[-1]).model_dump_json(by_alias=True, exclude_none=True)
 
 

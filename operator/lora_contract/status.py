@@ -11,6 +11,8 @@ from lora_contract.conditions import MAX_MESSAGE_LENGTH, ConditionedStatus
 from lora_contract.source_status import SourceMetricsStatus, SourcePlanStatus
 
 MAX_ATTEMPTS = 10
+#: Pattern of a sha256 in hexadecimal digits.
+SHA256 = r"^[0-9a-f]{64}$"
 
 
 class Phase(StrEnum):
@@ -225,6 +227,14 @@ class ArtifactStatus(StatusModel):
     report_uri: str | None = field("The HTML report.")
 
 
+class ParentStatus(StatusModel):
+    """The adapter that a run goes on from, as it was when the run first saw it."""
+
+    run: str | None = field("LoRAFineTune that published it, where spec.from names one.", limit=253)
+    uri: str = Field(description="S3 prefix of the adapter's files.", max_length=1024)
+    manifest_digest: str = Field(description="sha256 of its manifest.json.", pattern=SHA256)
+
+
 class ErrorStatus(StatusModel):
     """Why the run failed."""
 
@@ -243,6 +253,7 @@ class LoRAFineTuneStatus(ConditionedStatus):
     run_token: str | None = field("The runToken that this status is about.")
     start_time: str | None = field("When the run was first seen, RFC 3339.")
     completion_time: str | None = field("When the run finished, RFC 3339.")
+    parent: ParentStatus | None = Field(None, description="The adapter that the run goes on from.")
     plan: PlanStatus | None = Field(None, description="What prepare found out.")
     progress: ProgressStatus | None = Field(None, description="Where training is.")
     metrics: MetricsStatus | None = Field(None, description="Losses so far.")

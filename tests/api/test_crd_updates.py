@@ -14,6 +14,7 @@ from support.specs import BASE, REMOVED, changed
 
 RECIPE_CHANGES: dict[str, dict[str, Any]] = {
     "model": {"model.id": "microsoft/phi-4"},
+    "from": {"from": {"run": "triage-base"}},
     "dataset": {"dataset.systemPrompt": "Answer in JSON."},
     "method": {"method": {"dpo": {}}},
     "chat": {"chat.templateArgs": {"enable_thinking": "false"}},

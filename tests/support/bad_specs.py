@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.bad_method_specs import OF_METHODS
+from support.bad_parent_specs import OF_PARENTS
 from support.bad_platform_specs import OF_THE_PLATFORM
 from support.bad_source_specs import OF_SOURCES
 from support.bad_spec import BadSpec, bad
@@ -194,6 +195,7 @@ BAD_SPECS = (
     ),
     bad("gate above 1", {"evaluation.gate.minExactMatch": 2}, "gate.minExactMatch", "less than or equal to 1"),
     *OF_METHODS,
+    *OF_PARENTS,
     *OF_SOURCES,
     *OF_THE_PLATFORM,
 )

@@ -61,6 +61,9 @@ class Story(ClusterStory):
     queue_position: int | None = None
     #: Other runs with the same identity.
     identical: tuple[IdenticalRun, ...] = ()
+    #: The run that spec.from names.
+    parent: FineTune | None = None
+    parents_in_circle: bool = False
     #: Labels of the nodes of the cluster.
     nodes: tuple[dict[str, str], ...] = ()
     gpu_memory: dict[str, GpuMemory] = field(default_factory=dict)
@@ -84,6 +87,8 @@ class Story(ClusterStory):
             isolated=self.isolated,
             queue_position=self.queue_position,
             identical=self.identical,
+            parent=self.parent,
+            parents_in_circle=self.parents_in_circle,
             gpu_memory=self.gpu_memory,
             monotonic=self.monotonic,
             first_seen=self.first_seen,

@@ -85,6 +85,8 @@ GOOD_SPECS: dict[str, dict[str, Any]] = {
             ],
         }
     },
+    "going on from an adapter": {"from": {"adapter": "s3://adapters/team-a/triage/0123"}},
+    "going on from a run": {"from": {"run": "triage-base"}, "evaluation.gate.maxLossRatioToParent": 1.0},
     "preferences": {"method": {"dpo": {}}, "evaluation.gate.minPreferenceAccuracy": 0.9},
     "preferences with settings": {"method": {"dpo": {"beta": 0.05, "sftWeight": 0.2, "lengthNormalised": True}}},
     "preferences with columns": {

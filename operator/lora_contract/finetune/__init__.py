@@ -12,6 +12,7 @@ from lora_contract.finetune.dataset import DatasetSpec
 from lora_contract.finetune.fields import Matches, documented
 from lora_contract.finetune.method import RULES_OF_METHOD, MethodSpec
 from lora_contract.finetune.model import ModelSpec, QuantizationSpec
+from lora_contract.finetune.parent import RULES_OF_PARENT, ParentSpec
 from lora_contract.finetune.platform import ComputeSpec, OutputSpec, SchedulingSpec, StorageSpec
 from lora_contract.finetune.training import EvaluationSpec, LoraSpec, TrainingSpec
 
@@ -25,6 +26,7 @@ __all__ = [
     "MethodSpec",
     "ModelSpec",
     "OutputSpec",
+    "ParentSpec",
     "QuantizationSpec",
     "SchedulingSpec",
     "StorageSpec",
@@ -53,13 +55,28 @@ def _cel_apart(address: str) -> str:
 
 
 #: Parts that decide what the adapter is; they may change only under updatePolicy Rerun.
-IMMUTABLE_PARTS = ("model", "dataset", "method", "chat", "quantization", "lora", "training", "evaluation", "output")
+IMMUTABLE_PARTS = (
+    "model",
+    "from",
+    "dataset",
+    "method",
+    "chat",
+    "quantization",
+    "lora",
+    "training",
+    "evaluation",
+    "output",
+)
+#: Those of them for which the API server writes no default.
+_OPTIONAL_PARTS = ("from", "method")
 
 
 def _cel_same(part: str) -> str:
-    """Write CEL for: the part is what it was; the API server writes no default for one that is absent."""
+    """Write CEL for: the part is what it was, or absent as before."""
     same = f"self.{part} == oldSelf.{part}"
-    return same if part != "method" else f"has(self.method) == has(oldSelf.method) && (!has(self.method) || {same})"
+    if part not in _OPTIONAL_PARTS:
+        return same
+    return f"has(self.{part}) == has(oldSelf.{part}) && (!has(self.{part}) || {same})"
 
 
 class LoRAFineTuneSpec(SpecModel):
@@ -74,6 +91,12 @@ class LoRAFineTuneSpec(SpecModel):
         "", "Change it to compare the data of a published adapter with what it was trained on.", "2026-01-31"
     )
     model: ModelSpec = documented(..., "The base model.", {"id": "microsoft/Phi-4-mini-instruct"})
+    parent: ParentSpec | None = documented(
+        None,
+        "The adapter to go on from: its weights are trained on, with a fresh optimiser; absent: a fresh adapter.",
+        {"run": "triage-base"},
+        alias="from",
+    )
     dataset: DatasetSpec = documented(..., "The training data.", {"uri": "s3://datasets/triage.jsonl"})
     method: MethodSpec | None = documented(
         None,
@@ -141,7 +164,8 @@ class LoRAFineTuneSpec(SpecModel):
             cel="has(self.dataset.testUri) || self.dataset.split.test > 0.0 || !("
             "has(self.evaluation.gate.maxLossRatio) || has(self.evaluation.gate.minExactMatch) || "
             "has(self.evaluation.gate.minJsonFields) || has(self.evaluation.gate.minToolCalls) || "
-            "has(self.evaluation.gate.minPreferenceAccuracy))",
+            "has(self.evaluation.gate.minPreferenceAccuracy) || "
+            "has(self.evaluation.gate.maxLossRatioToParent))",
             message="evaluation.gate needs rows to compare on; set dataset.testUri, or dataset.split.test above 0",
             holds=lambda s: (
                 s.dataset.test_uri is not None or s.dataset.split.test > 0 or not s.evaluation.gate.needs_test_rows
@@ -157,6 +181,7 @@ class LoRAFineTuneSpec(SpecModel):
             ),
         ),
         *RULES_OF_METHOD,
+        *RULES_OF_PARENT,
     )
 
     #: Rules between the old and the new spec, known to the API server alone: CEL and message.

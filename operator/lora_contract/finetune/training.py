@@ -125,6 +125,9 @@ class GateSpec(SpecModel):
     max_loss_ratio: float | None = documented(
         None, "Highest allowed test loss of the adapter divided by that of the base.", 0.98, gt=0, le=10
     )
+    max_loss_ratio_to_parent: float | None = documented(
+        None, "Highest allowed test loss of the adapter divided by that of the adapter in from.", 1.0, gt=0, le=10
+    )
     max_forgetting_ratio: float | None = documented(
         None, "Highest allowed loss of the adapter on general text divided by that of the base.", 1.2, gt=0, le=100
     )
@@ -160,7 +163,8 @@ class GateSpec(SpecModel):
     @property
     def needs_test_rows(self) -> bool:
         """Whether a limit is about test rows."""
-        return self.max_loss_ratio is not None or self.min_preference_accuracy is not None or self.needs_answers
+        limits = (self.max_loss_ratio, self.max_loss_ratio_to_parent, self.min_preference_accuracy)
+        return any(limit is not None for limit in limits) or self.needs_answers
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -43,6 +43,17 @@ REASONS = {
             "keep it out with the injector's annotation: the platform team sets it in `trainer.podAnnotations`."
         ),
     ),
+    Reason.PARENT_FAILED: ReasonFacts(
+        meaning="The run that `from.run` names failed, before this one could begin; the message says for what reason.",
+        advice=(
+            "Correct the other run and apply it again; then delete this one and apply it again, or change its "
+            "`runToken`. An adapter that only missed its gate can be named in `from.adapter`."
+        ),
+        remedy=(
+            "Correct that run and apply it again, then change spec.runToken here; an adapter that only missed its gate "
+            "can be named in from.adapter."
+        ),
+    ),
     Reason.REPORT_MISSING: ReasonFacts(
         meaning=(
             "The Job is complete but its pod was gone before its report was read. Prepare then looks in S3 once, "

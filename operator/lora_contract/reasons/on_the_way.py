@@ -15,6 +15,13 @@ REASONS = {
         meaning="The run was seen; nothing is started yet.",
         advice="Nothing.",
     ),
+    Reason.WAITING_FOR_RUN: ReasonFacts(
+        meaning=(
+            "The run that `from.run` names has published no adapter yet, or does not exist; the message names it and "
+            "says what it does. No pod runs, and the wait has no end of its own."
+        ),
+        advice="Nothing, or apply the run that is missing. See [going on from an adapter](going-on.md).",
+    ),
     Reason.PREPARING: ReasonFacts(
         meaning="A CPU pod checks model and data and tokenises them. No GPU is held.",
         advice="Nothing.",

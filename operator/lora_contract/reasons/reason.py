@@ -13,6 +13,7 @@ class Reason(StrEnum):
     SPEC_INVALID = "SpecInvalid"
     ENDPOINT_NOT_ALLOWED = "EndpointNotAllowed"
     PENDING = "Pending"
+    WAITING_FOR_RUN = "WaitingForRun"
     PREPARING = "Preparing"
     DATA_PREPARED = "DataPrepared"
     QUEUED = "Queued"
@@ -70,5 +71,6 @@ class Reason(StrEnum):
     OTHER_CONTAINERS_RUNNING = "OtherContainersRunning"
     RETRIES_EXHAUSTED = "RetriesExhausted"
     REPORT_MISSING = "ReportMissing"
+    PARENT_FAILED = "ParentFailed"
     # of Events alone
     STATUS_REFUSED = "StatusRefused"

@@ -18,6 +18,7 @@ from lora_operator.core.run.outcome import MustRead, Outcome
 from lora_operator.core.run.run import Run, begin
 from lora_operator.core.stages.edits import record_edits
 from lora_operator.core.stages.loss import absences, must_read
+from lora_operator.core.stages.parent import check_parent, record_parent
 from lora_operator.core.stages.prepare import check_lost_report, check_prepare
 from lora_operator.core.stages.results import check_adopted, record_prepared
 from lora_operator.core.stages.sidecars import concluded, kept_jobs
@@ -45,10 +46,15 @@ def _decide(run: Run) -> RunDecision:
         return conclude(run, refusal)
 
     as_seen, run = run, concluded(run)
-    run = record_attempts(record_prepared(run))
+    run = record_attempts(record_prepared(record_parent(run)))
     run, progress_wait = record_progress(record_edits(record_pause(run)))
     outcome: Outcome = (
-        check_adopted(run) or check_suspended(run) or check_lost_report(run) or check_prepare(run) or check_train(run)
+        check_adopted(run)
+        or check_suspended(run)
+        or check_lost_report(run)
+        or check_parent(run)
+        or check_prepare(run)
+        or check_train(run)
     )
 
     outcome = isolated(run, replace(outcome, actions=(*stale_jobs(run), *kept_jobs(as_seen, run), *outcome.actions)))

@@ -34,6 +34,7 @@ class CacheFeeder:
         self._sweeps = sweeps
         self._settings = settings
         cache.identical.look = queue.add
+        cache.waiting_children.look = queue.add
         self._kinds_known = asyncio.Event()
         #: Kinds and namespaces whose watch began since they were listed here.
         self._begun: set[tuple[Kind, str | None]] = set()

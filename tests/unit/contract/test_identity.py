@@ -49,6 +49,7 @@ OTHER_RECIPES: dict[str, dict[str, Any]] = {
     "preferences": {"method": {"dpo": {}}},
     "another beta": {"method": {"dpo": {"beta": 0.2}}},
     "answers with labels": {"method": {"kto": {}}},
+    "a parent": {"from": {"run": "triage-base"}},
     "a gate": {"evaluation.gate.maxLossRatio": 0.9},
     "sources": {"dataset": SHARES},
     "other shares": {"dataset.uri": REMOVED, "dataset.sources": with_shares(0.5, 0.5)},
@@ -112,6 +113,11 @@ def test_one_pass_may_be_written_out_for_a_source() -> None:
     once = [{"name": "a", "uri": "s3://datasets/a"}]
     written_out = [once[0] | {"repeats": 1}]
     assert hash_of(changed({"dataset": {"sources": once}})) == hash_of(changed({"dataset": {"sources": written_out}}))
+
+
+def test_the_digest_of_a_parent_stands_for_its_address() -> None:
+    by_run, by_address = ({"from": parent} for parent in ({"run": "a"}, {"adapter": "s3://adapters/a"}))
+    assert hash_of(changed(by_run)) == hash_of(changed(by_address))
 
 
 def shuffled(value: Any, draw: st.DataObject) -> Any:
@@ -186,6 +192,12 @@ def test_the_run_is_known_by_recipe_model_data_and_token() -> None:
     assert first == run_id(**parts)
     others = [run_id(**(parts | {name: "d"})) for name in parts]
     assert len({first, *others}) == 5
+
+
+def test_the_parent_counts_only_where_there_is_one() -> None:
+    parts = {"spec_hash": "a" * 64, "model_commit": "b" * 40, "dataset_digest": "c" * 64, "run_token": ""}
+    assert run_id(**parts) == run_id(**parts, parent_digest=None)
+    assert len({run_id(**parts), *(run_id(**parts, parent_digest=digit * 64) for digit in "de")}) == 3
 
 
 def test_the_date_counts_only_where_a_chat_template_writes_it() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from lora_contract import exit_codes, identity, names
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import Order
-from lora_contract.status import PlanStatus
+from lora_contract.status import ParentStatus, PlanStatus
 from lora_operator.core.manifests.pod_template import cache_claim, pod_template
 from lora_operator.core.observe.observed import FineTune, Job
 from lora_operator.core.observe.pod import JOB_NAME_LABEL
@@ -28,6 +28,7 @@ def job_manifest(
     name: str,
     spec_hash: str,
     run_id: str | None = None,
+    parent: ParentStatus | None = None,
     plan: PlanStatus | None = None,
     retries: int | None = None,
     avoid_nodes: Sequence[str] = (),
@@ -43,6 +44,7 @@ def job_manifest(
         uid=finetune.uid,
         spec=spec,
         run_id=run_id,
+        parent=parent,
         plan=plan,
         scratch=names.SCRATCH_PATH,
         cache=names.CACHE_PATH if cache_claim(spec, settings) else None,

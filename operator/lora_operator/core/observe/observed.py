@@ -268,6 +268,10 @@ class Observed:
     queue_position: int | None = None
     #: Of the other runs with its identity those that may go before it.
     identical: tuple[IdenticalRun, ...] = ()
+    #: The run of the same namespace that spec.from names, where it exists.
+    parent: FineTune | None = None
+    #: That run waits for this one, or names one that does: none of them can begin.
+    parents_in_circle: bool = False
     #: By label selector.
     gpu_memory: Mapping[str, GpuMemory] = field(default_factory=dict)
     #: The monotonic clock of this process in seconds: now, when each fact was first seen, and when the newest complete

@@ -147,7 +147,7 @@ class Run:
 def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
     """Begin with the run that the status is about, or with a new one.
 
-    A new one begins on the first visit, on a changed runToken, and on a changed training spec under
+    A new one begins on the first visit, on a changed runToken, and on a changed training spec, or another parent, under
     updatePolicy Rerun. Anything else, an upgrade of the operator too, goes on with the run there is.
     """
     before = observed.finetune.status
@@ -161,7 +161,7 @@ def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
             wanted = identity.spec_hash(spec)
         first = before.spec_hash is None
         changed = (wanted, spec.run_token) != (before.spec_hash, before.run_token or "")
-        superseded = changed and not first and not accepted
+        superseded = (changed or _has_other_parent(spec, before)) and not first and not accepted
         if first or superseded:
             status = LoRAFineTuneStatus(spec_hash=wanted, run_token=spec.run_token, start_time=format_time(now))
     stages: tuple[RunStage, RunStage] = ("prepare", "train")
@@ -176,6 +176,15 @@ def begin(observed: Observed, settings: Settings, now: datetime) -> Run:
         for stage in stages
     }
     return Run(observed, settings, now, before, status, superseded, job_names, accepted=accepted)
+
+
+def _has_other_parent(spec: LoRAFineTuneSpec, status: LoRAFineTuneStatus) -> bool:
+    """Return whether the spec names another parent, by address or run, than the one that the run went on from."""
+    if spec.update_policy != "Rerun" or spec.parent is None or status.parent is None:
+        return False
+    if spec.parent.run is not None:
+        return spec.parent.run != status.parent.run
+    return status.parent.run is not None or (spec.parent.adapter or "").rstrip("/") != status.parent.uri
 
 
 def _token_of_names(status: LoRAFineTuneStatus, stage: RunStage) -> str:

@@ -12,7 +12,7 @@ from lora_contract.names import RunStage
 from lora_contract.outside import shorten
 from lora_contract.reasons import AGAIN, REASONS, Reason
 from lora_contract.report import Report
-from lora_contract.status import ArtifactStatus, ErrorStatus
+from lora_contract.status import ArtifactStatus, ErrorStatus, ParentStatus
 from lora_operator.core.causes.pod_end import End, end_of
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.record import usage
@@ -42,8 +42,18 @@ def record_prepared(run: Run) -> Run:
     report = report_of(run, "prepare")
     if report is None or report.run_id is None or report.plan is None:
         return run
+    run = _with_parent(run, report)
     run = run.with_status(run_id=report.run_id, plan=report.plan, warnings=list(report.warnings))
     return replace(run, status=usage.add_usage(run.status, "staging_seconds", job.completed or run.now))
+
+
+def _with_parent(run: Run, report: Report) -> Run:
+    """Latch what prepare found at spec.from.adapter; the adapter of a run is known from that run."""
+    address = run.spec.parent.adapter if run.spec.parent is not None else None
+    if address is None or report.parent is None or run.status.parent is not None:
+        return run
+    found = ParentStatus(uri=address.rstrip("/"), manifest_digest=report.parent.manifest_digest)
+    return run.with_status(parent=found)
 
 
 def check_adopted(run: Run) -> Complete | Failed | None:
@@ -52,7 +62,7 @@ def check_adopted(run: Run) -> Complete | Failed | None:
     job = run.job("prepare")
     if job is None or not job.complete or report is None or not report.adopted or report.artifact is None:
         return None
-    run = run.with_status(
+    run = _with_parent(run, report).with_status(
         run_id=report.run_id,
         plan=report.plan or run.status.plan,
         artifact=report.artifact,

@@ -45,6 +45,7 @@ def create_job(run: Run, stage: RunStage) -> UnderWay | Failed:
         name=run.job_names[stage],
         spec_hash=run.status.spec_hash or "",
         run_id=run.status.run_id,
+        parent=run.status.parent,
         plan=run.status.plan if stage == "train" else None,
         retries=max(0, run.spec.retries - counted_failures(run.status)),
         avoid_nodes=nodes_to_avoid(run.status),

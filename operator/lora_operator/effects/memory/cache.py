@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from lora_contract import names
@@ -12,12 +13,14 @@ from lora_operator.core.observe.owner import Owner, controller_of
 from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.resource import CreateError, Resource
 from lora_operator.core.stages.identical import identical_run, identity_of
+from lora_operator.core.stages.parent import in_circle, parent_of
 from lora_operator.core.sweep.observed_sweep import ObservedSweep, Sweep
 from lora_operator.effects.kinds import REQUIRED, Key, Kind
 from lora_operator.effects.memory.gone_pods import GonePods
 from lora_operator.effects.memory.identical_index import IdenticalIndex
 from lora_operator.effects.memory.run_memory import Memory
 from lora_operator.effects.memory.table import Entry, Table
+from lora_operator.effects.memory.waiting_children import WaitingChildren
 
 T = TypeVar("T")
 
@@ -47,6 +50,7 @@ class Cache:
         #: By label selector; only what was read a moment ago.
         self.gpu_memory: dict[str, GpuMemory] = {}
         self.identical = IdenticalIndex()
+        self.waiting_children = WaitingChildren()
         self._default_endpoint = default_endpoint
         #: By uid: the identity of a run whose train Job is being created, until its status says it.
         self._starting: dict[str, str] = {}
@@ -120,6 +124,7 @@ class Cache:
         jobs = self.jobs_of(entry)
         pods = tuple(pod for job in jobs for pod in self._pods_of(job))
         memory = self.memory(entry.uid)
+        beside = partial(self._finetune, key.namespace)
         return Observed(
             finetune=entry.value,
             jobs=tuple(job.value for job in jobs),
@@ -133,11 +138,17 @@ class Cache:
             services=memory.services,
             queue_position=self._position_of(key.namespace, jobs),
             identical=tuple(self._identical_to(entry.value, jobs)),
+            parent=parent_of(entry.value, beside),
+            parents_in_circle=in_circle(entry.value, beside),
             gpu_memory=self.gpu_memory,
             monotonic=time.monotonic(),
             first_seen=memory.first_seen,
             read=memory.read,
         )
+
+    def _finetune(self, namespace: str, name: str) -> FineTune | None:
+        entry = self.finetunes.get(Key(namespace, name))
+        return None if entry is None else entry.value
 
     def jobs_of(self, run: Entry[FineTune]) -> list[Entry[Job]]:
         """List the Jobs that the operator made for a run."""
@@ -267,6 +278,7 @@ class Cache:
         run = self._run_of(kind, entry)
         if kind is Kind.FINETUNE:
             self._note(entry.key.namespace, entry.uid)
+            self.waiting_children.update(entry.key, self._finetune(*entry.key))
         elif run is not None and kind is not Kind.POD and (known := self.finetunes.get(run)) is not None:
             self._note(run.namespace, known.uid)
         return run
