@@ -11,7 +11,7 @@ from lora_contract import spec_paths
 from lora_contract.identity import digest
 from lora_contract.names import STAGE_TRAIN
 from lora_contract.order import Order
-from lora_trainer.digests import verified_sha256, sha256_of
+from lora_trainer.digests import sha256_of, verified_sha256
 from lora_trainer.errors import bad_config
 from lora_trainer.model_files import contents
 from lora_trainer.model_files.cache import ModelCache, StagedModel, record

@@ -52,11 +52,9 @@ def job_manifest(
     )
     labels = _labels(finetune, settings, stage)
     annotations = {names.ANNOTATION_SPEC_HASH: spec_hash, names.ANNOTATION_REQUEST_HASH: request_hash(spec, stage)}
-    if run_id:
-        annotations[names.ANNOTATION_RUN_ID] = run_id
+    annotations |= {names.ANNOTATION_RUN_ID: run_id} if run_id else {}
     queued = stage == names.STAGE_TRAIN and spec.scheduling.queue_name is not None
-    if queued:
-        annotations[kueue.SAME_SIZE_ANNOTATION] = "true"
+    annotations |= {kueue.SAME_SIZE_ANNOTATION: "true"} if queued else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
