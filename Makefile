@@ -67,6 +67,10 @@ docs-templates: venv ## write docs/templates.md: what becomes of conversations w
 docs-cli: venv ## write docs/kubectl-lora.md anew: what each command of the plugin prints
 	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.cli_page
 
+.PHONY: gitops
+gitops: venv ## write the files for Argo CD anew from health.lua and what the operator writes, and docs/gitops.md's table
+	PYTHONPATH=operator:trainer_image:cluster:tests $(PY) -m support.gitops_files
+
 .PHONY: wheel
 wheel: venv ## build the wheel of all programs into dist/; `pipx install` takes it with its extra [cli]
 	$(PY) -m hatchling build -t wheel

@@ -108,6 +108,8 @@ TOOLS: Mapping[str, Tool] = {
             charts={"chart": "charts/kueue"},
         ),
         Tool("kwok", "sigs.k8s.io/kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}),
+        # What Flux and Argo CD are made of: the tests ask it how healthy they find an object.
+        Tool("judge", "github.com/fluxcd/pkg/runtime", {"judge": "."}),
     )
 }
 API_SERVER_TOOLS = ("etcd", "kubernetes")
