@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from lora_contract.base import Rule, SpecModel
 from lora_contract.finetune.fields import documented
 
+MethodName = Literal["dpo", "kto"]
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
 #: Strength of the tie to the reference model that both papers and TRL take where nothing is said.
 _BETA = 0.1
 
@@ -63,7 +65,7 @@ class MethodSpec(SpecModel):
     )
 
     @property
-    def name(self) -> Literal["dpo", "kto"]:
+    def name(self) -> MethodName:
         """The method that is set."""
         return "kto" if self.dpo is None else "dpo"
 

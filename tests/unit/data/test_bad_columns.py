@@ -24,7 +24,7 @@ BAD: dict[str, Bad] = {
     "preferences": Bad(
         "a.jsonl",
         lines([{"question": "x", "chosen": "y", "rejected": "z"}]),
-        "these are preferences (as for DPO), which are not trained",
+        "these are preferences",
         "spec.dataset.columns",
     ),
     "all rows in one object": Bad(

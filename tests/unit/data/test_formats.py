@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lora_trainer.data.conversations import formats
+from lora_trainer.data.conversations import formats, turns
 from support.chat_models import tokenizer
 from support.prepared_data import chat, data_file, lines, run, spec
 
@@ -153,9 +153,9 @@ def test_calls_of_tools_in_sharegpt_are_those_of_messages() -> None:
     call = {"name": "search", "arguments": {"q": "x"}}
     row = _sharegpt(("human", "Q"), ("function_call", json.dumps(call)), ("observation", "found"), ("gpt", "A"))
 
-    turns = formats.turns(row, formats.detect(row, spec().dataset))
+    found = turns.read(row, formats.detect(row, spec().dataset))
 
-    assert turns == [
+    assert found == [
         {"role": "user", "content": "Q"},
         {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": call}]},
         {"role": "tool", "content": "found"},

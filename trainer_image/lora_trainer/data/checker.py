@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lora_contract import spec_paths
@@ -13,15 +14,15 @@ from lora_contract.finetune.dataset import DataSource
 from lora_contract.outside import shorten
 from lora_contract.status import AnswersStatus
 from lora_trainer.data import splits
-from lora_trainer.data.conversations import content_parts, conversation, formats, plain_rows
-from lora_trainer.data.conversations.formats import Shape
+from lora_trainer.data.conversations import content_parts, conversation, formats, plain_rows, preferences, turns
 from lora_trainer.data.conversations.plain_rows import Document, TokenRow
+from lora_trainer.data.conversations.row_shape import Shape
 from lora_trainer.data.guard import CpuTimeExceeded, Guard, Phase, TooSlow
 from lora_trainer.data.json_values import without_nulls
 from lora_trainer.data.objective.row_objective import ReadyRow, RowObjective
 from lora_trainer.data.profile import MAX_BAD_ROW_EXAMPLES, MAX_SAMPLES, Turn, sample
 from lora_trainer.data.reading.dataset import Dataset, read_rows
-from lora_trainer.data.rows import BadRow, Conversation, Message, Place, RawRow
+from lora_trainer.data.rows import BadRow, Conversation, Place, RawRow
 from lora_trainer.data.splits import Split
 from lora_trainer.data.template.chat_template import ChatTemplate
 from lora_trainer.data.template.template_refusal import TemplateRefusal
@@ -101,17 +102,17 @@ class RowChecker:
         try:
             return self._check(raw, part)
         except BadRow as error:
-            self._bad(raw.place, error)
+            self.bad(raw.place, error)
         except TemplateRefusal as error:
             problem = f"is refused by the chat template of {self.template.model}: {error}"
             if error.of_row and self.spec.dataset.on_bad_rows == "Skip":
-                self._bad(raw.place, BadRow(problem))
+                self.bad(raw.place, BadRow(problem))
                 return []
             hint = "change the row, or use a model whose chat template accepts it"
             raise unsupported(f"{raw.place}: {problem}", param=raw.place.short, hint=hint) from error
         except AnswerNotFound as error:
             if self.spec.dataset.on_bad_rows == "Skip":
-                self._bad(raw.place, BadRow(str(error)))
+                self.bad(raw.place, BadRow(str(error)))
                 return []
             raise unsupported(f"{raw.place}: {error}", param=raw.place.short, hint=error.hint) from error
         except (CpuTimeExceeded, TooSlow) as error:
@@ -128,22 +129,20 @@ class RowChecker:
         if not self._source.settings.is_chat:
             return self._plain(raw, raw.value, part)
         talk = self._conversation(raw, raw.value)
-        key = splits.fingerprint(talk)
-        marked = splits.marked(key, talk.messages)
+        key, marked = splits.keys(talk)
         if self._repeats(key, marked, raw.place, part):
             self.duplicates[self._source.name] += 1
             return []
         if len(self.samples) < MAX_SAMPLES:
-            self.samples.append(sample(talk.messages))
+            self.samples.append(sample(talk))
         if self.spec.dataset.system_prompt and talk.messages[0].role not in ("system", "developer"):
-            system = Message("system", self.spec.dataset.system_prompt)
-            talk = talk._replace(messages=(system, *talk.messages), first=0)
+            talk = talk.behind(self.spec.dataset.system_prompt)
         with self.guard.rendering():
             examples = self.objective.examples(talk)
         self._answers.update(self.objective.answers(talk, examples))
         self._seen[key] = self._seen[marked] = (len(self._files) - 1, raw.place.number)
         split = part or self._assign(key)
-        return [ReadyRow(split, example, example is examples[-1], self._source.name) for example in examples]
+        return [ReadyRow(split, example, example is examples[-1], self._source.name, raw.place) for example in examples]
 
     def _plain(self, raw: RawRow, row: dict[str, Any], part: Split | None) -> list[ReadyRow]:
         """Read the document in a row, or its tokens: one row to tokenise, or none where it repeats another."""
@@ -172,14 +171,22 @@ class RowChecker:
         content_parts.refuse_media(row, raw.unread, ignored)
         formats.refuse_unread(shape, raw.unread, ignored)
         tools = row.get(offered) if offered else None
-        turns = formats.turns(row, shape, ignored)
-        if raw.place.unit == "row":  # Arrow writes null for each key of an object that another row has
-            turns, tools = without_nulls(turns), without_nulls(tools)
+        check: Callable[[Any], Conversation]
+        if self.spec.method is None:
+            messages = turns.read(row, shape, ignored)
+            if raw.place.unit == "row":  # Arrow writes null for each key of an object that another row has
+                messages, tools = without_nulls(messages), without_nulls(tools)
+            check = partial(conversation.check, messages)
+        else:
+            given = preferences.read(row, shape, ignored)
+            if raw.place.unit == "row":
+                given, tools = given.without_nulls, without_nulls(tools)
+            check, tools = partial(preferences.check, given), given.tools or tools
         if tools is None:
-            return conversation.check(turns)
+            return check(None)
         try:
             with self.guard.checking():
-                return conversation.check(turns, tools)
+                return check(tools)
         except CpuTimeExceeded as error:
             raise BadRow(f"checking the calls of its tools {error}", _SIMPLER_SCHEMAS) from error
         except TooSlow as error:
@@ -191,7 +198,10 @@ class RowChecker:
         dataset = self._source.settings
         if self.shape is None:
             try:
-                self.shape = formats.detect(row, dataset)
+                method = self.spec.method
+                self.shape = (
+                    formats.detect(row, dataset) if method is None else preferences.detect(row, dataset, method.name)
+                )
             except TrainerError as error:
                 unread = f"; without text, so not read: {', '.join(raw.unread[:20])}" if raw.unread else ""
                 named = self._source.named
@@ -229,13 +239,19 @@ class RowChecker:
         other, file = self._files[before[0]]
         if other != part:
             first = place._replace(file=file, number=before[1])
+            repeats = "repeats the row" if self.spec.method is None else "has the prompt of the row"
             raise BadRow(
-                f"repeats the row at {first.short}: a row must be in one of the training, validation and test files",
+                f"{repeats} at {first.short}: a row must be in one of the training, validation and test files",
                 "remove it from one of them, or the evaluation would be of rows that were trained on",
             )
         return marked in self._seen
 
-    def _bad(self, place: Place, error: BadRow) -> None:
+    def bad(self, place: Place, error: BadRow) -> None:
+        """Leave a bad row out and count it, where that is allowed.
+
+        Raises:
+            TrainerError: it is not, or there were too many.
+        """
         message = f"{place}: {error.problem}"
         dataset = self.spec.dataset
         if dataset.on_bad_rows == "Fail":

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import prepared
 from lora_trainer.data.objective.row_objective import EncodedRow
+from lora_trainer.data.preference_tally import PreferenceTally
 from lora_trainer.data.profile import Segment, Tally
 from lora_trainer.data.splits import Split
 from lora_trainer.data.template import masking
@@ -18,9 +19,12 @@ from lora_trainer.data.writer import RowWriter
 class KeptRows:
     """Writes tokenised rows to the files of their splits and remembers what it saw."""
 
-    def __init__(self, spec: LoRAFineTuneSpec, template: ChatTemplate, writers: Mapping[Split, RowWriter]) -> None:
-        """`writers` are open; whoever gives them closes them."""
-        self.tally = Tally(spec.training.max_length)
+    def __init__(
+        self, spec: LoRAFineTuneSpec, template: ChatTemplate, writers: Mapping[Split, RowWriter], longest: int
+    ) -> None:
+        """`writers` are open; whoever gives them closes them. `longest`: the most tokens that a row may have."""
+        self.tally = Tally(longest)
+        self.preferences = PreferenceTally()
         self.stops = StopTokens(template)
         #: The first training row; empty before there is one.
         self.first_example: list[Segment] = []
@@ -39,7 +43,9 @@ class KeptRows:
             row.split, tokens.targets, tokens.full_length, last=row.last, source=source, weights=tokens.weights
         )
         number = self._numbers.get(source, prepared.NO_SOURCE)
-        self._writers[row.split].add(tokens, row.prompt, row.reference, row.tool_calls, number)
+        writer = self._writers[row.split]
+        writer.add(tokens, row.prompt, row.reference, row.tool_calls, number, preference=row.preference)
+        self.preferences.add(row.split, tokens.targets, row.preference)
         self.test_rows_with_tools += row.split == "test" and row.tool_calls is not None
         if row.rendered is not None:
             self.stops.add(row.rendered.text, row.rendered.prompt, row.rendered.spans)

@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+import pyarrow as pa
+
 from lora_contract import spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import objective, prepared
@@ -118,13 +120,18 @@ def run(
     pace = _Pace()
     sources = spec.dataset.source_names
     with ExitStack() as stack:
-        kept = KeptRows(spec, template, _writers(stack, into, with_source=bool(sources)))
+        writers = _writers(stack, into, with_source=bool(sources), preference=of_rows.preference)
+        kept = KeptRows(spec, template, writers, of_rows.longest)
         for batch, rows in _tokenised(of_rows, _batches(checker.rows(dataset)), guard):
             for row in rows:
-                kept.add(row, batch[0].source)
+                if row.bad is not None and row.place is not None:
+                    checker.bad(row.place, row.bad)
+                else:
+                    kept.add(row, batch[0].source)
             pace.passed(len(batch))
             guard.limit_memory()
     _check_rows(spec, checker, kept.tally)
+    kept.preferences.check(spec)
     profile = DataProfile(
         format="; ".join(checker.formats),
         ignored_columns=checker.ignored_columns,
@@ -138,6 +145,7 @@ def run(
         first_example=kept.first_example,
         test_rows_with_tools=kept.test_rows_with_tools,
         tool_call_form=_tool_call_form(template, guard) if kept.test_rows_with_tools else None,
+        preferences=kept.preferences.profile() if spec.method is not None else None,
         samples=checker.samples,
     )
     return kept.tally.fill(profile)
@@ -148,12 +156,14 @@ def _tool_call_form(template: ChatTemplate, guard: Guard) -> ToolCallForm | None
         return tool_call_form.find(template)
 
 
-def _writers(stack: ExitStack, into: Path, *, with_source: bool) -> dict[Split, RowWriter]:
+def _writers(stack: ExitStack, into: Path, *, with_source: bool, preference: pa.Field | None) -> dict[Split, RowWriter]:
     """Make the writers of the splits, which `stack` closes."""
     schemas = {"train": prepared.ROW_SCHEMA, "validation": prepared.ROW_SCHEMA, "test": prepared.TEST_SCHEMA}
     names: dict[Split, str] = {"train": prepared.TRAIN, "validation": prepared.VALIDATION, "test": prepared.TEST}
     return {
-        split: stack.enter_context(RowWriter(into / name, schemas[split], with_source=with_source))
+        split: stack.enter_context(
+            RowWriter(into / name, schemas[split], with_source=with_source, preference=preference)
+        )
         for split, name in names.items()
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from itertools import islice
 
 import numpy as np
@@ -13,7 +12,7 @@ from pydantic import Field
 
 from lora_contract.base import StatusModel
 from lora_contract.status import AnswersStatus
-from lora_trainer.data.rows import Message
+from lora_trainer.data.rows import Conversation, Message
 from lora_trainer.data.tool_calls.form import ToolCallForm
 
 HISTOGRAM_BINS = 20
@@ -34,7 +33,7 @@ class Segment(StatusModel):
 class Turn(StatusModel):
     """One turn of a sample row."""
 
-    role: str = Field(description="system, developer, user, assistant or tool.")
+    role: str = Field(description="system, developer, user, assistant or tool; of a pair also: assistant (rejected).")
     content: str = Field(description="The text, cut at 2000 characters.")
     left_out: str | None = Field(None, description="Why an answer does not count; absent: it does, or is none.")
 
@@ -56,6 +55,17 @@ class SourceProfile(StatusModel):
     rows: dict[str, int] = Field({}, description="Rows by split: train, validation, test.")
     tokens: int = Field(0, description="Tokens of the training rows.")
     duplicate_rows: int = Field(0, description="Rows dropped because they repeat another, of any source.")
+
+
+class PreferencesProfile(StatusModel):
+    """Figures of training rows that say what is preferred."""
+
+    chosen_rows: int = Field(0, description="Rows with a preferred or wanted answer; of pairs: all.")
+    rejected_rows: int = Field(0, description="Rows with a rejected or unwanted answer; of pairs: all.")
+    chosen_tokens: int = Field(0, description="Tokens of preferred or wanted answers together.")
+    rejected_tokens: int = Field(0, description="Tokens of rejected or unwanted answers together.")
+    longest_sequence: int = Field(0, description="Tokens of the longest prompt with one answer, all splits.")
+    most_targets: int = Field(0, description="Most tokens of a row that count, all splits.")
 
 
 class DataProfile(StatusModel):
@@ -93,6 +103,7 @@ class DataProfile(StatusModel):
     )
     stop_tokens: list[int] = Field([], description="Tokens that end the answers, the most frequent first.")
     first_example: list[Segment] = Field([], description="The first training row as the model sees it.")
+    preferences: PreferencesProfile | None = Field(None, description="Figures of preferences; absent: rows have none.")
     samples: list[list[Turn]] = Field([], description="The first rows.")
     warnings: list[str] = Field([], description="Things to know that did not stop the run.")
 
@@ -183,11 +194,15 @@ class Tally:
         )
 
 
-def sample(messages: Iterable[Message]) -> list[Turn]:
-    """Make a sample of a row for the report."""
-    return [
+def sample(conversation: Conversation) -> list[Turn]:
+    """Make a sample of a row for the report; of a pair the rejected answer comes last, with its role in words."""
+    turns = [
         Turn(role=message.role, content=_spoken(message)[:_MAX_SAMPLE_TEXT], left_out=message.left_out)
-        for message in islice(messages, _MAX_SAMPLE_TURNS)
+        for message in islice(conversation.messages, _MAX_SAMPLE_TURNS)
+    ]
+    rejected = islice(conversation.rejected, _MAX_SAMPLE_TURNS)
+    return turns + [
+        Turn(role=f"{message.role} (rejected)", content=_spoken(message)[:_MAX_SAMPLE_TEXT]) for message in rejected
     ]
 
 

@@ -101,6 +101,27 @@ class Conversation(NamedTuple):
     tools: Toolset = NO_TOOLS
     #: What messages call the first turn: 0 where it is `dataset.systemPrompt`, which no row has.
     first: int = 1
+    #: Of preferences: how many turns ask; those behind them are the answer.
+    asked: int = 0
+    #: Of a pair: the turns of the other answer, which is rejected.
+    rejected: tuple[Message, ...] = ()
+    #: Of an answer with a label: whether it is wanted.
+    desirable: bool | None = None
+
+    @property
+    def prompt(self) -> Conversation:
+        """The turns that ask."""
+        return Conversation(self.messages[: self.asked], self.tools, self.first)
+
+    @property
+    def with_rejected(self) -> Conversation:
+        """The same with the rejected answer in place of the chosen one."""
+        return self._replace(messages=(*self.messages[: self.asked], *self.rejected), rejected=())
+
+    def behind(self, system: str) -> Conversation:
+        """Put a system turn that no row has in front."""
+        messages = (Message("system", system), *self.messages)
+        return self._replace(messages=messages, first=0, asked=self.asked + 1 if self.asked else 0)
 
 
 class Place(NamedTuple):

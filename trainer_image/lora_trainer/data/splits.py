@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable
 from typing import Literal
 
 from lora_trainer.data.rows import BadRow, Conversation, Message
@@ -23,16 +22,27 @@ def fingerprint(conversation: Conversation) -> bytes:
     Raises:
         BadRow: a text has a lone surrogate, which no file can hold.
     """
-    messages, tools, _ = conversation
+    messages, tools = conversation.messages, conversation.tools
     turns = [f"{message.role}\x1f{_normal(message.content)}{_more(message)}" for message in messages]
     offered = [f"\x1d{tools.as_json}"] if tools else []
     return _digest("\x1e".join([*turns, *offered]))
 
 
-def marked(key: bytes, messages: Iterable[Message]) -> bytes:
-    """Extend the fingerprint `key` of a conversation by what counts: equal rows that train other answers differ."""
-    marks = [message.left_out or ("" if message.weight == 1 else f"{message.weight:g}") for message in messages]
-    return _digest(f"{key.hex()}\x1e{marks}") if any(marks) else key
+def keys(conversation: Conversation) -> tuple[bytes, bytes]:
+    """Compute what a row is known by: a key that no two splits may have, and one that only repeated rows have.
+
+    The first is the fingerprint of a conversation; of preferences that of their prompt, as other answers to a prompt
+    that was trained on would not be new to the model. The second also says what counts of the conversation, or which
+    answers are compared: equal conversations that train other answers are no repeated rows.
+    """
+    if conversation.asked:
+        prompt = fingerprint(conversation.prompt)
+        answers = [fingerprint(conversation)]
+        answers += [fingerprint(conversation.with_rejected)] if conversation.rejected else []
+        return prompt, _digest(f"{[answer.hex() for answer in answers]}\x1e{conversation.desirable}")
+    key = fingerprint(conversation)
+    marks = [m.left_out or ("" if m.weight == 1 else f"{m.weight:g}") for m in conversation.messages]
+    return key, _digest(f"{key.hex()}\x1e{marks}") if any(marks) else key
 
 
 def _normal(text: str) -> str:

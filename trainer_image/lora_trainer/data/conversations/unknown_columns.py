@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lora_contract import spec_paths
+from lora_contract.finetune.method import MethodName
 from lora_trainer.errors import TrainerError, bad_data
 
 _EXPECTED = (
@@ -28,14 +29,39 @@ def error(row: Mapping[str, Any], expected: str = _EXPECTED) -> TrainerError:
     )
 
 
+_EXPECTED_OF: dict[MethodName, str] = {
+    "dpo": "prompt, chosen and rejected; or chosen and rejected as whole conversations; or input, preferred_output and"
+    " non_preferred_output",
+    "kto": "prompt, completion and label (true: wanted, false: unwanted)",
+}
+
+
+def error_of_preferences(row: Mapping[str, Any], method: MethodName) -> TrainerError:
+    """Make the error for rows like this one where a method asks for preferences."""
+    names = row.keys()
+    hint = "name your columns in dataset.columns, or rename them in the file"
+    if method == "dpo" and {"completion", "label"} <= names:
+        hint = "these are single answers with a label: set method: {kto: {}}"
+    elif method == "kto" and {"chosen", "rejected"} <= names:
+        hint = "these are pairs: set method: {dpo: {}}"
+    elif {"messages", "conversations", "completion", "output", "response"} & names:
+        hint = "these rows say nothing of what is preferred: leave method out to learn their answers as they stand"
+    shown = ", ".join(name[:_LONGEST_NAME] for name in list(row)[:20])
+    return bad_data(
+        f"columns are {shown}; method {method} needs {_EXPECTED_OF[method]}",
+        param=spec_paths.DATASET_COLUMNS,
+        hint=hint,
+    )
+
+
 def _meaning(row: Mapping[str, Any]) -> tuple[str, str | None]:
     """Say what the row seems to be, in words that go on a sentence, and what to do about it."""
     if {"role", "content"} <= row.keys() or {"from", "value"} <= row.keys():
         return "; a row seems to be one turn", "put the turns of each conversation into one row: a list, as messages"
-    if {"chosen", "rejected"} <= row.keys():
+    if {"chosen", "rejected"} <= row.keys() or {"preferred_output", "non_preferred_output"} <= row.keys():
         return (
-            "; these are preferences (as for DPO), which are not trained",
-            "write prompt and completion, the chosen answer",
+            "; these are preferences",
+            "set method: {dpo: {}} to learn from them; or write prompt and completion, the preferred answer",
         )
     if isinstance(row.get("input_ids"), list):
         return "; a row seems to be tokenised already", "set dataset.format: tokens"

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from lora_contract.finetune import LoRAFineTuneSpec
+from lora_trainer.data.objective.answer_rows import LabelledRows, PairRows
 from lora_trainer.data.objective.row_objective import RowObjective
 from lora_trainer.data.objective.supervised import SupervisedRows
 from lora_trainer.data.template.chat_template import ChatTemplate
@@ -22,5 +24,9 @@ def name_of(spec: LoRAFineTuneSpec) -> ObjectiveName:
 
 def chosen(spec: LoRAFineTuneSpec, template: ChatTemplate) -> RowObjective:
     """Make this half of the objective that the spec asks for."""
-    objectives = {"supervised": SupervisedRows}
+    objectives: dict[ObjectiveName, Callable[[LoRAFineTuneSpec, ChatTemplate], RowObjective]] = {
+        "supervised": SupervisedRows,
+        "dpo": PairRows,
+        "kto": LabelledRows,
+    }
     return objectives[name_of(spec)](spec, template)

@@ -18,11 +18,13 @@ from lora_trainer.data.template.unrolling import Rendered
 class SupervisedRows:
     """Rows of supervised fine-tuning."""
 
+    preference = None
+
     def __init__(self, spec: LoRAFineTuneSpec, template: ChatTemplate) -> None:
         """`spec.training` says which answers count, and how long a row may be."""
         self._template = template
         self._train_on = spec.training.train_on
-        self._max_length = spec.training.max_length
+        self.longest = spec.training.max_length
 
     def examples(self, conversation: Conversation) -> list[Rendered]:
         """Unroll a conversation: a row, or several where the chat template rewrites earlier turns."""
@@ -46,7 +48,7 @@ class SupervisedRows:
         if rendered:
             yield from self._conversations(rows, rendered)
             return
-        template, max_length = self._template, self._max_length
+        template, max_length = self._template, self.longest
         texts = [content.text for content in contents if isinstance(content, Document)]
         documents = iter(plain_rows.encode_documents(template, texts, max_length) if texts else [])
         for row, content in zip(rows, contents, strict=True):
@@ -59,7 +61,7 @@ class SupervisedRows:
                 yield EncodedRow(row.split, tokens, row.last, prompt, reference)
 
     def _conversations(self, rows: Sequence[ReadyRow], rendered: Sequence[Rendered]) -> Iterator[EncodedRow]:
-        encoded = masking.encode(self._template, rendered, self._max_length)
+        encoded = masking.encode(self._template, rendered, self.longest)
         tested = [content for row, content in zip(rows, rendered, strict=True) if row.split == "test"]
         prompts = iter(masking.encode_prompts(self._template, tested) if tested else [])
         for row, content, tokens in zip(rows, rendered, encoded, strict=True):

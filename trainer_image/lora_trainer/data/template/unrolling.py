@@ -209,7 +209,7 @@ def _check_all(conversation: Conversation) -> None:
 
 
 def _check_texts(template: ChatTemplate, conversation: Conversation) -> None:
-    messages, tools, first = conversation
+    messages, tools, first = conversation.messages, conversation.tools, conversation.first
     if messages[0].role in ("system", "developer") and not template.keeps_system:
         raise BadRow(f"has a system turn, but {template.no_system()}", "move its text into the first user turn")
     _check_tools(template, conversation)
