@@ -8,6 +8,8 @@ export UV_CACHE_DIR := $(CACHE)/uv
 export UV_LINK_MODE := hardlink
 export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
+# Tests start processes by the hundred, and compiling torch and transformers anew takes each of them seconds.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(PY) -m pytest
 # Suites that start real processes get a second try for what failed: a busy machine can miss a deadline. Both
 # outcomes are printed, and a test that fails twice, or an error before any test, fails the target.
@@ -28,7 +30,8 @@ help: ## list the targets
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-build --require-hashes -r requirements/dev.txt
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --compile-bytecode --no-build --require-hashes \
+	  -r requirements/dev.txt
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -87,7 +90,7 @@ test-api: venv ## the chart with a real Helm; CRD and operator on a real API ser
 
 .PHONY: test-trainer
 test-trainer: venv ## prepare and train as processes, killed and resumed, against a real S3
-	$(call test_processes,tests/trainer -n $(WORKERS) -m "not groups and not learning")
+	$(call test_processes,tests/trainer -n $(WORKERS) --dist=worksteal -m "not groups and not learning")
 
 .PHONY: test-learning
 test-learning: venv ## adapters that learn reasoning and tool calls, minutes each; not part of `test`

@@ -14,6 +14,7 @@ import yaml
 
 from lora_contract import names
 from lora_contract.layout import ADAPTER_WEIGHTS, METRICS, REPORT
+from support import forked
 from support.python_path import python_path
 from support.tiny_models import save_tiny
 from support.train_runs import number_rows, spec_of
@@ -42,16 +43,29 @@ class LocalRun:
 
     def run(self, *, seconds: float = 300, **fault: Any) -> Ended:
         """Run the command once; `fault` breaks it (see `support.faulty_trainer`)."""
-        variables = {"PYTHONPATH": python_path(), "FAULT": json.dumps(fault), names.ENV_CPU_FLOAT32: "1"}
         done = subprocess.run(
-            [sys.executable, "-m", "support.faulty_trainer", "run", str(self.folder / "finetune.yaml")],
-            env={**os.environ, **variables},
+            [sys.executable, "-m", "support.faulty_trainer", *self._arguments],
+            env={**os.environ, **_variables(fault)},
             capture_output=True,
             text=True,
             timeout=seconds,
             check=False,
         )
         return Ended(done.returncode, done.stdout + done.stderr)
+
+    def run_forked(self, *, seconds: float = 300, **fault: Any) -> Ended:
+        """Run the command once on a CPU, in a process that need not import torch (see `support.forked`)."""
+        stdout, stderr = self.folder / "stdout", self.folder / "stderr"
+        for path in (stdout, stderr):
+            path.write_text("")
+        process = forked.start(self._arguments, _variables(fault), stdout=stdout, stderr=stderr)
+        process.join(seconds)
+        assert process.exitcode is not None, stderr.read_text()[-3000:]
+        return Ended(process.exitcode, stdout.read_text() + stderr.read_text())
+
+    @property
+    def _arguments(self) -> list[str]:
+        return ["run", str(self.folder / "finetune.yaml")]
 
     @property
     def published(self) -> Path:
@@ -67,6 +81,10 @@ class LocalRun:
     def report(self) -> str:
         """The published report."""
         return (self.published / REPORT).read_text()
+
+
+def _variables(fault: dict[str, Any]) -> dict[str, str]:
+    return {"PYTHONPATH": python_path(), "FAULT": json.dumps(fault), names.ENV_CPU_FLOAT32: "1"}
 
 
 def local_run(folder: Path, *, gpus: int, shape: dict[str, Any] | None = None, **changes: Any) -> LocalRun:

@@ -9,11 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,15 @@ _READY_SECONDS = 60
 ADMIN = Identity("admin", "AKIDADMINADMINADMIN1", "admin-secret-key-of-the-tests-0001", ("Admin",))
 #: Known to the server, allowed nothing that a test stores.
 STRANGER = Identity("stranger", "AKIDSTRANGERSTRANGE1", "stranger-secret-key-of-the-tests-1", ("Read:nothing",))
+
+#: A session is not made for several threads at a time; the clients that it makes are.
+_session_lock = threading.Lock()
+
+
+@cache
+def _session() -> boto3.Session:
+    """One session for all clients: each new one would read the descriptions of S3's API anew."""
+    return boto3.Session()
 
 
 @dataclass(frozen=True)
@@ -62,14 +73,15 @@ class SeaweedFS:
             retries={"total_max_attempts": 1},
             s3={"addressing_style": "path"},
         )
-        return boto3.Session().client(
-            "s3",
-            endpoint_url=endpoint or self.endpoint,
-            aws_access_key_id=identity.access_key,
-            aws_secret_access_key=identity.secret_key,
-            region_name="us-east-1",
-            config=config,
-        )
+        with _session_lock:
+            return _session().client(
+                "s3",
+                endpoint_url=endpoint or self.endpoint,
+                aws_access_key_id=identity.access_key,
+                aws_secret_access_key=identity.secret_key,
+                region_name="us-east-1",
+                config=config,
+            )
 
     def bucket(self, name: str | None = None) -> str:
         """Make a bucket, under a new name unless one is given."""

@@ -1,7 +1,6 @@
 """Runs the train stage as processes against a real S3, and lets a test break them at a step.
 
-Processes are forked from a server that has imported torch and nothing else (`multiprocessing`'s forkserver), so each
-starts in a fraction of a second; signals, exit codes and files are those of real processes.
+Each is forked from a server that has imported torch (`support.forked`), unless a test asks for a real start.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -27,8 +25,10 @@ from lora_contract.layout import ADAPTER_WEIGHTS, METRICS, RunLayout
 from lora_contract.order import Order
 from lora_contract.report import Report, decode
 from lora_trainer.store.s3 import S3Store
+from support import forked
 from support.python_path import python_path
 from support.seaweedfs import SeaweedFS
+from support.shared_data_process import shared_data_process
 from support.specs import changed
 
 STEPS = 12
@@ -49,9 +49,6 @@ SPEC: dict[str, Any] = {
     "evaluation": {"samples": 2, "maxNewTokens": 4},
     "compute": {"gpus": 0},
 }
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["lora_trainer.train.stage", "support.faulty_trainer"])
 
 
 @dataclass
@@ -136,8 +133,7 @@ class TrainRun:
         }
         if real:
             return Attempt(self._command(environment, log), log, message)
-        process = _context.Process(target=_child, args=(environment, str(log)))
-        process.start()
+        process = forked.start(["train"], environment, stdout=log, stderr=log)
         return Attempt(process, log, message)
 
     def _command(self, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -182,17 +178,6 @@ def number_rows(count: int) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def _child(environment: dict[str, str], log: str) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.environ.update(environment)
-    sys.argv = ["lora-trainer", "train"]
-    from support import faulty_trainer  # noqa: PLC0415 - in the child only
-
-    faulty_trainer.main()
-
-
 def prepared_run(server: SeaweedFS, folder: Path, model: str, dataset: str, **changes: Any) -> TrainRun:
     """Prepare a run of the model and dataset at the given addresses; `changes` like `training__maxSteps=5`."""
     from lora_trainer.prepare.stage import prepare  # noqa: PLC0415 - slow to import
@@ -201,7 +186,8 @@ def prepared_run(server: SeaweedFS, folder: Path, model: str, dataset: str, **ch
     addresses = {"model.source": model, "dataset.uri": dataset, "output.uri": f"s3://{bucket}/out"}
     spec = LoRAFineTuneSpec.model_validate(spec_of(addresses, changes))
     order = Order(stage="prepare", namespace="test", name="tiny", uid="uid-1", spec=spec, scratch=str(folder))
-    report = prepare(order, S3Store(20, make_client=server.client))
+    with shared_data_process():
+        report = prepare(order, S3Store(20, make_client=server.client))
     update = {"stage": "train", "run_id": report.run_id, "plan": report.plan}
     return TrainRun(server, folder, order.model_copy(update=update))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,6 @@ from support.seaweedfs import SeaweedFS, s3_server
 from support.train_runs import Ended, TrainRun, number_rows, prepared_run, upload_folder
 
 __all__ = ["s3_server"]
-
-# One thread a process: equal results on any machine, and tests run side by side.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Runs = Callable[..., TrainRun]
 

@@ -20,12 +20,12 @@ def test_stopped_and_killed_the_same_command_goes_on(tmp_path: Path) -> None:
     # A run on this machine
     run = local_run(tmp_path, gpus=0)
     # It is stopped after step 5, and killed after step 10, while the checkpoint of step 8 may be on its way
-    stopped, killed = run.run(termAt=5), run.run(killAt=10)
+    stopped, killed = run.run_forked(termAt=5), run.run_forked(killAt=10)
     # The first says how to go on, and the third command finishes
     assert stopped.code == ExitCode.CHECKPOINTED
     assert "the same command goes on" in stopped.output
     assert killed.steps == [6, 7, 8, 9, 10]
-    finished = run.run()
+    finished = run.run_forked()
     assert finished.code == ExitCode.DONE, finished.output
     assert finished.steps in (list(range(first, STEPS + 1)) for first in (6, 9))
     assert f"adapter: file://{run.published}" in finished.output
@@ -40,7 +40,7 @@ def test_the_adapter_tells_servers_where_its_answers_end(tmp_path: Path) -> None
     tokenizer.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "generation_config.json").write_text('{"eos_token_id": 1, "top_p": 0.5}')
     # It is trained
-    ended = run.run()
+    ended = run.run_forked()
     # The adapter's generation config ends answers there, and else is that of the base
     assert ended.code == ExitCode.DONE, ended.output
     generation = json.loads((run.published / "generation_config.json").read_text())
@@ -66,12 +66,12 @@ def test_out_of_memory_halves_the_rows_of_a_pass(tmp_path: Path) -> None:
 
 
 def test_a_model_that_does_not_fit_ends_in_a_remedy(tmp_path: Path) -> None:
-    ended = local_run(tmp_path, gpus=0).run(loadMemory=True)
+    ended = local_run(tmp_path, gpus=0).run_forked(loadMemory=True)
     assert ended.code == ExitCode.CUDA_OUT_OF_MEMORY
     assert "Use a GPU with more memory" in ended.output.splitlines()[-1]
 
 
 def test_a_defect_ends_in_words_and_a_code(tmp_path: Path) -> None:
-    ended = local_run(tmp_path, gpus=0).run(crashAt=2)
+    ended = local_run(tmp_path, gpus=0).run_forked(crashAt=2)
     assert ended.code == ExitCode.INTERNAL
     assert ended.output.splitlines()[-1] == "error: internal error: ZeroDivisionError; the log has the details"

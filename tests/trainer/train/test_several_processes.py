@@ -61,7 +61,7 @@ def test_epochs_with_a_ragged_end_are_the_same(runs: Runs) -> None:
         assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.groups), 1])
 def test_sigterm_to_one_process_loses_no_step(rank: int, runs: Runs, alone: tuple[TrainRun, Ended]) -> None:
     # A group of which one process gets SIGTERM after step 6, where an evaluation is due
     run = runs(compute__gpus=2, **PLAIN)
@@ -231,6 +231,7 @@ def test_early_stopping_ends_all_processes_at_the_same_step(runs: Runs) -> None:
     assert ended.report.metrics.best_step == min(evaluations)[1]
 
 
+@pytest.mark.groups
 def test_gpus_that_cuda_does_not_find_are_refused_in_words(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENV_ALLOW_CPU)
     ended = start(runs(compute__gpus=2)).end()

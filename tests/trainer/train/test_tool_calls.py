@@ -31,7 +31,7 @@ def test_calls_are_counted_for_base_and_adapter_and_the_gate_is_held(tmp_path: P
     rows = [*up.data_generator("tools_data.py").rows(20, 1), *({"messages": messages} for messages in plain)]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     # It is trained for a step
-    ended = run.run()
+    ended = run.run_forked()
     # The rows with tools are counted, and the gate is missed
     assert ended.code == GATE_MISSED, ended.output
     for key in ("toolCalls", "baseToolCalls"):

@@ -1,28 +1,15 @@
-"""One process reads the data of all tests here: a fresh one imports for seconds, each time."""
+"""One process reads the data of all tests here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lora_trainer.prepare import data_process
-from lora_trainer.prepare.data_process import DataProcess
-
-
-@pytest.fixture(scope="session")
-def shared_data_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataProcess]:
-    with data_process.running(tmp_path_factory.mktemp("data-process")) as process:
-        yield process
+from support.shared_data_process import shared_data_process
 
 
 @pytest.fixture(autouse=True)
-def data_process_of_all_tests(monkeypatch: pytest.MonkeyPatch, shared_data_process: DataProcess) -> None:
-    @contextmanager
-    def running(_folder: Path, **_limits: Any) -> Iterator[DataProcess]:
-        yield shared_data_process
-
-    monkeypatch.setattr(data_process, "running", running)
+def one_data_process() -> Iterator[None]:
+    with shared_data_process():
+        yield

@@ -147,7 +147,7 @@ def _carry_out(order: Order) -> Report:
         from lora_trainer.command import launch  # noqa: PLC0415 - one of many runs needs it
 
         return launch.train(training, objects)
-    with quick_imports.without_compiler():
+    with quick_imports.importing():
         from lora_trainer.train.stage import train  # noqa: PLC0415 - imports torch
 
     return train(training, objects)
