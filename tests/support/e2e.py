@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,20 +144,31 @@ def rig() -> Iterator[Rig]:
         started = cluster.up(CLUSTER, nodes=1, gpus=1)
         cluster.load(CLUSTER, built.archives)
         platform = Platform(Kubernetes(started.kubeconfig), built)
-        platform.start_storage()
-        platform.install_operator(
-            {
-                "trainer": {"unavailableBudgetSeconds": 5},
-                "storage": {"allowedEndpoints": [SILENT_ENDPOINT]},
-            }
-        )
-        platform.add_tenant(NAMESPACE)
-        s3 = seaweedfs.client(platform.storage.pod_endpoint())
-        up.upload_model(s3)
-        up.upload_data(s3)
-        yield Rig(platform, s3)
+        with ThreadPoolExecutor() as side_by_side:
+            filled = side_by_side.submit(_start_storage, platform)
+            side_by_side.submit(_install_operator, platform).result()
+        yield Rig(platform, filled.result())
     finally:
         cluster.down(CLUSTER)
+
+
+def _start_storage(platform: Platform) -> S3Client:
+    """Start the S3 server with model and data in it; a client of it."""
+    platform.start_storage()
+    s3 = seaweedfs.client(platform.storage.pod_endpoint())
+    up.upload_model(s3)
+    up.upload_data(s3)
+    return s3
+
+
+def _install_operator(platform: Platform) -> None:
+    platform.install_operator(
+        {
+            "trainer": {"unavailableBudgetSeconds": 5},
+            "storage": {"allowedEndpoints": [SILENT_ENDPOINT]},
+        }
+    )
+    platform.add_tenant(NAMESPACE)
 
 
 def _changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

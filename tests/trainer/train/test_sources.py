@@ -88,6 +88,7 @@ def test_killed_again_and_again_it_trains_on_the_same_rows(
     assert run.metrics() == undisturbed[0].metrics()
 
 
+@pytest.mark.groups
 def test_two_processes_train_on_the_same_rows(
     runs: Runs, two_sources: dict[str, Any], undisturbed: tuple[TrainRun, Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
