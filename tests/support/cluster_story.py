@@ -28,6 +28,8 @@ class ClusterStory(BaseStory[LoRAFineTuneStatus, Action]):
     kueue_installed: bool = False
     #: The pods as the operator saw them last, while no watch tells it of changes.
     stale_pods: dict[str, dict[str, Any]] | None = None
+    #: The same of its Jobs.
+    stale_jobs: dict[str, dict[str, Any]] | None = None
 
     def job(self, stage: str) -> dict[str, Any]:
         """The newest Job of a stage."""
@@ -40,9 +42,18 @@ class ClusterStory(BaseStory[LoRAFineTuneStatus, Action]):
         self.stale_pods = copy.deepcopy(self.pods)
         return self
 
+    def jobs_are_not_watched(self) -> Self:
+        """The watch of Jobs breaks: the operator knows no more of them until it asks."""
+        self.stale_jobs = copy.deepcopy(self.jobs)
+        return self
+
     def seen_pods(self) -> dict[str, dict[str, Any]]:
         """The pods as the operator knows them."""
         return self.pods if self.stale_pods is None else self.stale_pods
+
+    def seen_jobs(self) -> dict[str, dict[str, Any]]:
+        """The Jobs as the operator knows them."""
+        return self.jobs if self.stale_jobs is None else self.stale_jobs
 
     def pod_of(self, stage: str, name: str | None = None, **status: Any) -> Self:
         """A pod of a stage appears, or its status changes."""

@@ -76,7 +76,7 @@ class Story(ClusterStory):
         """What the operator knows now."""
         return Observed(
             finetune=FineTune.from_dict(self.body),
-            jobs=tuple(Job.from_dict(job) for job in self.jobs.values()),
+            jobs=tuple(Job.from_dict(job) for job in self.seen_jobs().values()),
             pods=tuple(Pod.from_dict(pod, gone=name in self.gone) for name, pod in self.seen_pods().items()),
             workloads=tuple(Workload.from_dict(workload) for workload in self.workloads.values()),
             progress=self.progress,
@@ -129,7 +129,7 @@ class Story(ClusterStory):
             self.warnings = Warnings(action.job, self.monotonic)
         elif isinstance(action, ReadObjects):
             self.read = self.monotonic + 0.001
-            self.stale_pods = None
+            self.stale_pods = self.stale_jobs = None
         elif isinstance(action, ReadGpuMemory):
             self.gpu_memory[action.selector] = GpuMemory(self.monotonic, self._largest_gpu(action))
 

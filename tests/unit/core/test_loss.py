@@ -100,6 +100,21 @@ def test_a_job_is_not_called_deleted_before_the_api_server_was_asked() -> None:
     assert story.asked().actions == (ReadObjects(),)
 
 
+@pytest.mark.parametrize("told", ["gone", "stopped, and ended with a checkpoint"])
+def test_the_end_of_a_pod_that_is_seen_before_its_jobs_deletion_is_told_as_that_of_the_job(told: str) -> None:
+    # A user deletes a Job: what becomes of its pod is seen at once, and of the Job not yet
+    story = given_training().after(5).jobs_are_not_watched()
+    if told == "gone":
+        story.job_is_deleted(story.job("train")["metadata"]["name"])
+    else:
+        story.pod_is_stopped("train").pod_ends("train", ExitCode.CHECKPOINTED)
+        del story.jobs[story.job("train")["metadata"]["name"]]
+    # Jobs and pods are read before the end gets a name
+    assert story.asked().actions == (ReadObjects(),)
+    story.decides()
+    assert [attempt.reason for attempt in story.status.attempts] == ["JobDeleted"]
+
+
 # ---- lost
 
 

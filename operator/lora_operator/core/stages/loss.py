@@ -2,19 +2,22 @@
 
 The cache lags behind for as long as the API server is away: that a Job, a pod or a report is not in it says nothing.
 So the run's Jobs and pods are read anew, after the moment at which this process first missed the thing. A report that
-is missing then is lost. Its run does not fail yet: prepare looks once more, and finds in S3 what was published.
+is missing then is lost. The same is done when a pod was stopped, because why it was may stand on its Job, and kinds of
+objects are not seen in one order. A run whose report is lost does not fail yet: prepare looks once more, and
+finds in S3 what was published.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lora_contract import names
+from lora_contract import exit_codes, names
 from lora_contract.names import RunStage
 from lora_contract.reasons import Reason
 from lora_contract.status import Phase
 from lora_operator.core.causes.pod_end import End
 from lora_operator.core.observe.observed import Job
+from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.sight import Fact, Sight
 from lora_operator.core.record.attempts import lacks_report, without_report
 from lora_operator.core.run import limits
@@ -25,7 +28,7 @@ from lora_operator.core.stages.results import failure, job_failed, report_of
 
 
 def absences(run: Run) -> Iterator[Fact]:
-    """List what the status or a Job refers to and the cache does not hold."""
+    """List what the status or a Job refers to and the cache does not hold, and pods that somebody stopped."""
     for job in run.observed.jobs:
         if job.finished and not _is_explained(run, job):
             yield Fact(Sight.REPORT_ABSENT, job.uid)
@@ -37,6 +40,10 @@ def absences(run: Run) -> Iterator[Fact]:
     for attempt in run.status.attempts:
         if attempt.end_time is None and attempt.pod not in seen:
             yield Fact(Sight.POD_ABSENT, attempt.pod or "")
+    over = {attempt.pod for attempt in run.status.attempts if attempt.end_time}
+    for pod in run.pods(run.stage):
+        if _was_stopped(pod) and pod.name not in over:
+            yield Fact(Sight.POD_ABSENT, pod.name)
 
 
 def must_read(run: Run) -> bool:
@@ -111,6 +118,13 @@ def _is_explained(run: Run, job: Job) -> bool:
         return all(pod.finished for pod in pods) and any(pod.exit_code or pod.phase == "Failed" for pod in pods)
     report = report_of(run, stage)
     return report is not None and (report.run_id is not None if stage == "prepare" else report.artifact is not None)
+
+
+def _was_stopped(pod: Pod) -> bool:
+    """Return whether somebody stopped the pod: why may stand on its Job alone, which may be seen later than its end."""
+    if not pod.finished or pod.exit_code in (exit_codes.ExitCode.DONE, *exit_codes.FINAL):
+        return False
+    return pod.gone or pod.deleting
 
 
 def _is_latched(run: Run) -> bool:
