@@ -20,6 +20,7 @@ from kubernetes import client
 from lora_cluster.control_plane import ControlPlane
 from support import chart
 from support.api_server import eventually
+from support.python_path import python_path
 
 #: Not the name that the chart gives: both are installed in one API server.
 ACCOUNT = "operator-under-test"
@@ -85,7 +86,7 @@ class Operator:
     log: Path
     settings: dict[str, str] = field(default_factory=dict)
     health_port: int = field(default_factory=free_port)
-    #: Folder with the packages of another version of the operator.
+    #: Folder with the packages of another version of the operator; None: those that the tests import.
     packages: Path | None = None
     process: subprocess.Popen[bytes] | None = None
 
@@ -106,8 +107,7 @@ class Operator:
         variables = {f"LORA_OPERATOR_{key}": value for key, value in (settings | self.settings).items()}
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_IN_A_POD)}
         variables["KUBECONFIG"] = str(self.kubeconfig)
-        if self.packages is not None:
-            variables["PYTHONPATH"] = str(self.packages)
+        variables["PYTHONPATH"] = python_path() if self.packages is None else str(self.packages)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", str(Path(__file__).with_name("nameless_operator.py"))],
