@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from lora_contract.exit_codes import ExitCode
 from lora_operator.core.observe.observed import WarningEvent, Warnings
 from lora_operator.core.observe.resource import CreateError
 from lora_operator.core.run.decision import CreateJob, DeleteJob, ReadWarnings
@@ -217,3 +218,16 @@ def test_warnings_are_read_again_soon_and_then_ever_less_often() -> None:
     assert waits[0] == pytest.approx(5)
     assert waits == sorted(waits)
     assert story.after(3000).asked().requeue_after == pytest.approx(60)
+
+
+@pytest.mark.parametrize("name", ["a-pod-whose-name-sorts-first", "z-pod-whose-name-sorts-last"])
+def test_a_pod_that_follows_another_within_a_second_is_the_present_one(name: str) -> None:
+    # The API server gives times in whole seconds: both pods were created at the same
+    story = given_training()
+    story.pod_ends("train", ExitCode.CHECKPOINTED).pod_is_gone("train").decides()
+    story.pod_runs("train", name)
+    for pod in story.pods.values():
+        pod["metadata"]["creationTimestamp"] = story.time
+    story.decides()
+
+    assert story.status.phase == "Running"

@@ -290,9 +290,9 @@ class Observed:
         return next((job for job in self.jobs if job.name == name), None)
 
     def pods_of(self, job_name: str) -> tuple[Pod, ...]:
-        """List the pods of a Job, oldest first."""
+        """List the pods of a Job, oldest first; of those created in one second, the ones that are over first."""
         mine = (pod for pod in self.pods if pod.job_name == job_name)
-        return tuple(sorted(mine, key=lambda pod: (pod.created, pod.name)))
+        return tuple(sorted(mine, key=lambda pod: (pod.created, not pod.finished, pod.name)))
 
     def workload_of(self, job: Job) -> Workload | None:
         """Find the Workload of a Job."""
