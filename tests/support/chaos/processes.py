@@ -12,9 +12,12 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 from support.operator import NOT_IN_A_POD, TRAINER_IMAGE
+from support.python_path import python_path
 
 
 def _context() -> ForkServerContext:
+    # The fork server of Python 3.11 does not take over sys.path, and would import what is installed.
+    os.environ["PYTHONPATH"] = python_path()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["lora_operator.__main__", "support.chaos.processes"])
     return context
