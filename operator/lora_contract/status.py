@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lora_contract.base import StatusModel
 from lora_contract.conditions import MAX_MESSAGE_LENGTH, ConditionedStatus
+from lora_contract.preference_status import PreferencesPlanStatus
 from lora_contract.source_status import SourceMetricsStatus, SourcePlanStatus
 
 MAX_ATTEMPTS = 10
@@ -42,7 +43,9 @@ class MemoryStatus(StatusModel):
     activation_bytes: int = Field(description="Activations of the longest row.")
     logit_bytes: int = Field(description="Logits that exist at the same time.")
     context_bytes: int = Field(description="CUDA context and kernels.")
-    row_tokens: int = Field(description="Tokens of the longest row, cut at training.maxLength.")
+    row_tokens: int = Field(
+        description="Tokens of the longest row, cut at training.maxLength; of a pair those of both copies."
+    )
 
     @property
     def total_bytes(self) -> int:
@@ -91,6 +94,9 @@ class PlanStatus(StatusModel):
     )
     sources: list[SourcePlanStatus] | None = Field(
         None, description="What was found of each source of dataset.sources, by name.", max_length=16
+    )
+    preferences: PreferencesPlanStatus | None = Field(
+        None, description="What was found of preferences. Absent: the run has no method."
     )
     tokens: int = Field(description="Tokens of the training rows.")
     target_tokens: int = Field(0, description="Tokens of the training rows that count for the loss.")

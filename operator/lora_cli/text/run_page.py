@@ -195,6 +195,9 @@ def _data(status: LoRAFineTuneStatus) -> str:
     ):
         if number:
             parts.append(f"{count(number)} {what}")
+    if plan.preferences is not None:
+        chosen, rejected = plan.preferences.chosen_tokens, plan.preferences.rejected_tokens
+        parts.append(f"chosen answers of {chosen} tokens on average, rejected ones of {rejected}")
     return ", ".join(parts)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,46 +18,13 @@ from lora_trainer.data import prepared
 from lora_trainer.errors import TrainerError
 from lora_trainer.ledger.claims import take_claim
 from lora_trainer.prepare.check import check
-from support.chat_models import save_model
-from support.prepare_orders import order, publish_adapter
+from support.prepare_bucket import Bucket
+from support.prepare_orders import publish_adapter
 from support.prepared_data import chat, lines
 from support.seaweedfs import ADMIN, STRANGER, Identity, SeaweedFS, seaweedfs
 
 #: May read and list the inputs, and write nothing.
 READER = Identity("reader", "AKIDREADERREADERRE01", "reader-secret-key-of-the-tests-0001", ("Read", "List"))
-
-
-class Bucket:
-    """A bucket with a model and a dataset, and orders for them."""
-
-    def __init__(self, server: SeaweedFS, folder: Path) -> None:
-        self.name = server.bucket()
-        self.folder = folder
-        self.client = server.client()
-        for path in save_model(folder / "model").iterdir():
-            self.client.upload_file(str(path), self.name, f"model/{path.name}")
-        self.put("rows.jsonl", lines(chat(f"Question {n}?", f"Answer {n}.") for n in range(60)))
-
-    def put(self, key: str, content: bytes) -> None:
-        self.client.put_object(Bucket=self.name, Key=key, Body=content)
-
-    def keys(self, prefix: str) -> list[str]:
-        answer = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix)
-        return [entry["Key"] for entry in answer.get("Contents", [])]
-
-    def order(self, changes: dict[str, Any] | None = None) -> Order:
-        base = {
-            "model.source": f"s3://{self.name}/model/",
-            "dataset.uri": f"s3://{self.name}/rows.jsonl",
-            "output.uri": f"s3://{self.name}/output/",
-            "storage.secretName": "s3-credentials",
-        }
-        return order(self.folder, base | (changes or {}))
-
-
-@pytest.fixture
-def bucket(s3_environment: SeaweedFS, tmp_path: Path) -> Bucket:
-    return Bucket(s3_environment, tmp_path)
 
 
 def _prepare(ordered: Order, budget: int = 5) -> Report:

@@ -111,6 +111,9 @@ def _say_plan(report: Report) -> None:
             f"{plan.rows} training, {plan.validation_rows} validation and {plan.test_rows} test rows, "
             f"{plan.tokens} tokens, {plan.total_steps} steps"
         )
+        if plan.preferences is not None:
+            chosen, rejected = plan.preferences.chosen_tokens, plan.preferences.rejected_tokens
+            print(f"chosen answers have {chosen} tokens on average, rejected ones {rejected}")
     for warning in report.warnings:
         print(f"note: {warning}")
 

@@ -107,6 +107,10 @@ class DataProfile(StatusModel):
     samples: list[list[Turn]] = Field([], description="The first rows.")
     warnings: list[str] = Field([], description="Things to know that did not stop the run.")
 
+    def longest_sequence(self, max_length: int) -> int:
+        """Tell the most tokens that the model reads in one go: of a pair those of one copy."""
+        return min(self.longest_row, max_length) if self.preferences is None else self.preferences.longest_sequence
+
 
 class Tally:
     """Counts rows as they pass."""

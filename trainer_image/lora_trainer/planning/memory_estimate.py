@@ -47,8 +47,12 @@ def estimate(
     adapted: Mapping[str, Tensor],
     *,
     row_tokens: int,
+    targets: int | None = None,
 ) -> MemoryStatus:
-    """Estimate the peak memory of one GPU, where the longest row has so many tokens."""
+    """Estimate the peak memory of one GPU, where the longest row has so many tokens.
+
+    `targets`: how many tokens of a row count at most, for which there are logits; None: all may.
+    """
     linear = sum(tensor.size for tensor in linear_modules(tensors, config).values())
     others = sum(tensor.size for tensor in tensors.values()) - linear
 
@@ -62,7 +66,7 @@ def estimate(
         nf4_weights_bytes=weights(_SMALLEST),
         adapter_bytes=trained * _BYTES_A_TRAINED_VALUE,
         activation_bytes=row_tokens * activation_bytes_per_token(shape, checkpointing=True),
-        logit_bytes=int(config.get("vocab_size") or 0) * _logit_bytes(row_tokens),
+        logit_bytes=int(config.get("vocab_size") or 0) * _logit_bytes(row_tokens if targets is None else targets),
         context_bytes=_CONTEXT_BYTES,
         row_tokens=row_tokens,
     )

@@ -10,6 +10,10 @@ from lora_trainer.data.profile import DataProfile
 UNREADABLE = "the calls that the chat template writes cannot be read back, or not all values in them"
 
 _TRUNCATED_SHARE_TO_WARN = 0.05
+#: Mean lengths of preferred and rejected answers further apart than this teach length before anything else.
+_LENGTHS_TO_WARN = 1.5
+#: Weight times rows of wanted and of unwanted answers should not be further apart, as TRL's page on KTO advises.
+_KINDS_TO_WARN = 4 / 3
 _MOST_COLUMNS = 20
 _MOST_FILES = 5
 
@@ -21,6 +25,7 @@ def about(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | None)
         *_reasoning(plan),
         *_left_out(spec, plan, profile),
         *_splits(spec, plan),
+        *_preferences(spec, plan),
         *_tools(spec, profile),
     ]
 
@@ -111,6 +116,36 @@ def _splits(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
             warnings.append(
                 f"no row fell into the {name} split, as there are few rows: {consequence};"
                 f" raise dataset.split.{name} or set dataset.{name}Uri"
+            )
+    return warnings
+
+
+def _preferences(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
+    found, method = plan.preferences, spec.method
+    if found is None or method is None:
+        return []
+    warnings = []
+    chosen, rejected = float(found.chosen_tokens or 0), float(found.rejected_tokens or 0)
+    if chosen and rejected and max(chosen / rejected, rejected / chosen) > _LENGTHS_TO_WARN:
+        names = ("preferred", "rejected") if method.kto is None else ("wanted", "unwanted")
+        longer = "longer" if chosen > rejected else "shorter"
+        cure = "set method.dpo.lengthNormalised: true, or add" if method.kto is None else "add"
+        warnings.append(
+            f"{names[0]} answers have {chosen:g} tokens on average, {names[1]} ones {rejected:g}: what is learned may"
+            f" be to answer {longer}; {cure} rows in which lengths are alike"
+        )
+    if method.kto is not None:
+        wanted = method.kto.desirable_weight * found.chosen_rows
+        unwanted = method.kto.undesirable_weight * found.rejected_rows
+        if max(wanted / unwanted, unwanted / wanted) > _KINDS_TO_WARN:
+            field, weight = (
+                ("undesirableWeight", wanted / found.rejected_rows)
+                if wanted > unwanted
+                else ("desirableWeight", unwanted / found.chosen_rows)
+            )
+            warnings.append(
+                f"{found.chosen_rows} answers are wanted and {found.rejected_rows} unwanted: the more frequent kind"
+                f" outweighs the other; method.kto.{field}: {weight:.3g} would balance them"
             )
     return warnings
 

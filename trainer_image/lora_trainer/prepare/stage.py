@@ -19,12 +19,13 @@ from lora_contract import identity, layout, spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
+from lora_contract.preference_status import PreferencesPlanStatus
 from lora_contract.report import Report
 from lora_contract.source_status import SourcePlanStatus
 from lora_contract.status import MemoryStatus, PlanStatus
 from lora_trainer import model_files
 from lora_trainer.data import prepared
-from lora_trainer.data.profile import DataProfile
+from lora_trainer.data.profile import DataProfile, PreferencesProfile
 from lora_trainer.ledger.claims import await_turn
 from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.planning import memory_estimate
@@ -107,10 +108,18 @@ class _Preparation:
         rows = sum(profile.rows_read.values())
         log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)
         gates.check(self._spec, profile, self._folder / "prepared")
-        row_tokens = min(profile.longest_row, self._spec.training.max_length)
-        model_check.check_context(self._spec, self._config, self._tensors, row_tokens)
+        longest = profile.longest_sequence(self._spec.training.max_length)
+        model_check.check_context(self._spec, self._config, self._tensors, longest)
         model_check.check_tokens(prepared.largest_token(self._folder / "prepared"), self._spec, self._config)
-        needed = memory_estimate.estimate(self._spec, self._config, self._tensors, adapted, row_tokens=row_tokens)
+        preferences = profile.preferences
+        needed = memory_estimate.estimate(
+            self._spec,
+            self._config,
+            self._tensors,
+            adapted,
+            row_tokens=longest if preferences is None else profile.longest_row,
+            targets=None if preferences is None else preferences.most_targets,
+        )
         plan = _plan(self._spec, profile, data, staged.commit, needed)
         plan = plan.model_copy(update={"template_date": None if today is None else today.isoformat()})
         noted = {"files": list(data.files), "warnings": self._warnings(plan, profile)}
@@ -125,11 +134,11 @@ class _Preparation:
         return None if found is None else adopted_report("prepare", run_id, None, found)
 
     def _warnings(self, plan: PlanStatus, profile: DataProfile | None) -> list[str]:
-        row_tokens = plan.memory.row_tokens if plan.memory is not None else None
+        longest = None if profile is None else profile.longest_sequence(self._spec.training.max_length)
         return [
             *self._notes,
             *data_warnings.about(self._spec, plan, profile),
-            *model_check.warnings(self._spec, self._config, row_tokens),
+            *model_check.warnings(self._spec, self._config, longest),
         ]
 
     def _check_model(self, folder: Path, tensors: dict[str, Tensor]) -> None:
@@ -221,6 +230,7 @@ def _plan(
         longest_row=profile.longest_row,
         epoch_rows=sum(mixed) or None,
         sources=_sources(profile, mixed, steps * spec.training.effective_batch_size) or None,
+        preferences=_preferences(profile.preferences),
         tokens=profile.tokens,
         target_tokens=profile.target_tokens,
         weighted_target_tokens=profile.weighted_target_tokens,
@@ -230,6 +240,17 @@ def _plan(
         format=profile.format,
         dataset_digest=data.digest,
         model_commit=commit,
+    )
+
+
+def _preferences(found: PreferencesProfile | None) -> PreferencesPlanStatus | None:
+    if found is None:
+        return None
+    return PreferencesPlanStatus(
+        chosen_rows=found.chosen_rows,
+        rejected_rows=found.rejected_rows,
+        chosen_tokens=f"{found.chosen_tokens / max(found.chosen_rows, 1):.1f}",
+        rejected_tokens=f"{found.rejected_tokens / max(found.rejected_rows, 1):.1f}",
     )
 
 

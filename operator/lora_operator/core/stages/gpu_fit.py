@@ -80,13 +80,15 @@ def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> Gpu
 def _smallest_change(spec: LoRAFineTuneSpec, memory: MemoryStatus, size: int) -> tuple[str, str]:
     """Choose the field to change, and to what."""
     larger = f"a GPU with at least {math.ceil(memory.total_bytes / GIB)} GiB"
+    # A row of a pair is two copies of its prompt with an answer, each of which may have training.maxLength tokens.
+    copies = 2 if spec.method is not None and spec.method.dpo is not None else 1
     tokens = _tokens(memory, size, memory.weights_bytes)
     if tokens >= memory.row_tokens * _SHARE:
-        return spec_paths.TRAINING_MAX_LENGTH, f"Set training.maxLength: {tokens}, or use {larger}."
+        return spec_paths.TRAINING_MAX_LENGTH, f"Set training.maxLength: {tokens // copies}, or use {larger}."
     nf4 = "quantization: {type: nf4, doubleQuant: true}"
     smaller = memory.nf4_weights_bytes
     if smaller < memory.weights_bytes and (tokens := _tokens(memory, size, smaller)) >= memory.row_tokens * _SHARE:
-        shorter = "" if tokens >= memory.row_tokens else f" and training.maxLength: {tokens}"
+        shorter = "" if tokens >= memory.row_tokens else f" and training.maxLength: {tokens // copies}"
         return spec_paths.QUANTIZATION, f"Set {nf4}{shorter}, or use {larger}."
     return spec_paths.COMPUTE, f"Use {larger}, or a smaller base model than {spec.model.id}."
 
