@@ -58,6 +58,18 @@ def test_a_run_that_fits_no_gpu_fails_before_it_is_queued() -> None:
     assert "28.0 GiB for the weights" in story.message
 
 
+@pytest.mark.parametrize(("method", "length"), [(None, 2048), ({"kto": {}}, 2048), ({"dpo": {}}, 1024)])
+def test_a_row_that_is_to_be_shorter_may_be_a_pair_of_copies(method: dict[str, Any] | None, length: int) -> None:
+    # The GPU has room for half of what the longest row takes
+    needed = NEEDED.model_copy(update={"weights_bytes": 16 * GIB, "activation_bytes": 8 * GIB})
+    changes = {"method": method} if method is not None else {}
+
+    story = decided(prepared(SMALL, changes=changes, needed=needed))
+
+    assert story.status.error is not None
+    assert f"Set training.maxLength: {length}, or use" in str(story.status.error.hint)
+
+
 def test_asking_the_nodes_writes_nothing() -> None:
     story = prepared(SMALL)
     writes = story.writes
