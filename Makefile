@@ -70,6 +70,10 @@ docs-templates: venv ## write docs/templates.md: what becomes of conversations w
 docs-cli: venv ## write docs/kubectl-lora.md anew: what each command of the plugin prints
 	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.cli_page
 
+.PHONY: docs-metrics
+docs-metrics: venv ## write the tables of docs/metrics.md anew from the operator's metrics
+	PYTHONPATH=operator:tests $(PY) -m support.metrics_page
+
 .PHONY: gitops
 gitops: venv ## write the files for Argo CD anew from health.lua and what the operator writes, and docs/gitops.md's table
 	PYTHONPATH=operator:trainer_image:cluster:tests $(PY) -m support.gitops_files

@@ -108,6 +108,12 @@ TOOLS: Mapping[str, Tool] = {
             charts={"chart": "charts/kueue"},
         ),
         Tool("kwok", "sigs.k8s.io/kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}),
+        Tool(
+            "prometheus",
+            "github.com/prometheus/prometheus",
+            {"promtool": "github.com/prometheus/prometheus/cmd/promtool", "promql": "./promql"},
+            tags="remove_all_sd",  # the libraries of twenty clouds
+        ),
         # What Flux and Argo CD are made of: the tests ask it how healthy they find an object.
         Tool("judge", "github.com/fluxcd/pkg/runtime", {"judge": "."}),
     )

@@ -36,7 +36,7 @@ from lora_operator.handlers.health import Health
 from lora_operator.handlers.http_server import ConnectionLimits, HttpServer
 from lora_operator.handlers.progress_endpoint import Certificate, ProgressEndpoint
 from lora_operator.handlers.watches import EtcdRestoredError, Watches
-from lora_operator.reconcile.run_metrics import RunsByPhase
+from lora_operator.reconcile.run_metrics import RunGauges, begin_series
 from lora_operator.reconcile.runs import RunReconciler
 from lora_operator.reconcile.sweeps import SweepReconciler
 from lora_operator.settings import Settings
@@ -86,7 +86,8 @@ class Operator:
             now=kube.now,
         )
         self._ticked = time.monotonic()
-        REGISTRY.register(RunsByPhase(cache))
+        REGISTRY.register(RunGauges(cache))
+        begin_series()
 
     async def run(self) -> None:
         """Serve and work until cancelled."""

@@ -13,13 +13,11 @@ import pytest
 import yaml
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
-from prometheus_client import REGISTRY
 
 from lora_contract import names
 from lora_contract.crd import custom_resource_definition
 from lora_contract.crd.resources import RESOURCES
 from lora_contract.version import __version__
-from lora_operator.effects import metrics
 from lora_operator.settings import Settings
 from support.chart import CHART, NAMESPACE, PROFILES, Document, documents, of_kind, only, template
 
@@ -272,22 +270,6 @@ def test_a_certificate_from_elsewhere_is_mounted(profile: str) -> None:
     (tls,) = [volume for volume in volumes if volume["name"] == "tls"]
     expected = "mine" if profile == "own certificate" else only(objects(profile), "Certificate")["spec"]["secretName"]
     assert tls["secret"]["secretName"] == expected
-
-
-def test_alerts_use_metrics_that_exist_and_say_what_to_do() -> None:
-    assert metrics.LEADER
-    exported = {sample.name for family in REGISTRY.collect() for sample in family.samples}
-    exported |= {f"{family.name}_total" for family in REGISTRY.collect() if family.type == "counter"}
-    rules = only(objects("monitored"), "PrometheusRule")["spec"]["groups"][0]["rules"]
-    assert len(rules) >= 5
-    for rule in rules:
-        words = rule["expr"].replace("(", " ").replace("{", " ").replace("[", " ").replace(")", " ").split()
-        used = {word for word in words if word.startswith("lora_")}
-        assert used
-        assert used <= exported
-        assert rule["labels"]["severity"] in ("critical", "warning", "info")
-        assert len(rule["annotations"]["description"]) > 60
-        assert rule["annotations"]["runbook_url"] == f"https://example.org/alerts#{rule['alert'].lower()}"
 
 
 def test_the_schema_of_values_is_json(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ PROFILES: dict[str, list[str]] = {
         "--set=metrics.serviceMonitor.enabled=true",
         "--set=metrics.podMonitor.enabled=true",
         "--set=metrics.prometheusRule.enabled=true",
+        "--set=metrics.dashboard.enabled=true",
+        "--set=metrics.dashboard.annotations.grafana_folder=ML",
         "--set=networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=monitoring",
         "--set=metrics.prometheusRule.runbookUrl=https://example.org/alerts",
     ],

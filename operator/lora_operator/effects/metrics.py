@@ -16,24 +16,38 @@ _LONG = (10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 BUILD = Gauge("lora_operator_build_info", "Always 1; the label carries the version.", ["version"])
 BUILD.labels(version=__version__).set(1)
 LEADER = Gauge("lora_operator_leader", "1 while this process acts, 0 while it stands by.")
-RECONCILES = Counter("lora_operator_reconcile_total", "Looks at a run.", ["result"])
+RECONCILES = Counter("lora_operator_reconcile_total", "Looks at runs and sweeps: success, error.", ["result"])
 RECONCILE_SECONDS = Histogram("lora_operator_reconcile_duration_seconds", "Seconds of one look.", buckets=_FAST)
-QUEUE_DEPTH = Gauge("lora_operator_workqueue_depth", "Runs that wait for a look that is due.")
+QUEUE_DEPTH = Gauge("lora_operator_workqueue_depth", "Runs and sweeps that wait for a look that is due.")
 QUEUE_OLDEST = Gauge("lora_operator_workqueue_oldest_seconds", "Seconds that the first of them has waited.")
-API_REQUESTS = Counter("lora_operator_api_requests_total", "Requests to the API server.", ["verb", "code"])
-API_SECONDS = Histogram("lora_operator_api_request_duration_seconds", "Seconds of a request.", ["verb"], buckets=_FAST)
-WATCH_STARTS = Counter("lora_operator_watch_starts_total", "Starts of the watches.", ["cause"])
-LAST_EVENT = Gauge("lora_operator_last_event_timestamp_seconds", "When a watch last delivered.", ["resource"])
-STATUS_WRITES = Counter("lora_operator_status_writes_total", "Writes of a status.", ["result"])
+API_REQUESTS = Counter(
+    "lora_operator_api_requests_total",
+    "Requests to the API server by HTTP code; unreachable: no answer.",
+    ["verb", "code"],
+)
+API_SECONDS = Histogram(
+    "lora_operator_api_request_duration_seconds", "Seconds of a request to the API server.", ["verb"], buckets=_FAST
+)
+WATCH_STARTS = Counter(
+    "lora_operator_watch_starts_total", "Starts of the watches by what ended those before; start: the first.", ["cause"]
+)
+LAST_EVENT = Gauge(
+    "lora_operator_last_event_timestamp_seconds", "When a watch last told of a change, in Unix time.", ["resource"]
+)
+STATUS_WRITES = Counter(
+    "lora_operator_status_writes_total", "Writes of a status: written, conflict, refused by the CRD.", ["result"]
+)
 EVENTS = Counter(
-    "lora_operator_events_total", "Kubernetes Events told, or dropped because there were too many.", ["result"]
+    "lora_operator_events_total", "Kubernetes Events: created, failed, dropped because there were too many.", ["result"]
 )
 PROGRESS_REPORTS = Counter("lora_operator_progress_reports_total", "Reports of pods by HTTP code.", ["code"])
 
 # the runs
-JOBS_CREATED = Counter("lora_finetune_jobs_created_total", "Jobs created.", ["stage"])
-RUNS_FINISHED = Counter("lora_finetune_finished_total", "Runs that reached their end.", ["result", "reason"])
-ATTEMPTS = Counter("lora_finetune_attempts_total", "Pods that ended.", ["reason"])
+JOBS_CREATED = Counter("lora_finetune_jobs_created_total", "Jobs created: prepare, train, check.", ["stage"])
+RUNS_FINISHED = Counter(
+    "lora_finetune_finished_total", "Runs that reached their end: complete, failed; and why.", ["result", "reason"]
+)
+ATTEMPTS = Counter("lora_finetune_attempts_total", "Pods of runs that ended, by why.", ["reason"])
 RUN_SECONDS = Histogram(
     "lora_finetune_duration_seconds", "From first sight to the end of a run.", ["result"], buckets=_LONG
 )

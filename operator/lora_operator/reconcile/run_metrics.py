@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from lora_contract.conditions import ConditionType
-from lora_contract.reasons import Reason
+from lora_contract.reasons import Reason, facts_of
 from lora_contract.status import LoRAFineTuneStatus, Phase
 from lora_contract.times import parse_time
 from lora_operator.effects import metrics
 from lora_operator.effects.memory.cache import Cache
 
+_OTHER = "Other"
 _REASONS = {str(reason) for reason in Reason}
-
-
 _ACCOUNTS = ("staging", "queue", "suspended", "train", "gpu", "gpu_idle")
 
 
-def count_changes(old: LoRAFineTuneStatus, new: LoRAFineTuneStatus, *, namespace: str) -> None:
-    """Count what a written status says that the one before did not."""
+def begin_series() -> None:
+    """Let the counters of reasons begin at 0: PromQL's `increase` does not see the first value of a new series."""
+    for reason in (*_REASONS, _OTHER):
+        metrics.ATTEMPTS.labels(reason=reason)
+        metrics.RUNS_FINISHED.labels(result="failed", reason=reason)
+    for reason in (Reason.ADAPTER_PUBLISHED, Reason.ADOPTED_EXISTING_ARTIFACT):
+        metrics.RUNS_FINISHED.labels(result="complete", reason=reason)
+
+
+def count_changes(old: LoRAFineTuneStatus, new: LoRAFineTuneStatus, *, namespace: str, currency: str) -> None:
+    """Count what a written status says that the one before did not; `currency`: that of the platform, if it has one."""
+    # What is counted at the end of the namespace's first run begins at 0 well before, as in `begin_series`.
+    for account in _ACCOUNTS:
+        metrics.USAGE_SECONDS.labels(namespace=namespace, account=account)
+    if currency:
+        metrics.COST.labels(namespace=namespace, currency=currency)
     ended_before = {attempt.pod for attempt in old.attempts if attempt.reason}
     for attempt in new.attempts:
         if attempt.reason and attempt.pod not in ended_before:
@@ -53,21 +67,32 @@ def _count_end(status: LoRAFineTuneStatus, namespace: str) -> None:
 
 
 def _bounded(reason: str) -> str:
-    return reason if reason in _REASONS else "Other"
+    return reason if reason in _REASONS else _OTHER
 
 
-class RunsByPhase(Collector):
-    """The gauge `lora_finetune_runs`, computed when asked."""
+class RunGauges(Collector):
+    """The gauges of the runs that exist, computed when asked."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Count the runs in each phase."""
-        counts = dict.fromkeys(Phase, 0)
+        """Count the runs in each phase, and those that wait by what for."""
+        phases = dict.fromkeys(map(str, Phase), 0)
+        waits: Counter[str] = Counter()
         for entry in self._cache.finetunes.entries():
-            counts[entry.value.status.phase or Phase.PENDING] += 1
-        family = GaugeMetricFamily("lora_finetune_runs", "Runs that exist, by phase.", labels=["phase"])
-        for phase, count in counts.items():
-            family.add_metric([str(phase)], count)
-        yield family
+            status = entry.value.status
+            phases[str(status.phase or Phase.PENDING)] += 1
+            ready = status.condition(ConditionType.READY)
+            if ready is not None and status.holds(ConditionType.RECONCILING) and facts_of(ready.reason).warning:
+                waits[_bounded(ready.reason)] += 1
+        yield _gauge("lora_finetune_runs", "Runs that exist, by phase.", "phase", phases)
+        text = "Runs that wait for what is missing or refused, or after an eviction, by reason."
+        yield _gauge("lora_finetune_waiting_runs", text, "reason", waits)
+
+
+def _gauge(name: str, text: str, label: str, counts: Mapping[str, int]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family

@@ -161,7 +161,8 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
         self._cache.forget(Kind.JOB, Key(namespace, name), job.uid)
 
     def _count(self, resource: Resource[Any, LoRAFineTuneStatus], written: LoRAFineTuneStatus) -> None:
-        run_metrics.count_changes(resource.status, written, namespace=resource.namespace)
+        currency = self._settings.gpu_price_currency
+        run_metrics.count_changes(resource.status, written, namespace=resource.namespace, currency=currency)
 
 
 def _trains(action: Action) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from lora_operator.effects import metrics
 from lora_operator.effects.memory.work_queue import WorkQueue
 
 
@@ -84,3 +85,26 @@ async def test_they_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("lora_operator.effects.memory.work_queue._RUSH_WAIT_SECONDS", 0.015)
     looks = await looks_in_a_rush([f"new-{number}" for number in range(100)])
     assert len(looks) < 50
+
+
+async def test_a_standby_reports_no_backlog_of_what_the_leader_looks_at() -> None:
+    looked = asyncio.Event()
+
+    async def look(_: str) -> None:
+        looked.set()
+
+    # A standby learns of every change as well, and looks at nothing
+    queue: WorkQueue[str] = WorkQueue(look, workers=1)
+    queue.add("triage")
+    queue.measure()
+    assert metrics.QUEUE_DEPTH._value.get() == 0
+    assert metrics.QUEUE_OLDEST._value.get() == 0
+
+    # Once it leads, what waits counts
+    running = asyncio.create_task(queue.run())
+    async with asyncio.timeout(5):
+        await looked.wait()
+    queue.add("triage")
+    queue.measure()
+    assert metrics.QUEUE_DEPTH._value.get() == 1
+    running.cancel()

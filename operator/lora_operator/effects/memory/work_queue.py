@@ -36,6 +36,7 @@ class WorkQueue(Generic[KeyT]):
     def __init__(self, process: Callable[[KeyT], Awaitable[float | None]], *, workers: int) -> None:
         self._process = process
         self._free = asyncio.Semaphore(workers)
+        self._works = False
         self._due: dict[KeyT, float] = {}
         self._first: deque[KeyT] = deque()
         self._rush_ends = 0.0
@@ -60,6 +61,7 @@ class WorkQueue(Generic[KeyT]):
 
     async def run(self) -> None:
         """Work until cancelled. Looks that are under way are cancelled too; what waits is kept."""
+        self._works = True
         try:
             while True:
                 await self._free.acquire()
@@ -67,6 +69,7 @@ class WorkQueue(Generic[KeyT]):
                 task = self._active[key] = asyncio.create_task(self._look(key))
                 task.add_done_callback(lambda _, key=key: self._done(key))  # type: ignore[misc]
         finally:
+            self._works = False
             unfinished = list(self._active.values())
             for task in unfinished:
                 task.cancel()
@@ -74,9 +77,9 @@ class WorkQueue(Generic[KeyT]):
             self._free.release()
 
     def measure(self) -> None:
-        """Set the gauges of the queue."""
+        """Set the gauges of the queue. A standby hears of every change too, but nobody waits for it: 0."""
         now = time.monotonic()
-        waiting = [due for due in self._due.values() if due <= now]
+        waiting = [due for due in self._due.values() if due <= now] if self._works else []
         metrics.QUEUE_DEPTH.set(len(waiting))
         metrics.QUEUE_OLDEST.set(now - min(waiting) if waiting else 0)
 
