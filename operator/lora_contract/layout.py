@@ -7,6 +7,7 @@
 <output>/_work/<runId>/checkpoints/<claim>/step-<N>/   each with its own manifest, written last
 <output>/_work/<runId>/claims/<n>   who may write: the highest number wins
 <output>/_work/<runId>/groups/<id>  key of a group of processes on several nodes
+<output>/_work/references/<key>/    what the reference model says of prepared rows, for all runs on the same rows
 """
 
 from __future__ import annotations
@@ -66,6 +67,10 @@ class RunLayout:
     def checkpoints(self) -> str:
         """Prefix of the checkpoints of all claims."""
         return f"{self.work}/checkpoints"
+
+    def reference(self, key: str) -> str:
+        """Return the prefix of what the reference model says of rows; `key` follows from rows and model."""
+        return self._below("_work", "references", key)
 
     def group_key(self, key_id: str) -> str:
         """Return the object with the secret that the processes of one group share."""

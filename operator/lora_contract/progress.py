@@ -20,6 +20,8 @@ METRIC_BEST_EVAL_LOSS = "best_eval_loss"
 METRIC_BEST_STEP = "best_step"
 METRIC_TOKENS_PER_SECOND = "tokens_per_second"
 METRIC_PUBLISHING = "publishing"
+#: Percent of the rows that the reference model was asked about, before the first step.
+METRIC_REFERENCE = "reference_percent"
 
 MAX_BODY_BYTES = 16384
 

@@ -142,8 +142,18 @@ class ToolCallsStatus(StatusModel):
     unreadable: int = Field(0, description="Calls that were begun and cannot be parsed.")
 
 
+class PreferencesStatus(StatusModel):
+    """What a model prefers on the test rows of preference tuning; docs/methods.md says how each is measured."""
+
+    accuracy: str | None = field("Share of test rows of which it prefers what the row prefers.")
+    margin: str | None = field("How much more what is preferred is rewarded than what is not, a mean.")
+    kl: str | None = field("Estimated KL divergence to the base model, in nats per answer.")
+    chosen_loss: str | None = field("Loss on the chosen answers, in nats per token.")
+    length_ratio: str | None = field("Characters of its generated answers by those of the chosen ones.")
+
+
 class MetricsStatus(StatusModel):
-    """Losses in nats per target token, decimal strings."""
+    """Losses in nats per target token (with method: what docs/methods.md says), decimal strings."""
 
     train_loss: str | None = field("Loss on the latest training steps.")
     eval_loss: str | None = field("Loss of the latest evaluation.")
@@ -161,6 +171,8 @@ class MetricsStatus(StatusModel):
         None, description="Tool calls in generated answers; absent where no answered row offers tools."
     )
     base_tool_calls: ToolCallsStatus | None = Field(None, description="The same for the base model.")
+    preferences: PreferencesStatus | None = Field(None, description="What the adapter prefers; with spec.method.")
+    base_preferences: PreferencesStatus | None = Field(None, description="What the base model prefers.")
     sources: list[SourceMetricsStatus] | None = Field(
         None, description="Losses on the held-out rows of each source of dataset.sources, by name.", max_length=16
     )

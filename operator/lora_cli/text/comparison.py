@@ -140,6 +140,11 @@ def _steps(run: Run) -> str:
     return "" if plan is None else count(plan.total_steps)
 
 
+def _preferences(run: Run) -> str:
+    found = None if run.status.metrics is None else run.status.metrics.preferences
+    return "" if found is None else share(found.accuracy)
+
+
 _RESULTS: Mapping[str, Callable[[Run], str]] = {
     "Phase": lambda run: run.phase,
     "Reason": lambda run: "" if run.status.error is None else run.status.error.code,
@@ -152,6 +157,7 @@ _RESULTS: Mapping[str, Callable[[Run], str]] = {
     "Test loss of the base": _metric("base_test_loss"),
     "General text": _metric("general_loss"),
     "General text of the base": _metric("base_general_loss"),
+    "Preferences": _preferences,
     "Right fields": _metric("json_fields", share),
     "Valid JSON": _metric("json_valid", share),
     "Exact answers": _metric("exact_match", share),

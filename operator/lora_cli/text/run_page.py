@@ -135,6 +135,10 @@ def _test(metrics: MetricsStatus | None) -> str:
     ):
         if adapter is not None:
             parts.append(f"{name} {figure(base)} -> {figure(adapter)}" if base else f"{name} {figure(adapter)}")
+    if metrics.preferences is not None and metrics.preferences.accuracy is not None:
+        base = metrics.base_preferences.accuracy if metrics.base_preferences is not None else None
+        before = f"{share(base)} -> " if base is not None else ""
+        parts.append(f"preferences {before}{share(metrics.preferences.accuracy)}")
     if metrics.json_fields is not None:
         before = f"{share(metrics.base_json_fields)} -> " if metrics.base_json_fields is not None else ""
         parts.append(f"right fields {before}{share(metrics.json_fields)}")

@@ -6,7 +6,7 @@ import pytest
 
 from lora_contract.finetune.training import GateSpec
 from lora_contract.status import ToolCallsStatus
-from lora_trainer.evaluation.answers import AnswerScores, gate_failure, score
+from lora_trainer.evaluation.answers import AnswerScores, gate_failure, length_ratio, score
 
 
 def test_plain_answers_are_compared_without_white_space_at_their_ends() -> None:
@@ -70,3 +70,8 @@ def test_a_gate_that_cannot_be_checked_is_not_passed(loss: float | None) -> None
     assert gate_failure(
         GateSpec(max_forgetting_ratio=9), test_loss=1.0, base_test_loss=1.0, scores=None, forgetting_ratio=loss
     )
+
+
+def test_the_length_of_answers_is_told_by_that_of_references_without_what_is_thought() -> None:
+    assert length_ratio(["<think>long</think>four", "no"], ["twelve", "one two three"]) == 6 / 19
+    assert length_ratio(["something"], [" "]) is None

@@ -109,6 +109,14 @@ class ReportProgress(TrainerCallback):
         if self._bar is not None:
             self._bar.close()
 
+    def asking_reference(self, percent: int) -> None:
+        """Tell how far the reference was asked about the rows; training follows."""
+        if not self._silent:
+            log.info("the reference was asked about %d %% of the rows", percent)
+        if self._poster is not None:
+            metrics = {wire.METRIC_STEP: 0.0, wire.METRIC_REFERENCE: float(percent)}
+            self._poster.post(percent=0, eta_seconds=None, metrics=metrics)
+
     def publishing(self, state: TrainerState) -> None:
         """Tell that training is over; evaluation and publication follow."""
         self._post(state, {wire.METRIC_PUBLISHING: 1.0})

@@ -29,12 +29,14 @@ class AnswerScores:
     """Shares between 0 and 1; the JSON ones only where every reference is a JSON object.
 
     `tool_calls` are counted apart (`tool_calls.count`); None where no row that was answered offers tools.
+    `length_ratio` is what the function of that name tells.
     """
 
     exact_match: float
     json_valid: float | None
     json_fields: float | None
     tool_calls: ToolCallsStatus | None = None
+    length_ratio: float | None = None
 
 
 def answered(rows: Iterable[HeldOutRow], samples: int, max_length: int) -> list[HeldOutRow]:
@@ -61,6 +63,12 @@ def score(answers: Sequence[str], references: Sequence[str]) -> AnswerScores | N
     valid = sum(item is not None for item in given) / len(pairs)
     fields = sum(_right_fields(g or {}, w or {}) for g, w in zip(given, wanted, strict=True)) / len(pairs)
     return AnswerScores(exact, valid, fields)
+
+
+def length_ratio(answers: Sequence[str], references: Sequence[str]) -> float | None:
+    """Compute the characters of all answers divided by those of all references; None where these are empty."""
+    expected = sum(len(_visible(reference)) for reference in references)
+    return sum(len(_visible(answer)) for answer in answers) / expected if expected else None
 
 
 def _visible(answer: str) -> str:
@@ -92,12 +100,14 @@ def gate_failure(
     base_test_loss: float | None,
     scores: AnswerScores | None,
     forgetting_ratio: float | None = None,
+    preference_accuracy: float | None = None,
 ) -> str | None:
     """Say which limit of the gate the adapter missed first; None when it reached all."""
     calls = scores.tool_calls if scores else None
     checks = (
         _loss_missed(gate.max_loss_ratio, test_loss, base_test_loss),
         _forgetting_missed(gate, forgetting_ratio),
+        _preferences_missed(gate.min_preference_accuracy, preference_accuracy),
         _share_missed("minExactMatch", "exact match", gate.min_exact_match, scores.exact_match if scores else None),
         _share_missed(
             "minJsonFields", "right JSON fields", gate.min_json_fields, scores.json_fields if scores else None
@@ -132,6 +142,16 @@ def _forgetting_missed(gate: GateSpec, ratio: float | None) -> str | None:
         return None
     measured_on = "general text" if source is None else f"the test rows of source {source}"
     return f"the loss on {measured_on} is {ratio:.3f} times the base model's, above gate.maxForgettingRatio {limit:g}"
+
+
+def _preferences_missed(limit: float | None, accuracy: float | None) -> str | None:
+    if limit is None:
+        return None
+    if accuracy is None:
+        return "gate.minPreferenceAccuracy cannot be checked: there are no test rows to compare"
+    if accuracy >= limit:
+        return None
+    return f"accuracy of preferences {accuracy:.3f} is below gate.minPreferenceAccuracy {limit:g}"
 
 
 def _share_missed(name: str, words: str, limit: float | None, share: float | None) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -14,6 +15,8 @@ from lora_trainer.model.forward import ForwardPass, weights_of_targets
 from lora_trainer.model.loss import loss_sum_and_correct
 from lora_trainer.processes.group import Group
 from lora_trainer.processes.rank import Place
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,17 @@ class Losses:
 
 def batches_of(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
     """Sort rows by length, in batches of at most `tokens` tokens after padding (one row at least)."""
-    batch: list[Row] = []
-    for row in sorted(rows, key=len, reverse=True):
-        if batch and (len(batch) + 1) * len(batch[0]) > tokens:
+    return in_batches(sorted(rows, key=len, reverse=True), len, tokens)
+
+
+def in_batches(items: Iterable[_T], length: Callable[[_T], int], tokens: int) -> Iterator[list[_T]]:
+    """Make batches of at most `tokens` tokens after padding (one item at least) of items that come longest first."""
+    batch: list[_T] = []
+    for item in items:
+        if batch and (len(batch) + 1) * length(batch[0]) > tokens:
             yield batch
             batch = []
-        batch.append(row)
+        batch.append(item)
     if batch:
         yield batch
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lora_trainer.batches.batch import IGNORED, MODEL_INPUTS, Collate, collate_padded, collate_padding_free, to_device
 from lora_trainer.model import attention, difference
-from lora_trainer.model.loss import head_logits, loss_sum
+from lora_trainer.model.loss import head_logits, log_probabilities, loss_sum
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,12 @@ class ForwardPass:
             hidden, labels = self.targets(model, batch)
             head, softcap = self.head(model)
             return loss_sum(hidden, labels, head, softcap, weights_of_targets(batch))
+
+    def log_probabilities(self, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+        """Compute the log-probability of each of the batch's targets, float32 [n], in the order of `targets`."""
+        with self.precision(batch):
+            hidden, labels = self.targets(model, batch)
+            return log_probabilities(hidden, labels, *self.head(model))
 
     def targets(self, model: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Run the model: states that predict the targets [n, size], logits without `own_head`; and the targets [n]."""

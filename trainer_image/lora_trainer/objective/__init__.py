@@ -7,8 +7,10 @@ becomes tokens and targets.
 from __future__ import annotations
 
 from lora_contract.finetune import LoRAFineTuneSpec
-from lora_trainer.data.objective import name_of
+from lora_contract.finetune.method import KtoSpec
+from lora_trainer.objective.kto import KahnemanTverskyOptimisation
 from lora_trainer.objective.objective import Figure, Measured, Objective
+from lora_trainer.objective.preference import DirectPreferenceOptimisation
 from lora_trainer.objective.supervised import SupervisedFineTuning
 
 __all__ = ["Figure", "Measured", "Objective", "chosen"]
@@ -16,5 +18,8 @@ __all__ = ["Figure", "Measured", "Objective", "chosen"]
 
 def chosen(spec: LoRAFineTuneSpec) -> Objective:
     """Make this half of the objective that the spec asks for."""
-    objectives = {"supervised": SupervisedFineTuning}
-    return objectives[name_of(spec)]()
+    if spec.method is None:
+        return SupervisedFineTuning()
+    if spec.method.dpo is not None:
+        return DirectPreferenceOptimisation(spec.method.dpo)
+    return KahnemanTverskyOptimisation(spec.method.kto or KtoSpec())

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from lora_contract.finetune.training import GateSpec
-from lora_trainer.batches.batch import Collate, Row
+from lora_trainer.batches.batch import Batch, Collate, Row
 from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.evaluation.answers import AnswerScores
 from lora_trainer.model.forward import ForwardPass
@@ -20,11 +20,14 @@ from lora_trainer.processes.group import Group
 
 @dataclass(frozen=True)
 class Figure:
-    """What is reported beside the loss: its key in logs (`token_accuracy`), and its name in the report."""
+    """What is reported beside the loss: its key in logs (`token_accuracy`), and its name in the report.
+
+    `lower_is_better` is None where neither more nor less is better by itself.
+    """
 
     key: str
     name: str
-    lower_is_better: bool
+    lower_is_better: bool | None
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,18 @@ class Measured:
 
     @classmethod
     def together(cls, parts: Iterable[Measured]) -> Measured:
-        """Combine what rows say that were measured in parts."""
+        """Combine what rows say that were measured in parts; a figure is the mean over those parts that have it."""
         parts = list(parts)
-        weight = sum(part.weight for part in parts)
-        if not weight:
-            return cls(math.nan, {key: math.nan for part in parts for key in part.figures}, 0)
 
-        def mean(values: Iterable[float]) -> float:
-            return sum(value * part.weight for value, part in zip(values, parts, strict=True) if part.weight) / weight
+        def mean(values: Iterable[tuple[float, float]]) -> float:
+            counted = [(value, weight) for value, weight in values if weight]
+            return (
+                sum(value * weight for value, weight in counted) / sum(w for _, w in counted) if counted else math.nan
+            )
 
         keys = dict.fromkeys(key for part in parts for key in part.figures)
-        figures = {key: mean(part.figures.get(key, 0.0) for part in parts) for key in keys}
-        return cls(mean(part.loss for part in parts), figures, weight)
+        figures = {key: mean((part.figures[key], part.weight) for part in parts if key in part.figures) for key in keys}
+        return cls(mean((part.loss, part.weight) for part in parts), figures, sum(part.weight for part in parts))
 
 
 class Objective(Protocol):
@@ -80,6 +83,13 @@ class Objective(Protocol):
         """Give what makes a batch of rows for this forward pass. A batch has labels: a row without any is silent."""
         ...
 
+    def prepare_step(self, forward_pass: ForwardPass, model: nn.Module, batches: Sequence[Batch], group: Group) -> None:
+        """Add to the batches of an optimiser step what their losses need of all of them.
+
+        The processes of a group do it at the same time, each with its own batches.
+        """
+        ...
+
     def loss_sum(self, forward_pass: ForwardPass, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         """Sum up the losses of a batch: a scalar with gradients, in nats; 0 for silent rows.
 
@@ -99,8 +109,12 @@ class Objective(Protocol):
         *,
         alive: Callable[[], None],
         group: Group | None = None,
+        of_reference: bool = False,
     ) -> Measured:
-        """Measure a model on rows. `alive` is called before every batch; the processes of a `group` share the rows."""
+        """Measure a model on rows. `alive` is called before every batch; the processes of a `group` share the rows.
+
+        `of_reference`: the model is the base, its adapter switched off.
+        """
         ...
 
     def gate_failure(

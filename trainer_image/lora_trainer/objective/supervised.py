@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_contract.finetune.training import GateSpec
-from lora_trainer.batches.batch import IGNORED, Collate, Row
+from lora_trainer.batches.batch import IGNORED, Batch, Collate, Row
 from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.evaluation.answers import AnswerScores, gate_failure
 from lora_trainer.evaluation.losses import measure
@@ -35,6 +35,9 @@ class SupervisedFineTuning:
         """Give the forward pass's own batches of rows."""
         return forward_pass.collate
 
+    def prepare_step(self, forward_pass: ForwardPass, model: nn.Module, batches: Sequence[Batch], group: Group) -> None:
+        """Do nothing: the loss of a token depends on no other row."""
+
     def loss_sum(self, forward_pass: ForwardPass, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         """Sum up the negative log likelihoods of the batch's targets, each times its weight."""
         return forward_pass.loss_sum(model, batch)
@@ -53,6 +56,7 @@ class SupervisedFineTuning:
         *,
         alive: Callable[[], None],
         group: Group | None = None,
+        of_reference: bool = False,
     ) -> Measured:
         """Measure loss and token accuracy over all target tokens of the rows, with their weights."""
         losses = measure(forward_pass, model, rows, alive=alive, group=group)

@@ -58,6 +58,12 @@ class Group:
         dist.all_gather(all_of_them, mine)
         return tuple(torch.stack(all_of_them).sum(0).tolist())
 
+    def summed(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum up a tensor of each process, all of one shape and on the CPU; the same to the last bit in each."""
+        if not self.place.alone:
+            dist.all_reduce(values)
+        return values
+
     def any(self, flag: bool) -> bool:
         """Tell whether the flag is set in any process. All processes wait for each other here."""
         return self.total(float(flag))[0] > 0

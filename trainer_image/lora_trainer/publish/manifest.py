@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,9 @@ class Provenance(StatusModel):
     dataset_digest: str = Field(description="sha256 over the content of the dataset.")
     template_date: str | None = Field(None, description="Date that the chat template wrote into every row.")
     required_max_lora_rank: int = Field(description="Rank the server must allow.")
+    method: dict[str, Any] | None = Field(
+        None, description="Method of preference tuning with its settings; absent: supervised fine-tuning."
+    )
     metrics: MetricsStatus | None = Field(None, description="Losses.")
     gate_failed: str | None = Field(None, description="The limit that the adapter missed, in words.")
     warnings: list[str] = Field([], description="Things to know that did not stop the run.")

@@ -54,8 +54,8 @@ def change(comparison: Comparison) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Judge `better`, `worse` or `same`; empty where it was not measured on both."""
-    if comparison.base is None or comparison.adapter is None:
+    """Judge `better`, `worse` or `same`; empty where it was not measured on both, or neither direction is better."""
+    if comparison.base is None or comparison.adapter is None or comparison.lower_is_better is None:
         return ""
     if comparison.adapter == comparison.base:
         return "same"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.finetune.method import KtoSpec
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Comparison:
     name: str
     base: float | None
     adapter: float | None
-    lower_is_better: bool = True
+    lower_is_better: bool | None = True
+    """None: neither is."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,25 @@ class ReportInput:
     """Those of them, with their ids, at which a server of the base model does not stop unless it is told."""
     model_license: str | None = None
     """License that the base model states (a Hub identifier); None: it states none."""
+
+    @property
+    def method_label(self) -> str:
+        """What the adapter was made by, with the settings of the method."""
+        method = self.spec.method
+        if method is None:
+            return "supervised fine-tuning"
+        if method.dpo is not None:
+            dpo = method.dpo
+            normalised = ", normalised by length" if dpo.length_normalised else ""
+            return (
+                f"direct preference optimisation (DPO), beta {dpo.beta:g}, weight of the chosen answers' likelihood"
+                f" {dpo.sft_weight:g}{normalised}"
+            )
+        kto = method.kto or KtoSpec()
+        return (
+            f"Kahneman-Tversky optimisation (KTO), beta {kto.beta:g}, weights {kto.desirable_weight:g} of desirable and"
+            f" {kto.undesirable_weight:g} of undesirable answers"
+        )
 
     @property
     def revision_label(self) -> str:

@@ -50,15 +50,23 @@ def measure(
     if not with_base:
         return adapter, None
     with session.adapted.model.disable_adapter():
-        return adapter, _parts(session, objective, rows, names, alive)
+        return adapter, _parts(session, objective, rows, names, alive, of_reference=True)
 
 
 def _parts(
-    session: Session, objective: Objective, rows: Rows, names: Sequence[str], alive: Callable[[], None]
+    session: Session,
+    objective: Objective,
+    rows: Rows,
+    names: Sequence[str],
+    alive: Callable[[], None],
+    *,
+    of_reference: bool = False,
 ) -> Parts:
     def measured(indices: Sequence[int]) -> Measured:
         some = [rows[index] for index in indices]
-        return objective.measure(session.forward_pass, session.adapted.model, some, alive=alive)
+        return objective.measure(
+            session.forward_pass, session.adapted.model, some, alive=alive, of_reference=of_reference
+        )
 
     if not names:
         return Parts(measured(range(len(rows))))

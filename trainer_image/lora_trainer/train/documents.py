@@ -35,7 +35,7 @@ from lora_trainer.report import (
     render,
     render_model_card,
 )
-from lora_trainer.train import history, source_figures
+from lora_trainer.train import history, preference_status, source_figures
 from lora_trainer.train.finish import Result
 from lora_trainer.train.inputs import Inputs
 from lora_trainer.train.session import Session
@@ -75,6 +75,8 @@ def metrics_of(session: Session, result: Result) -> MetricsStatus:
         base_json_fields=_text(None if base is None else base.json_fields),
         tool_calls=None if scores is None else scores.tool_calls,
         base_tool_calls=None if base is None else base.tool_calls,
+        preferences=preference_status.of_test_rows(result.test, scores),
+        base_preferences=preference_status.of_test_rows(result.base_test, base),
         sources=source_figures.metrics(result.by_source) or None,
     )
 
@@ -92,6 +94,7 @@ def provenance(
     order: TrainOrder, inputs: Inputs, metrics: MetricsStatus, *, gate_failed: str | None, warnings: list[str]
 ) -> Provenance:
     """Say in the manifest where the adapter comes from, and what it is worth."""
+    method = order.spec.method
     return Provenance(
         run_id=order.run_id,
         spec_hash=spec_hash(order.spec),
@@ -100,6 +103,7 @@ def provenance(
         dataset_digest=order.plan.dataset_digest or "",
         template_date=order.plan.template_date,
         required_max_lora_rank=order.spec.lora.serving_rank,
+        method=None if method is None else method.model_dump(mode="json", by_alias=True, exclude_none=True),
         metrics=metrics,
         gate_failed=gate_failed,
         warnings=warnings,
@@ -171,8 +175,9 @@ def _comparisons(result: Result, objective: Objective) -> list[Comparison]:
         base, test = result.base_test, result.test
         found.append(Comparison("Test loss", None if base is None else base.loss, test.loss))
         for figure in objective.figures:
-            of_base = None if base is None else base.figures[figure.key]
-            found.append(Comparison(figure.name, of_base, test.figures[figure.key], figure.lower_is_better))
+            of_base, of_adapter = None if base is None else base.figures.get(figure.key), test.figures.get(figure.key)
+            if of_adapter is not None:
+                found.append(Comparison(figure.name, of_base, of_adapter, figure.lower_is_better))
     if (forgetting := result.forgetting) is not None:
         found.append(Comparison("Loss on general text", forgetting.base, forgetting.adapter))
     for name, attribute in (
@@ -183,7 +188,16 @@ def _comparisons(result: Result, objective: Objective) -> list[Comparison]:
         adapter = _share(result.scores, attribute)
         if adapter is not None:
             found.append(Comparison(name, _share(result.base_scores, attribute), adapter, lower_is_better=False))
-    return [*found, *_tool_calls(result)]
+    return [*found, *_lengths(result), *_tool_calls(result)]
+
+
+def _lengths(result: Result) -> list[Comparison]:
+    """Give a line for the length of generated answers, where answers were preferred over others."""
+    status, base = preference_status.of_test_rows(result.test, result.scores), result.base_scores
+    if status is None or result.scores is None or result.scores.length_ratio is None:
+        return []
+    of_base = None if base is None else base.length_ratio
+    return [Comparison("Length of answers by that of the chosen ones", of_base, result.scores.length_ratio, None)]
 
 
 def _tool_calls(result: Result) -> list[Comparison]:

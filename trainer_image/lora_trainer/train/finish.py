@@ -24,7 +24,7 @@ from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.callbacks.best import adapter_tensors
 from lora_trainer.data.prepared import calls_of_text
 from lora_trainer.evaluation import tool_calls
-from lora_trainer.evaluation.answers import AnswerScores, HeldOutRow, answered, score
+from lora_trainer.evaluation.answers import AnswerScores, HeldOutRow, answered, length_ratio, score
 from lora_trainer.evaluation.generate import Answer, answer
 from lora_trainer.objective import Measured
 from lora_trainer.report import Sample
@@ -127,7 +127,10 @@ def _on_test_rows(
 
 def _scores(answers: Sequence[Answer], rows: Sequence[HeldOutRow], inputs: Inputs) -> AnswerScores | None:
     """Judge answers to rows; tool calls where prepare found out how the template writes them."""
-    scores = score([answer.text for answer in answers], [row.reference for row in rows])
+    texts, references = [answer.text for answer in answers], [row.reference for row in rows]
+    scores = score(texts, references)
+    if scores is not None:
+        scores = replace(scores, length_ratio=length_ratio(texts, references))
     form = inputs.profile.tool_call_form if inputs.profile is not None else None
     if scores is None or form is None:
         return scores

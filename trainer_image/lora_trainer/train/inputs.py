@@ -30,6 +30,9 @@ from lora_trainer.planning.evaluation_rows import chosen
 from lora_trainer.processes.group import Group
 from lora_trainer.store import Store, about
 
+#: Folder of the prepared rows, below the one that the processes of a pod share.
+ROWS = "rows"
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -70,7 +73,7 @@ def fetch(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, grou
     Raises:
         TrainerError: 66, the prepared rows are gone; whatever staging the model raises.
     """
-    rows = folder / "rows"
+    rows = folder / ROWS
 
     def bring() -> list[str]:
         staged = model_files.stage(order, store, folder / "model")

@@ -24,7 +24,7 @@ from lora_trainer.processes.group import Group
 from lora_trainer.processes.meeting import join
 from lora_trainer.publish import Adopted, adopted_report, publish
 from lora_trainer.store import Store
-from lora_trainer.train import documents, finish, inputs, learned, reload, session
+from lora_trainer.train import documents, finish, inputs, learned, reference, reload, session
 from lora_trainer.train.lead import Lead, claim_or_adopt, leading
 from lora_trainer.train.timing import timing
 
@@ -104,6 +104,7 @@ class _Process:
         self._watchdog = watchdog = Watchdog(lambda seconds: termination.report_stall(order, seconds))
         duties = None if lead is None else lead.duties
         made = session.build(order, found, self._folder, group=group, watchdog=watchdog, leader=duties)
+        reference.ask(made, order, found, store=self._store, layout=self._layout, folder=shared, alive=watchdog.beat)
         from_step = session.resume(made, checkpoint)
         if lead is not None:
             lead.begin(made, from_step)

@@ -107,6 +107,7 @@ class LoraTrainer(Trainer):
         """Sum up the weights of the effective batch, over all processes."""
         if not batch_samples:
             return None
+        self.objective.prepare_step(self.forward_pass, self.model, batch_samples, self._group)
         weights = float(torch.stack([self.objective.weight_sum(batch) for batch in batch_samples]).sum())
         tokens = sum(count_tokens(batch) for batch in batch_samples)
         all_weights, all_tokens = self._group.total(weights, tokens)

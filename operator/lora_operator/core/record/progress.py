@@ -91,7 +91,8 @@ def _progress(run: Run, said: TrainerStatus, shown: ProgressStatus | None, recei
         tokens_per_second=said.count(wire.METRIC_TOKENS_PER_SECOND),
         last_update_time=received,
     )
-    return change_progress(new, summary=_summary(new))
+    asked = said.count(wire.METRIC_REFERENCE)
+    return change_progress(new, summary=_summary(new) if asked is None else f"reference {min(asked, 100)}%")
 
 
 def _percent(step: int, total: int) -> int:
