@@ -7,6 +7,7 @@ its standard output (see `requests`), and ends with that input or with the proce
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import logging
 import mmap
 import os
@@ -87,7 +88,14 @@ class _Worker:
             vocabulary = self._template.tokenizer.get_vocab()
         self._guard.limit_memory()
         without = {token: number for token, number in vocabulary.items() if number >= request.embeddings}
-        return Answer(tokenizer=TokenizerFacts(reads_clock=self._template.reads_clock, without_embedding=without))
+        source = self._template.tokenizer.chat_template if request.renders else None
+        return Answer(
+            tokenizer=TokenizerFacts(
+                reads_clock=self._template.reads_clock,
+                template=hashlib.sha256(source.encode()).hexdigest() if isinstance(source, str) else None,
+                without_embedding=without,
+            )
+        )
 
     def _read_rows(self, request: RowsRequest) -> Answer:
         if self._template is None:

@@ -88,6 +88,7 @@ class TokenizerFacts(Model):
     """What `prepare` has to know of a tokenizer and its chat template."""
 
     reads_clock: bool = Field(description="Whether the chat template asks for today's date.")
+    template: str | None = Field(None, description="sha256 of the chat template, where rows are rendered with it.")
     without_embedding: dict[str, int] = Field(description="Tokens, by text, whose id the model has no embedding for.")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any, BinaryIO
@@ -50,8 +51,17 @@ class _Claim(Exception):  # noqa: N818 - becomes a TrainerError with the file's 
     """What a header says that cannot be true."""
 
 
-def read_header(stream: BinaryIO, size: int, name: str, model: str) -> dict[str, Tensor]:
+def broken(model: str, name: str, problem: str) -> TrainerError:
+    """Make the error for a file of a model that cannot be what it should be."""
+    return unsupported(f"{name} of {model} {problem}", param=spec_paths.MODEL_ID, hint="upload the model's files again")
+
+
+def read_header(
+    stream: BinaryIO, size: int, name: str, model: str, refused: Callable[[str, str, str], TrainerError] = broken
+) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file of `size` bytes by name, from its header alone.
+
+    `refused` makes the error of model, name and problem.
 
     Raises:
         TrainerError: it is no safetensors file, is cut off, or its header says what cannot be true.
@@ -68,12 +78,7 @@ def read_header(stream: BinaryIO, size: int, name: str, model: str) -> dict[str,
             raise _Claim(f"has {size} bytes but a header of {length}; it is cut off")
         return _tensors(_parse(_read(stream, length)), values)
     except _Claim as claim:
-        raise broken(model, name, str(claim)) from claim
-
-
-def broken(model: str, name: str, problem: str) -> TrainerError:
-    """Make the error for a file of a model that cannot be what it should be."""
-    return unsupported(f"{name} of {model} {problem}", param=spec_paths.MODEL_ID, hint="upload the model's files again")
+        raise refused(model, name, str(claim)) from claim
 
 
 def _read(stream: BinaryIO, amount: int) -> bytes:

@@ -22,6 +22,8 @@ _EXPERT_PART = re.compile(r"\.(experts|router|gate)\.")
 #: itself, past an adapter (peft, tuners_utils._check_lora_target_modules_mamba).
 _STATE_SPACE_TYPES = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"})
 _OF_STATE_SPACE = frozenset({"out_proj", "conv1d"})
+#: Families whose linear layers are transformers' Conv1D.
+_TRANSPOSED_TYPES = frozenset({"gpt2", "openai-gpt"})
 #: Layers that predict more tokens ahead, which transformers does not load: behind the last one, or named so.
 _AHEAD = re.compile(r"(^|\.)mtp\.")
 _EMBEDDINGS = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings)\.weight$")
@@ -59,6 +61,17 @@ def _is_ahead(name: str, layers: Any) -> bool:
 def last_name(module: str) -> str:
     """Return the last part of a module's name, by which a spec names its kind."""
     return module.rpartition(".")[2]
+
+
+def from_layer(module: str) -> str:
+    """Return a module's name from its layer on: what stands before differs between files and the loaded model."""
+    found = _LAYER.search(module)
+    return module if found is None else module[found.start() :].lstrip(".")
+
+
+def holds_transposed(config: Mapping[str, Any]) -> bool:
+    """Tell whether the weights of linear layers are stored as [input, output], as the first decoders do."""
+    return config.get("model_type") in _TRANSPOSED_TYPES
 
 
 def linear_modules(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -27,7 +27,9 @@ from lora_trainer import model_files
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile, PreferencesProfile
 from lora_trainer.ledger.claims import await_turn
+from lora_trainer.model_files import StagedModel
 from lora_trainer.model_files.safetensors_header import Tensor
+from lora_trainer.model_files.shape import holds_transposed
 from lora_trainer.planning import memory_estimate
 from lora_trainer.planning.epoch_rows import epoch_rows
 from lora_trainer.planning.evaluation_rows import evaluation_rows
@@ -38,6 +40,7 @@ from lora_trainer.prepare import (
     dataset_files,
     gates,
     model_check,
+    parent_check,
     template_date,
 )
 from lora_trainer.prepare.access import check_output
@@ -78,6 +81,7 @@ class _Preparation:
     def run(self) -> Report:
         if self._order.run_id is not None and (published := self._published(self._order.run_id)) is not None:
             return published
+        self._parent = parent_check.find(self._order, self._store)
         data_folder = self._folder / "data"
         data_folder.mkdir()
         data = dataset_files.fetch(self._order, self._store, data_folder)
@@ -85,6 +89,8 @@ class _Preparation:
         log.info("dataset: %d files, %d bytes", len(data.files), sum(file.size_bytes for file in data.files))
         self._chat, self._template_digest = chat_source.fetch(self._order, self._store)
         staged = model_files.stage(self._order, self._store, self._folder / "model", self._check_model)
+        if self._parent is not None:
+            parent_check.check(self._parent, self._as_child(staged))
         run_id, today = self._identity(staged.commit, data.digest)
         run_layout = RunLayout(self._spec.output.uri, run_id)
         with about(spec_paths.OUTPUT_URI):
@@ -93,11 +99,12 @@ class _Preparation:
             plan = self._existing_plan(run_layout)
             found = adopt(self._store, run_layout)
         if found is not None:
-            return adopted_report("prepare", run_id, plan, found)
+            report = adopted_report("prepare", run_id, plan, found)
+            return report.model_copy(update={"parent": None if self._parent is None else self._parent.status})
         if plan is not None:
             log.info("run %s was prepared before", run_id)
             warnings = self._warnings(plan, self._existing_profile(run_layout))
-            return Report(stage="prepare", run_id=run_id, plan=plan, warnings=warnings)
+            return self._report(run_id, plan, warnings)
         adapted = model_check.adapted_modules(self._tensors, self._spec, self._config)
         model_check.check_files(self._spec, self._config, self._tensors, staged.path, self._tokenizer.without_embedding)
         started = time.monotonic()
@@ -124,7 +131,24 @@ class _Preparation:
         plan = plan.model_copy(update={"template_date": None if today is None else today.isoformat()})
         noted = {"files": list(data.files), "warnings": self._warnings(plan, profile)}
         plan = self._hand_over(run_layout, plan, profile.model_copy(update=noted))
-        return Report(stage="prepare", run_id=run_id, plan=plan, warnings=self._warnings(plan, profile))
+        return self._report(run_id, plan, self._warnings(plan, profile))
+
+    def _report(self, run_id: str, plan: PlanStatus, warnings: list[str]) -> Report:
+        parent = None if self._parent is None else self._parent.status
+        return Report(stage="prepare", run_id=run_id, parent=parent, plan=plan, warnings=warnings)
+
+    def _as_child(self, staged: StagedModel) -> parent_check.Child:
+        """Collect what the parent is compared with."""
+        template = self._tokenizer.template
+        if not self._spec.dataset.is_chat:
+            template = parent_check.template_of_model(staged.path, self._spec.model.id)
+        return parent_check.Child(
+            self._spec,
+            model_commit=staged.commit,
+            modules=model_check.adapted_modules(self._tensors, self._spec, self._config),
+            template=template,
+            transposed=holds_transposed(self._config),
+        )
 
     def _published(self, run_id: str) -> Report | None:
         """Find the adapter of a run that was prepared before, whatever became of its data and model since."""
@@ -137,6 +161,7 @@ class _Preparation:
         longest = None if profile is None else profile.longest_sequence(self._spec.training.max_length)
         return [
             *self._notes,
+            *parent_check.warnings(self._parent),
             *data_warnings.about(self._spec, plan, profile),
             *model_check.warnings(self._spec, self._config, longest),
         ]
@@ -159,6 +184,7 @@ class _Preparation:
             dataset_digest=dataset_digest,
             run_token=self._spec.run_token,
             template_digest=self._template_digest,
+            parent_digest=None if self._parent is None else self._parent.digest,
         )
         if not self._tokenizer.reads_clock:
             return run_id(), None

@@ -10,6 +10,7 @@ from pydantic import Field
 from lora_contract.base import StatusModel
 from lora_contract.identity import RECIPE_VERSION
 from lora_contract.layout import MANIFEST, REPORT
+from lora_contract.lineage import MOST_ANCESTORS, Ancestor
 from lora_contract.status import ArtifactStatus, MetricsStatus
 from lora_trainer.digests import FileDigest
 
@@ -32,6 +33,9 @@ class Provenance(StatusModel):
     gate_failed: str | None = Field(None, description="The limit that the adapter missed, in words.")
     warnings: list[str] = Field([], description="Things to know that did not stop the run.")
     created_at: str = Field(description="When it was published, RFC 3339.")
+    ancestors: list[Ancestor] | None = Field(
+        None, description="The adapters that it descends from, the parent first.", max_length=MOST_ANCESTORS
+    )
 
 
 class Manifest(Provenance):

@@ -25,7 +25,8 @@ from lora_trainer.store import Store, about
 
 log = logging.getLogger(__name__)
 
-_ALLOWED = frozenset({".safetensors", ".json", ".jsonl", ".txt", ".jinja", ".model", ".md", ".html"})
+#: Endings of files of an adapter: none of them can carry code.
+ALLOWED = frozenset({".safetensors", ".json", ".jsonl", ".txt", ".jinja", ".model", ".md", ".html"})
 _JSON = "application/json"
 _TRIES = 20
 
@@ -75,7 +76,7 @@ def checked_files(folder: Path) -> dict[str, FileDigest]:
     """
     files = digests_below(folder)
     for name in files:
-        if "/" in name or name == MANIFEST or Path(name).suffix not in _ALLOWED:
+        if "/" in name or name == MANIFEST or Path(name).suffix not in ALLOWED:
             raise TrainerError(
                 ExitCode.VERIFICATION_FAILED, f"{name} must not be published: only flat files without code"
             )

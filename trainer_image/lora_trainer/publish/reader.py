@@ -92,11 +92,12 @@ def _broken_files(store: Store, prefix: str, manifest: Manifest) -> list[str]:
     sizes = {info.uri.removeprefix(f"{prefix}/"): info.size for info in store.list(prefix)}
     wrong_size = sorted(name for name, file in manifest.files.items() if sizes.get(name) != file.size)
     return wrong_size or [
-        name for name, file in manifest.files.items() if _sha256(store, f"{prefix}/{name}") != file.sha256
+        name for name, file in manifest.files.items() if sha256_at(store, f"{prefix}/{name}") != file.sha256
     ]
 
 
-def _sha256(store: Store, uri: str) -> str:
+def sha256_at(store: Store, uri: str) -> str:
+    """Compute the sha256 of an object without keeping it."""
     digest = hashlib.sha256()
     with store.open(uri) as stream:
         while block := stream.read(_BLOCK_BYTES):
