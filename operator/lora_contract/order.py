@@ -56,8 +56,10 @@ class TrainOrder(Order):
         """Make the order to train of an order.
 
         Raises:
-            ValueError: it has no run id or no plan: prepare was left out.
+            ValueError: it has no run id, no plan or no parent where the spec names one: prepare was left out.
         """
         if order.run_id is None or order.plan is None:
             raise ValueError("the order has no runId or no plan")
+        if order.spec.parent is not None and order.parent is None:
+            raise ValueError("the order has no parent, and its spec names one")
         return cls.model_construct(**{name: getattr(order, name) for name in cls.model_fields})

@@ -160,6 +160,7 @@ class MetricsStatus(StatusModel):
     best_eval_loss: str | None = field("Lowest evaluation loss; the adapter of that step is published.")
     best_step: int | None = Field(None, description="Step of the lowest evaluation loss.")
     base_test_loss: str | None = field("Loss of the base model on the test rows.")
+    parent_test_loss: str | None = field("Loss of the adapter in spec.from on the test rows.")
     test_loss: str | None = field("Loss of the adapter on the test rows.")
     base_general_loss: str | None = field("Loss of the base model on general text that comes with the trainer.")
     general_loss: str | None = field("Loss of the adapter on the same text; much above the base's: it forgot skills.")

@@ -12,6 +12,7 @@ float16: true    CUDA says that it has no bfloat16
 frozen: true     no gradient reaches the adapter
 hangAt: 5        step 5 never ends; the watchdog's patience is `patience` seconds
 publishAfter: p  the leader publishes only when the file `p` exists
+losses: p        no fault: the losses on the test rows, to the last bit, are written below the folder `p`
 rank: 1          in a run of several processes, the one that breaks; the first without it
 """
 
@@ -85,6 +86,29 @@ def _install(fault: dict[str, Any]) -> None:
                 time.sleep(0.02)
 
         reload.verify = waits
+    if "losses" in fault:
+        _tell_losses(Path(fault["losses"]))
+
+
+def _tell_losses(folder: Path) -> None:
+    """Write the losses on the test rows: before the first step, and what the final comparison finds."""
+    from lora_trainer.train import finish, session  # noqa: PLC0415
+
+    build, compare = session.build, finish.compare
+
+    def building(order: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
+        made = build(order, inputs, *arguments, **options)
+        rows = [inputs.test[index] for index in range(len(inputs.test))]
+        measured = inputs.objective.measure(made.forward_pass, made.adapted.model, rows, alive=lambda: None)
+        (folder / "before").write_text(measured.loss.hex())
+        return made
+
+    def comparing(*arguments: Any) -> Any:
+        result = compare(*arguments)
+        (folder / "after").write_text(result.test.loss.hex())
+        return result
+
+    session.build, finish.compare = building, comparing
 
 
 def _limit_device(fault: dict[str, Any]) -> None:

@@ -188,7 +188,7 @@ def prepared_run(server: SeaweedFS, folder: Path, model: str, dataset: str, **ch
     order = Order(stage="prepare", namespace="test", name="tiny", uid="uid-1", spec=spec, scratch=str(folder))
     with shared_data_process():
         report = prepare(order, S3Store(20, make_client=server.client))
-    update = {"stage": "train", "run_id": report.run_id, "plan": report.plan}
+    update = {"stage": "train", "run_id": report.run_id, "parent": report.parent, "plan": report.plan}
     return TrainRun(server, folder, order.model_copy(update=update))
 
 

@@ -97,9 +97,8 @@ def _run(name: str, spec: LoRAFineTuneSpec) -> int:
         report = carry_out(order)
         if not report.adopted:
             _say_plan(report)
-            report = carry_out(
-                order.model_copy(update={"stage": "train", "run_id": report.run_id, "plan": report.plan})
-            )
+            found = {"run_id": report.run_id, "parent": report.parent, "plan": report.plan}
+            report = carry_out(order.model_copy(update={"stage": "train", **found}))
     _say_result(report)
     return GATE_MISSED if report.gate_failed else ExitCode.DONE
 
@@ -128,6 +127,7 @@ def _say_result(report: Report) -> None:
         base_calls, calls = metrics.base_tool_calls, metrics.tool_calls
         for label, value in (
             ("test loss of the base model", metrics.base_test_loss),
+            ("of the adapter that it goes on from", metrics.parent_test_loss),
             ("of the adapter", metrics.test_loss),
             ("answers of the base model with right tool calls", base_calls and base_calls.share),
             ("of the adapter", calls and calls.share),

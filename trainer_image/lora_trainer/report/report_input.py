@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.method import KtoSpec
+from lora_contract.lineage import Ancestor
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,15 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Base and adapter on the same test rows; None where it was not measured."""
+    """Base, parent and adapter on the same test rows; None where it was not measured."""
 
     name: str
     base: float | None
     adapter: float | None
     lower_is_better: bool | None = True
     """None: neither is."""
+    parent: float | None = None
+    """Of the adapter that the run goes on from."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,8 @@ class ReportInput:
     """Version of each library by name."""
     files: Mapping[str, str] = field(default_factory=dict)
     """sha256 of each file of the adapter by name, as far as known when the report is made."""
+    ancestors: tuple[Ancestor, ...] = ()
+    """The adapters that this one descends from, the parent first."""
     target_modules: tuple[str, ...] = ()
     """Names of the modules that carry the adapter, as in adapter_config.json."""
     trainable_parameters: int | None = None

@@ -66,6 +66,7 @@ def metrics_of(session: Session, result: Result) -> MetricsStatus:
         best_eval_loss=_text(best.loss),
         best_step=best.step or None,
         base_test_loss=_text(None if result.base_test is None else result.base_test.loss),
+        parent_test_loss=_text(None if result.parent_test is None else result.parent_test.loss),
         test_loss=_text(None if result.test is None else result.test.loss),
         base_general_loss=_text(None if result.forgetting is None else result.forgetting.base),
         general_loss=_text(None if result.forgetting is None else result.forgetting.adapter),
@@ -108,6 +109,7 @@ def provenance(
         gate_failed=gate_failed,
         warnings=warnings,
         created_at=now(),
+        ancestors=None if inputs.parent is None else inputs.parent.lineage,
     )
 
 
@@ -116,7 +118,7 @@ def write(folder: Path, account: Account) -> None:
     session, result = account.session, account.result
     log = history.by_step(session.trainer.state.log_history)
     final = metrics_of(session, result).model_dump(by_alias=True)
-    for name, found in (("test", result.test), ("baseTest", result.base_test)):
+    for name, found in (("test", result.test), ("baseTest", result.base_test), ("parentTest", result.parent_test)):
         figures = {} if found is None else found.figures
         final |= {f"{name}{to_pascal(key)}": _text(value) for key, value in figures.items()}
     history.write_metrics(folder / METRICS, log, final)
@@ -160,6 +162,7 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
         hardware=_hardware(session),
         versions={name: importlib.metadata.version(name) for name in _LIBRARIES if _installed(name)},
         files={name: digest.sha256 for name, digest in digests_below(folder).items()},
+        ancestors=tuple(inputs.parent.lineage) if inputs.parent is not None else (),
         target_modules=tuple(session.adapted.target_modules),
         trainable_parameters=session.adapted.trainable_parameters,
         peak_memory_bytes=peak_memory(session),
@@ -172,12 +175,14 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
 def _comparisons(result: Result, objective: Objective) -> list[Comparison]:
     found: list[Comparison] = []
     if result.test is not None:
-        base, test = result.base_test, result.test
-        found.append(Comparison("Test loss", None if base is None else base.loss, test.loss))
+        base, test, parent = result.base_test, result.test, result.parent_test
+        of_base, of_parent = (None if each is None else each.loss for each in (base, parent))
+        found.append(Comparison("Test loss", of_base, test.loss, parent=of_parent))
         for figure in objective.figures:
-            of_base, of_adapter = None if base is None else base.figures.get(figure.key), test.figures.get(figure.key)
+            of_base, of_parent = (None if each is None else each.figures.get(figure.key) for each in (base, parent))
+            of_adapter = test.figures.get(figure.key)
             if of_adapter is not None:
-                found.append(Comparison(figure.name, of_base, of_adapter, figure.lower_is_better))
+                found.append(Comparison(figure.name, of_base, of_adapter, figure.lower_is_better, of_parent))
     if (forgetting := result.forgetting) is not None:
         found.append(Comparison("Loss on general text", forgetting.base, forgetting.adapter))
     for name, attribute in (

@@ -28,7 +28,7 @@ from lora_trainer.evaluation.answers import AnswerScores, HeldOutRow, answered, 
 from lora_trainer.evaluation.generate import Answer, answer
 from lora_trainer.objective import Measured
 from lora_trainer.report import Sample
-from lora_trainer.train import by_source
+from lora_trainer.train import by_source, parent_weights
 from lora_trainer.train.by_source import SourceMeasures
 from lora_trainer.train.forgetting import Forgetting, measure_forgetting
 from lora_trainer.train.inputs import Inputs
@@ -43,6 +43,7 @@ class Result:
 
     test: Measured | None = None
     base_test: Measured | None = None
+    parent_test: Measured | None = None
     scores: AnswerScores | None = None
     base_scores: AnswerScores | None = None
     samples: tuple[Sample, ...] = ()
@@ -61,7 +62,7 @@ def take_best(session: Session) -> None:
 
 
 def compare(session: Session, order: TrainOrder, inputs: Inputs, alive: Callable[[], None]) -> Result:
-    """Measure adapter and base on the test rows, let both answer some of them, and check the gate."""
+    """Measure adapter, base and parent on the test rows, let both answer some of them, and check the gate."""
     wishes, test, validation = order.spec.evaluation, inputs.test, inputs.validation
     forgetting = measure_forgetting(session, alive) if wishes.compare_with_base else None
     found = Result(forgetting=forgetting)
@@ -81,6 +82,7 @@ def compare(session: Session, order: TrainOrder, inputs: Inputs, alive: Callable
         scores=found.scores,
         forgetting_ratio=_forgetting_ratio(wishes.gate, found),
     )
+    failed = failed or parent_weights.gate_failure(wishes.gate, found.test, found.parent_test)
     return replace(found, gate_failed=failed)
 
 
@@ -98,6 +100,10 @@ def _on_test_rows(
     measured, base_measured = by_source.measure(
         session, inputs.objective, test, names, alive, with_base=wishes.compare_with_base
     )
+    parent: Measured | None = None
+    if inputs.parent is not None:
+        with parent_weights.replaced(model, inputs.parent.weights):
+            parent = by_source.measure(session, inputs.objective, test, names, alive, with_base=False)[0].all
     held_out = map(HeldOutRow, test.prompts, test.references, test.tool_calls)
     chosen = answered(held_out, wishes.samples, spec.training.max_length)
     prompts = [row.prompt for row in chosen]
@@ -118,6 +124,7 @@ def _on_test_rows(
     return Result(
         test=measured.all,
         base_test=None if base_measured is None else base_measured.all,
+        parent_test=parent,
         by_source=SourceMeasures(test=measured.of, base_test={} if base_measured is None else base_measured.of),
         scores=_scores(answers, chosen, inputs),
         base_scores=None if base_answers is None else _scores(base_answers, chosen, inputs),

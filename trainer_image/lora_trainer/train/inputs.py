@@ -12,6 +12,7 @@ from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import DatasetSpec
 from lora_contract.layout import RunLayout
+from lora_contract.lineage import Ancestor
 from lora_contract.order import TrainOrder
 from lora_trainer import model_files
 from lora_trainer import objective as objectives
@@ -28,7 +29,18 @@ from lora_trainer.objective import Objective
 from lora_trainer.planning.epoch_rows import epoch_rows
 from lora_trainer.planning.evaluation_rows import chosen
 from lora_trainer.processes.group import Group
+from lora_trainer.publish import find_parent
 from lora_trainer.store import Store, about
+from lora_trainer.train import parent_weights
+from lora_trainer.train.parent_weights import Weights
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The adapter that the run goes on from. `lineage`: itself, and those above it."""
+
+    weights: Weights
+    lineage: list[Ancestor]
 
 #: Folder of the prepared rows, below the one that the processes of a pod share.
 ROWS = "rows"
@@ -44,6 +56,8 @@ class Inputs:
     validation: Rows | None
     test: Rows | None
     profile: DataProfile | None
+    parent: Parent | None = None
+    """What training begins with; None: a fresh adapter."""
     chat_template: str | None = None
     """The chat template that the rows were made with, where it is not the one in the model's files."""
 
@@ -68,7 +82,7 @@ def checkpoint(store: Store, layout: RunLayout, folder: Path, group: Group) -> C
 
 
 def fetch(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, group: Group) -> Inputs:
-    """Bring model and rows to this machine, once for all processes of the pod, which share `folder`.
+    """Bring model, rows and parent to this machine, once for all processes of the pod, which share `folder`.
 
     Raises:
         TrainerError: 66, the prepared rows are gone; whatever staging the model raises.
@@ -103,7 +117,30 @@ def fetch(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, grou
         validation = _affordable(objective, validation, rows / prepared.VALIDATION, order)
     template = rows / prepared.CHAT_TEMPLATE
     chat_template = template.read_text(encoding="utf-8") if template.is_file() else None
-    return Inputs(StagedModel(Path(path), commit), objective, train, validation, test, profile, chat_template)
+    return Inputs(
+        StagedModel(Path(path), commit),
+        objective,
+        train,
+        validation,
+        test,
+        profile,
+        parent=_parent(order, store, folder / "parent.safetensors", group),
+        chat_template=chat_template,
+    )
+
+
+def _parent(order: TrainOrder, store: Store, path: Path, group: Group) -> Parent | None:
+    """Bring the weights of the adapter that the run goes on from, once for all processes of the pod, to `path`."""
+
+    def bring() -> list[str]:
+        found = find_parent(store, order.spec, order.parent)
+        if found is None:
+            return []
+        found.download_weights(path)
+        return [ancestor.model_dump_json() for ancestor in found.lineage]
+
+    lineage = [Ancestor.model_validate_json(text) for text in group.from_pod_leader("parent", list[str], bring)]
+    return Parent(parent_weights.load(path), lineage) if lineage else None
 
 
 def _rows(objective: Objective, path: Path) -> Rows | None:

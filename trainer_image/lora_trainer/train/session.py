@@ -44,6 +44,7 @@ from lora_trainer.planning.micro_batch import MemoryPlan
 from lora_trainer.processes import restart
 from lora_trainer.processes.group import Group
 from lora_trainer.progress import ProgressPoster
+from lora_trainer.train import parent_weights
 from lora_trainer.train.arguments import training_arguments
 from lora_trainer.train.inputs import Inputs
 from lora_trainer.train.trainer import LoraTrainer
@@ -133,12 +134,14 @@ def build(
 
 
 def _adapted(spec: LoRAFineTuneSpec, inputs: Inputs, hardware: Hardware, alive: Callable[[], None]) -> Adapted:
-    """Load the base model on its device, with a fresh adapter."""
+    """Load the base model on its device, with a fresh adapter or that of the parent."""
     base = load_base(inputs.model.path, spec.quantization, hardware)
     alive()
     # The adapter's first values depend on the seed alone, not on what loading drew.
     set_seed(spec.training.seed)
     adapted = attach(base, spec.lora)
+    if inputs.parent is not None:
+        parent_weights.fill(adapted.model, inputs.parent.weights)
     adapted.model.to(hardware.device)
     return adapted
 

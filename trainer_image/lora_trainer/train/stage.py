@@ -131,6 +131,7 @@ class _Process:
             reload.probe_rows(found),
             training=order.spec.training,
             steps=made.trainer.state.global_step,
+            parent=None if found.parent is None else found.parent.weights,
         )
         alive()
         result = finish.compare(made, order, found, alive)
