@@ -26,6 +26,7 @@ from lora_contract.status import MemoryStatus, PlanStatus
 from lora_trainer import model_files
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile, PreferencesProfile
+from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.ledger.claims import await_turn
 from lora_trainer.model_files import StagedModel
 from lora_trainer.model_files.safetensors_header import Tensor
@@ -107,13 +108,7 @@ class _Preparation:
             return self._report(run_id, plan, warnings)
         adapted = model_check.adapted_modules(self._tensors, self._spec, self._config)
         model_check.check_files(self._spec, self._config, self._tensors, staged.path, self._tokenizer.without_embedding)
-        started = time.monotonic()
-        output = self._folder / "prepared"
-        output.mkdir()
-        profile = self._reader.read_rows(self._spec, data.dataset, output, today)
-        seconds = time.monotonic() - started
-        rows = sum(profile.rows_read.values())
-        log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)
+        profile = self._read_rows(data.dataset, today)
         gates.check(self._spec, profile, self._folder / "prepared")
         longest = profile.longest_sequence(self._spec.training.max_length)
         model_check.check_context(self._spec, self._config, self._tensors, longest)
@@ -132,6 +127,17 @@ class _Preparation:
         noted = {"files": list(data.files), "warnings": self._warnings(plan, profile)}
         plan = self._hand_over(run_layout, plan, profile.model_copy(update=noted))
         return self._report(run_id, plan, self._warnings(plan, profile))
+
+    def _read_rows(self, dataset: Dataset, today: date | None) -> DataProfile:
+        """Tokenise the dataset."""
+        started = time.monotonic()
+        output = self._folder / "prepared"
+        output.mkdir()
+        profile = self._reader.read_rows(self._spec, dataset, output, today)
+        seconds = time.monotonic() - started
+        rows = sum(profile.rows_read.values())
+        log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)
+        return profile
 
     def _report(self, run_id: str, plan: PlanStatus, warnings: list[str]) -> Report:
         parent = None if self._parent is None else self._parent.status

@@ -42,6 +42,7 @@ class Parent:
     weights: Weights
     lineage: list[Ancestor]
 
+
 #: Folder of the prepared rows, below the one that the processes of a pod share.
 ROWS = "rows"
 
