@@ -12,7 +12,7 @@ from lora_trainer.model_files import shape
 from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.planning import memory_estimate
 from lora_trainer.prepare import model_check
-from lora_trainer.prepare.stage import total_steps
+from lora_trainer.prepare.plan import total_steps
 from support.chat_models import CONFIG, tensor_shapes
 from support.prepared_data import spec
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -19,21 +17,17 @@ from lora_contract import identity, layout, spec_paths
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
-from lora_contract.preference_status import PreferencesPlanStatus
 from lora_contract.report import Report
-from lora_contract.source_status import SourcePlanStatus
-from lora_contract.status import MemoryStatus, PlanStatus
+from lora_contract.status import PlanStatus
 from lora_trainer import model_files
 from lora_trainer.data import prepared
-from lora_trainer.data.profile import DataProfile, PreferencesProfile
+from lora_trainer.data.profile import DataProfile
 from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.ledger.claims import await_turn
 from lora_trainer.model_files import StagedModel
 from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.model_files.shape import holds_transposed
 from lora_trainer.planning import memory_estimate
-from lora_trainer.planning.epoch_rows import epoch_rows
-from lora_trainer.planning.evaluation_rows import evaluation_rows
 from lora_trainer.prepare import (
     chat_source,
     data_process,
@@ -46,7 +40,7 @@ from lora_trainer.prepare import (
 )
 from lora_trainer.prepare.access import check_output
 from lora_trainer.prepare.data_process import DataProcess
-from lora_trainer.prepare.dataset_files import FetchedDataset
+from lora_trainer.prepare.plan import plan_of
 from lora_trainer.publish import adopt, adopted_report, find_published
 from lora_trainer.store import about
 from lora_trainer.store.protocol import Store
@@ -122,7 +116,7 @@ class _Preparation:
             row_tokens=longest if preferences is None else profile.longest_row,
             targets=None if preferences is None else preferences.most_targets,
         )
-        plan = _plan(self._spec, profile, data, staged.commit, needed)
+        plan = plan_of(self._spec, profile, data, staged.commit, needed)
         plan = plan.model_copy(update={"template_date": None if today is None else today.isoformat()})
         noted = {"files": list(data.files), "warnings": self._warnings(plan, profile)}
         plan = self._hand_over(run_layout, plan, profile.model_copy(update=noted))
@@ -231,74 +225,3 @@ class _Preparation:
                 self._store.write(address, content, content_type="application/json")
         shutil.rmtree(self._folder / "prepared")
         return plan
-
-
-def total_steps(spec: LoRAFineTuneSpec, rows: int) -> int:
-    """Count the optimiser steps: as given, or enough for epochs of `rows` rows, a last smaller batch included."""
-    if spec.training.max_steps is not None:
-        return spec.training.max_steps
-    steps_a_pass = math.ceil(rows / spec.training.effective_batch_size)
-    return max(1, math.ceil((spec.training.epochs or 1) * steps_a_pass))
-
-
-def _plan(
-    spec: LoRAFineTuneSpec, profile: DataProfile, data: FetchedDataset, commit: str, needed: MemoryStatus
-) -> PlanStatus:
-    mixed = epoch_rows(spec.dataset, [source.rows["train"] for source in profile.sources]) if profile.sources else []
-    steps = total_steps(spec, sum(mixed) or profile.rows["train"])
-    return PlanStatus(
-        rows_read=sum(profile.rows_read.values()),
-        rows=profile.rows["train"],
-        conversations=profile.conversations if spec.dataset.is_chat else None,
-        answers=profile.answers if spec.dataset.is_chat else None,
-        unrolling_tokens=profile.unrolling_tokens,
-        validation_rows=profile.rows["validation"],
-        evaluation_rows=evaluation_rows(spec.training, profile.rows["validation"]),
-        test_rows=profile.rows["test"],
-        bad_rows=profile.bad_rows,
-        duplicate_rows=profile.duplicate_rows,
-        rows_without_target=profile.rows_without_target,
-        truncated_rows=profile.truncated_rows,
-        longest_row=profile.longest_row,
-        epoch_rows=sum(mixed) or None,
-        sources=_sources(profile, mixed, steps * spec.training.effective_batch_size) or None,
-        preferences=_preferences(profile.preferences),
-        tokens=profile.tokens,
-        target_tokens=profile.target_tokens,
-        weighted_target_tokens=profile.weighted_target_tokens,
-        total_steps=steps,
-        memory_bytes=needed.total_bytes,
-        memory=needed,
-        format=profile.format,
-        dataset_digest=data.digest,
-        model_commit=commit,
-    )
-
-
-def _preferences(found: PreferencesProfile | None) -> PreferencesPlanStatus | None:
-    if found is None:
-        return None
-    return PreferencesPlanStatus(
-        chosen_rows=found.chosen_rows,
-        rejected_rows=found.rejected_rows,
-        chosen_tokens=f"{found.chosen_tokens / max(found.chosen_rows, 1):.1f}",
-        rejected_tokens=f"{found.rejected_tokens / max(found.rejected_rows, 1):.1f}",
-    )
-
-
-def _sources(profile: DataProfile, mixed: Sequence[int], trained: int) -> list[SourcePlanStatus]:
-    """List what the plan says of each source that gives `mixed` rows an epoch, where a run trains on `trained` rows."""
-    epochs = trained / max(sum(mixed), 1)
-    return [
-        SourcePlanStatus(
-            name=source.name,
-            rows=source.rows["train"],
-            validation_rows=source.rows["validation"],
-            test_rows=source.rows["test"],
-            duplicate_rows=source.duplicate_rows,
-            tokens=source.tokens,
-            epoch_rows=rows,
-            epochs=f"{epochs * rows / max(source.rows['train'], 1):.4g}",
-        )
-        for source, rows in zip(profile.sources, mixed, strict=True)
-    ]
