@@ -1,10 +1,11 @@
 """A control plane without nodes, on the loopback interface: what tests of the API need, ready in seconds."""
 
+import random
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lora_cluster import tools
@@ -12,6 +13,9 @@ from lora_cluster.commands import wait_until
 from lora_cluster.control_plane import ControlPlane
 from lora_cluster.kubectl import Kubectl
 from lora_cluster.processes import daemons, stop
+
+#: Below NodePorts (from 30000) and the ports of connections (/proc/sys/net/ipv4/ip_local_port_range, from 32768).
+_PORTS = range(10_000, 30_000)
 
 
 @contextmanager
@@ -54,9 +58,15 @@ def wait_for_default_service_account(kubeconfig: Path) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return loopback ports that are free now; all are held until the last is found, so they differ."""
+    """Return loopback ports that are free now; all are held until the last is found, so they differ.
+
+    They are below those that the kernel gives to connections: one of these may be gone before a server listens on it.
+    """
     with ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in held:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in held]
+        held: list[int] = []
+        while len(held) < count:
+            candidate = stack.enter_context(socket.socket())
+            with suppress(OSError):  # taken: try another
+                candidate.bind(("127.0.0.1", random.choice(_PORTS)))  # noqa: S311 - nothing is kept secret by it
+                held.append(candidate.getsockname()[1])
+        return held

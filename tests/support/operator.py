@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -17,6 +16,7 @@ from pathlib import Path
 import yaml
 from kubernetes import client
 
+from lora_cluster.api_server import free_ports
 from lora_cluster.control_plane import ControlPlane
 from support import chart
 from support.api_server import eventually
@@ -72,10 +72,7 @@ NOT_IN_A_POD = ("LORA_OPERATOR_", "LOGNAME", "USER", "LNAME", "USERNAME")
 
 def free_port() -> int:
     """A loopback port that is free now."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 @dataclass

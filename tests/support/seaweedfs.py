@@ -6,14 +6,13 @@ import ctypes
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +23,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lora_cluster.api_server import free_ports
 from lora_contract.names import ENV_S3_ENDPOINT
 from lora_demo.seaweedfs import Identity
 
@@ -96,8 +96,7 @@ def seaweedfs(folder: Path, identities: tuple[Identity, ...] = (ADMIN, STRANGER)
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "identities.json"
     config.write_text(json.dumps({"identities": [identity.configured for identity in identities]}))
-    with free_ports(2 * len(_PORTS)) as ports:
-        pass
+    ports = free_ports(2 * len(_PORTS))
     http, grpc = ports[: len(_PORTS)], ports[len(_PORTS) :]
     log = folder / "weed.log"
     with log.open("wb") as sink:
@@ -114,16 +113,6 @@ def seaweedfs(folder: Path, identities: tuple[Identity, ...] = (ADMIN, STRANGER)
     finally:
         process.kill()
         process.wait()
-
-
-@contextmanager
-def free_ports(count: int) -> Iterator[list[int]]:
-    """Different free loopback ports, held until the context ends."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        yield [each.getsockname()[1] for each in sockets]
 
 
 def _command(folder: Path, config: Path, http: list[int], grpc: list[int]) -> list[str]:
