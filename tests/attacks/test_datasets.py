@@ -94,6 +94,11 @@ def _nested_type() -> bytes:
     return _parquet(pa.table({"messages": pa.array([value], kind)}))
 
 
+def _long_conversations() -> bytes:
+    """60 KB of gzip: each conversation may cost seconds, since a template reads all turns before each answer."""
+    return gzip.compress(lines(chat(f"Question {number}", *["again"] * 6001) for number in range(60)))
+
+
 #: Name of the file, its content, words of the message, and the place that is named.
 FILES: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
     "zstd of zeros": ("a.jsonl.zst", lambda: _zstd(bytes(_BLOCK)), "", "a.jsonl.zst"),
@@ -115,6 +120,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
         "a.parquet",
     ),
     "rows that repeat one": ("a.jsonl.gz", lambda: gzip.compress(PAIR * 2_000_000), "repeat others", "a.jsonl.gz"),
+    "long conversations in little room": ("a.jsonl.gz", _long_conversations, "processor time", "a.jsonl.gz:"),
     "elements without a column": ("a.json.gz", lambda: gzip.compress(b"[" + b"{}," * 21_000_000), "empty", "a.json.gz"),
     "csv of 120,000 columns": ("a.csv", _many_columns, "has 120000 columns", "a.csv:1"),
     "runs of equal rows": ("a.parquet", _run_length_coded, "repeat others", "a.parquet"),

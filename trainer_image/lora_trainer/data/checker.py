@@ -29,6 +29,10 @@ from lora_trainer.data.template.template_refusal import TemplateRefusal
 from lora_trainer.data.template.unrolling import AnswerNotFound
 from lora_trainer.errors import TrainerError, bad_data, unsupported
 
+_LESS_WORK = (
+    "write each row once, split conversations of very many turns, simplify the schemas of tools; or store the files"
+    " with less compression"
+)
 _SIMPLER_SCHEMAS = "simplify the patterns in the schemas of tools"
 #: What is kept of columns that are not read, and of the words for a bad row: names may be as long as rows.
 _MOST_COLUMNS, _LONGEST_COLUMN, _LONGEST_EXAMPLE = 100, 100, 500
@@ -55,6 +59,9 @@ class RowChecker:
     _answers: Counter[str] = field(default_factory=Counter)
     _seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     _files: list[tuple[Split | None, str]] = field(default_factory=list)
+    #: The row that is read, and the stored bytes of all files so far.
+    _place: Place = field(init=False)
+    _stored: int = 0
     #: Where the file that is read comes from.
     _source: DataSource = field(init=False)
     #: Shares that are held out of the files that are to be split, by the name of their source.
@@ -79,16 +86,32 @@ class RowChecker:
         sources = {source.name: source for source in self.spec.dataset.data_sources}
         of_none = DataSource("", "spec.dataset", "", self.spec.dataset.without_sources)
         self._held_out = {name: self._shares(dataset, name) for name in sources}
+        self.guard.begin_data()
         for index, (part, file) in enumerate(dataset.parts()):
             self._files.append((part, file.name))
             self._source = sources.get(file.source, of_none)
             self.shape = None
             self.rows_read[file.name] = 0
+            self._stored += file.path.stat().st_size
             self.guard.note(Phase.READING, file=index, row=0)
             for raw in read_rows(file):
                 self.rows_read[file.name] += 1
                 self.guard.note(Phase.READING, row=raw.place.element or raw.place.number)
+                self._place = raw.place
+                self.check_effort()
                 yield from self._checked(raw, part)
+
+    def check_effort(self) -> None:
+        """End where the rows so far took more processor time than their files may take.
+
+        Raises:
+            TrainerError: naming the last row.
+        """
+        try:
+            self.guard.check_data(self._stored)
+        except TooSlow as error:
+            place = self._place
+            raise bad_data(f"{place}: the rows up to here {error}", param=place.short, hint=_LESS_WORK) from error
 
     def _shares(self, dataset: Dataset, source: str) -> tuple[float, float]:
         """Find what is held out of the files of a source: nothing for a split that has files of it, or of no source."""

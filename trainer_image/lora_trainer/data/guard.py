@@ -26,10 +26,14 @@ from lora_trainer.errors import TrainerError, bad_data, unsupported
 #: Processor time in which one row is rendered, seconds. A usual row takes less than a thousandth of one.
 ROW_CPU_SECONDS = 10.0
 #: Processor time after which the kernel ends the process: one operation of C code holds no Python exception.
-OPERATION_CPU_SECONDS = 15.0
+OPERATION_CPU_SECONDS = 12.0
 #: Rendering may take this long whatever the number of rows, seconds; beyond it a row may take the mean below.
 ALL_ROWS_SECONDS = 600.0
 MEAN_ROW_SECONDS = 0.1
+#: Processor time that all rows may take together, whatever is done with them, seconds; and how much more of it for each
+#: stored byte of the files. Usual rows take less than a fiftieth of that.
+DATA_CPU_SECONDS = 40.0
+BYTE_CPU_SECONDS = 2e-4
 #: Memory that the rows of one batch may add to what the process holds, bytes.
 _BATCH_BYTES = 1 << 30
 _PAGE = mmap.PAGESIZE
@@ -72,8 +76,8 @@ class CpuTimeExceeded(Exception):  # noqa: N818 - raised by a signal in whatever
     """A row took more processor time than one may take."""
 
 
-class TooSlow(Exception):  # noqa: N818 - becomes a TrainerError with the model's name
-    """Rendering takes too long for all rows together."""
+class TooSlow(Exception):  # noqa: N818 - becomes a TrainerError with the place of the row
+    """Something takes too long for all rows together."""
 
 
 class _Effort:
@@ -112,6 +116,7 @@ class Guard:
         self._file = self._row = self._moves = 0
         self._rendering = _Effort()
         self._checking = _Effort()
+        self._began = time.process_time()
 
     @property
     def position(self) -> Position:
@@ -130,6 +135,20 @@ class Guard:
         self._row = self._row if row is None else row
         self._moves += 1
         _LAYOUT.pack_into(self._memory, 0, phase, self._file, self._row, self._moves, self.tokenising)
+
+    def begin_data(self) -> None:
+        """Note that the rows begin here."""
+        self._began = time.process_time()
+
+    def check_data(self, stored: int) -> None:
+        """Bound the processor time that the rows took since `begin_data`, of files of so many stored bytes.
+
+        Raises:
+            TooSlow: it is too much.
+        """
+        seconds = time.process_time() - self._began
+        if seconds > DATA_CPU_SECONDS + BYTE_CPU_SECONDS * stored:
+            raise TooSlow(f"took {seconds:.0f} s of processor time, too much for {stored} bytes of files")
 
     def limit_memory(self) -> None:
         """Let the process grow by what a batch of rows may need, or to twice its size: tables of it double."""

@@ -129,6 +129,7 @@ def run(
                 else:
                     kept.add(row, batch[0].source)
             pace.passed(len(batch))
+            checker.check_effort()
             guard.limit_memory()
     _check_rows(spec, checker, kept.tally)
     kept.preferences.check(spec)

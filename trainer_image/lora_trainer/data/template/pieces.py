@@ -34,7 +34,7 @@ _PRE_TOKENIZERS: dict[str, dict[str, Any]] = {
 }
 _POST_PROCESSORS: dict[str, dict[str, Any]] = {"ByteLevel": {"trim_offsets": False}, "TemplateProcessing": {}}
 #: Pieces of at most so many characters are remembered, and so many characters of them.
-_LONGEST_KNOWN = 1 << 16
+_LONGEST_KNOWN = 1 << 20
 _MOST_KNOWN = 4 << 20
 #: What remembering a piece takes beside its text, in characters.
 _ENTRY = 256
