@@ -159,6 +159,7 @@ class MetricsStatus(StatusModel):
     eval_loss: str | None = field("Loss of the latest evaluation.")
     best_eval_loss: str | None = field("Lowest evaluation loss; the adapter of that step is published.")
     best_step: int | None = Field(None, description="Step of the lowest evaluation loss.")
+    best_eval_accuracy: str | None = field("Share of validation rows of which it prefers what the row prefers, there.")
     base_test_loss: str | None = field("Loss of the base model on the test rows.")
     parent_test_loss: str | None = field("Loss of the adapter in spec.from on the test rows.")
     test_loss: str | None = field("Loss of the adapter on the test rows.")

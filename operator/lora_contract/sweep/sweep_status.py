@@ -56,7 +56,9 @@ class TrialStatus(StatusModel):
     name: str = Field(description="Name of its LoRAFineTune.")
     parameters: dict[str, str] = Field({}, description="The fields in which it differs from the template.")
     phase: TrialPhase = Field(TrialPhase.WAITING, description="Where it is; Waiting: not created yet.")
-    best_eval_loss: str | None = field("Lowest evaluation loss so far; trials are ranked by it.")
+    best_eval_loss: str | None = field(
+        "Lowest evaluation loss so far; trials are ranked by it, if they mean the same by it."
+    )
     test_loss: str | None = field("Loss of its adapter on the test rows.")
     artifact_uri: str | None = field("S3 prefix of its adapter.")
     stopped_at_percent: int | None = Field(None, description="Where median stopping suspended it.")
@@ -64,11 +66,14 @@ class TrialStatus(StatusModel):
 
 
 class BestStatus(StatusModel):
-    """The complete trial with the lowest evaluation loss."""
+    """The complete trial with the lowest evaluation loss; where settings of method are varied, which change what a loss
+    means, that with the highest accuracy of preferences on the validation rows.
+    """
 
     trial: str = Field(description="Name of its LoRAFineTune.")
     parameters: dict[str, str] = Field({}, description="The fields in which it differs from the template.")
     best_eval_loss: str = Field(description="Its lowest evaluation loss.")
+    best_eval_accuracy: str | None = field("Share of validation rows of which it prefers what the row prefers.")
     test_loss: str | None = field("Loss of its adapter on the test rows.")
     artifact: ArtifactStatus = Field(description="Its adapter.")
 

@@ -30,6 +30,11 @@ class Trial:
     parameters: dict[str, str]
     spec: LoRAFineTuneSpec
 
+    @property
+    def varies_method(self) -> bool:
+        """Whether it sets what a loss means (beta), so that its losses cannot be compared with those of others."""
+        return any(path.startswith("method.") for path in self.parameters)
+
 
 def trials_of(sweep: str, spec: LoRASweepSpec) -> tuple[Trial, ...]:
     """Make the trials of the sweep with this name, in the order in which they start.
@@ -51,6 +56,11 @@ def trials_of(sweep: str, spec: LoRASweepSpec) -> tuple[Trial, ...]:
         if twin != number:
             raise ValueError(f"trials {twin} and {number} are the same ({_listed(parameters)}); remove one of them")
         trials.append(Trial(names.trial_name(sweep, number), parameters, run))
+    if spec.median_stopping is not None and any(trial.varies_method for trial in trials):
+        raise ValueError(
+            "medianStopping: it compares evaluation losses, which mean something else for other settings of method;"
+            " remove it, or do not vary method"
+        )
     return tuple(trials)
 
 

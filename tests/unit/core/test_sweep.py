@@ -10,6 +10,31 @@ from lora_operator.core.observe.resource import CreateError
 from support.specs import REMOVED
 from support.sweep_stories import SweepStory, given_sweep
 
+BETAS = {
+    "maxParallel": 4,
+    "template.spec.method": {"dpo": {}},
+    "grid": {"method": {"dpo": {"beta": [0.05, 0.1, 0.2, 0.4]}}},
+}
+
+
+def test_where_beta_is_varied_the_best_trial_prefers_most_rows_rightly() -> None:
+    # Losses of another beta are smaller by themselves
+    story = given_sweep(BETAS).decides()
+    story.run_completes(0, 0.9).run_completes(1, 0.6, accuracy=0.9).run_completes(3, 0.1, accuracy=0.7)
+    # The trial that says nothing of preferences is not the best, nor is the one with the lowest loss
+    story.run_completes(2, 0.5, accuracy=0.9).decides()
+    best = story.status.best
+    assert best is not None
+    # Of equal ones it is the one with the lower loss
+    assert (best.trial, best.best_eval_accuracy, best.best_eval_loss) == ("rates-02", "0.9", "0.5")
+    assert "rates-02 is best with 0.9 of the validation rows preferred rightly (method.dpo.beta: 0.2)" in story.message
+
+
+def test_losses_that_mean_something_else_stop_no_trial() -> None:
+    story = given_sweep(BETAS | {"medianStopping": {}}).decides()
+    assert story.condition("Ready") == ("False", "SpecInvalid")
+    assert "medianStopping: it compares evaluation losses" in story.message
+
 
 def test_the_first_visit_starts_as_many_trials_as_may_run_at_once() -> None:
     story = given_sweep().decides()

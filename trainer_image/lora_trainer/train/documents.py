@@ -24,6 +24,7 @@ from lora_trainer.evaluation.answers import AnswerScores
 from lora_trainer.evaluation.tool_calls import right_share
 from lora_trainer.ledger.attempts import RUNNING, AttemptRecord, trained_seconds
 from lora_trainer.objective import Objective
+from lora_trainer.objective.compared import ACCURACY
 from lora_trainer.publish import Provenance
 from lora_trainer.report import (
     Attempt,
@@ -65,6 +66,7 @@ def metrics_of(session: Session, result: Result) -> MetricsStatus:
         eval_loss=_text(history.last(log, "eval_loss")),
         best_eval_loss=_text(best.loss),
         best_step=best.step or None,
+        best_eval_accuracy=_text(history.at(log, best.step, f"eval_{ACCURACY.key}")),
         base_test_loss=_text(None if result.base_test is None else result.base_test.loss),
         parent_test_loss=_text(None if result.parent_test is None else result.parent_test.loss),
         test_loss=_text(None if result.test is None else result.test.loss),

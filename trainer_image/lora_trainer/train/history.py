@@ -39,6 +39,11 @@ def curves(history: list[dict[str, Any]], best_step: int | None) -> Curves:
     return Curves(points("loss"), points("eval_loss"), points("learning_rate"), best_step)
 
 
+def at(history: list[dict[str, Any]], step: int, key: str) -> float | None:
+    """Find the value of a figure at a step."""
+    return next((float(entry[key]) for entry in history if entry["step"] == step and key in entry), None)
+
+
 def last(history: list[dict[str, Any]], key: str) -> float | None:
     """Find the latest value of a figure."""
     return next((float(entry[key]) for entry in reversed(history) if key in entry), None)

@@ -158,7 +158,10 @@ def _outcome(plan: _Plan) -> SweepOutcome:
             text = f"No trial is complete with an evaluation loss: {in_words(rows)}. See status.error of each run."
             return replace(outcome, phase=SweepPhase.FAILED, reason=SweepReason.NO_TRIAL_COMPLETE, message=text)
         chosen = ", ".join(f"{path}: {value}" for path, value in best.parameters.items()) or "the template as it is"
-        text = f"{best.trial} is best with evaluation loss {best.best_eval_loss} ({chosen}); trials: {in_words(rows)}."
+        figure = f"evaluation loss {best.best_eval_loss}"
+        if any(trial.varies_method for trial in plan.observed.sweep.trials):
+            figure = f"{best.best_eval_accuracy or 'unknown'} of the validation rows preferred rightly"
+        text = f"{best.trial} is best with {figure} ({chosen}); trials: {in_words(rows)}."
         return replace(outcome, phase=SweepPhase.COMPLETE, reason=SweepReason.BEST_ADAPTER_FOUND, message=text)
     if plan.spec.suspend:
         text = "Suspended. Set spec.suspend: false to let the trials go on from their last checkpoints."

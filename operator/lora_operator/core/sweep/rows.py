@@ -34,16 +34,17 @@ def number(text: str | None) -> float | None:
 
 
 def find_best(observed: ObservedSweep) -> BestStatus | None:
-    """Find the complete trial with the lowest evaluation loss; an earlier find stays though its run is gone."""
+    """Find the best of the complete trials (see `BestStatus`); an earlier find stays though its run is gone."""
     found = [best for trial in observed.sweep.trials if (best := _candidate(trial, observed.run(trial.name)))]
     if (before := observed.sweep.status.best) is not None:
         found.insert(0, before)
-    return min(found, key=lambda best: _rank(best.best_eval_loss), default=None)
+    by_accuracy = any(trial.varies_method for trial in observed.sweep.trials)
+    return min(found, key=lambda best: _rank(best, by_accuracy=by_accuracy), default=None)
 
 
-def _rank(loss: str) -> float:
-    value = number(loss)
-    return math.inf if value is None else value
+def _rank(best: BestStatus, *, by_accuracy: bool) -> tuple[float, float]:
+    loss, accuracy = number(best.best_eval_loss), number(best.best_eval_accuracy) if by_accuracy else 0.0
+    return math.inf if accuracy is None else -accuracy, math.inf if loss is None else loss
 
 
 def _candidate(trial: Trial, run: FineTune | None) -> BestStatus | None:
@@ -56,6 +57,7 @@ def _candidate(trial: Trial, run: FineTune | None) -> BestStatus | None:
         trial=trial.name,
         parameters=trial.parameters,
         best_eval_loss=metrics.best_eval_loss,
+        best_eval_accuracy=metrics.best_eval_accuracy,
         test_loss=metrics.test_loss,
         artifact=run.status.artifact,
     )
