@@ -66,6 +66,10 @@ crds: generate
 docs-templates: venv ## write docs/templates.md: what becomes of conversations with published chat templates
 	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.template_table
 
+.PHONY: docs-faults
+docs-faults: venv ## write docs/row-faults.md: what is said of rows with each known fault
+	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.known_faults
+
 .PHONY: docs-cli
 docs-cli: venv ## write docs/kubectl-lora.md anew: what each command of the plugin prints
 	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.cli_page

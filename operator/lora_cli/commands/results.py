@@ -14,6 +14,7 @@ from lora_cli.commands.screen import is_terminal, show
 from lora_cli.errors import CommandError
 from lora_cli.run import Run
 from lora_cli.text.figures import size
+from lora_contract.counts import counted
 from lora_contract.layout import REPORT
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def download(
         read = adapter.fetch(file, folder / file)
         show([f"{folder / file}  {size(adapter.size(file))}" + ("" if read else ", was there already")])
     adapter.write_manifest(folder)
-    show([f"The adapter in {folder} is whole: {len(adapter.names)} files, each as its manifest says."])
+    show([f"The adapter in {folder} is whole: {counted(len(adapter.names), 'file')}, each as its manifest says."])
 
 
 def report(

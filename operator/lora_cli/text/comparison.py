@@ -10,8 +10,9 @@ from rich.text import Text
 
 from lora_cli.clean import one_line
 from lora_cli.run import Run
-from lora_cli.text.figures import count, duration, figure, money, number_of, share
+from lora_cli.text.figures import duration, figure, money, number_of, share
 from lora_cli.text.lines import facts, table
+from lora_contract.counts import count
 from lora_contract.status import UsageStatus
 from lora_contract.times import parse_time
 

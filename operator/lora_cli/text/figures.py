@@ -6,6 +6,8 @@ import math
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
+from lora_contract.counts import count
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -39,16 +41,6 @@ def number_of(value: str | float) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def count(number: int) -> str:
-    """Write a whole number: 28,131."""
-    return f"{number:,}"
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Write a number of things: 1 row, 2 rows."""
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
 def size(count_of_bytes: int) -> str:

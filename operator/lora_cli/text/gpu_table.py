@@ -9,8 +9,9 @@ from decimal import Decimal, InvalidOperation
 from rich.text import Text
 
 from lora_cli.run import Run
-from lora_cli.text.figures import count, duration, money, share
+from lora_cli.text.figures import duration, money, share
 from lora_cli.text.lines import table
+from lora_contract.counts import count
 from lora_contract.status import Phase
 
 _HEADS = ("NAMESPACE", "RUNS", "ACTIVE", "QUEUED", "GPUS HELD", "GPU TIME", "IDLE", "IDLE SHARE", "COST")

@@ -9,9 +9,10 @@ from rich.text import Text
 
 from lora_cli.event import Event
 from lora_cli.run import Run
-from lora_cli.text.figures import age, bar, count, counted, duration, figure, money, share, size
+from lora_cli.text.figures import age, bar, duration, figure, money, share, size
 from lora_cli.text.lines import Cell, facts, state, table
 from lora_contract.conditions import Condition
+from lora_contract.counts import count, counted
 from lora_contract.names import GPU_RESOURCE
 from lora_contract.status import AttemptStatus, LoRAFineTuneStatus, MetricsStatus
 from lora_contract.times import parse_time
@@ -192,13 +193,12 @@ def _data(status: LoRAFineTuneStatus) -> str:
     if plan is None:
         return ""
     parts = [counted(plan.rows, "row"), counted(plan.tokens, "token"), counted(plan.total_steps, "step")]
-    for number, what in (
-        (plan.bad_rows, "bad rows left out"),
-        (plan.duplicate_rows, "repeated rows left out"),
-        (plan.truncated_rows, "rows cut"),
-    ):
-        if number:
-            parts.append(f"{count(number)} {what}")
+    if plan.bad_rows:
+        parts.append(f"{counted(plan.bad_rows, 'bad row')} left out")
+    if plan.duplicate_rows:
+        parts.append(f"{counted(plan.duplicate_rows, 'repeated row')} left out")
+    if plan.truncated_rows:
+        parts.append(f"{counted(plan.truncated_rows, 'row')} cut")
     if plan.preferences is not None:
         chosen, rejected = plan.preferences.chosen_tokens, plan.preferences.rejected_tokens
         parts.append(f"chosen answers of {chosen} tokens on average, rejected ones of {rejected}")

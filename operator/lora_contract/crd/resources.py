@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lora_contract import names
 from lora_contract.base import Rule, SpecModel, StatusModel
+from lora_contract.counts import counted
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.status import LoRAFineTuneStatus
 from lora_contract.sweep import LoRASweepSpec, LoRASweepStatus
@@ -50,7 +51,7 @@ class Resource:
             Rule(
                 # Objects of the time before a limit go on: their status must still be written.
                 cel=f"oldSelf.hasValue() || size(self.metadata.name) <= {longest}",
-                message=f"metadata.name must be at most {longest} characters; names of {self.made_of_it}"
+                message=f"metadata.name must be at most {counted(longest, 'character')}; names of {self.made_of_it}"
                 " are made of it",
                 holds=lambda name: len(name) <= longest,
             ),

@@ -50,7 +50,7 @@ def test_what_it_thinks_is_learned(tmp_path: Path) -> None:
     assert ended.code == ExitCode.DONE, ended.output
     assert f"&lt;think&gt;\n{THOUGHT}\n&lt;/think&gt;\n\n{ANSWER}" in run.report()
     assert float(run.final()["exactMatch"]) == 1
-    assert "have no reasoning" not in ended.output
+    assert "answers without reasoning" not in ended.output
 
 
 @pytest.mark.learning
@@ -62,7 +62,7 @@ def test_reasoning_that_is_switched_off_stays_off_for_servers(tmp_path: Path) ->
     ended = run.run()
     # Whoever asks with the published template asks as it was trained, unless told otherwise
     assert ended.code == ExitCode.DONE, ended.output
-    assert "have no reasoning" not in ended.output
+    assert "answers without reasoning" not in ended.output
     published = AutoTokenizer.from_pretrained(run.published)
     question = [{"role": "user", "content": "Weather 1?"}]
     asked: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}

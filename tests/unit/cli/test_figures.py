@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lora_cli.text.figures import age, bar, counted, duration, figure, money, share, size
+from lora_cli.text.figures import age, bar, duration, figure, money, share, size
+from lora_contract.counts import counted
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 

@@ -98,7 +98,7 @@ BAD: dict[str, Bad] = {
     "more columns than are read": Bad(
         "a.jsonl",
         lambda: lines([{f"c{n}": "x" for n in range(1001)}]),
-        "line 1: has 1001 columns, at most 1000",
+        "line 1: has 1,001 columns, at most 1000",
         "a.jsonl:1",
     ),
 }

@@ -62,14 +62,14 @@ BAD: dict[str, Bad] = {
     "everything held out": Bad(
         "a.jsonl",
         lines([chat("3", "Answer.")]),
-        "no training rows are left: 1 rows read, 0 bad, 0 repeated, 0 without an answer after cutting, 1 held out",
+        "no training rows are left: 1 row read, 0 bad, 0 repeated, 0 without an answer after cutting, 1 held out",
         "spec.dataset.split",
         {"dataset__split": {"validation": 0.5, "test": 0.49, "seed": 1}},
     ),
     "only bad rows": Bad(
         "a.jsonl",
         b"{oops}\n" * 5,
-        "all 5 rows are bad; the first: a.jsonl, line 1: is not JSON",
+        "not one of 5 rows is good; the first: a.jsonl, line 1: is not JSON",
         "spec.dataset.uri",
         {"dataset__onBadRows": "Skip"},
     ),

@@ -107,7 +107,7 @@ BAD: dict[str, Bad] = {
         "a.json:1",
     ),
     "a number of 5000 digits": Bad(
-        "a.jsonl", b'{"x": ' + b"9" * 5000 + b"}\n", "line 1: has a number of 5000 digits", "a.jsonl:1"
+        "a.jsonl", b'{"x": ' + b"9" * 5000 + b"}\n", "line 1: has a number of 5,000 digits", "a.jsonl:1"
     ),
     "half a surrogate pair": Bad(
         "a.jsonl",

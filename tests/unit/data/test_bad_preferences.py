@@ -180,5 +180,5 @@ def test_a_prompt_of_a_test_file_must_not_be_trained_on(tmp_path: Path) -> None:
 
 def test_answers_that_are_all_wanted_teach_no_difference(tmp_path: Path) -> None:
     rows = [{**LABELLED, "prompt": f"Q{number}"} for number in range(3)]
-    bad = Bad("a.jsonl", lines(rows), "all 3 training rows have label true; method kto learns", "spec.dataset.uri", KTO)
+    bad = Bad("a.jsonl", lines(rows), "every training row has label true; method kto learns", "spec.dataset.uri", KTO)
     assert_refused(bad, tmp_path)

@@ -44,7 +44,7 @@ BAD: dict[str, Bad] = {
         "spec.dataset.uri",
     ),
     "parquet with many columns": Bad(
-        "a.parquet", lambda: parquet(pa.table({f"c{i}": ["x"] for i in range(1001)})), "has 1001 columns", "a.parquet"
+        "a.parquet", lambda: parquet(pa.table({f"c{i}": ["x"] for i in range(1001)})), "has 1,001 columns", "a.parquet"
     ),
     "parquet bomb": Bad(
         "a.parquet",
@@ -55,14 +55,14 @@ BAD: dict[str, Bad] = {
     "parquet of equal rows without end": Bad(
         "a.parquet",
         lambda: pairs(pa.nulls(5_000_000, pa.string()), pa.nulls(5_000_000, pa.string())),
-        "has 5000000 rows in",
+        "has 5,000,000 rows in",
         "a.parquet",
     ),
     "parquet with a row beyond the cap": Bad(
         "a.parquet", lambda: pairs(["q", "x" * 1_100_000], ["a", "b"]), "row 2: is longer than 1 MiB", "a.parquet:2"
     ),
     "csv with more columns than are read": Bad(
-        "a.csv", lambda: ",".join(f"c{n}" for n in range(120_000)).encode(), "header has 120000 columns", "a.csv:1"
+        "a.csv", lambda: ",".join(f"c{n}" for n in range(120_000)).encode(), "header has 120,000 columns", "a.csv:1"
     ),
     "parquet without text": Bad(
         "a.parquet", lambda: parquet(pa.table({"prompt": [b"q"]})), "has no column that holds text", "a.parquet"

@@ -134,7 +134,7 @@ BAD_TURNS: dict[str, tuple[list[Any], str]] = {
     "a name that the template drops": ([{**QUESTION, "name": "Bob"}, answer("Rain.")], "has the name 'Bob', but"),
     "tools that the template drops": (
         [QUESTION, answer(None, tool_calls=[call()])],
-        "turn 2, call 1 is of 'get_weather', which is not declared; the row offers no tools",
+        "turn 2, call 1 is of 'get_weather', which is not declared; the row has no column tools",
     ),
 }
 
@@ -234,7 +234,7 @@ def test_a_stop_token_that_only_the_next_turn_writes_must_be_listed_as_an_end(tm
         pipeline.run(spec(), files, unlisted, tmp_path)
 
     assert raised.value.hint == "name the token at which servers end answers as eos_token_id in generation_config.json"
-    with pytest.raises(TrainerError, match="all 1 rows are bad"):
+    with pytest.raises(TrainerError, match="not one of 1 row is good"):
         pipeline.run(spec(dataset__onBadRows="Skip"), files, unlisted, tmp_path)
 
 

@@ -40,7 +40,7 @@ def test_checks_of_all_rows_together_are_bounded_also_where_they_fail(monkeypatc
     monkeypatch.setattr(guard, "MEAN_ROW_SECONDS", 0)
 
     # when the check of one of them is broken off, then the sum counts
-    with pytest.raises(TooSlow, match="for 1 rows"), Guard().checking():
+    with pytest.raises(TooSlow, match="for 1 row"), Guard().checking():
         raise CpuTimeExceeded
 
 

@@ -138,7 +138,6 @@ def _with_tools(schema: Any, arguments: Any, identity: str = "call00001") -> dic
 
 #: Schemas on which the library raises errors of its own, and words for them.
 ODD_SCHEMAS: dict[str, tuple[Any, Any, str]] = {
-    "a repetition without end": ({"properties": {"a": {"pattern": "a{99999999999}"}}}, {}, "tool 1 (f): parameters"),
     "a reference to a number": ({"$ref": "#/x", "x": 5}, {}, "turn 2, call 1 of f: arguments cannot"),
     "a reference to a text": ({"$ref": "#/required/0", "required": ["a"]}, {"a": 1}, "arguments cannot"),
     "an address that is none": ({"$id": "http://[bad", "$ref": "y"}, {}, "arguments cannot"),

@@ -141,12 +141,16 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "tokens beyond the vocabulary": (
         {"input_ids": [1, 10**6]},
         TOKENS,
-        "input_ids holds 1000000 at position 1; the model has",
+        "input_ids holds 1000000 at position 1, but the tokens of the model are 0 to",
     ),
     "a negative token": ({"input_ids": [1, -3]}, TOKENS, "input_ids holds -3 at position 1"),
     "tokens that are texts": ({"input_ids": ["a"]}, TOKENS, "column 'input_ids' holds a, expected whole numbers"),
     "no tokens": ({"input_ids": []}, TOKENS, "column 'input_ids' is empty"),
-    "fewer labels": ({"input_ids": [1, 2], "labels": [1]}, TOKENS, "column 'labels' has 1 values, input_ids has 2"),
+    "fewer labels": (
+        {"input_ids": [1, 2], "labels": [1]},
+        TOKENS,
+        "column 'labels' and input_ids differ in length: 1 and 2",
+    ),
     "labels that are other tokens": (
         {"input_ids": [1, 2, 3], "labels": [2, 3, -100]},
         TOKENS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from support.prepared_data import chat, data_file, lines, run
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 SHARE = st.floats(0, 0.5)
+SPLITS = (prepared.TRAIN, prepared.VALIDATION, prepared.TEST)
 
 
 def _row(user: str, assistant: str) -> Conversation:
@@ -27,8 +29,7 @@ def test_rows_that_differ_in_white_space_alone_share_a_split(user: str, assistan
     spaced = splits.fingerprint(_row(f" a{space}{user}{space}{space}b\n", assistant + space))
 
     assert plain == spaced
-    drawn = [splits.assign(key, seed=seed, validation=0.3, test=0.3) for key in (plain, spaced)]
-    assert drawn[0] == drawn[1]
+    assert splits.position(plain, seed) == splits.position(spaced, seed)
 
 
 @given(TEXT, TEXT.filter(str.strip))
@@ -41,12 +42,104 @@ def test_turns_do_not_run_into_each_other(user: str, assistant: str) -> None:
 @settings(max_examples=20)
 @given(SHARE, st.floats(0, 0.49), st.integers(0, 2**31 - 1))
 def test_shares_are_kept_on_many_rows(validation: float, test: float, seed: int) -> None:
-    keys = [n.to_bytes(16, "big") for n in range(2000)]
+    bounds = splits.shares_as_bounds(validation=validation, test=test)
 
-    drawn = [splits.assign(key, seed=seed, validation=validation, test=test) for key in keys]
+    drawn = [splits.assign(splits.position(n.to_bytes(16, "big"), seed), bounds) for n in range(2000)]
 
     assert drawn.count("validation") / 2000 == pytest.approx(validation, abs=0.06)
     assert drawn.count("test") / 2000 == pytest.approx(test, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("rows", "validation", "test", "wanted"),
+    [
+        (20, 0.1, 0.1, {"train": 16, "validation": 2, "test": 2}),
+        (30, 0.1, 0.1, {"train": 24, "validation": 3, "test": 3}),
+        (20, 0, 0.1, {"train": 18, "test": 2}),
+        # 0.5, 0.5 and 4 of five rows: the row that is left over is a test row.
+        (5, 0.1, 0.1, {"train": 4, "test": 1}),
+        (3, 0.1, 0.1, {"train": 3}),
+        (7, 0.3, 0.3, {"train": 3, "validation": 2, "test": 2}),
+        (1, 0.1, 0.1, {"train": 1}),
+        (2, 0.5, 0.49, {"validation": 1, "test": 1}),
+    ],
+)
+@pytest.mark.parametrize("seed", range(8))
+def test_of_few_rows_exactly_the_shares_are_held_out(
+    seed: int, rows: int, validation: float, test: float, wanted: dict[str, int]
+) -> None:
+    places = [splits.position(n.to_bytes(16, "big"), seed) for n in range(rows)]
+    by_shares = splits.shares_as_bounds(validation=validation, test=test)
+
+    bounds = splits.exact_bounds(places, validation=validation, test=test) or by_shares
+
+    assert Counter(splits.assign(place, bounds) for place in places) == wanted
+
+
+def test_where_the_shares_hold_out_about_as_many_rows_as_they_should_the_split_stays_as_it_is() -> None:
+    places = [splits.position(n.to_bytes(16, "big"), 42) for n in range(100_000)]
+
+    assert splits.exact_bounds(places, validation=0.1, test=0.1) is None
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_file_of_twenty_rows_has_two_validation_and_two_test_rows_whatever_the_seed(
+    tmp_path: Path, seed: int
+) -> None:
+    rows = [chat(f"Question {n}", "Answer.") for n in range(20)]
+    split = {"validation": 0.1, "test": 0.1, "seed": seed}
+    files = [data_file(tmp_path, "a.jsonl", lines(rows))]
+
+    forwards = run(tmp_path, files, dataset__split=split)
+    tested = {row["reference"] + str(row["prompt_ids"]) for row in forwards.rows(prepared.TEST)}
+
+    # The numbers are exact, and no row that is tested is trained on.
+    assert forwards.profile.rows == {"train": 16, "validation": 2, "test": 2}
+    kept = [tuple(row["input_ids"]) for name in SPLITS for row in forwards.rows(name)]
+    assert len(kept) == len(set(kept)) == 20
+
+    # The order of the rows does not matter.
+    turned = [data_file(tmp_path, "b.jsonl", lines(rows[::-1]))]
+    backwards = run(tmp_path, turned, dataset__split=split).rows(prepared.TEST)
+    assert {row["reference"] + str(row["prompt_ids"]) for row in backwards} == tested
+
+
+def test_a_held_out_file_that_the_exact_split_leaves_empty_is_not_there(tmp_path: Path) -> None:
+    # Of three rows, a tenth is none; by the shares alone this seed holds one out.
+    rows = [chat(f"Question {n}", "Answer.") for n in range(3)]
+    seed = next(
+        seed
+        for seed in range(100)
+        if any(splits.position(splits.fingerprint(_row(f"Question {n}", "Answer.")), seed) < 0.1 for n in range(3))
+    )
+
+    result = run(
+        tmp_path,
+        [data_file(tmp_path, "a.jsonl", lines(rows))],
+        dataset__split={"validation": 0, "test": 0.1, "seed": seed},
+    )
+
+    assert result.profile.rows == {"train": 3, "validation": 0, "test": 0}
+    assert not (result.folder / prepared.TEST).exists()
+
+
+def test_a_conversation_in_which_other_answers_count_counts_once_and_stays_in_one_split(tmp_path: Path) -> None:
+    twice = []
+    for n in range(20):
+        row = chat(f"Question {n}", "First.", "And then?", "Second.")
+        silent = [dict(turn, weight=0) if turn["content"] == "First." else turn for turn in row["messages"]]
+        twice += [row, {"messages": silent}]
+
+    result = run(
+        tmp_path,
+        [data_file(tmp_path, "a.jsonl", lines(twice))],
+        dataset__split={"validation": 0.1, "test": 0.1, "seed": 3},
+    )
+
+    # Each conversation is there twice, and both its rows are in the same split.
+    assert result.profile.rows == {"train": 32, "validation": 4, "test": 4}
+    for name in SPLITS:
+        assert set(Counter(tuple(row["input_ids"]) for row in result.rows(name)).values()) == {2}
 
 
 def test_a_row_that_is_added_moves_no_other_row(tmp_path: Path) -> None:
@@ -60,6 +153,21 @@ def test_a_row_that_is_added_moves_no_other_row(tmp_path: Path) -> None:
 
     assert after[: len(before)] == before
     assert len(before) > 10
+
+
+@settings(max_examples=50)
+@given(st.integers(10, 40), st.integers(0, 2**31 - 1))
+def test_of_few_rows_one_that_is_added_moves_as_few_others_as_the_numbers_allow(rows: int, seed: int) -> None:
+    places = [splits.position(n.to_bytes(16, "big"), seed) for n in range(rows + 1)]
+    by_shares = splits.shares_as_bounds(validation=0, test=0.2)
+
+    def tested(among: list[float]) -> set[float]:
+        bounds = splits.exact_bounds(among, validation=0, test=0.2) or by_shares
+        return {place for place in among if splits.assign(place, bounds) == "test"}
+
+    before, after = tested(places[:-1]), tested(places)
+    # Either all test rows of before stay, or nothing but the new row comes in.
+    assert before <= after or after - {places[-1]} <= before
 
 
 def test_repeated_rows_are_dropped_and_counted(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def _tool(**function: Any) -> dict[str, Any]:
 BAD_TOOLS: dict[str, tuple[dict[str, Any], str]] = {
     "an undeclared tool": (
         {"tools": [_tool(name="get_time")]},
-        "turn 2, call 1 is of 'get_weather', which is not declared; declared are get_time",
+        "turn 2, call 1 is of 'get_weather', which is not declared; the row declares get_time",
     ),
     "an argument of another type": (
         {"calls": [call({"city": 5})]},

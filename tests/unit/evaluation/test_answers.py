@@ -13,12 +13,6 @@ def test_plain_answers_are_compared_without_white_space_at_their_ends() -> None:
     assert score([" yes\n", "no"], ["yes", "yes"]) == AnswerScores(0.5, None, None)
 
 
-def test_what_is_thought_before_an_answer_is_not_compared() -> None:
-    thinking = ["<think>\n\n</think>\n\nyes", "Hm.\n</think>\n\nyes", "yes"]
-
-    assert score(thinking, ["yes"] * 3) == AnswerScores(1, None, None)
-
-
 def test_no_answers_give_no_scores() -> None:
     assert score([], []) is None
 
@@ -73,5 +67,5 @@ def test_a_gate_that_cannot_be_checked_is_not_passed(loss: float | None) -> None
 
 
 def test_the_length_of_answers_is_told_by_that_of_references_without_what_is_thought() -> None:
-    assert length_ratio(["<think>long</think>four", "no"], ["twelve", "one two three"]) == 6 / 19
+    assert length_ratio(["four", "no"], ["twelve", "one two three"]) == 6 / 19
     assert length_ratio(["something"], [" "]) is None

@@ -52,14 +52,14 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
     "quantised already": (_config(quantization_config={"quant_method": "gptq"}), "are quantised already"),
     "a mixture of experts": (
         _config(model_type="mixtral", architectures=["MixtralForCausalLM"], num_local_experts=8),
-        "is a mixture of 8 experts, which nf4 would leave unquantised",
+        "is a mixture of 8 experts, which nf4 leaves as they are",
     ),
     "no tokenizer": (_remove("tokenizer.json"), "has no tokenizer.json"),
     "no chat template": (_remove("chat_template.jinja"), "has no chat template"),
     "broken safetensors": (_write("model.safetensors", "not weights"), "is not a safetensors file"),
     "cut weights": (
         _cut,
-        "'lm_head.weight' with a place outside of the file's 102591 bytes of values; it may be cut off",
+        "'lm_head.weight' with a place outside of the file's 102,591 bytes of values; it may be cut off",
     ),
     "an index without map": (_write("model.safetensors.index.json", "{}"), "has no weight_map"),
     "an index with names that are none": (

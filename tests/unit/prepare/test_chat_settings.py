@@ -78,7 +78,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a file that is no text": ({"chat__templateUri": "bytes.jinja"}, "is not UTF-8", "spec.chat.templateUri"),
     "a file without measure": (
         {"chat__templateUri": "long.jinja"},
-        "where 131072 are the most",
+        "where 131,072 are the most",
         "spec.chat.templateUri",
     ),
     "a template that is none": ({"chat__template": "{% for"}, "refuses a plain question", "spec.chat.template"),

@@ -75,7 +75,7 @@ def test_a_gate_on_json_needs_answers_that_are_json_objects(tmp_path: Path) -> N
     error = refusal(tmp_path, evaluation__gate={"minJsonFields": 0.9}, **own)
 
     assert error.param == "spec.evaluation.gate.minJsonFields"
-    assert "in 2 of the 3 test rows that are answered the right answer is none" in error.message
+    assert "test rows that are answered and whose right answer is none: 2 of 3" in error.message
     # rows that are not answered do not count, and another measure can be taken
     one = {"samples": 1, "gate": {"minJsonFields": 0.9}}
     assert place(tmp_path, evaluation=one, **own).prepare().plan
@@ -106,7 +106,7 @@ def test_a_gate_on_tool_calls_needs_test_rows_that_offer_tools(tmp_path: Path) -
     # Some do, but none of those that are answered
     (tmp_path / "test.jsonl").write_bytes(lines([plain, calling]))
     error = refusal(tmp_path, evaluation={"samples": 1, "gate": gate}, **own)
-    assert "none of the 1 test rows that are answered does" in error.message
+    assert "test rows that are answered and offer some: 0 of 1" in error.message
     assert "raise evaluation.samples, now 1" in str(error.hint)
     # More answers help, and so do rows that offer tools and need none
     assert place(tmp_path, evaluation={"samples": 2, "gate": gate}, **own).prepare().plan

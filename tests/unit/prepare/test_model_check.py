@@ -98,7 +98,10 @@ CONTRADICTIONS: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda model: configured(model, hidden_size=64),
         "says vocab_size 512 and hidden_size 64, but the embeddings in its weights are 512 x 32",
     ),
-    "fewer layers": (lambda model: configured(model, num_hidden_layers=3), "says 3 layers, but its weights hold 2"),
+    "fewer layers": (
+        lambda model: configured(model, num_hidden_layers=3),
+        "names 3 as num_hidden_layers, but its weights hold 2",
+    ),
     "a padding token without embedding": (
         lambda model: configured(model, pad_token_id=512),
         "config.json of microsoft/Phi-4-mini-instruct has pad_token_id 512, but the model has only 512 embeddings",
@@ -197,7 +200,7 @@ def test_rows_beyond_the_context_are_told_with_both_numbers_until_they_are_cut(t
         (warning,) = [warning for warning in report.warnings if "longest row" in warning]
         assert report.plan is not None
         assert report.plan.memory is not None
-        assert f"has {report.plan.memory.row_tokens} tokens, more than the 128" in warning
+        assert f"has {report.plan.memory.row_tokens:,} tokens, more than the 128" in warning
         assert "set training.maxLength to 128" in warning
     cut = place(tmp_path, training={**training, "maxLength": 128}).prepare()
     assert not [warning for warning in cut.warnings if "longest row" in warning]

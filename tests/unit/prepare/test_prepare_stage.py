@@ -58,7 +58,7 @@ def test_evaluations_take_a_fifth_of_the_rows_between_them(tmp_path: Path) -> No
     assert report.plan is not None
     assert report.plan.validation_rows > 40
     assert report.plan.evaluation_rows == 10
-    words = f"takes 10 of {report.plan.validation_rows} validation rows"
+    words = f"takes 10 of the {report.plan.validation_rows} validation rows"
     assert any(words in warning and "raise training.evalSteps" in warning for warning in report.warnings)
 
 
@@ -67,7 +67,7 @@ def test_a_run_without_an_evaluation_is_told_until_evaluations_are_more_frequent
 
     report = place(tmp_path, training={**training, "evalSteps": 6}).prepare()
 
-    assert any("evalSteps 6 is more than the 5 steps of the run" in warning for warning in report.warnings)
+    assert any("evalSteps 6 is more than the steps of the run (5)" in warning for warning in report.warnings)
     often = place(tmp_path, training={**training, "evalSteps": 5}).prepare()
     assert not any("nothing is evaluated" in warning for warning in often.warnings)
 
@@ -203,12 +203,12 @@ def test_what_a_user_should_know_is_in_the_report(tmp_path: Path) -> None:
 
     report = place(tmp_path, dataset__onBadRows="Skip", dataset__split__seed=2, training__maxLength=64).prepare()
 
-    first = "1 bad rows were left out (dataset.onBadRows: Skip); the first: rows.jsonl, line 4: is not JSON"
+    first = "1 bad row was left out (dataset.onBadRows: Skip); the first: rows.jsonl, line 4: is not JSON"
     assert report.warnings[0].startswith(first)
     assert report.plan is not None
     assert report.warnings[1:] == [
-        "1 repeated rows were left out",
-        f"1 of 2 rows were cut at 64 tokens; raise training.maxLength, to {report.plan.longest_row} for all of them",
+        "1 repeated row was left out",
+        f"rows cut at 64 tokens: 1 of 2; raise training.maxLength, to {report.plan.longest_row} for all of them",
         "no row fell into the validation split, as there are few rows: nothing is evaluated during training;"
         " raise dataset.split.validation or set dataset.validationUri",
         "no row fell into the test split, as there are few rows: base and adapter are not compared;"
@@ -229,8 +229,8 @@ def test_rows_whose_answer_was_cut_away_are_told_until_following_the_advice_keep
         assert (plan.rows_read, plan.rows_without_target) == (20, 10)
         assert plan.rows + plan.validation_rows + plan.test_rows == 10
         assert "columns that are not used: source" in report.warnings
-        (warning,) = [each for each in report.warnings if "nothing of their answers is left" in each]
-        assert warning.startswith("10 of 20 rows were left out: cut at training.maxLength 64")
+        (warning,) = [each for each in report.warnings if "leaves nothing of their answers" in each]
+        assert warning.startswith("rows left out: 10 of 20, as training.maxLength 64")
     # With the length that is named there, no row is
     needed = int(re.findall(r"raise training.maxLength, to (\d+) for all of them", warning)[0])
     plan = place(tmp_path, training={"epochs": 1, "maxLength": needed}).prepare().plan

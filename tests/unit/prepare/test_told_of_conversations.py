@@ -27,7 +27,7 @@ def test_rows_conversations_and_what_the_repetition_costs_are_told(tmp_path: Pat
     assert 0 < plan.unrolling_tokens < plan.tokens / 2
     assert plan_in_words(plan).startswith("20 rows of 10 conversations to train on")
     assert f"({plan.unrolling_tokens} of them repeat earlier turns)" in plan_in_words(plan)
-    assert any(warning.startswith("20 of 20 answers have no reasoning") for warning in report.warnings)
+    assert any(warning.startswith("answers without reasoning: 20 of 20;") for warning in report.warnings)
     assert PlanStatus.model_validate_json(json.dumps(plan.dump())) == plan
 
 

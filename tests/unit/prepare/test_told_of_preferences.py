@@ -61,7 +61,7 @@ def test_lengths_that_are_alike_are_not(tmp_path: Path) -> None:
 def test_labels_out_of_balance_are_told_with_the_weight_that_balances_them(tmp_path: Path) -> None:
     # Six wanted answers and two unwanted ones
     (warning,) = [each for each in labelled(tmp_path, 6, 2).warnings if "unwanted" in each]
-    assert "6 answers are wanted and 2 unwanted" in warning
+    assert "wanted answers: 6, unwanted: 2" in warning
     assert "method.kto.undesirableWeight: 3 would" in warning
     # With that weight nothing is said
     assert not any("unwanted" in each for each in labelled(tmp_path, 6, 2, undesirableWeight=3).warnings)

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from lora_contract import spec_paths
+from lora_contract.counts import counted
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import RunLayout
 from lora_contract.names import ENV_GROUP_ADDRESS, ENV_ORDER, ENV_POD_INDEX, ENV_TERMINATION_LOG
@@ -121,7 +122,7 @@ class _Workers:
         self._ends: list[WorkerEnd] = []
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         count = processes_a_pod(compute)
-        log.info("starting %d processes", count)
+        log.info("starting %s", counted(count, "process", "processes"))
         try:
             for local_rank in range(count):
                 rank, size = pod * count + local_rank, processes(compute)

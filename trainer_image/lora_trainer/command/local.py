@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from lora_contract import names, spec_paths
+from lora_contract.counts import counted
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import REPORT
@@ -106,10 +107,14 @@ def _run(name: str, spec: LoRAFineTuneSpec) -> int:
 def _say_plan(report: Report) -> None:
     plan = report.plan
     if plan is not None:
-        print(
-            f"{plan.rows} training, {plan.validation_rows} validation and {plan.test_rows} test rows, "
-            f"{plan.tokens} tokens, {plan.total_steps} steps"
+        numbers = (
+            (plan.rows, "training row"),
+            (plan.validation_rows, "validation row"),
+            (plan.test_rows, "test row"),
+            (plan.tokens, "token"),
+            (plan.total_steps, "step"),
         )
+        print(", ".join(counted(number, what) for number, what in numbers))
         if plan.preferences is not None:
             chosen, rejected = plan.preferences.chosen_tokens, plan.preferences.rejected_tokens
             print(f"chosen answers have {chosen} tokens on average, rejected ones {rejected}")

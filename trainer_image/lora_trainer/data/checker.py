@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from lora_contract import spec_paths
+from lora_contract.counts import counted
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.dataset import DataSource
 from lora_contract.outside import shorten
@@ -23,7 +24,8 @@ from lora_trainer.data.objective.row_objective import ReadyRow, RowObjective
 from lora_trainer.data.profile import MAX_BAD_ROW_EXAMPLES, MAX_SAMPLES, Turn, sample
 from lora_trainer.data.reading.dataset import Dataset, read_rows
 from lora_trainer.data.rows import BadRow, Conversation, Place, RawRow
-from lora_trainer.data.splits import Split
+from lora_trainer.data.source_splits import SourceSplits
+from lora_trainer.data.splits import Bounds, Split
 from lora_trainer.data.template.chat_template import ChatTemplate
 from lora_trainer.data.template.template_refusal import TemplateRefusal
 from lora_trainer.data.template.unrolling import AnswerNotFound
@@ -54,6 +56,8 @@ class RowChecker:
     bad_rows: int = 0
     bad_examples: list[str] = field(default_factory=list)
     samples: list[list[Turn]] = field(default_factory=list)
+    #: Patterns in the schemas of tools that are not checked.
+    unchecked_patterns: dict[str, None] = field(default_factory=dict)
     rows_read: dict[str, int] = field(default_factory=dict)
     _shapes: dict[int, Shape] = field(default_factory=dict)
     _answers: Counter[str] = field(default_factory=Counter)
@@ -64,8 +68,10 @@ class RowChecker:
     _stored: int = 0
     #: Where the file that is read comes from.
     _source: DataSource = field(init=False)
-    #: Shares that are held out of the files that are to be split, by the name of their source.
-    _held_out: dict[str, tuple[float, float]] = field(default_factory=dict)
+    #: Where the splits of a source end, by its name, if not where the shares that are held out say.
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    #: What assigns rows to splits.
+    splits: SourceSplits = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with the first source."""
@@ -85,7 +91,7 @@ class RowChecker:
         """Yield all rows that are good and new, in the order of the files."""
         sources = {source.name: source for source in self.spec.dataset.data_sources}
         of_none = DataSource("", "spec.dataset", "", self.spec.dataset.without_sources)
-        self._held_out = {name: self._shares(dataset, name) for name in sources}
+        self.splits = SourceSplits(self.spec.dataset, dataset, self.bounds)
         self.guard.begin_data()
         for index, (part, file) in enumerate(dataset.parts()):
             self._files.append((part, file.name))
@@ -112,13 +118,6 @@ class RowChecker:
         except TooSlow as error:
             place = self._place
             raise bad_data(f"{place}: the rows up to here {error}", param=place.short, hint=_LESS_WORK) from error
-
-    def _shares(self, dataset: Dataset, source: str) -> tuple[float, float]:
-        """Find what is held out of the files of a source: nothing for a split that has files of it, or of no source."""
-        split, of_it = self.spec.dataset.split, ("", source)
-        own_validation = any(file.source in of_it for file in dataset.validation)
-        own_test = any(file.source in of_it for file in dataset.test)
-        return 0.0 if own_validation else split.validation, 0.0 if own_test else split.test
 
     def _checked(self, raw: RawRow, part: Split | None) -> list[ReadyRow]:
         """Give the rows that a row becomes: none where it repeats another, or is bad and may be left out."""
@@ -163,8 +162,8 @@ class RowChecker:
         with self.guard.rendering():
             examples = self.objective.examples(talk)
         self._answers.update(self.objective.answers(talk, examples))
-        self._seen[key] = self._seen[marked] = (len(self._files) - 1, raw.place.number)
         split = part or self._assign(key)
+        self._seen[key] = self._seen[marked] = (len(self._files) - 1, raw.place.number)
         return [ReadyRow(split, example, example is examples[-1], self._source.name, raw.place) for example in examples]
 
     def _plain(self, raw: RawRow, row: dict[str, Any], part: Split | None) -> list[ReadyRow]:
@@ -180,8 +179,9 @@ class RowChecker:
             return []
         if len(self.samples) < MAX_SAMPLES:
             self.samples.append(plain_rows.sample(self.template, content))
+        split = part or self._assign(content.key)
         self._seen[content.key] = (len(self._files) - 1, raw.place.number)
-        return [ReadyRow(part or self._assign(content.key), content, last=True, source=self._source.name)]
+        return [ReadyRow(split, content, last=True, source=self._source.name)]
 
     def _without_ignored(self, row: dict[str, Any]) -> dict[str, Any]:
         ignored = self.spec.dataset.ignore_keys
@@ -209,12 +209,16 @@ class RowChecker:
             return check(None)
         try:
             with self.guard.checking():
-                return check(tools)
+                talk = check(tools)
         except CpuTimeExceeded as error:
             raise BadRow(f"checking the calls of its tools {error}", _SIMPLER_SCHEMAS) from error
         except TooSlow as error:
             problem = f"checking the calls of tools against their schemas {error}"
             raise bad_data(f"{raw.place}: {problem}", param=raw.place.short, hint=_SIMPLER_SCHEMAS) from error
+        if len(self.unchecked_patterns) < _MOST_COLUMNS:
+            cut = (shorten(pattern, _LONGEST_COLUMN) for pattern in talk.tools.unchecked_patterns)
+            self.unchecked_patterns.update(dict.fromkeys(cut))
+        return talk
 
     def _shape_of(self, raw: RawRow, row: dict[str, Any], also_read: str | None = None) -> Shape:
         """Find the shape of the rows of the file that is read, and remember the columns that nothing reads."""
@@ -247,8 +251,8 @@ class RowChecker:
         return next((name for name in names if row.get(name) and name not in dataset.ignore_keys), None)
 
     def _assign(self, key: bytes) -> Split:
-        validation, test = self._held_out[self._source.name]
-        return splits.assign(key, seed=self.spec.dataset.split.seed, validation=validation, test=test)
+        """Find the split of a row that is new, or has the fingerprint of one before where other answers count."""
+        return self.splits.assign(self._source.name, key, counts=key not in self._seen)
 
     def _repeats(self, key: bytes, marked: bytes, place: Place, part: Split | None) -> bool:
         """Tell whether the row was seen in the same part; one seen in another part would leak, and is refused.
@@ -287,8 +291,9 @@ class RowChecker:
             self.bad_examples.append(shorten(message, _LONGEST_EXAMPLE))
         if self.bad_rows > dataset.max_bad_rows:
             found = "more than" if self._seen else "no good row, and more than"
+            allowed = counted(dataset.max_bad_rows, "bad row")
             raise bad_data(
-                f"{found} {dataset.max_bad_rows} bad rows (dataset.maxBadRows); the first: {self.bad_examples[0]}",
+                f"{found} {allowed} (dataset.maxBadRows); the first: {self.bad_examples[0]}",
                 param=spec_paths.DATASET_MAX_BAD_ROWS,
                 hint="correct the rows" + (", or raise dataset.maxBadRows" if self._seen else ""),
             )

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from lora_contract import spec_paths
+from lora_contract.counts import counted
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.data.rows import Place
 from lora_trainer.errors import TrainerError, bad_data, unsupported
@@ -101,7 +102,7 @@ class _Effort:
             self._seconds += time.monotonic() - started
             self._rows += 1
             if self._seconds > ALL_ROWS_SECONDS and self._seconds > MEAN_ROW_SECONDS * self._rows:
-                raise TooSlow(f"took {self._seconds:.0f} s for {self._rows} rows")
+                raise TooSlow(f"took {self._seconds:.0f} s for {counted(self._rows, 'row')}")
 
 
 class Guard:
@@ -148,7 +149,7 @@ class Guard:
         """
         seconds = time.process_time() - self._began
         if seconds > DATA_CPU_SECONDS + BYTE_CPU_SECONDS * stored:
-            raise TooSlow(f"took {seconds:.0f} s of processor time, too much for {stored} bytes of files")
+            raise TooSlow(f"took {seconds:.0f} s of processor time, too much for {counted(stored, 'byte')} of files")
 
     def limit_memory(self) -> None:
         """Let the process grow by what a batch of rows may need, or to twice its size: tables of it double."""

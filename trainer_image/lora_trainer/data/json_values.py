@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
+from lora_contract.counts import counted
 from lora_trainer.data.rows import Place, RawRow
 
 
@@ -18,7 +19,7 @@ def _integer(digits: str) -> int:
     try:
         return int(digits)
     except ValueError:  # more digits than Python converts
-        raise ValueError(f"has a number of {len(digits)} digits; write it as a text") from None
+        raise ValueError(f"has a number of {counted(len(digits), 'digit')}; write it as a text") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import NoReturn
 import pyarrow as pa
 
 from lora_contract import spec_paths
+from lora_contract.counts import counted
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import objective, prepared
 from lora_trainer.data.checker import RowChecker
@@ -25,6 +26,7 @@ from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.splits import Split
 from lora_trainer.data.template import tool_call_form
 from lora_trainer.data.template.chat_template import ChatTemplate
+from lora_trainer.data.thought import ThoughtForm
 from lora_trainer.data.tool_calls.form import ToolCallForm
 from lora_trainer.data.writer import RowWriter
 from lora_trainer.errors import bad_config, bad_data
@@ -107,7 +109,8 @@ def run(
     """Write train, validation and test rows below `into` (see `prepared`) and tell what they are like.
 
     Memory stays bounded whatever the size of the files, but for about 250 bytes a row that find duplicates. `guard`
-    is told where the work stands and bounds what a row may cost.
+    is told where the work stands and bounds what a row may cost. Where the shares of the split would hold out too many
+    or too few rows, which only shows at the end, the rows are read once more.
 
     Raises:
         TrainerError: naming file and line of the first bad row, or why no rows are left.
@@ -117,22 +120,14 @@ def run(
     guard = guard or Guard()
     of_rows = objective.chosen(spec, template)
     checker = RowChecker(spec, template, of_rows, guard)
-    pace = _Pace()
-    sources = spec.dataset.source_names
-    with ExitStack() as stack:
-        writers = _writers(stack, into, with_source=bool(sources), preference=of_rows.preference)
-        kept = KeptRows(spec, template, writers, of_rows.longest)
-        for batch, rows in _tokenised(of_rows, _batches(checker.rows(dataset)), guard):
-            for row in rows:
-                if row.bad is not None and row.place is not None:
-                    checker.bad(row.place, row.bad)
-                else:
-                    kept.add(row, batch[0].source)
-            pace.passed(len(batch))
-            checker.check_effort()
-            guard.limit_memory()
+    kept = _write_rows(checker, dataset, into)
+    if bounds := checker.splits.exact_bounds():
+        log.info("rows are few: the split is made anew with exact numbers")
+        checker = RowChecker(spec, template, of_rows, guard, bounds=bounds)
+        kept = _write_rows(checker, dataset, into)
     _check_rows(spec, checker, kept.tally)
     kept.preferences.check(spec)
+    sources = spec.dataset.source_names
     profile = DataProfile(
         format="; ".join(checker.formats),
         ignored_columns=checker.ignored_columns,
@@ -142,14 +137,40 @@ def run(
         sources=[kept.tally.of_source(name, checker.duplicates[name]) for name in sources],
         bad_rows=checker.bad_rows,
         bad_row_examples=checker.bad_examples,
+        unchecked_patterns=list(checker.unchecked_patterns),
         stop_tokens=kept.stops.ids(),
         first_example=kept.first_example,
         test_rows_with_tools=kept.test_rows_with_tools,
+        thought_form=_thought_form(template, guard) if spec.dataset.is_chat else ThoughtForm(),
         tool_call_form=_tool_call_form(template, guard) if kept.test_rows_with_tools else None,
         preferences=kept.preferences.profile() if spec.method is not None else None,
         samples=checker.samples,
     )
     return kept.tally.fill(profile)
+
+
+def _write_rows(checker: RowChecker, dataset: Dataset, into: Path) -> KeptRows:
+    """Write all rows that are good and new, tokenised, to the files of their splits below `into`."""
+    pace = _Pace()
+    with ExitStack() as stack:
+        of_rows, with_source = checker.objective, bool(checker.spec.dataset.source_names)
+        writers = _writers(stack, into, with_source=with_source, preference=of_rows.preference)
+        kept = KeptRows(checker.spec, checker.template, writers, of_rows.longest)
+        for batch, rows in _tokenised(of_rows, _batches(checker.rows(dataset)), checker.guard):
+            for row in rows:
+                if row.bad is not None and row.place is not None:
+                    checker.bad(row.place, row.bad)
+                else:
+                    kept.add(row, batch[0].source)
+            pace.passed(len(batch))
+            checker.check_effort()
+            checker.guard.limit_memory()
+    return kept
+
+
+def _thought_form(template: ChatTemplate, guard: Guard) -> ThoughtForm:
+    with guard.cpu_limit():
+        return template.thought
 
 
 def _tool_call_form(template: ChatTemplate, guard: Guard) -> ToolCallForm | None:
@@ -158,9 +179,11 @@ def _tool_call_form(template: ChatTemplate, guard: Guard) -> ToolCallForm | None
 
 
 def _writers(stack: ExitStack, into: Path, *, with_source: bool, preference: pa.Field | None) -> dict[Split, RowWriter]:
-    """Make the writers of the splits, which `stack` closes."""
+    """Make the writers of the splits, which `stack` closes; what was written before goes."""
     schemas = {"train": prepared.ROW_SCHEMA, "validation": prepared.ROW_SCHEMA, "test": prepared.TEST_SCHEMA}
     names: dict[Split, str] = {"train": prepared.TRAIN, "validation": prepared.VALIDATION, "test": prepared.TEST}
+    for name in names.values():
+        (into / name).unlink(missing_ok=True)
     return {
         split: stack.enter_context(
             RowWriter(into / name, schemas[split], with_source=with_source, preference=preference)
@@ -200,14 +223,15 @@ def _check_rows(spec: LoRAFineTuneSpec, checker: RowChecker, tally: Tally) -> No
         )
     if checker.bad_rows == read:
         _nothing(
-            f"all {read} rows are bad; the first: {checker.bad_examples[0]}",
+            f"not one of {counted(read, 'row')} is good; the first: {checker.bad_examples[0]}",
             data,
             "correct the rows, or convert them to a form that is read: dataset.onBadRows: Skip leaves nothing of them",
         )
     held_out = tally.rows["validation"] + tally.rows["test"]
     _nothing(
-        f"no training rows are left: {read} rows read, {checker.bad_rows} bad, {checker.duplicates.total()} repeated,"
-        f" {tally.without_target} without an answer after cutting, {held_out} held out",
+        f"no training rows are left: {counted(read, 'row')} read, {checker.bad_rows} bad,"
+        f" {checker.duplicates.total()} repeated, {tally.without_target} without an answer after cutting,"
+        f" {held_out} held out",
         spec_paths.DATASET_SPLIT if held_out else data,
         "add rows, or lower dataset.split.validation and dataset.split.test",
     )

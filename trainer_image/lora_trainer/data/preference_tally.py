@@ -61,7 +61,7 @@ class PreferenceTally:
         label, missing = ("true", "false") if self._rows[True] else ("false", "true")
         column = spec.dataset.columns.label or "label"
         raise bad_data(
-            f"all {sum(self._rows.values())} training rows have {column} {label}; method kto learns from the difference"
+            f"every training row has {column} {label}; method kto learns from the difference"
             " between wanted and unwanted answers",
             param=spec_paths.DATASET_URI if spec.dataset.sources is None else spec_paths.DATASET_SOURCES,
             hint=f"add rows with {column} {missing}; or leave method out to learn answers that are all wanted",

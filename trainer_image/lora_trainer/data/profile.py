@@ -13,6 +13,7 @@ from pydantic import Field
 from lora_contract.base import StatusModel
 from lora_contract.status import AnswersStatus
 from lora_trainer.data.rows import Conversation, Message
+from lora_trainer.data.thought import ThoughtForm
 from lora_trainer.data.tool_calls.form import ToolCallForm
 
 HISTOGRAM_BINS = 20
@@ -100,6 +101,12 @@ class DataProfile(StatusModel):
     test_rows_with_tools: int = Field(0, description="Test rows that offer tools.")
     tool_call_form: ToolCallForm | None = Field(
         None, description="How the chat template writes calls; absent: no test row offers tools, or it is not known."
+    )
+    unchecked_patterns: list[str] = Field(
+        [], description="Patterns in the schemas of tools that cannot be read, so are not checked."
+    )
+    thought_form: ThoughtForm = Field(
+        ThoughtForm(), description="What the chat template writes around what an answer thinks."
     )
     stop_tokens: list[int] = Field([], description="Tokens that end the answers, the most frequent first.")
     first_example: list[Segment] = Field([], description="The first training row as the model sees it.")

@@ -1,19 +1,27 @@
-"""Which split a row belongs to: decided by its normalised content and the seed alone.
+"""Which split a row belongs to: decided by the position that its normalised content and the seed give it.
 
-So equal rows can never lie in two splits, the order of files does not matter, and rows that are added later move no
-other row.
+So equal rows can never lie in two splits, and the order of files does not matter. The rows with the lowest positions
+are the test split, the next ones the validation split. Where the shares of the spec are the bounds, rows that are added
+later move no other row; of many rows these bounds hold out the shares closely. Where they would hold out too many or
+too few, as of few rows, the bounds are moved so that the numbers are exact (`exact_bounds`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import unicodedata
-from typing import Literal
+from bisect import bisect_left
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Literal, NamedTuple
 
 from lora_trainer.data.rows import BadRow, Conversation, Message
 
 Split = Literal["train", "validation", "test"]
+#: How far the rows of a split may be from its share of all rows, as a share of them, before its bounds are moved.
+_TOLERATED = 0.25
 
 
 def fingerprint(conversation: Conversation) -> bytes:
@@ -68,10 +76,57 @@ def _digest(text: str) -> bytes:
         raise BadRow("has half of a surrogate pair (\\ud800 to \\udfff), which is not a character") from error
 
 
-def assign(key: bytes, *, seed: int, validation: float, test: float) -> Split:
-    """Assign a row with this fingerprint to a split, given the held-out shares (each 0 to 1)."""
+class Bounds(NamedTuple):
+    """Where the splits end: test rows have positions below `test`, validation rows from there to below `validation`."""
+
+    test: float
+    validation: float
+
+
+def shares_as_bounds(*, validation: float, test: float) -> Bounds:
+    """Give the bounds that hold out these shares (each 0 to 1) of many rows."""
+    return Bounds(test, test + validation)
+
+
+def position(key: bytes, seed: int) -> float:
+    """Compute the position of a row with this fingerprint, from 0 to 1."""
     drawn = hashlib.blake2b(key, digest_size=8, key=seed.to_bytes(8, "big")).digest()
-    position = int.from_bytes(drawn, "big") / 2**64
-    if position < test:
+    return int.from_bytes(drawn, "big") / 2**64
+
+
+def assign(place: float, bounds: Bounds) -> Split:
+    """Tell the split of the row at a position."""
+    if place < bounds.test:
         return "test"
-    return "validation" if position < test + validation else "train"
+    return "validation" if place < bounds.validation else "train"
+
+
+def exact_bounds(positions: Sequence[float], *, validation: float, test: float) -> Bounds | None:
+    """Give the bounds that hold out exactly these shares of the rows at `positions`, rounded to whole rows.
+
+    None: the shares as bounds do so already, or miss neither number by more than a quarter of it.
+    """
+    ordered = sorted(positions)
+    drawn_test = bisect_left(ordered, test)
+    drawn_validation = bisect_left(ordered, test + validation) - drawn_test
+    wanted_test, wanted_validation = _whole_rows(len(ordered), validation=validation, test=test)
+    if _is_close(drawn_test, wanted_test) and _is_close(drawn_validation, wanted_validation):
+        return None
+    ends = [*ordered, math.inf]
+    return Bounds(ends[wanted_test], ends[wanted_test + wanted_validation])
+
+
+def _is_close(drawn: int, wanted: int) -> bool:
+    return abs(drawn - wanted) <= wanted * _TOLERATED
+
+
+def _whole_rows(rows: int, *, validation: float, test: float) -> tuple[int, int]:
+    """Tell how many rows are test and validation rows: largest remainders, of equal ones the test split first."""
+    # As the spec writes them: 0.1 of 30 rows are 3, and 0.3 of 10 as well.
+    held_out = [rows * Fraction(str(share)) for share in (test, validation)]
+    quotas = [*held_out, rows - sum(held_out)]
+    whole = [math.floor(quota) for quota in quotas]
+    by_remainder = sorted(range(3), key=lambda index: whole[index] - quotas[index])
+    for index in by_remainder[: rows - sum(whole)]:
+        whole[index] += 1
+    return whole[0], whole[1]

@@ -48,13 +48,13 @@ def answered(rows: Iterable[HeldOutRow], samples: int, max_length: int) -> list[
 
 
 def score(answers: Sequence[str], references: Sequence[str]) -> AnswerScores | None:
-    """Compare answers with references, but for what is thought before them and white space at both ends.
+    """Compare what answers say, without what they think before that, with references; white space at both ends is none.
 
     None without answers.
     """
     if not answers:
         return None
-    pairs = [(_visible(answer), _visible(reference)) for answer, reference in zip(answers, references, strict=True)]
+    pairs = [(answer.strip(), reference.strip()) for answer, reference in zip(answers, references, strict=True)]
     exact = sum(answer == reference for answer, reference in pairs) / len(pairs)
     wanted = [json_object(reference) for _, reference in pairs]
     if any(item is None for item in wanted):
@@ -67,13 +67,8 @@ def score(answers: Sequence[str], references: Sequence[str]) -> AnswerScores | N
 
 def length_ratio(answers: Sequence[str], references: Sequence[str]) -> float | None:
     """Compute the characters of all answers divided by those of all references; None where these are empty."""
-    expected = sum(len(_visible(reference)) for reference in references)
-    return sum(len(_visible(answer)) for answer in answers) / expected if expected else None
-
-
-def _visible(answer: str) -> str:
-    """Show an answer as a user of a reasoning model sees it: without the think block at its beginning."""
-    return answer.rpartition("</think>")[2].strip()
+    expected = sum(len(reference.strip()) for reference in references)
+    return sum(len(answer.strip()) for answer in answers) / expected if expected else None
 
 
 def json_object(text: str) -> dict[str, Any] | None:

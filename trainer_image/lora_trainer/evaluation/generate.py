@@ -17,7 +17,7 @@ BATCH = 16
 
 
 class Answer(NamedTuple):
-    """What a model said: `text` for people, without special tokens; `tokens` with them, up to the stop token."""
+    """What a model generated: `text` for people, without special tokens; `tokens` with them, up to the stop token."""
 
     text: str = ""
     tokens: str = ""

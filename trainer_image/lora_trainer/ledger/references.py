@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from lora_contract.base import StatusModel
+from lora_contract.counts import counted
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import MANIFEST
 from lora_trainer.digests import FileDigest, digest_of
@@ -83,7 +84,9 @@ class StoredReference:
         if info is None:
             raise UnfitReference("the file is gone")
         if info.size > self._rows * 2 * np.dtype(np.float32).itemsize + _HEADER_BYTES:
-            raise UnfitReference(f"the file has {info.size} bytes, too many for {self._rows} rows")
+            raise UnfitReference(
+                f"the file has {counted(info.size, 'byte')}, too many for {counted(self._rows, 'row')}"
+            )
         self._store.download(uri, path)
         if digest_of(path).sha256 != sha256:
             raise UnfitReference("the file is not the one that was written")
@@ -129,7 +132,7 @@ def read(path: Path, rows: int) -> LogProbabilities:
         raise UnfitReference(f"the file cannot be read ({error})") from error
     values = tensors.get(_TENSOR)
     if values is None or values.shape != (rows, 2) or values.dtype != np.float32:
-        raise UnfitReference(f"the file does not hold two log-probabilities for each of {rows} rows")
+        raise UnfitReference(f"the file does not hold two log-probabilities for each of {counted(rows, 'row')}")
     if not np.isfinite(values).all():
         raise UnfitReference("the file holds values that are not finite")
     return values

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lora_contract import spec_paths
+from lora_contract.counts import counted
 from lora_contract.finetune import LoraSpec
 from lora_contract.finetune.training import ALL_LINEAR
 from lora_trainer.errors import bad_config
@@ -64,7 +65,9 @@ def attach(base: PreTrainedModel, lora: LoraSpec) -> Adapted:
     # peft writes this list to adapter_config.json: servers need names, not "all-linear".
     model.peft_config["default"].target_modules = set(names) if all_linear else set(lora.target_modules)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    log.info("adapter on %d layers (%s), %d trainable parameters", len(adapted), ", ".join(names), trainable)
+    log.info(
+        "adapter on %s (%s), %s", counted(len(adapted), "layer"), ", ".join(names), counted(trainable, "parameter")
+    )
     return Adapted(model, names if all_linear else sorted(lora.target_modules), len(adapted), trainable)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
 from lora_contract import spec_paths
+from lora_contract.counts import counted
 from lora_contract.finetune import QuantizationSpec
 from lora_trainer.errors import unsupported
 from lora_trainer.model.hardware import Hardware, free_memory
@@ -123,7 +124,7 @@ def _refuse_fused_experts(model: PreTrainedModel, quantization: QuantizationSpec
     experts = expert_count(config.to_dict())
     if quantization.type != "none" and experts > 1:
         raise unsupported(
-            f"the model is a mixture of {experts} experts, whose weights bitsandbytes does not quantise",
+            f"the model is a mixture of {counted(experts, 'expert')}, whose weights bitsandbytes does not quantise",
             param=spec_paths.QUANTIZATION_TYPE,
             hint="Set quantization.type: none, or choose a dense model.",
         )

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lora_contract import spec_paths
+from lora_contract.counts import count, counted
 from lora_trainer.errors import unsupported
 from lora_trainer.model_files.safetensors_header import Tensor, broken
 
@@ -38,9 +39,12 @@ def check_listing(sizes: Mapping[str, int], model: str) -> None:
     for name in small_files(present):
         length = len(name.encode(errors="replace"))
         if length > _LONGEST_NAME:
-            raise broken(model, f"{name[:40]}...", f"has a name of {length} bytes, where {_LONGEST_NAME} are the most")
+            problem = f"has a name of {counted(length, 'byte')}, where {_LONGEST_NAME} are the most"
+            raise broken(model, f"{name[:40]}...", problem)
         if sizes[name] > _MAX_SMALL_BYTES:
-            raise broken(model, name, f"has {sizes[name]} bytes, where {_MAX_SMALL_BYTES} are the most")
+            raise broken(
+                model, name, f"has {counted(sizes[name], 'byte')}, where {count(_MAX_SMALL_BYTES)} are the most"
+            )
     if CONFIG not in present:
         raise unsupported(
             f"{model} has no {CONFIG}",

@@ -14,6 +14,7 @@ from math import prod
 from typing import Any, BinaryIO
 
 from lora_contract import spec_paths
+from lora_contract.counts import count, counted
 from lora_trainer.errors import TrainerError, unsupported
 
 _PREFIX_BYTES = 8
@@ -75,7 +76,7 @@ def read_header(
             raise _Claim(f"is not a safetensors file, or has a header of more than {_MAX_HEADER_BYTES // 10**6} MB")
         values = size - _PREFIX_BYTES - length
         if values < 0:
-            raise _Claim(f"has {size} bytes but a header of {length}; it is cut off")
+            raise _Claim(f"has {counted(size, 'byte')} but a header of {count(length)}; it is cut off")
         return _tensors(_parse(_read(stream, length)), values)
     except _Claim as claim:
         raise refused(model, name, str(claim)) from claim
@@ -119,7 +120,9 @@ def _tensors(header: dict[str, Any], size: int) -> dict[str, Tensor]:
             raise _Claim(f"has a tensor {_shown(key)} that {problem}")
         position = end
     if position != size:
-        raise _Claim(f"has {size} bytes of values, but its header describes {position}; it may be cut off")
+        raise _Claim(
+            f"has {counted(size, 'byte')} of values, but its header describes {count(position)}; it may be cut off"
+        )
     return tensors
 
 
@@ -136,9 +139,9 @@ def _tensor(key: str, entry: Any, size: int) -> tuple[Tensor, int, int]:
         raise _Claim(f"{problem} an impossible place")
     begin, end = place
     if not begin <= end <= size:
-        raise _Claim(f"{problem} a place outside of the file's {size} bytes of values; it may be cut off")
+        raise _Claim(f"{problem} a place outside of the file's {counted(size, 'byte')} of values; it may be cut off")
     if prod(shape) * _BITS[dtype] != 8 * (end - begin):
-        raise _Claim(f"{problem} a shape of {prod(shape):.3g} values in {end - begin} bytes, as {dtype}")
+        raise _Claim(f"{problem} a shape for {prod(shape):.3g} of them in {counted(end - begin, 'byte')}, as {dtype}")
     return Tensor(dtype, tuple(shape)), begin, end
 
 

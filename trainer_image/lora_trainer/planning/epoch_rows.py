@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lora_contract import spec_paths
+from lora_contract.counts import count, counted
 from lora_contract.finetune import DatasetSpec
 from lora_trainer.errors import bad_config, bad_data
 
@@ -26,25 +27,25 @@ def epoch_rows(dataset: DatasetSpec, rows: Sequence[int]) -> list[int]:
     sources = sorted(dataset.sources or (), key=lambda source: source.name)
     shares = [source.share for source in sources if source.share is not None]
     if not shares:
-        wanted = [count * (source.repeats or 1) for source, count in zip(sources, rows, strict=True)]
+        wanted = [number * (source.repeats or 1) for source, number in zip(sources, rows, strict=True)]
         return _bounded(wanted, "lower repeats in dataset.sources")
-    for source, count in zip(dataset.data_sources, rows, strict=True):
-        if not count:
+    for source, number in zip(dataset.data_sources, rows, strict=True):
+        if not number:
             raise bad_data(
                 f"no training row is left of {source.label.removesuffix(': ')}, so its share cannot be kept",
                 param=f"{source.path}.share",
                 hint="add rows to it, or remove the source and give its share to the others",
             )
-    longest = max(count / share for count, share in zip(rows, shares, strict=True))
-    wanted = [max(count, round(longest * share)) for count, share in zip(rows, shares, strict=True)]
+    longest = max(number / share for number, share in zip(rows, shares, strict=True))
+    wanted = [max(number, round(longest * share)) for number, share in zip(rows, shares, strict=True)]
     return _bounded(wanted, "raise the share of the largest source in dataset.sources, or leave rows of it out")
 
 
 def _bounded(wanted: list[int], hint: str) -> list[int]:
     if sum(wanted) > MOST_ROWS:
         raise bad_config(
-            f"an epoch would have {sum(wanted):,} rows by the shares or repeats of its sources; {MOST_ROWS:,} are the"
-            " most",
+            f"an epoch would have {counted(sum(wanted), 'row')} by the shares or repeats of its sources;"
+            f" {count(MOST_ROWS)} are the most",
             param=spec_paths.DATASET_SOURCES,
             hint=hint,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from lora_contract import spec_paths
+from lora_contract.counts import count, counted
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import ChatSpec
 from lora_contract.finetune.chat import LONGEST_TEMPLATE
@@ -34,7 +35,7 @@ def fetch(order: Order, store: Store) -> tuple[ChatSpec, str | None]:
             )
         if found.size > LONGEST_TEMPLATE:
             raise bad_config(
-                f"{chat.template_uri} has {found.size} bytes, where {LONGEST_TEMPLATE} are the most",
+                f"{chat.template_uri} has {counted(found.size, 'byte')}, where {count(LONGEST_TEMPLATE)} are the most",
                 param=spec_paths.CHAT_TEMPLATE_URI,
                 hint="name the file with the Jinja source of the chat template",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lora_contract.counts import count, counted
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.status import PlanStatus
 from lora_trainer.data.profile import DataProfile
@@ -43,9 +44,10 @@ def _reasoning(plan: PlanStatus) -> list[str]:
     if plan.answers is None or not plan.answers.without_reasoning:
         return []
     return [
-        f"{plan.answers.without_reasoning} of {plan.answers.trained} answers have no reasoning: the model learns to"
-        " answer behind an empty think block. Give it as reasoning_content; or, if the model is not to reason, switch"
-        " it off with chat.templateArgs (enable_thinking: 'false' for most templates)"
+        f"answers without reasoning: {count(plan.answers.without_reasoning)} of {count(plan.answers.trained)}; from"
+        " them the model learns to answer behind an empty think block. Give the reasoning as reasoning_content; or, if"
+        " the model is not to reason, switch it off with chat.templateArgs (for most templates"
+        " enable_thinking: 'false')"
     ]
 
 
@@ -65,20 +67,22 @@ def _left_out(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | N
     if plan.bad_rows:
         examples = profile.bad_row_examples if profile is not None else []
         first = f"; the first: {examples[0]}" if examples else ""
-        warnings.append(f"{plan.bad_rows} bad rows were left out (dataset.onBadRows: Skip){first}")
+        warnings.append(
+            f"{counted(plan.bad_rows, 'bad row was', 'bad rows were')} left out (dataset.onBadRows: Skip){first}"
+        )
     if plan.duplicate_rows:
-        warnings.append(f"{plan.duplicate_rows} repeated rows were left out")
+        warnings.append(f"{counted(plan.duplicate_rows, 'repeated row was', 'repeated rows were')} left out")
     rows = plan.rows + plan.validation_rows + plan.test_rows
     if plan.rows_without_target:
         longest = profile.longest_row_without_target if profile is not None else 0
         warnings.append(
-            f"{plan.rows_without_target} of {plan.rows_without_target + rows} rows were left out:"
-            f" cut at training.maxLength {spec.training.max_length}, nothing of their answers is left;"
+            f"rows left out: {count(plan.rows_without_target)} of {count(plan.rows_without_target + rows)}, as"
+            f" training.maxLength {spec.training.max_length} leaves nothing of their answers;"
             f" raise training.maxLength{f', to {longest} for all of them' if longest else ''}"
         )
     if plan.truncated_rows > _TRUNCATED_SHARE_TO_WARN * rows:
         warnings.append(
-            f"{plan.truncated_rows} of {rows} rows were cut at {spec.training.max_length} tokens;"
+            f"rows cut at {counted(spec.training.max_length, 'token')}: {count(plan.truncated_rows)} of {count(rows)};"
             f" raise training.maxLength{f', to {plan.longest_row} for all of them' if plan.longest_row else ''}"
         )
     return warnings
@@ -88,12 +92,13 @@ def _splits(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
     warnings = []
     if plan.evaluation_rows is not None and plan.evaluation_rows < plan.validation_rows:
         warnings.append(
-            f"each evaluation during training takes {plan.evaluation_rows} of {plan.validation_rows} validation rows,"
-            " to cost a tenth of the time at most; raise training.evalSteps for more rows"
+            f"each evaluation during training takes {count(plan.evaluation_rows)} of the"
+            f" {counted(plan.validation_rows, 'validation row')}, to cost a tenth of the time at most;"
+            " raise training.evalSteps for more rows"
         )
     if plan.validation_rows and plan.total_steps < spec.training.eval_steps:
         warnings.append(
-            f"training.evalSteps {spec.training.eval_steps} is more than the {plan.total_steps} steps of the run:"
+            f"training.evalSteps {spec.training.eval_steps} is more than the steps of the run ({plan.total_steps}):"
             " nothing is evaluated during training, and the adapter of the last step is published;"
             " lower training.evalSteps"
         )
@@ -127,12 +132,12 @@ def _preferences(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
     warnings = []
     chosen, rejected = float(found.chosen_tokens or 0), float(found.rejected_tokens or 0)
     if chosen and rejected and max(chosen / rejected, rejected / chosen) > _LENGTHS_TO_WARN:
-        names = ("preferred", "rejected") if method.kto is None else ("wanted", "unwanted")
+        names = ("preferred answers", "rejected") if method.kto is None else ("wanted answers", "unwanted")
         longer = "longer" if chosen > rejected else "shorter"
-        cure = "set method.dpo.lengthNormalised: true, or add" if method.kto is None else "add"
+        cure = "set method.dpo.lengthNormalised: true, or add rows" if method.kto is None else "add rows"
         warnings.append(
-            f"{names[0]} answers have {chosen:g} tokens on average, {names[1]} ones {rejected:g}: what is learned may"
-            f" be to answer {longer}; {cure} rows in which lengths are alike"
+            f"{names[0]} have {chosen:g} tokens on average, {names[1]} ones {rejected:g}: what is learned may"
+            f" be to answer {longer}; {cure} in which lengths are alike"
         )
     if method.kto is not None:
         wanted = method.kto.desirable_weight * found.chosen_rows
@@ -144,13 +149,19 @@ def _preferences(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:
                 else ("desirableWeight", unwanted / found.chosen_rows)
             )
             warnings.append(
-                f"{found.chosen_rows} answers are wanted and {found.rejected_rows} unwanted: the more frequent kind"
+                f"wanted answers: {found.chosen_rows}, unwanted: {found.rejected_rows}; the more frequent kind"
                 f" outweighs the other; method.kto.{field}: {weight:.3g} would balance them"
             )
     return warnings
 
 
 def _tools(spec: LoRAFineTuneSpec, profile: DataProfile | None) -> list[str]:
-    if profile is None or not profile.test_rows_with_tools or profile.tool_call_form or not spec.evaluation.samples:
+    if profile is None:
         return []
-    return [f"tool calls in answers are not judged: {UNREADABLE}"]
+    warnings = []
+    if profile.unchecked_patterns:
+        shown = ", ".join(profile.unchecked_patterns[:_MOST_COLUMNS])
+        warnings.append(f"patterns in the schemas of tools that cannot be read, so are not checked: {shown}")
+    if profile.test_rows_with_tools and profile.tool_call_form is None and spec.evaluation.samples:
+        warnings.append(f"tool calls in answers are not judged: {UNREADABLE}")
+    return warnings

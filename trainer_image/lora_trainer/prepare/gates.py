@@ -88,8 +88,8 @@ def _check_json(chosen: Sequence[HeldOutRow]) -> None:
     others = sum(json_object(row.reference.strip()) is None for row in chosen)
     if others:
         raise bad_data(
-            f"evaluation.gate.minJsonFields needs answers that are JSON objects, but in {others} of the {len(chosen)}"
-            " test rows that are answered the right answer is none",
+            "evaluation.gate.minJsonFields needs answers that are JSON objects; test rows that are answered and whose"
+            f" right answer is none: {others} of {len(chosen)}",
             param=spec_paths.EVALUATION_GATE_MIN_JSON_FIELDS,
             hint="make each answer of the test rows a JSON object, or use minExactMatch or maxLossRatio instead",
         )
@@ -112,8 +112,8 @@ def _check_tools(spec: LoRAFineTuneSpec, profile: DataProfile, chosen: Sequence[
         )
     if all(row.tool_calls is None for row in chosen):
         raise bad_data(
-            f"evaluation.gate.minToolCalls needs answers to rows that offer tools, but none of the {len(chosen)} test"
-            " rows that are answered does",
+            "evaluation.gate.minToolCalls needs answers to rows that offer tools; test rows that are answered and offer"
+            f" some: 0 of {len(chosen)}",
             param=spec_paths.EVALUATION_GATE_MIN_TOOL_CALLS,
             hint=f"raise evaluation.samples, now {spec.evaluation.samples}, put rows with tools first in a file of"
             " dataset.testUri, or remove minToolCalls",

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lora_contract import uri as addresses
+from lora_contract.counts import counted
 from lora_trainer.digests import verified_sha256
 from lora_trainer.errors import bad_data
 from lora_trainer.model_files.hub_access import HubAccess, Named
@@ -47,7 +48,7 @@ class HubDataset:
         files = {sibling.rfilename: sibling for sibling in info.siblings or []}
         if len(files) > _MOST_FILES:
             raise bad_data(
-                f"{found.name} has {len(files)} files, {_MOST_FILES} are the most",
+                f"{found.name} has {counted(len(files), 'file')}, {_MOST_FILES} are the most",
                 param=self._field,
                 hint="copy the files that are meant to S3",
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_contract import spec_paths
+from lora_contract.counts import count, counted
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.training import ALL_LINEAR
 from lora_trainer.errors import TrainerError, bad_config, unsupported
@@ -51,7 +52,7 @@ def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
     experts = shape.expert_count(config)
     if experts > 1 and spec.quantization.type != "none":
         raise unsupported(
-            f"{model} is a mixture of {experts} experts, which {spec.quantization.type} would leave unquantised",
+            f"{model} is a mixture of {counted(experts, 'expert')}, which {spec.quantization.type} leaves as they are",
             param=spec_paths.QUANTIZATION_TYPE,
             hint="set quantization.type: none, or use a dense model",
         )
@@ -104,7 +105,8 @@ def check_files(
     layers = shape.layer_count(tensors)
     if layers is not None and layers < config["num_hidden_layers"]:
         raise _refused(
-            f"config.json of {model} says {config['num_hidden_layers']} layers, but its weights hold {layers}",
+            f"config.json of {model} names {config['num_hidden_layers']} as num_hidden_layers, but its weights hold"
+            f" {layers}",
             _FILES_AGAIN,
         )
     table = shape.embeddings(tensors)
@@ -131,7 +133,7 @@ def _check_special_ids(folder: Path, rows: int, model: str) -> None:
             for token in value if isinstance(value, list) else [value]:
                 if isinstance(token, int) and token >= rows:
                     raise _refused(
-                        f"{name} of {model} has {key} {token}, but the model has only {rows} embeddings",
+                        f"{name} of {model} has {key} {token}, but the model has only {count(rows)} embeddings",
                         f"correct {key} in {name}: it is the id of a token of the tokenizer, below {rows}",
                     )
 
@@ -144,8 +146,8 @@ def _check_vocabulary(folder: Path, rows: int, model: str, without_embedding: Ma
     if without:
         shown = ", ".join(sorted(without, key=without.__getitem__)[:_SHOWN])
         raise _refused(
-            f"the tokenizer of {model} has {max(without.values()) + 1} tokens, but the model has only {rows}"
-            f" embeddings: none for {shown}",
+            f"the tokenizer of {model} has {counted(max(without.values()) + 1, 'token')}, but the model has only"
+            f" {counted(rows, 'embedding')}: none for {shown}",
             "call model.resize_token_embeddings(len(tokenizer)) and save model and tokenizer together, or take the"
             " added tokens out of the tokenizer and its template",
         )
@@ -221,7 +223,7 @@ def _missing(target: str, tensors: Mapping[str, Tensor], model: str, config: Map
     """Say why no layer of this name gets an adapter."""
     experts = shape.expert_count(config)
     if experts > 1:
-        return f"which {model} does not have outside of its {experts} experts"
+        return f"which {model} does not have outside of its {counted(experts, 'expert')}"
     if any(_ends_with(name.removesuffix(".weight"), target) for name in tensors):
         return f"on which no adapter can go in {model}"
     return f"which {model} does not have"
@@ -238,7 +240,8 @@ def check_context(
     context = shape.context_length(config)
     if context is not None and row_tokens > context and shape.learned_positions(tensors):
         raise bad_config(
-            f"the longest row has {row_tokens} tokens, but {spec.model.id} has positions for {context} only",
+            f"the longest row has {counted(row_tokens, 'token')}, but {spec.model.id} has positions for"
+            f" {count(context)} only",
             param=spec_paths.TRAINING_MAX_LENGTH,
             hint=f"set training.maxLength to {context} at most",
         )
@@ -250,13 +253,13 @@ def warnings(spec: LoRAFineTuneSpec, config: Mapping[str, Any], row_tokens: int 
     context = shape.context_length(config)
     if context is not None and row_tokens is not None and row_tokens > context:
         found.append(
-            f"the longest row has {row_tokens} tokens, more than the {context} that {spec.model.id} was made for;"
-            f" set training.maxLength to {context}, or use a model with a longer context"
+            f"the longest row has {counted(row_tokens, 'token')}, more than the {count(context)} that"
+            f" {spec.model.id} was made for; set training.maxLength to {context}, or use a model with a longer context"
         )
     experts = shape.expert_count(config)
     if experts > 1:
         found.append(
-            f"{spec.model.id} is a mixture of {experts} experts: they and their router get no adapter,"
+            f"{spec.model.id} is a mixture of {counted(experts, 'expert')}: they and their router get no adapter,"
             " only the other linear layers do"
         )
     return found

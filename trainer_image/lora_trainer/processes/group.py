@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from pydantic import TypeAdapter, ValidationError
 
+from lora_contract.counts import counted
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
 from lora_trainer.processes.rank import LostContact, Place
@@ -86,7 +87,7 @@ class Group:
         dist.all_gather(sizes, torch.tensor([len(content)]))
         lengths = [int(size) for size in sizes]
         if not all(0 <= length <= _MAX_BYTES for length in lengths):
-            raise ValueError(f"the processes want to gather {lengths} bytes; {_MAX_BYTES} each are allowed")
+            raise ValueError(f"the words to gather have lengths {lengths}; at most {_MAX_BYTES} bytes each are allowed")
         mine = torch.zeros(max(lengths), dtype=torch.uint8)
         mine[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         blocks = [torch.empty_like(mine) for _ in lengths] if self.place.is_leader else None
@@ -165,7 +166,8 @@ def encoded(value: object) -> str:
     """
     text = json.dumps(value)
     if len(text) > _MAX_BYTES:
-        raise ValueError(f"a word of {len(text)} bytes is too long for the other processes; {_MAX_BYTES} are allowed")
+        size = counted(len(text), "byte")
+        raise ValueError(f"a word of {size} is too long for the other processes; {_MAX_BYTES} are allowed")
     return text
 
 
@@ -177,7 +179,7 @@ def decoded(name: str, kind: Any, content: bytes) -> Any:
     """
     try:
         if len(content) > _MAX_BYTES:
-            raise ValueError(f"it has {len(content)} bytes")
+            raise ValueError(f"it has {counted(len(content), 'byte')}")
         return TypeAdapter(kind).validate_json(content, strict=True)
     except (ValueError, ValidationError) as error:
         log.warning("the word %s cannot be used: %s", name, error)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lora_contract import spec_paths
+from lora_contract.counts import counted
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import TrainingSpec
 from lora_trainer.errors import TrainerError
@@ -56,7 +57,7 @@ def halved(micro_batch_size: int, training: TrainingSpec, processes: int = 1) ->
     if micro_batch_size == 1:
         raise TrainerError(
             ExitCode.CUDA_OUT_OF_MEMORY,
-            f"CUDA ran out of memory with one row of up to {training.max_length} tokens in a forward pass",
+            f"CUDA ran out of memory with one row of up to {counted(training.max_length, 'token')} in a forward pass",
             param=spec_paths.TRAINING_MAX_LENGTH,
             hint=f"Set training.maxLength to {max(8, training.max_length // 2)}, or use a GPU with more memory.",
         )

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationError
 
 from lora_contract import spec_paths
+from lora_contract.counts import counted
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MANIFEST
@@ -72,7 +73,7 @@ class ParentAdapter:
             return None
         self._check_size(name, stated)
         if stated.size > _MOST_BYTES:
-            raise self.refused(f"{name} has {stated.size} bytes, where {_MOST_BYTES} are the most")
+            raise self.refused(f"{name} has {counted(stated.size, 'byte')}, where {_MOST_BYTES} are the most")
         with about(self.field):
             content = self.store.read(f"{self.uri}/{name}")
         if hashlib.sha256(content).hexdigest() != stated.sha256:
@@ -164,7 +165,7 @@ def find_parent(store: Store, spec: LoRAFineTuneSpec, known: ParentStatus | None
 def _check_files(parent: ParentAdapter) -> None:
     files = parent.manifest.files
     if len(files) > _MOST_FILES:
-        raise parent.refused(f"its {MANIFEST} names {len(files)} files, where {_MOST_FILES} are the most")
+        raise parent.refused(f"its {MANIFEST} names {counted(len(files), 'file')}, where {_MOST_FILES} are the most")
     for name in files:
         if "/" in name or not is_plain_name(name) or PurePosixPath(name).suffix not in ALLOWED:
             raise parent.refused(f"its {MANIFEST} names {name[:80]!r}; only flat files without code are published")

@@ -9,8 +9,9 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from lora_contract.counts import count
 from lora_trainer.report.report_input import Bar, Point
-from lora_trainer.report.text import count, number
+from lora_trainer.report.text import number
 
 _WIDTH, _HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 16, 14, 34

@@ -8,6 +8,7 @@ from functools import cache
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from lora_contract.counts import count, counted
 from lora_trainer.report import charts, text
 from lora_trainer.report.report_input import Comparison, ReportInput, Sample, TextPart
 
@@ -104,7 +105,8 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=text.count,
+        count=count,
+        counted=counted,
         number=text.number,
         duration=text.duration,
         size=text.size,

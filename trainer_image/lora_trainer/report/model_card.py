@@ -8,6 +8,7 @@ from typing import cast
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from lora_contract.counts import count, counted
 from lora_trainer.report import text
 from lora_trainer.report.html import change
 from lora_trainer.report.report_input import ReportInput
@@ -50,6 +51,6 @@ def _template() -> Template:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        cell=in_table, count=text.count, number=text.number, duration=text.duration, change=change
+        cell=in_table, count=count, counted=counted, number=text.number, duration=text.duration, change=change
     )
     return environment.get_template("model_card.md")

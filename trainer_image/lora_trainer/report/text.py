@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-
-def count(value: float) -> str:
-    """Write a whole number with thousands apart: `12,345`."""
-    return f"{value:,.0f}"
+from lora_contract.counts import counted
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -38,4 +35,4 @@ def cut(text: str, limit: int) -> str:
     """Cut a text to at most `limit` characters, with a note of how many are left out."""
     if len(text) <= limit:
         return text
-    return f"{text[:limit]} … ({count(len(text) - limit)} more characters)"
+    return f"{text[:limit]} … ({counted(len(text) - limit, 'more character')})"

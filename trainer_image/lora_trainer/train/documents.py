@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from pydantic.alias_generators import to_pascal
 
+from lora_contract.counts import counted
 from lora_contract.identity import spec_hash
 from lora_contract.layout import METRICS, MODEL_CARD, REPORT
 from lora_contract.order import TrainOrder
@@ -215,8 +216,8 @@ def _tool_calls(result: Result) -> list[Comparison]:
         return []
     lines = [("Right tool calls, share of answers", "", False)]
     lines += [
-        (f"Right names, of {adapter.wanted} calls", "right_names", False),
-        (f"Right names and arguments, of {adapter.wanted} calls", "right_calls", False),
+        (f"Right names, of {counted(adapter.wanted, 'call')}", "right_names", False),
+        (f"Right names and arguments, of {counted(adapter.wanted, 'call')}", "right_calls", False),
         ("Calls that were not made", "missing", True),
         ("Calls that were not wanted", "unwanted", True),
         ("Calls that cannot be parsed", "unreadable", True),
@@ -252,7 +253,7 @@ def _data(profile: DataProfile | None) -> DataSection:
     ):
         if rows:
             facts[label] = f"{rows:,}"
-    facts["Longest row"] = f"{profile.longest_row:,} tokens"
+    facts["Longest row"] = counted(profile.longest_row, "token")
     return DataSection(bars, example, facts)
 
 

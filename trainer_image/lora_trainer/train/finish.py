@@ -23,6 +23,8 @@ from lora_contract.order import TrainOrder
 from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.callbacks.best import adapter_tensors
 from lora_trainer.data.prepared import calls_of_text
+from lora_trainer.data.template.special_tokens import any_of, special_tokens
+from lora_trainer.data.thought import ThoughtForm, said
 from lora_trainer.evaluation import tool_calls
 from lora_trainer.evaluation.answers import AnswerScores, HeldOutRow, answered, length_ratio, score
 from lora_trainer.evaluation.generate import Answer, answer
@@ -107,6 +109,7 @@ def _on_test_rows(
     held_out = map(HeldOutRow, test.prompts, test.references, test.tool_calls)
     chosen = answered(held_out, wishes.samples, spec.training.max_length)
     prompts = [row.prompt for row in chosen]
+    thought = ThoughtForm() if inputs.profile is None else inputs.profile.thought_form
     answers = _answers(session, prompts, wishes.max_new_tokens, alive)
     base_answers: list[Answer] | None = None
     if wishes.compare_with_base and chosen:
@@ -116,8 +119,8 @@ def _on_test_rows(
         Sample(
             prompt=session.tokenizer.decode(row.prompt, skip_special_tokens=True).strip(),
             reference=row.reference,
-            base=None if base_answers is None else base_answers[index].text,
-            adapter=answers[index].text,
+            base=None if base_answers is None else _shown(base_answers[index], thought, session.tokenizer),
+            adapter=_shown(answers[index], thought, session.tokenizer),
         )
         for index, row in enumerate(chosen)
     )
@@ -126,15 +129,27 @@ def _on_test_rows(
         base_test=None if base_measured is None else base_measured.all,
         parent_test=parent,
         by_source=SourceMeasures(test=measured.of, base_test={} if base_measured is None else base_measured.of),
-        scores=_scores(answers, chosen, inputs),
-        base_scores=None if base_answers is None else _scores(base_answers, chosen, inputs),
+        scores=_scores(session, answers, chosen, inputs),
+        base_scores=None if base_answers is None else _scores(session, base_answers, chosen, inputs),
         samples=samples,
     )
 
 
-def _scores(answers: Sequence[Answer], rows: Sequence[HeldOutRow], inputs: Inputs) -> AnswerScores | None:
-    """Judge answers to rows; tool calls where prepare found out how the template writes them."""
-    texts, references = [answer.text for answer in answers], [row.reference for row in rows]
+def _shown(answer: Answer, thought: ThoughtForm, tokenizer: Any) -> str:
+    """Give an answer for the report, with its thought where that can be told from the rest without special tokens."""
+    if not thought.content:
+        return answer.text
+    return said(thought, answer.tokens, any_of(special_tokens(tokenizer))) or answer.text
+
+
+def _scores(
+    session: Session, answers: Sequence[Answer], rows: Sequence[HeldOutRow], inputs: Inputs
+) -> AnswerScores | None:
+    """Judge what answers to rows say; tool calls where prepare found out how the template writes them."""
+    thought = ThoughtForm() if inputs.profile is None else inputs.profile.thought_form
+    special = any_of(special_tokens(session.tokenizer))
+    texts = [said(thought, answer.tokens, special) for answer in answers]
+    references = [row.reference for row in rows]
     scores = score(texts, references)
     if scores is not None:
         scores = replace(scores, length_ratio=length_ratio(texts, references))

@@ -6,6 +6,7 @@ import torch
 from peft import PeftModel
 
 from lora_contract import spec_paths
+from lora_contract.counts import counted
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import TrainingSpec
 from lora_trainer.batches.batch import Row
@@ -52,8 +53,7 @@ def check(
 def _nothing_learned(like: str, training: TrainingSpec, steps: int) -> TrainerError:
     return TrainerError(
         ExitCode.NOTHING_LEARNED,
-        f"nothing was learned: after {steps} step{'s' if steps != 1 else ''} the adapter answers exactly like the"
-        f" {like}",
+        f"nothing was learned: after {counted(steps, 'step')} the adapter answers exactly like the {like}",
         param=spec_paths.TRAINING_LEARNING_RATE,
         hint=f"Raise training.learningRate (it is {training.learning_rate:g}; 0.0002 is usual), or train more steps.",
     )

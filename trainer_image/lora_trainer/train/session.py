@@ -22,6 +22,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from lora_contract.counts import counted
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.order import TrainOrder
 from lora_trainer import stopping
@@ -272,7 +273,7 @@ def run(session: Session, order: TrainOrder, checkpoint: stored.Checkpoint | Non
         with stopping.deferred():
             session.trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
     except torch.OutOfMemoryError as error:
-        log.warning("CUDA ran out of memory with %d rows in a forward pass", session.micro_batch_size)
+        log.warning("CUDA ran out of memory with %s in a forward pass", counted(session.micro_batch_size, "row"))
         raise restart.halved(session.micro_batch_size, order.spec.training, session.group.size) from error
     stopping.check()
     shutil.rmtree(session.trainer.args.output_dir, ignore_errors=True)

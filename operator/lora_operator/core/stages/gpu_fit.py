@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lora_contract import spec_paths
 from lora_contract.changes import judge_plan
+from lora_contract.counts import counted
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
 from lora_contract.status import MemoryStatus, PlanStatus
@@ -69,7 +70,7 @@ def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> Gpu
         f"Even with one row a pass the run needs about {_gib(memory.total_bytes)} of GPU memory, and the largest"
         f" GPU{where} has {_gib(size)}. It needs {_gib(memory.weights_bytes)} for the weights,"
         f" {_gib(memory.adapter_bytes)} for the adapter and its optimiser, {_gib(memory.activation_bytes)} for the"
-        f" longest row ({memory.row_tokens} tokens), {_gib(memory.logit_bytes)} for logits and"
+        f" longest row ({counted(memory.row_tokens, 'token')}), {_gib(memory.logit_bytes)} for logits and"
         f" {_gib(memory.context_bytes)} for CUDA."
     )
     param, change = _smallest_change(run.spec, memory, size)

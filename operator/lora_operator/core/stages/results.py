@@ -7,6 +7,7 @@ from datetime import datetime
 
 from lora_contract import names
 from lora_contract.changes import join_metrics
+from lora_contract.counts import counted
 from lora_contract.exit_codes import FINAL, NOT_COUNTED
 from lora_contract.names import RunStage
 from lora_contract.outside import shorten
@@ -117,7 +118,7 @@ def job_failed(run: Run, stage: RunStage, job: Job) -> Failed | None:
     if last is None:
         return None
     if reason == "BackoffLimitExceeded" and job.failed > 1:
-        text = f"The {stage} pod failed {job.failed} times; the last time {last.reason}: {last.message}"
+        text = f"The {stage} pod failed {counted(job.failed, 'time')}; the last time {last.reason}: {last.message}"
         last = End(Reason.RETRIES_EXHAUSTED, text, last.exit_code, last.param, last.hint)
     reports = (pod.report for pod in reversed(run.pods(stage)) if pod.speaks and pod.report is not None)
     if stage == "train" and (report := next(reports, None)):

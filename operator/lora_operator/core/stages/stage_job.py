@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lora_contract import names
+from lora_contract.counts import counted
 from lora_contract.exit_codes import ExitCode
 from lora_contract.names import RunStage
 from lora_contract.reasons import Reason
@@ -36,7 +37,8 @@ def create_job(run: Run, stage: RunStage) -> UnderWay | Failed:
         return _retry_refused(run, Phase.PENDING, what, error)
     deleted = sum(1 for attempt in run.status.attempts if attempt.reason == Reason.JOB_DELETED)
     if deleted >= limits.JOB_DELETIONS:
-        return results.failure(run, End(Reason.JOB_DELETED, f"The Job was deleted {deleted} times while it ran."))
+        text = f"The Job was deleted {counted(deleted, 'time')} while it ran."
+        return results.failure(run, End(Reason.JOB_DELETED, text))
     manifest = job_manifest(
         run.finetune,
         run.spec,
@@ -102,7 +104,7 @@ def _fail_early(run: Run, stage: RunStage) -> Failed | None:
     if stage != "train" or len(ends) < limits.INTERNAL_ERRORS:
         return None
     last = ends[-1]
-    text = f"The train pod ended {len(ends)} times with an internal error; the last time: {last.message}"
+    text = f"The train pod ended {counted(len(ends), 'time')} with an internal error; the last time: {last.message}"
     return results.failure(run, End(Reason.INTERNAL_ERROR, text, last.exit_code), ended=parse_time(last.end_time))
 
 

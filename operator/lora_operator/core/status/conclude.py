@@ -8,6 +8,7 @@ from typing import Literal, assert_never
 
 from lora_contract.changes import change_status
 from lora_contract.conditions import ConditionType
+from lora_contract.counts import count, counted
 from lora_contract.reasons import Reason, facts_of
 from lora_contract.status import ErrorStatus, LoRAFineTuneStatus, PlanStatus, QueueStatus
 from lora_contract.times import format_time, parse_time
@@ -131,20 +132,21 @@ def _prepared(outcome: Told, holds: Set[ConditionType]) -> Fact:
 def plan_in_words(plan: PlanStatus) -> str:
     """Word what prepare found in one sentence."""
     left_out = [
-        f"{count} {what}"
-        for count, what in (
+        f"{count(rows)} {what}"
+        for rows, what in (
             (plan.bad_rows, "bad"),
             (plan.duplicate_rows, "repeated"),
             (plan.rows_without_target, "cut before their answer"),
         )
-        if count
+        if rows
     ]
-    unrolled = f" of {plan.conversations} conversations" if plan.unrolling_tokens else ""
-    text = f"{plan.rows} rows{unrolled} to train on, {plan.validation_rows} to evaluate, {plan.test_rows} to test"
+    unrolled = f" of {counted(plan.conversations or 0, 'conversation')}" if plan.unrolling_tokens else ""
+    text = f"{counted(plan.rows, 'row')}{unrolled} to train on, {count(plan.validation_rows)} to evaluate"
+    text += f", {count(plan.test_rows)} to test"
     text += f"; {', '.join(left_out)} left out" if left_out else ""
-    text += f"; {plan.truncated_rows} cut at training.maxLength" if plan.truncated_rows else ""
-    repeated = f" ({plan.unrolling_tokens} of them repeat earlier turns)" if plan.unrolling_tokens else ""
-    return f"{text}; {plan.tokens} tokens{repeated}, {plan.total_steps} steps."
+    text += f"; {count(plan.truncated_rows)} cut at training.maxLength" if plan.truncated_rows else ""
+    repeated = f" ({count(plan.unrolling_tokens)} of them repeat earlier turns)" if plan.unrolling_tokens else ""
+    return f"{text}; {counted(plan.tokens, 'token')}{repeated}, {counted(plan.total_steps, 'step')}."
 
 
 def _events(run: Run, status: LoRAFineTuneStatus) -> tuple[Event, ...]:

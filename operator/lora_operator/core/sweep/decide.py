@@ -146,7 +146,7 @@ def _outcome(plan: _Plan) -> SweepOutcome:
     outcome = SweepOutcome(
         phase=SweepPhase.RUNNING,
         reason=SweepReason.TRIALS_RUNNING,
-        message=f"{over} of {len(rows)} trials are over, {len(plan.active)} under way.",
+        message=f"Trials over: {over} of {len(rows)}; under way: {len(plan.active)}.",
         rows=rows,
         active=len(plan.active),
         best=best,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from lora_contract.counts import counted
 from lora_contract.sweep import MedianStoppingSpec, TrialPhase, TrialStatus
 from lora_operator.core.sweep.rows import number
 
@@ -29,7 +30,7 @@ class FallenBehind:
         """What happened and what can be done, in a sentence or two."""
         return (
             f"{self.trial} was suspended at {self.percent} % of its steps: its best evaluation loss {self.loss:g} is"
-            f" above {self.median:g}, the median of {self.others} other trials at that point."
+            f" above {self.median:g}, the median of {counted(self.others, 'other trial')} at that point."
             " It keeps its checkpoint; set spec.suspend: false on it to let it go on."
         )
 

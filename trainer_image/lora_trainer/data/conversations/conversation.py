@@ -53,7 +53,7 @@ def check(turns: Sequence[Any], offered: Any = None) -> Conversation:
 
 def _check_order(messages: Sequence[Message]) -> None:
     if all(message.role != "assistant" for message in messages):
-        raise BadRow("has no assistant turn, so there is nothing to learn")
+        raise BadRow("has no assistant turn, so there is nothing to learn", "add the answer, or leave the row out")
     first = 1 if messages[0].role in _INSTRUCTIONS else 0
     before = ""
     for number, message in enumerate(messages[first:], start=first + 1):
@@ -61,11 +61,15 @@ def _check_order(messages: Sequence[Message]) -> None:
             expected = "assistant" if before == "user" else "user"
             raise BadRow(
                 f"turn {number} is {message.role}, expected {expected}:"
-                " one system turn at most stands first, and the user speaks before the assistant"
+                " one system turn at most stands first, and the user speaks before the assistant",
+                "put the turns into that order, or leave out what stands before the first question",
             )
         before = message.role
     if messages[-1].role != "assistant":
-        raise BadRow(f"ends with a {messages[-1].role} turn; the last turn must be the assistant's")
+        raise BadRow(
+            f"ends with a {messages[-1].role} turn; the last turn must be the assistant's",
+            "add the answer to it, or remove the turns behind the last answer",
+        )
     if all(message.left_out for message in messages if message.role == "assistant"):
         raise BadRow("has no answer that counts: each has weight 0 or train false", "leave the row out")
 
@@ -116,15 +120,16 @@ def _content(turn: Mapping[str, Any], role: Role, number: int, *, needed: bool) 
     if content is None and not needed:
         return ""
     if not isinstance(content, str):
-        raise BadRow(f"turn {number}: content is {json_type(content)}, expected a text")
+        hint = "write the text; only an answer that calls tools may have none" if content is None else None
+        raise BadRow(f"turn {number}: content is {json_type(content)}, expected a text", hint)
     if not content.strip() and needed and role in ("user", "assistant"):
-        raise BadRow(f"turn {number} ({role}) is empty")
+        raise BadRow(f"turn {number} ({role}) is empty", "write what is said, or leave the row out")
     return _clean(content, f"turn {number} ({role})")
 
 
 def _clean(text: str, where: str) -> str:
     if "\0" in text:
-        raise BadRow(f"{where} contains a NUL character")
+        raise BadRow(f"{where} contains a NUL character", "remove it: texts have none, so the file may be damaged")
     return text
 
 
@@ -171,7 +176,8 @@ def _left_out_and_weight(given: Mapping[str, Any], role: Role, number: int) -> t
     """Read from `weight` (0 to 1) and `train` (true or false) why the turn does not count, or how much it does."""
     weight, train = _weight(given.get("weight", 1), number), given.get("train", True)
     if not isinstance(train, bool):
-        raise BadRow(f"turn {number}: train is {json_type(train)}, expected true or false")
+        hint = "write true or false without quotation marks"
+        raise BadRow(f"turn {number}: train is {json_type(train)}, expected true or false", hint)
     if role != "assistant":
         if given.get("weight") or given.get("train"):
             raise BadRow(
@@ -180,7 +186,10 @@ def _left_out_and_weight(given: Mapping[str, Any], role: Role, number: int) -> t
             )
         return None, 1.0
     if {"weight", "train"} <= given.keys() and bool(weight) != train:
-        raise BadRow(f"turn {number} has weight {weight:g} and train {str(train).lower()}, which contradict each other")
+        raise BadRow(
+            f"turn {number} has weight {weight:g} and train {str(train).lower()}, which contradict each other",
+            "keep one of them, or name the other in dataset.ignoreKeys",
+        )
     if weight == 0:
         return "weight", 1.0
     return (None if train else "train"), weight

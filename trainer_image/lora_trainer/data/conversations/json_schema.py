@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import (
+    Draft4Validator,
+    Draft6Validator,
+    Draft7Validator,
+    Draft201909Validator,
+    Draft202012Validator,
+)
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
-from referencing import Registry
+from jsonschema.validators import extend, validator_for
+from jsonschema_specifications import REGISTRY
 from referencing.exceptions import Unresolvable
 
+from lora_trainer.data.conversations import schema_patterns
 from lora_trainer.data.guard import CpuTimeExceeded
 
 _LONGEST_PROBLEM = 300
 #: Longest schema whose validator is kept, characters of JSON.
 _LONGEST_KEPT = 1 << 14
+#: Drafts by which a schema may be meant that names none, the likeliest first: OpenAPI 3.0 has keywords of draft 4.
+_DRAFTS = (
+    Draft202012Validator,
+    Draft201909Validator,
+    Draft7Validator,
+    Draft6Validator,
+    Draft4Validator,
+)
 
 
 def problem_of_schema(schema: Mapping[str, Any]) -> str | None:
-    """Say why this cannot be used as a JSON schema of draft 2020-12; None: it can."""
+    """Say why this cannot be used as a JSON schema; None: it can."""
     try:
         validator(schema)
     except SchemaError as error:
@@ -42,9 +59,11 @@ def problem_of_value(value: Any, validator: Any) -> str | None:
     try:
         error = best_match(validator.iter_errors(value))
     except Unresolvable as problem:
-        return f" cannot be checked: their schema refers to what it does not hold ({str(problem)[:100]})"
+        return f" cannot be checked: their schema refers to what it does not hold, {str(problem.ref)[:100]}"
     except RecursionError:
         return " cannot be checked: their schema refers to itself without end"
+    except re.error:  # rarer keywords of the library match patterns as Python does
+        return None
     except (CpuTimeExceeded, MemoryError):
         raise
     except Exception as problem:
@@ -59,7 +78,7 @@ def validator(schema: Mapping[str, Any]) -> Any:
     """Give what checks values against a schema.
 
     Raises:
-        SchemaError: it is no JSON schema of draft 2020-12.
+        SchemaError: it is no JSON schema of the draft that its `$schema` names; if it names none, of no draft.
     """
     text = json.dumps(schema)
     return _known(text) if len(text) <= _LONGEST_KEPT else _made(text)
@@ -74,11 +93,36 @@ def _known(schema: str) -> Any:
 def _made(schema: str) -> Any:
     """Make the validator of a schema that is given as JSON.
 
-    Without a registry of its own the library would fetch what the schema refers to from the network.
+    Without a registry of its own the library would fetch what the schema refers to from the network; this one holds
+    the drafts themselves.
     """
     loaded = json.loads(schema)
-    Draft202012Validator.check_schema(loaded)
-    return Draft202012Validator(loaded, registry=Registry())
+    named = validator_for(loaded, default=None) if isinstance(loaded.get("$schema"), str) else None
+    drafts = _DRAFTS if named is None else (named,)
+    problems = [_problem(draft, loaded) for draft in drafts]
+    if None not in problems:
+        raise next(problem for problem in problems if problem is not None)
+    return _extended(drafts[problems.index(None)])(loaded, registry=REGISTRY)
+
+
+def _problem(draft: Any, schema: Any) -> SchemaError | None:
+    try:
+        # Whether patterns can be read is looked at where they are matched: those of JSON schemas are not Python's.
+        draft.check_schema(schema, format_checker=None)
+    except SchemaError as error:
+        return error
+    return None
+
+
+@lru_cache(maxsize=16)
+def _extended(draft: Any) -> Any:
+    """Make the validator of a draft that matches patterns as `schema_patterns` does."""
+    return extend(draft, schema_patterns.keywords(draft))
+
+
+def unchecked_patterns(schemas: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Give the patterns in schemas that cannot be read, so are not checked."""
+    return tuple(dict.fromkeys(pattern for schema in schemas for pattern in schema_patterns.unreadable(schema)))
 
 
 def _unforeseen(error: Exception) -> str:

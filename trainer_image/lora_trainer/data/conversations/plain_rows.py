@@ -95,7 +95,8 @@ def read_tokens(row: Mapping[str, Any], vocabulary: int) -> TokenRow:
     wrong = np.flatnonzero((ids < 0) | (ids >= vocabulary))
     if len(wrong):
         raise BadRow(
-            f"{INPUT_IDS} holds {ids[wrong[0]]} at position {wrong[0]}; the model has {vocabulary} tokens, from 0",
+            f"{INPUT_IDS} holds {ids[wrong[0]]} at position {wrong[0]}, but the tokens of the model are 0 to"
+            f" {vocabulary - 1}",
             "tokenise the rows with the tokenizer of spec.model",
         )
     other_marks = next((name for name in _OTHER_MARKS if row.get(name) is not None), None)
@@ -109,7 +110,7 @@ def read_tokens(row: Mapping[str, Any], vocabulary: int) -> TokenRow:
     mask = _integers(row, ATTENTION_MASK) if row.get(ATTENTION_MASK) is not None else np.ones_like(ids)
     for name, values in ((LABELS, labels), (ATTENTION_MASK, mask)):
         if len(values) != len(ids):
-            raise BadRow(f"column {name!r} has {len(values)} values, {INPUT_IDS} has {len(ids)}")
+            raise BadRow(f"column {name!r} and {INPUT_IDS} differ in length: {len(values)} and {len(ids)}")
     other = np.flatnonzero((labels != _NO_TARGET) & (labels != ids))
     if len(other):
         raise BadRow(

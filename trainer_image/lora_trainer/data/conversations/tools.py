@@ -17,6 +17,7 @@ from lora_trainer.data.rows import NO_TOOLS, BadRow, Conversation, Message, Tool
 
 _MOST_TOOLS = 1024
 _LONGEST_NAME = 200
+_ARGUMENTS_HINT = "correct the arguments of the call, or the schema in the parameters of the tool"
 #: Longest JSON text of tools that is kept to find the next row's equal, characters.
 _LONGEST_KEPT = 1 << 16
 
@@ -52,9 +53,14 @@ def _read(text: str) -> Toolset:
     names = [tool["function"]["name"] for tool in made]
     for name in names:
         if names.count(name) > 1:
-            raise BadRow(f"declares the tool {name!r} twice")
-    schemas = {tool["function"]["name"]: tool["function"].get("parameters") for tool in made}
-    return Toolset(made, {name: _schemas().validator(schema) for name, schema in schemas.items() if schema})
+            raise BadRow(f"declares the tool {name!r} twice", "keep one of them, or give the other a name of its own")
+    parameters = {tool["function"]["name"]: tool["function"].get("parameters") for tool in made}
+    schemas = {name: schema for name, schema in parameters.items() if schema}
+    if not schemas:
+        return Toolset(made)
+    library = _schemas()
+    validators = {name: library.validator(schema) for name, schema in schemas.items()}
+    return Toolset(made, validators, unchecked_patterns=library.unchecked_patterns(schemas.values()))
 
 
 def _tool(tool: Any, number: int) -> dict[str, Any]:
@@ -95,7 +101,7 @@ def calls(value: Any, number: int) -> tuple[ToolCall, ...]:
     made = tuple(_call(call, f"turn {number}, call {index}") for index, call in enumerate(value, start=1))
     ids = [call.id for call in made if call.id]
     if len(set(ids)) < len(ids):
-        raise BadRow(f"turn {number} has two calls with the same id")
+        raise BadRow(f"turn {number} has two calls with the same id", "give each call of the turn an id of its own")
     return made
 
 
@@ -110,7 +116,7 @@ def _call(call: Any, where: str) -> ToolCall:
     unknown = [key for key, item in call.items() if key not in known and item is not None]
     unknown += [key for key, item in function.items() if key not in {*known, "name", "arguments"} and item is not None]
     if unknown:
-        raise BadRow(f"{where} has the key {str(unknown[0])[:40]}, which would be dropped: remove it")
+        raise BadRow(f"{where} has the key {str(unknown[0])[:40]}, which would be dropped", "remove it from the call")
     name, identity = function.get("name"), call.get("id") or ""
     if not isinstance(name, str) or not name:
         raise BadRow(f"{where} has no name")
@@ -159,7 +165,8 @@ def check_calls(conversation: Conversation) -> None:
             continue
         if open_calls:
             raise BadRow(
-                f"turn {number} is {message.role}, but {_named(open_calls[0])} of turn {of_turn} has no result"
+                f"turn {number} is {message.role}, but {_named(open_calls[0])} of turn {of_turn} has no result",
+                "add a turn with the role tool and the tool_call_id of the call behind it, or remove the call",
             )
         for index, call in enumerate(message.tool_calls, start=1):
             _check_call(call, conversation.tools, f"turn {number}, call {index}")
@@ -175,7 +182,8 @@ def _answered(open_calls: list[ToolCall], message: Message, number: int) -> Tool
         return fitting[0]
     result = f"the result of {message.tool_call_id or message.name or 'a tool'}"
     waiting = ", ".join(_named(call) for call in open_calls[:5]) or "no call"
-    raise BadRow(f"turn {number} is {result[:_LONGEST_NAME]}, but {waiting} waits for a result")
+    hint = "put each result behind its call, with the id of the call as tool_call_id"
+    raise BadRow(f"turn {number} is {result[:_LONGEST_NAME]}, but {waiting} waits for a result", hint)
 
 
 def _named(call: ToolCall) -> str:
@@ -186,13 +194,16 @@ def _check_call(call: ToolCall, tools: Toolset, where: str) -> None:
     validator = tools.validators.get(call.name)
     if validator is None and all(tool["function"]["name"] != call.name for tool in tools.functions):
         offered = [tool["function"]["name"] for tool in tools.functions]
-        declared = _listed(offered) if offered else "the row offers no tools: it has no column tools"
-        raise BadRow(f"{where} is of {call.name[:40]!r}, which is not declared; {declared}")
+        declared = _listed(offered) if offered else "the row has no column tools"
+        raise BadRow(
+            f"{where} is of {call.name[:40]!r}, which is not declared; {declared}",
+            "declare it in tools, or correct the name of the call",
+        )
     problem = _schemas().problem_of_value(call.arguments, validator) if validator is not None else None
     if problem:
-        raise BadRow(f"{where} of {call.name[:40]}: arguments{problem}")
+        raise BadRow(f"{where} of {call.name[:40]}: arguments{problem}", _ARGUMENTS_HINT)
 
 
 def _listed(names: Iterable[str]) -> str:
     shown = sorted(names)
-    return f"declared are {', '.join(name[:40] for name in shown[:20])}{', ...' if len(shown) > 20 else ''}"
+    return f"the row declares {', '.join(name[:40] for name in shown[:20])}{', ...' if len(shown) > 20 else ''}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from lora_contract.counts import counted
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import prepared
 from lora_trainer.data.objective.row_objective import Answers, EncodedRow, Example, ReadyRow
@@ -69,7 +70,7 @@ class _AnswerRows:
         if tokens.full_length <= self._max_length:
             return None
         return BadRow(
-            f"{which} is cut: with its prompt it has {tokens.full_length} tokens, training.maxLength is"
+            f"{which} is cut: with its prompt it has {counted(tokens.full_length, 'token')}, training.maxLength is"
             f" {self._max_length}",
             f"raise training.maxLength to {tokens.full_length} or more, shorten the row, or set"
             " dataset.onBadRows: Skip to leave such rows out",

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import zstandard
 
+from lora_contract.counts import counted
 from lora_trainer.data.reading import signatures
 from lora_trainer.data.reading.files import DataFile
 from lora_trainer.errors import TrainerError, bad_data
@@ -74,7 +75,7 @@ def most_rows(stored: int) -> int:
 def too_many_rows(rows: str, stored: int, file: DataFile) -> TrainerError:
     """Make the error for a file with more rows than are read of one of its size; `rows` says how many."""
     return bad_data(
-        f"{file.name} has {rows} rows in {stored} bytes: nearly all of them repeat others",
+        f"{file.name} has {rows} in {counted(stored, 'byte')}: nearly all of them repeat others",
         param=file.name,
         hint="write each row once; set training.epochs to pass over the rows more often",
     )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from lora_contract.counts import counted
 from lora_trainer.data.reading.compression import cut_off, open_decompressed
 from lora_trainer.data.reading.files import DataFile
 from lora_trainer.data.reading.lines import (
@@ -99,7 +100,7 @@ def _check_header(header: list[str], file: DataFile) -> None:
         )
     if len(header) > MAX_COLUMNS:
         raise bad_data(
-            f"{file.name}, line 1: the header has {len(header)} columns, at most {MAX_COLUMNS} are read",
+            f"{file.name}, line 1: the header has {counted(len(header), 'column')}, at most {MAX_COLUMNS} are read",
             param=f"{file.name}:1",
             hint="write a file with the columns to train on",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lora_contract.counts import counted
 from lora_trainer.data.reading.compression import most_rows, too_many_rows
 from lora_trainer.data.reading.csv_reader import read_csv
 from lora_trainer.data.reading.files import DataFile
@@ -43,8 +44,8 @@ def read_rows(file: DataFile) -> Iterator[RawRow]:
     most = most_rows(stored)
     for count, row in enumerate(_READERS[file.kind](file), start=1):
         if count > most:
-            raise too_many_rows(f"more than {most}", stored, file)
+            raise too_many_rows(f"more than {counted(most, 'row')}", stored, file)
         if row.value is not None and len(row.value) > MAX_COLUMNS:
-            yield RawRow(row.place, None, f"has {len(row.value)} columns, at most {MAX_COLUMNS} are read")
+            yield RawRow(row.place, None, f"has {counted(len(row.value), 'column')}, at most {MAX_COLUMNS} are read")
         else:
             yield row

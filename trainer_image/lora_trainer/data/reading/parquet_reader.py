@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lora_contract.counts import counted
 from lora_contract.outside import shorten
 from lora_trainer.data.reading import signatures
 from lora_trainer.data.reading.compression import (
@@ -73,7 +74,7 @@ def _check_bounds(parquet: pq.ParquetFile, limit: int, file: DataFile) -> None:
     metadata = parquet.metadata
     if len(parquet.schema_arrow.names) > MAX_COLUMNS:
         raise bad_data(
-            f"{file.name} has {len(parquet.schema_arrow.names)} columns, at most {MAX_COLUMNS} are read",
+            f"{file.name} has {counted(len(parquet.schema_arrow.names), 'column')}, at most {MAX_COLUMNS} are read",
             param=file.name,
             hint="write a file with the columns to train on",
         )
@@ -89,7 +90,7 @@ def _check_bounds(parquet: pq.ParquetFile, limit: int, file: DataFile) -> None:
         raise grows_beyond(limit, file)
     stored = file.path.stat().st_size
     if metadata.num_rows > most_rows(stored):
-        raise too_many_rows(str(metadata.num_rows), stored, file)
+        raise too_many_rows(counted(metadata.num_rows, "row"), stored, file)
 
 
 def _named_twice(fields: Iterable[pa.Field]) -> str | None:
@@ -129,7 +130,7 @@ def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRo
             too_long = not small and characters > MAX_ROW_BYTES
             yield RawRow(place, None, TOO_LONG) if too_long else RawRow(place, value, unread=unread)
     if number != parquet.metadata.num_rows:
-        problem = f"its footer counts {parquet.metadata.num_rows} rows, and {number} can be read"
+        problem = f"its footer counts {counted(parquet.metadata.num_rows, 'row')}, and {number} can be read"
         raise damaged(file.name, problem, file.name)
 
 

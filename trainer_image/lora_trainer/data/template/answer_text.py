@@ -49,11 +49,6 @@ def pieces(message: Message) -> Iterator[tuple[str, str]]:
         yield "tool_calls", call.name
 
 
-def without_thought(text: str) -> str:
-    """Drop the think block at the beginning of a text, and white space around the rest."""
-    return text.rpartition(_CLOSE)[2].strip()
-
-
 def thinks_nothing(prompt: str, said: str) -> bool:
     """Tell whether an answer begins with a think block that is empty, opened by its prompt or by itself."""
     opened = "" if _OPENED.search(prompt) else _OPEN

@@ -22,11 +22,13 @@ os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 from transformers import PreTrainedTokenizerFast
 
 from lora_trainer.data.rows import NO_TOOLS, CallForm, Message, Toolset
-from lora_trainer.data.template import answer_text, template_refusal, tool_form
+from lora_trainer.data.template import answer_text, template_refusal, thought_form, tool_form
 from lora_trainer.data.template.pieces import PieceTokenizer
 from lora_trainer.data.template.rendering import CompiledTemplate
+from lora_trainer.data.template.special_tokens import any_of, special_tokens
 from lora_trainer.data.template.template_refusal import TemplateRefusal
 from lora_trainer.data.template.tool_form import ToolSupport
+from lora_trainer.data.thought import ThoughtForm
 from lora_trainer.errors import unsupported
 
 #: Templates that take a date from outside (Llama 3) write this one, their own default: rows must not depend on the day.
@@ -64,12 +66,10 @@ class ChatTemplate:
         self.today = _DATE
         #: The template asked for today's date, in `check` or since.
         self.reads_clock = False
-        special = {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special} | set(
-            tokenizer.all_special_tokens
-        )
+        special = special_tokens(tokenizer)
         self.special_ids = frozenset(tokenizer.convert_tokens_to_ids(sorted(special)))
         #: Finds a special token in a text.
-        self.special = _any_of(special)
+        self.special = any_of(special)
         #: Tools that were found to hold no special token.
         self.harmless_tools: WeakSet[Toolset] = WeakSet()
         self.keeps_system = False
@@ -194,6 +194,21 @@ class ChatTemplate:
         return tool_form.find(lambda turns, tools, form: self.render_turns(self._turns(turns, form), tools))
 
     @cached_property
+    def thought(self) -> ThoughtForm:
+        """How it writes what an answer thinks before it says something."""
+        return thought_form.find(self.said)
+
+    def said(self, answer: Message) -> str | None:
+        """Render what an answer to a short question adds to its prompt; None: it is refused, or not found there."""
+        tools = tool_form.TOOLS if answer.tool_calls else NO_TOOLS
+        try:
+            prompt = self.render(_PROBE[:1], tools, generation_prompt=True)
+            whole = self.render([_PROBE[0], answer], tools)
+        except TemplateRefusal:
+            return None
+        return answer_text.continuation(prompt, whole, answer)
+
+    @cached_property
     def shows_names(self) -> bool:
         """Whether the text says who speaks, where a turn has a name."""
         return self._shows(_NAME_PROBE, Message("user", "first question", name=_NAME_PROBE), _PROBE[1])
@@ -223,7 +238,7 @@ class ChatTemplate:
         whole = self.render(_PROBE)
         stop = self.stop(whole, whole.rindex(_PROBE[1].content) + len(_PROBE[1].content), calls=False)
         last = [found[0] for found in self.special.finditer(stop or "")][-1:]
-        return _any_of({*self._served_ends, *last})
+        return any_of({*self._served_ends, *last})
 
     def _next_turn(self, *, calls: bool) -> str | None:
         """Find what follows an answer, up to and with the first token of the next turn, if that ends answers."""
@@ -238,8 +253,3 @@ class ChatTemplate:
     def no_system(self) -> str:
         """Say that the template drops or refuses system turns."""
         return f"the chat template of {self.model} drops or refuses system turns"
-
-
-def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
-    longest_first = sorted(tokens, key=lambda token: (-len(token), token))
-    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")

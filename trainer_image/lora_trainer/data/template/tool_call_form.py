@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lora_trainer.data.rows import Message, ToolCall
-from lora_trainer.data.template import answer_text, tool_form
 from lora_trainer.data.template.chat_template import ChatTemplate
 from lora_trainer.data.template.template_refusal import TemplateRefusal
+from lora_trainer.data.thought import behind_thought
 from lora_trainer.data.tool_calls.equality import equal, same_call
 from lora_trainer.data.tool_calls.form import ToolCallForm
 from lora_trainer.data.tool_calls.literals import LiteralError, read_json, read_literal
 from lora_trainer.data.tool_calls.reading import read
 
 _QUOTATION_MARKS = ('"', "'")
-_QUESTION = Message("user", "first question")
 _FIRST = ToolCall("probe_one", {"alpha_key": "first_value", "beta_key": "second_value"}, "probe0001")
 _SECOND = ToolCall("probe_two", {"gamma_key": "third_value", "kappa_key": "fourth_value"}, "probe0002")
 #: What has to be read back as it was written before a form is trusted.
@@ -49,7 +48,7 @@ def find(template: ChatTemplate) -> ToolCallForm | None:
         return None
     opened = text[: seen.begin].rpartition(_FIRST.name)[2].lstrip()  # some name the tool twice
     form = _with_marks(seen.form, opened, text[seen.end :], _between(template) if template.tools.parallel else None)
-    return form if _proven(form, template) else None
+    return form.model_copy(update={"thought": template.thought}) if _proven(form, template) else None
 
 
 def _with_marks(form: ToolCallForm, opened: str, rest: str, between: str | None) -> ToolCallForm:
@@ -68,13 +67,11 @@ def _written(template: ChatTemplate, calls: Sequence[ToolCall], content: str = "
     None: the template does not write all of it.
     """
     answer = Message("assistant", content, tool_calls=tuple(calls))
+    said = template.said(answer)
+    if said is None or content not in said or not all(call.name in said for call in calls):
+        return None
+    end = max(said.rindex(call.name) for call in calls)
     try:
-        prompt = template.render([_QUESTION], tool_form.TOOLS, generation_prompt=True)
-        whole = template.render([_QUESTION, answer], tool_form.TOOLS)
-        said = answer_text.continuation(prompt, whole, answer)
-        if said is None or content not in said or not all(call.name in said for call in calls):
-            return None
-        end = max(said.rindex(call.name) for call in calls)
         stop = template.stop(said, end, calls=True)
     except TemplateRefusal:
         return None
@@ -82,7 +79,7 @@ def _written(template: ChatTemplate, calls: Sequence[ToolCall], content: str = "
         return None
     text = said[:end] + stop
     tokens = (found.start() for every in (template.ends, template.special) for found in every.finditer(text, end))
-    return answer_text.without_thought(text[: max(tokens, default=len(text))])
+    return behind_thought(template.thought, text[: max(tokens, default=len(text))]).strip()
 
 
 def _look(text: str, call: ToolCall) -> _Seen | None:

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lora_contract.counts import counted
 from lora_trainer.data.rows import BadRow, Conversation, LeftOut, Message, ToolCall
 from lora_trainer.data.template import answer_text, seams
 from lora_trainer.data.template.chat_template import ChatTemplate
+from lora_trainer.data.thought import ThoughtForm, behind_thought, said
 
 TrainOn = Literal["assistant", "last", "all"]
 
@@ -122,9 +124,10 @@ def _goes_on(template: ChatTemplate, before: _Answer, answer: _Answer) -> bool:
 def _row(template: ChatTemplate, conversation: Conversation, answers: Sequence[_Answer], *, whole: bool) -> Rendered:
     last = answers[-1]
     text = last.rendered if last.rendered.startswith(last.text) else last.text
-    reference = last.message.content
-    if last.message.tool_calls:  # as generated tokens are decoded: without special ones
-        reference = template.special.sub("", last.text[len(last.prompt) :])
+    if last.message.tool_calls:
+        reference = said(template.thought, last.text[len(last.prompt) :], template.special)
+    else:
+        reference = behind_thought(ThoughtForm(), last.message.content).strip()
     spans = tuple((len(answer.prompt), len(answer.text)) for answer in answers)
     thoughts = sum(answer_text.thinks_nothing(text[:start], text[start:end]) for start, end in spans)
     weights = tuple(answer.message.weight for answer in answers)
@@ -132,7 +135,7 @@ def _row(template: ChatTemplate, conversation: Conversation, answers: Sequence[_
         text,
         ((0, len(text)),) if whole else spans,
         last.prompt,
-        answer_text.without_thought(reference),
+        reference,
         thoughts,
         last.message.tool_calls if conversation.tools else None,
         () if all(weight == 1 for weight in weights) else weights,
@@ -238,7 +241,8 @@ def _check_tools(template: ChatTemplate, conversation: Conversation) -> None:
         if message.tool_calls and not shown.calls:
             problems.append(f"turn {number} calls a tool, but {name} shows no calls")
         if len(message.tool_calls) > 1 and not shown.parallel:
-            problems.append(f"turn {number} has {len(message.tool_calls)} calls, but {name} shows one a turn")
+            calls = counted(len(message.tool_calls), "call")
+            problems.append(f"turn {number} has {calls}, but {name} shows one a turn")
         if message.role == "tool" and not shown.results:
             problems.append(f"turn {number} is the result of a tool, but {name} shows no results")
     if problems:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from lora_contract.base import StatusModel
+from lora_trainer.data.thought import ThoughtForm
 
 
 class ToolCallForm(StatusModel):
@@ -38,3 +39,4 @@ class ToolCallForm(StatusModel):
     parameter_mid: str = Field("", description="Between name and value of an argument.")
     parameter_close: str = Field("", description="Behind the value of an argument.")
     parameter_next: str = Field("", description="Between two arguments.")
+    thought: ThoughtForm = Field(ThoughtForm(), description="What is around the thought in front of calls.")

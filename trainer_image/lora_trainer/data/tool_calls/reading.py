@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lora_trainer.data.rows import ToolCall
+from lora_trainer.data.thought import behind_thought
 from lora_trainer.data.tool_calls.equality import Unquoted
 from lora_trainer.data.tool_calls.form import ToolCallForm
 from lora_trainer.data.tool_calls.literals import LiteralError, read_json, read_literal
@@ -15,7 +16,6 @@ MOST_CHARACTERS = 1 << 16
 MOST_CALLS = 32
 _LONGEST_NAME = 200
 _MOST_PARAMETERS = 256
-_THOUGHT = "</think>"
 
 
 class Found(NamedTuple):
@@ -30,7 +30,7 @@ def read(form: ToolCallForm, answer: str) -> Found:
 
     What cannot be looked at, as the answer is too long or has too many calls, counts as one that cannot be read.
     """
-    text = answer.rpartition(_THOUGHT)[2]
+    text = behind_thought(form.thought, answer)
     if len(text) > MOST_CHARACTERS:
         return Found(unreadable=1)
     if not form.open.strip():
