@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lora_contract.finetune.quantity import parse_quantity
 from lora_contract.names import GPU_RESOURCE
+from lora_operator.run_pods import CaBundle, PodLabels, PodSpec, Variables
 
 #: A list written as text: items separated by commas.
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
@@ -109,6 +110,11 @@ class Settings(BaseSettings):
     unavailable_budget_seconds: int = Field(120, ge=1, description="How long S3 or the Hub may be away for a pod.")
     propagated_labels: CommaSeparated = Field((), description="Label keys copied from a run to its Jobs and pods.")
     pod_annotations: dict[str, str] = Field({}, description="Annotations of every pod, as JSON.")
+    pod_labels: PodLabels = Field({}, description="Labels of every pod, as JSON.")
+    extra_env: Variables = Field((), description="Variables of every pod, such as proxies, as JSON.")
+    ca_bundle: CaBundle = Field(CaBundle(), description="Certificate authorities of the platform, as JSON.")
+    train_pod_spec: PodSpec = Field(PodSpec(), description="Fields of the spec of train pods, as JSON.")
+    prepare_pod_spec: PodSpec = Field(PodSpec(), description="Fields of the spec of prepare pods, as JSON.")
 
     progress_url: str = Field("", description="Base URL of the progress endpoint; empty: pods report no progress.")
     progress_ca_file: Path | None = Field(None, description="File with the certificate authority of that URL, PEM.")

@@ -18,6 +18,7 @@ from lora_contract import names
 from lora_contract.crd import custom_resource_definition
 from lora_contract.crd.resources import RESOURCES
 from lora_contract.version import __version__
+from lora_operator.run_pods import Variable
 from lora_operator.settings import Settings
 from support.chart import CHART, NAMESPACE, PROFILES, Document, documents, of_kind, only, template
 
@@ -144,6 +145,11 @@ def test_lists_and_maps_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.metadata_addresses == ("100.100.100.200/32",)
     assert settings.pod_annotations == {"sidecar.istio.io/inject": "false"}
     assert settings.prepare_image == f"lora-prepare:{__version__}"
+    assert settings.pod_labels == {"sidecar.istio.io/inject": "false"}
+    assert settings.extra_env == (Variable(name="HTTPS_PROXY", value="http://proxy:3128"),)
+    assert settings.ca_bundle.config_map == "corporate-ca"
+    assert settings.train_pod_spec.dump() == {"runtimeClassName": "nvidia", "tolerations": [{"key": "pool"}]}
+    assert settings.prepare_pod_spec.dump() == {"priorityClassName": "batch"}
 
 
 def test_ports_are_those_on_which_the_operator_listens() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -121,12 +122,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def hub_server(folder: Path) -> Iterator[Hub]:
-    """Serve the repositories below `folder`."""
+def hub_server(folder: Path, context: ssl.SSLContext | None = None) -> Iterator[Hub]:
+    """Serve the repositories below `folder`; with TLS where there is a context."""
     hub = Hub(folder)
     handler = type("Handler", (_Handler,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        hub.endpoint = hub.endpoint.replace("http", "https", 1)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -75,6 +76,23 @@ def test_progress_is_posted_in_the_wire_format_with_a_token_that_is_read_anew(
     status = report.trainer_status
     assert (status.progress_percentage, status.estimated_remaining_seconds) == (40, 12)
     assert (status.number("step"), status.number("loss")) == (4, 1.25)
+
+
+def test_reports_take_no_proxy_because_the_operator_is_in_the_cluster(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The platform gives run pods a proxy for S3 and the Hub, which knows nothing of the cluster's Services
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it would keep the proxies of an earlier test
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    poster = ProgressPoster(endpoint.url)
+    poster.post(percent=1, eta_seconds=None, metrics={})
+    poster.close()
+
+    assert len(endpoint.received) == 1
 
 
 def test_many_reports_become_few_and_the_newest_arrives(endpoint: Endpoint) -> None:

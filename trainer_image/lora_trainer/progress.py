@@ -78,11 +78,12 @@ class ProgressPoster:
         try:
             if self._token_file is not None:
                 headers["Authorization"] = f"Bearer {self._token_file.read_text().strip()}"
-            context = None
+            handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]  # it is in the cluster
             if self._url.startswith("https"):
                 context = ssl.create_default_context(cafile=None if self._ca_file is None else str(self._ca_file))
+                handlers.append(urllib.request.HTTPSHandler(context=context))
             request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")  # noqa: S310
-            with urllib.request.urlopen(request, timeout=_TIMEOUT, context=context):  # noqa: S310
+            with urllib.request.build_opener(*handlers).open(request, timeout=_TIMEOUT):
                 pass
         except Exception as error:
             log.debug("progress was not reported: %s", type(error).__name__)

@@ -49,6 +49,16 @@
   value: {{ join "," $trainer.propagatedLabels | quote }}
 - name: LORA_OPERATOR_POD_ANNOTATIONS
   value: {{ toJson $trainer.podAnnotations | quote }}
+- name: LORA_OPERATOR_POD_LABELS
+  value: {{ toJson $trainer.podLabels | quote }}
+- name: LORA_OPERATOR_EXTRA_ENV
+  value: {{ toJson $trainer.extraEnv | quote }}
+- name: LORA_OPERATOR_CA_BUNDLE
+  value: {{ toJson $trainer.caBundle | quote }}
+- name: LORA_OPERATOR_TRAIN_POD_SPEC
+  value: {{ toJson $trainer.podSpec | quote }}
+- name: LORA_OPERATOR_PREPARE_POD_SPEC
+  value: {{ toJson $trainer.prepare.podSpec | quote }}
 - name: LORA_OPERATOR_DEFAULT_S3_ENDPOINT
   value: {{ .Values.storage.defaultEndpoint | quote }}
 - name: LORA_OPERATOR_ALLOWED_S3_ENDPOINTS

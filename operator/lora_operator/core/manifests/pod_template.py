@@ -11,15 +11,16 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.quantity import at_most
 from lora_contract.order import Order
 from lora_operator.core.manifests import pod_storage
+from lora_operator.core.manifests.pod_placement import placement
 from lora_operator.settings import Settings
 
 _USER = 65532
 _TERMINATION_LOG = "/dev/termination-log"
 #: Seconds between SIGTERM and SIGKILL: train saves and uploads a checkpoint in them.
 _GRACE_SECONDS = {names.STAGE_PREPARE: 10, names.STAGE_TRAIN: 120, names.STAGE_CHECK: 10}
-
-#: How long a train pod waits for a node that stopped answering before it is moved.
-_DEAD_NODE_SECONDS = 60
+#: Where the platform's certificate authorities are, and by which variables botocore, requests and OpenSSL find them.
+_CA_PATH, _CA_FILE = "/etc/ssl/platform", "ca.crt"
+_CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 Json = dict[str, Any]
 
@@ -52,13 +53,10 @@ def pod_template(
         pod["serviceAccountName"] = spec.storage.service_account_name
     if settings.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
-    if order.stage == names.STAGE_TRAIN:
-        pod |= _placement(spec)
-        if spec.compute.nodes > 1:
-            pod["subdomain"] = names.service_name(job)
-    if avoid_nodes:
-        pod["affinity"] = _away_from(avoid_nodes)
-    return {"metadata": {"labels": dict(labels), "annotations": annotations}, "spec": pod}
+    if order.stage == names.STAGE_TRAIN and spec.compute.nodes > 1:
+        pod["subdomain"] = names.service_name(job)
+    pod |= placement(order, settings, avoid_nodes)
+    return {"metadata": {"labels": {**settings.pod_labels, **labels}, "annotations": annotations}, "spec": pod}
 
 
 def cache_claim(spec: LoRAFineTuneSpec, settings: Settings) -> str:
@@ -87,7 +85,10 @@ def _container(order: Order, settings: Settings, job: str) -> Json:
 
 
 def _environment(order: Order, settings: Settings, job: str) -> list[Json]:
-    values = {
+    values = {variable.name: variable.value for variable in settings.extra_env}
+    if settings.ca_bundle:
+        values |= dict.fromkeys(_CA_VARIABLES, f"{_CA_PATH}/{_CA_FILE}")
+    values |= {
         names.ENV_ORDER: json.dumps(order.dump(), sort_keys=True, separators=(",", ":")),
         names.ENV_TERMINATION_LOG: _TERMINATION_LOG,
         "HOME": names.SCRATCH_PATH,
@@ -162,32 +163,6 @@ def gpu_resource(spec: LoRAFineTuneSpec, settings: Settings) -> str:
     return settings.gpu_resource_name if named == names.GPU_RESOURCE else named
 
 
-def _placement(spec: LoRAFineTuneSpec) -> Json:
-    own = {toleration.key for toleration in spec.compute.tolerations}
-    # Of two tolerations of a taint Kubernetes takes the shorter time, so the user's would be lost beside ours.
-    ours = [toleration for toleration in _leave_dead_nodes() if toleration["key"] not in own]
-    placement: Json = {"tolerations": [*(t.dump() for t in spec.compute.tolerations), *ours]}
-    if spec.compute.node_selector:
-        placement["nodeSelector"] = dict(spec.compute.node_selector)
-    return placement
-
-
-def _leave_dead_nodes() -> list[Json]:
-    """Shorten the five minutes that Kubernetes waits: a run resumes from its checkpoint, and claims fence the pod."""
-    taints = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-    return [
-        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _DEAD_NODE_SECONDS}
-        for key in taints
-    ]
-
-
-def _away_from(nodes: Sequence[str]) -> Json:
-    """Prefer other nodes, but do not require them: the failed one may have been mended."""
-    other = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": list(nodes)}
-    term = {"weight": 100, "preference": {"matchExpressions": [other]}}
-    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]}}
-
-
 def _volumes(order: Order, settings: Settings) -> list[Json]:
     volumes: list[Json] = [{"name": "scratch", "emptyDir": pod_storage.scratch(order, settings)}]
     if order.stage == names.STAGE_TRAIN:
@@ -197,6 +172,12 @@ def _volumes(order: Order, settings: Settings) -> list[Json]:
     for number, claim in enumerate(_data_claims(order)):
         source = {"claimName": claim, "readOnly": True}
         volumes.append({"name": f"data-{number}", "persistentVolumeClaim": source})
+    if bundle := settings.ca_bundle:
+        items = {"items": [{"key": bundle.key, "path": _CA_FILE}]}
+        if bundle.config_map:
+            volumes.append({"name": "ca-bundle", "configMap": {"name": bundle.config_map, **items}})
+        else:
+            volumes.append({"name": "ca-bundle", "secret": {"secretName": bundle.secret, **items}})
     if settings.progress_url:
         volumes.append({"name": "progress", "projected": {"sources": _progress_sources(settings)}})
     return volumes
@@ -224,6 +205,8 @@ def _mounts(order: Order, settings: Settings) -> list[Json]:
         mounts.append({"name": "cache", "mountPath": names.CACHE_PATH})
     for number, claim in enumerate(_data_claims(order)):
         mounts.append({"name": f"data-{number}", "mountPath": f"{names.CLAIMS_PATH}/{claim}", "readOnly": True})
+    if settings.ca_bundle:
+        mounts.append({"name": "ca-bundle", "mountPath": _CA_PATH, "readOnly": True})
     if settings.progress_url:
         mounts.append({"name": "progress", "mountPath": names.PROGRESS_PATH, "readOnly": True})
     return mounts
