@@ -183,6 +183,10 @@ bench-trainer: venv ## the trainer beside the well-known recipe and TRL, about 2
 bench-trainer-gpu: venv ## the trainer beside recipe and TRL on this machine's CUDA device: a Llama of 8B parameters, random weights
 	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer --gpu --shape llama-8b --batch 32 --held-out 8
 
+.PHONY: bench-trainer-dpo
+bench-trainer-dpo: venv ## preference pairs beside TRL's DPOTrainer, about 15 minutes on two idle cores
+	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer.preferences
+
 .PHONY: bench-prepare
 bench-prepare: venv ## rows a second and peak memory of prepare: plain chat, tools, reasoning that is unrolled
 	$(PY) -m benchmarks.prepare

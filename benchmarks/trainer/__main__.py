@@ -47,7 +47,7 @@ def main() -> int:
     found: dict[str, list[Figures]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         folder = Path(place)
-        base = _model(arguments, folder)
+        base = model_of(arguments, folder)
         made = setting.make(
             folder,
             base,
@@ -56,25 +56,25 @@ def main() -> int:
             held_out=arguments.held_out,
             gpus=int(arguments.gpu),
         )
-        run = {"rows": arguments.steps * arguments.batch, **_plan(made.order.plan), **_machine(gpu=arguments.gpu)}
-        _tell(run)
+        run = {"rows": arguments.steps * arguments.batch, **_plan(made.order.plan), **machine(gpu=arguments.gpu)}
+        tell(run)
         for number in range(arguments.rounds):
             for name in arguments.variants:
                 load = round(os.getloadavg()[0], 1)
-                found[name].append({"load": load, **measure(name, folder)})
-                _tell({"round": number + 1, **found[name][-1]})
+                found[name].append({"load": load, **run_in_process("benchmarks.trainer.variant", name, folder)})
+                tell({"round": number + 1, **found[name][-1]})
     medians = {name: _median(runs) for name, runs in found.items()}
-    _tell({"medians": medians})
+    tell({"medians": medians})
     if {RECIPE, UNPACKED, PACKED, OURS} <= medians.keys():
         ratios = summary(medians)
-        _tell(ratios)
+        tell(ratios)
         if arguments.page is not None:
             loads = [figures["load"] for runs in found.values() for figures in runs]
             page.write(arguments.page, _SHOWN, medians, ratios, {**run, "rounds": arguments.rounds, "loads": loads})
     return 0
 
 
-def _model(arguments: argparse.Namespace, folder: Path) -> Path:
+def model_of(arguments: argparse.Namespace, folder: Path) -> Path:
     """The base model of all variants."""
     from benchmarks.trainer import random_model  # noqa: PLC0415 - after the environment
     from lora_demo import model  # noqa: PLC0415
@@ -83,13 +83,13 @@ def _model(arguments: argparse.Namespace, folder: Path) -> Path:
     return random_model.write(folder / "model", arguments.shape, base) if arguments.shape else base
 
 
-def measure(name: str, folder: Path) -> Figures:
-    """Run one variant; what it printed.
+def run_in_process(module: str, name: str, folder: Path) -> Figures:
+    """Run one variant of a module; what it printed.
 
     Raises:
         SystemExit: it failed.
     """
-    command = [sys.executable, "-m", "benchmarks.trainer.variant", name, str(folder)]
+    command = [sys.executable, "-m", module, name, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
@@ -123,7 +123,8 @@ def _plan(plan: Any) -> Figures:
     return {"tokens": plan.tokens, "target_tokens": plan.target_tokens, "dataset": plan.dataset_digest[:12]}
 
 
-def _machine(*, gpu: bool) -> Figures:
+def machine(*, gpu: bool) -> Figures:
+    """What the figures were measured on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     found = {"cpu": name, "cores": environment.cpu_count(), "python": sys.version.split()[0]}
@@ -134,7 +135,8 @@ def _machine(*, gpu: bool) -> Figures:
     return found
 
 
-def _tell(figures: Figures) -> None:
+def tell(figures: Figures) -> None:
+    """Print a line."""
     print(json.dumps(figures), flush=True)
 
 

@@ -65,6 +65,8 @@ class Meter(TrainerCallback):
         decoder.register_forward_pre_hook(self._count, with_kwargs=True)
 
     def _count(self, _module: Any, _arguments: Any, inputs: dict[str, Any]) -> None:
+        if not torch.is_grad_enabled():
+            return  # asked of the reference, not trained on
         mask = inputs.get("attention_mask")
         self.tokens[-1] += int(inputs["input_ids"].numel() if mask is None else mask.sum())
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.trainer.meter import Meter, memory_before_model
+from benchmarks.trainer.meter import Meter, memory_before_model, now
 from benchmarks.trainer.setting import Setting
 from lora_contract.layout import RunLayout
 from lora_contract.order import TrainOrder
@@ -18,7 +18,7 @@ from lora_trainer.ledger.claims import take_claim
 from lora_trainer.model.forward import causal_model
 from lora_trainer.planning.micro_batch import activation_bytes_per_token
 from lora_trainer.processes.group import Group
-from lora_trainer.train import inputs, session
+from lora_trainer.train import inputs, reference, session
 
 
 def run(setting: Setting, meter: Meter) -> tuple[Any, int]:
@@ -35,8 +35,13 @@ def run(setting: Setting, meter: Meter) -> tuple[Any, int]:
 
 
 @contextmanager
-def built(order: TrainOrder, folder: Path) -> Iterator[session.Session]:
-    """The session of a prepared run, as the train stage makes it, ready for `session.run`."""
+def built(
+    order: TrainOrder, folder: Path, *, asked: Callable[[float], None] = lambda _seconds: None
+) -> Iterator[session.Session]:
+    """The session of a prepared run, as the train stage makes it, ready for `session.run`.
+
+    `asked` is told how many seconds the reference was asked about the rows, where preferences are learned.
+    """
     store, layout, group = stores.from_environment(5), RunLayout(order.spec.output.uri, order.run_id), Group()
     folder.mkdir(exist_ok=True)
     claim = take_claim(store, layout, order.uid)
@@ -45,7 +50,11 @@ def built(order: TrainOrder, folder: Path) -> Iterator[session.Session]:
     watchdog = Watchdog(lambda _seconds: None)
     try:
         part = session.LeaderDuties(checkpoints, None, lambda _step: None)
-        yield session.build(order, found, folder, group=group, watchdog=watchdog, leader=part)
+        ready = session.build(order, found, folder, group=group, watchdog=watchdog, leader=part)
+        began = now()
+        reference.ask(ready, order, found, store=store, layout=layout, folder=folder, alive=watchdog.beat)
+        asked(now() - began)
+        yield ready
     finally:
         checkpoints.close()
         watchdog.stop()

@@ -20,6 +20,8 @@ unittest urllib.parse uuid warnings weakref xml.etree.ElementTree zipfile zlib
 """
 #: Shorter ones are single sentences; conversations that people fine-tune on are longer.
 _SHORTEST = 250
+#: Answers of pairs are never cut, so each fits a row with its prompt.
+_LONGEST_OF_PAIRS = 1200
 
 
 def write(folder: Path, *, train: int, held_out: int, seed: int = 7) -> tuple[Path, Path]:
@@ -32,6 +34,21 @@ def write(folder: Path, *, train: int, held_out: int, seed: int = 7) -> tuple[Pa
     for path, part in zip(paths, (known[:train], known[train : train + held_out]), strict=True):
         path.write_text("".join(json.dumps(_conversation(*pair)) + "\n" for pair in part), encoding="utf-8")
     return paths
+
+
+def write_pairs(folder: Path, count: int, seed: int = 7) -> Path:
+    """Write pairs as JSON lines: what a thing does is preferred to what another one does; the path."""
+    known = sorted({(name, text) for name, text in _documented() if len(text) <= _LONGEST_OF_PAIRS})
+    random.Random(seed).shuffle(known)
+    if len(known) <= count:
+        raise ValueError(f"this Python documents only {len(known)} things; ask for fewer pairs")
+    pairs = (
+        {"prompt": f"What does `{name}` do?", "chosen": text, "rejected": known[number + 1][1]}
+        for number, (name, text) in enumerate(known[:count])
+    )
+    path = folder / "pairs.jsonl"
+    path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    return path
 
 
 def _conversation(name: str, text: str) -> dict[str, Any]:

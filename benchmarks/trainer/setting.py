@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.trainer import rows
 from lora_contract.finetune import LoRAFineTuneSpec
@@ -73,22 +74,48 @@ def make(folder: Path, model: Path, *, steps: int, batch: int, held_out: int, gp
                 "systemPrompt": rows.SYSTEM_PROMPT,
                 "split": {"validation": 0, "test": 0},
             },
-            "quantization": {"type": "nf4", "doubleQuant": True},
-            "lora": {"r": 16, "alpha": 32, "dropout": 0, "targetModules": MODULES},
-            "training": {
-                "maxSteps": steps,
-                "maxLength": MAX_LENGTH,
-                "effectiveBatchSize": batch,
-                "learningRate": LEARNING_RATE,
-            },
-            "output": {"uri": f"file://{folder}/output"},
-            "storage": {"secretName": "none"},
-            "compute": {"gpus": gpus},
+            **_common(folder, steps=steps, batch=batch, gpus=gpus),
         }
     )
     ready = prepared_order(spec, folder)
     (folder / _ORDER).write_text(ready.model_dump_json(by_alias=True))
     return Setting(folder, ready)
+
+
+def make_pairs(folder: Path, model: Path, *, steps: int, batch: int, gpus: int = 0) -> Setting:
+    """Write pairs and prepare them: each is trained on once, in `steps` steps of `batch` pairs."""
+    spec = LoRAFineTuneSpec.model_validate(
+        {
+            "model": {"id": "HuggingFaceTB/SmolLM2-135M-Instruct", "source": f"file://{model}"},
+            "dataset": {
+                "uri": f"file://{rows.write_pairs(folder, steps * batch)}",
+                "systemPrompt": rows.SYSTEM_PROMPT,
+                "split": {"validation": 0, "test": 0},
+            },
+            "method": {"dpo": {"beta": 0.1}},
+            **_common(folder, steps=steps, batch=batch, gpus=gpus),
+        }
+    )
+    ready = prepared_order(spec, folder)
+    (folder / _ORDER).write_text(ready.model_dump_json(by_alias=True))
+    return Setting(folder, ready)
+
+
+def _common(folder: Path, *, steps: int, batch: int, gpus: int) -> dict[str, Any]:
+    """What all runs are told alike."""
+    return {
+        "quantization": {"type": "nf4", "doubleQuant": True},
+        "lora": {"r": 16, "alpha": 32, "dropout": 0, "targetModules": MODULES},
+        "training": {
+            "maxSteps": steps,
+            "maxLength": MAX_LENGTH,
+            "effectiveBatchSize": batch,
+            "learningRate": LEARNING_RATE,
+        },
+        "output": {"uri": f"file://{folder}/output"},
+        "storage": {"secretName": "none"},
+        "compute": {"gpus": gpus},
+    }
 
 
 def prepared_order(spec: LoRAFineTuneSpec, folder: Path) -> TrainOrder:

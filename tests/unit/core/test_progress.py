@@ -7,6 +7,7 @@ import pytest
 from lora_contract.progress import (
     METRIC_BEST_EVAL_LOSS,
     METRIC_PUBLISHING,
+    METRIC_REFERENCE,
     METRIC_TOKENS_PER_SECOND,
     METRIC_TRAIN_LOSS,
     Metric,
@@ -29,6 +30,18 @@ def test_progress_and_losses_are_shown() -> None:
     assert progress.tokens_per_second == 812
     assert losses is not None
     assert (losses.train_loss, losses.best_eval_loss) == ("1.2346", "1.5000")
+
+
+def test_asking_the_reference_is_shown_before_the_first_step() -> None:
+    story = given_training().reports_progress(0, **{METRIC_REFERENCE: 40.0}).decides()
+
+    assert story.status.progress is not None
+    assert story.status.progress.summary == "reference 40%"
+    assert (story.status.progress.step, story.status.progress.percent) == (0, 0)
+
+    story.after(9).reports_progress(1).decides()
+
+    assert story.status.progress.summary == "1/24 (4%)"
 
 
 def test_progress_alone_is_written_at_most_every_five_seconds() -> None:

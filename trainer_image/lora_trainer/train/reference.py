@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: Changes when the same model and rows would give other values.
 _VERSION = 1
+#: Percent after which it is told again how far the reference was asked.
+_TOLD_EVERY = 5
 
 
 def ask(
@@ -114,9 +116,9 @@ class _Question:
             nonlocal told
             self.alive()
             share = 100 * sequences * session.group.size // total
-            if share > told:
+            if share >= told + _TOLD_EVERY:
                 told = share
-                session.progress.asking_reference(share)
+                session.progress.asking_reference(min(share, 100))
 
         with session.adapted.model.disable_adapter():
             found = log_probabilities.of_sequences(
