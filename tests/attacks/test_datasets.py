@@ -96,7 +96,7 @@ def _nested_type() -> bytes:
 
 def _long_conversations() -> bytes:
     """60 KB of gzip: each conversation may cost seconds, since a template reads all turns before each answer."""
-    return gzip.compress(lines(chat(f"Question {number}", *["again"] * 6001) for number in range(60)))
+    return gzip.compress(lines(chat(f"Question {number}", *["again"] * 1501) for number in range(300)))
 
 
 #: Name of the file, its content, words of the message, and the place that is named.
