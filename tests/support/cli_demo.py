@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,12 +62,36 @@ PLAN = {
 }
 
 
+#: The adapter that the run `triage` goes on from; its own run was deleted.
+BASE = "s3://adapters/team-a/triage-base/7b0e1d55c3f94d2a8f6f0f7f5d1c2b3a"
+BASE_MANIFEST = json.dumps(
+    {
+        "files": {"adapter_model.safetensors": {"sha256": "e" * 64, "size": 3_565_158}},
+        "metrics": {"testLoss": "0.0341"},
+        "ancestors": [
+            {
+                "uri": "s3://adapters/team-a/letters/0f3a5a1e2c9b4d7f8e6d5c4b3a291807",
+                "manifestDigest": "4f" * 32,
+                "runId": "0f3a5a1e2c9b4d7f8e6d5c4b3a291807",
+                "datasetDigest": "f" * 64,
+                "createdAt": "2026-01-12T09:00:00Z",
+            }
+        ],
+    }
+).encode()
+
+
 def running() -> dict[str, Any]:
     """A run in the middle of its training, on its second pod: the first one's node was lost."""
     status = {
         "phase": "Running",
         "runId": "9c1f" * 8,
         "startTime": ago(900),
+        "parent": {
+            "run": "triage",
+            "uri": f"s3://adapters/team-a/triage/{_IDENTITY}",
+            "manifestDigest": "ab" * 32,
+        },
         "plan": PLAN,
         "progress": {
             "step": 12,
@@ -113,6 +139,7 @@ def complete() -> dict[str, Any]:
         "phase": "Complete",
         "runId": _IDENTITY,
         "startTime": ago(7800),
+        "parent": {"uri": BASE, "manifestDigest": hashlib.sha256(BASE_MANIFEST).hexdigest()},
         "completionTime": ago(7320),
         "plan": PLAN,
         "progress": {"step": 24, "totalSteps": 24, "percent": 100, "tokensPerSecond": 11820},

@@ -18,7 +18,7 @@ import pytest
 
 from lora_contract.names import ENV_S3_ENDPOINT
 from support.cli import Plugin, Said
-from support.cli_demo import demo
+from support.cli_demo import BASE, BASE_MANIFEST, demo
 from support.stub_cluster import StubCluster, serving
 
 PAGE = Path(__file__).parents[2] / "docs" / "kubectl-lora.md"
@@ -81,9 +81,13 @@ def _publish(cluster: StubCluster, patch: pytest.MonkeyPatch) -> None:
     run = next(run for run in cluster.runs if run["metadata"]["name"] == "triage")
     artifact = run["status"]["artifact"]
     artifact["manifestDigest"] = hashlib.sha256(files["manifest.json"]).hexdigest()
+    for other in cluster.runs:
+        if (parent := other["status"].get("parent", {})).get("run") == "triage":
+            parent["manifestDigest"] = artifact["manifestDigest"]
     patch.setenv(ENV_S3_ENDPOINT, cluster.url)
     folder = artifact["uri"].removeprefix("s3:/")
     cluster.objects = {f"{folder}/{name}": data for name, data in files.items()}
+    cluster.objects[f"{BASE.removeprefix('s3:/')}/manifest.json"] = BASE_MANIFEST
 
 
 if __name__ == "__main__":

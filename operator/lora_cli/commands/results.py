@@ -20,6 +20,7 @@ from lora_contract.layout import REPORT
 if TYPE_CHECKING:
     from lora_cli.cluster.runs import Runs
     from lora_cli.storage.adapter import Adapter
+    from lora_cli.storage.objects import Objects
 
 Endpoint = Annotated[
     str | None,
@@ -83,14 +84,20 @@ def report(
 
 def _adapter(runs: Runs, name: str, endpoint: str | None, *, run_credentials: bool) -> Adapter:
     from lora_cli.storage.adapter import find_adapter  # noqa: PLC0415 - as in `connect`
-    from lora_cli.storage.objects import Objects  # noqa: PLC0415
 
     run = runs.get(name)
     if run.status.artifact is None:
         raise CommandError(f"{name} has published no adapter; it is {run.phase}.")
+    return find_adapter(objects_of(runs, run, endpoint, run_credentials=run_credentials), run.status.artifact)
+
+
+def objects_of(runs: Runs, run: Run, endpoint: str | None, *, run_credentials: bool) -> Objects:
+    """Open the S3 service of a run, with the user's own credentials or the keys of the run's Secret."""
+    from lora_cli.storage.objects import Objects  # noqa: PLC0415 - as in `connect`
+
     of_run = run.part("storage").get("endpoint")
     keys = _keys(runs, run) if run_credentials else {}
-    return find_adapter(Objects(endpoint or (of_run if isinstance(of_run, str) else None), keys), run.status.artifact)
+    return Objects(endpoint or (of_run if isinstance(of_run, str) else None), keys)
 
 
 def _keys(runs: Runs, run: Run) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -13,10 +14,13 @@ from typing import BinaryIO, Protocol
 
 from pydantic import Field, ValidationError
 
+from lora_cli.clean import cleaned
 from lora_cli.errors import CommandError
 from lora_contract.base import StatusModel
 from lora_contract.layout import MANIFEST
-from lora_contract.status import ArtifactStatus
+from lora_contract.lineage import MOST_ANCESTORS, Ancestor
+from lora_contract.outside import salvaged
+from lora_contract.status import ArtifactStatus, MetricsStatus, ParentStatus
 
 #: No manifest comes near: the adapter's files are a dozen.
 _LARGEST_MANIFEST = 1 << 20
@@ -41,6 +45,13 @@ class _Manifest(StatusModel):
     files: dict[str, _File] = Field(min_length=1, max_length=_MOST_FILES)
 
 
+class Lineage(StatusModel):
+    """What a manifest tells of the chain that its adapter stands in."""
+
+    metrics: MetricsStatus | None = None
+    ancestors: list[Ancestor] | None = Field(None, max_length=MOST_ANCESTORS)
+
+
 @dataclass(frozen=True)
 class Adapter:
     """An adapter whose manifest is the one that the run published. `content`: manifest.json as stored."""
@@ -49,6 +60,15 @@ class Adapter:
     uri: str
     manifest: _Manifest
     content: bytes
+
+    @property
+    def lineage(self) -> Lineage:
+        """What the manifest says of the adapter's worth, and of those above it; every text is clean."""
+        try:
+            said = cleaned(json.loads(self.content))
+        except (ValueError, RecursionError):
+            said = {}
+        return salvaged(Lineage, said) or Lineage()
 
     @property
     def names(self) -> list[str]:
@@ -90,8 +110,8 @@ class Adapter:
                 target.write(self.content)
 
 
-def find_adapter(source: Source, artifact: ArtifactStatus) -> Adapter:
-    """Read the manifest of an adapter.
+def find_adapter(source: Source, artifact: ArtifactStatus | ParentStatus) -> Adapter:
+    """Read the manifest of an adapter that a status names.
 
     Raises:
         CommandError: it cannot be read, is not the one that was published, or names what is no file of the folder.
@@ -104,8 +124,8 @@ def find_adapter(source: Source, artifact: ArtifactStatus) -> Adapter:
             raise CommandError(f"{address} is larger than any manifest; it is not used.")
     if hashlib.sha256(content).hexdigest() != artifact.manifest_digest:
         raise CommandError(
-            f"{address} is not the manifest that the run published: its sha256 is not that of"
-            " status.artifact.manifestDigest. Somebody changed the adapter; do not use it."
+            f"{address} is not the manifest that the run published: its sha256 is not the"
+            " manifestDigest in its status. Somebody changed the adapter; do not use it."
         )
     try:
         manifest = _Manifest.model_validate_json(content)

@@ -90,6 +90,7 @@ def _on_the_way(run: Run, now: datetime) -> Iterator[tuple[str, Cell]]:
 def _facts(run: Run, now: datetime) -> Iterator[tuple[str, Cell]]:
     status = run.status
     yield "Model", run.model
+    yield "Parent", _parent(status)
     yield from _on_the_way(run, now)
     yield "Test rows", _test(status.metrics)
     yield "Data", _data(status)
@@ -136,6 +137,8 @@ def _test(metrics: MetricsStatus | None) -> str:
     ):
         if adapter is not None:
             parts.append(f"{name} {figure(base)} -> {figure(adapter)}" if base else f"{name} {figure(adapter)}")
+    if metrics.parent_test_loss is not None:
+        parts.append(f"loss of its parent {figure(metrics.parent_test_loss)}")
     if metrics.preferences is not None and metrics.preferences.accuracy is not None:
         base = metrics.base_preferences.accuracy if metrics.base_preferences is not None else None
         before = f"{share(base)} -> " if base is not None else ""
@@ -159,6 +162,11 @@ def _gpu(run: Run) -> str:
         idle = f"{duration(usage.gpu_idle_seconds)} idle ({share(usage.gpu_idle_seconds / usage.gpu_seconds)})"
         parts.append(f"{duration(usage.gpu_seconds)} used" + (f", of these {idle}" if usage.gpu_idle_seconds else ""))
     return "; ".join(parts)
+
+
+def _parent(status: LoRAFineTuneStatus) -> str:
+    parent = status.parent
+    return "" if parent is None else f"{parent.run}, {parent.uri}" if parent.run else parent.uri
 
 
 def _queue(status: LoRAFineTuneStatus, now: datetime | None) -> str:
