@@ -13,6 +13,7 @@ from lora_operator.effects.api.kube import Kube
 from lora_operator.effects.cancellable_wait import is_set_within
 from lora_operator.effects.errors import ExpectedError
 from lora_operator.effects.kinds import Key, Kind
+from lora_operator.effects.memory import allocator
 from lora_operator.effects.memory.cache import Cache
 from lora_operator.effects.memory.work_queue import WorkQueue
 from lora_operator.settings import Settings
@@ -78,6 +79,7 @@ class CacheFeeder:
                 for kind, namespace in self._lists():
                     if (kind, namespace) in self._begun:
                         await self._list(kind, namespace)
+                allocator.trim()
             except ExpectedError as error:
                 logger.warning("the objects are listed again: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
