@@ -55,7 +55,7 @@ def ask_reference(forward_pass: ForwardPass, model: Any, rows: ComparedRows) -> 
         found = log_probabilities.of_sequences(
             forward_pass, model, rows.sequence_lengths.ravel(), rows.sequence, before_batch=lambda _done: None
         )
-    rows.reference = found.numpy().reshape(-1, 2)
+    rows.reference_log_probabilities = found.numpy().reshape(-1, 2)
 
 
 def _ids(random: np.random.Generator, between: tuple[int, int]) -> list[int]:

@@ -62,7 +62,7 @@ def test_which_completion_that_is_is_the_same_every_time(path: Path) -> None:
 def test_rows_know_what_the_reference_says_once_it_is_known(path: Path) -> None:
     pairs_file(path, 4)
     rows = Pairs(path, only=[1, 3])
-    assert rows[1].reference is None
-    rows.reference = np.arange(4, dtype=np.float32).reshape(2, 2)
-    assert rows[1].reference is not None
-    assert rows[1].reference.tolist() == [2, 3]
+    assert rows[1].reference_log_probabilities is None
+    rows.reference_log_probabilities = np.arange(4, dtype=np.float32).reshape(2, 2)
+    assert rows[1].reference_log_probabilities is not None
+    assert rows[1].reference_log_probabilities.tolist() == [2, 3]

@@ -1,6 +1,6 @@
 """Rows whose answers are compared with what the reference model says of them: pairs, and completions with a label.
 
-The reference is the base model without the adapter. Each row has two sequences of tokens whose log-probabilities count:
+The reference model is the base without the adapter. Each row has two sequences of tokens whose log-probabilities count:
 chosen and rejected answer of a pair; a completion, and the same prompt with the completion of another row.
 """
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lora_trainer.batches.batch import Row
 from lora_trainer.batches.prepared_rows import Rows
 
-Reference = npt.NDArray[np.float32]
+LogProbabilities = npt.NDArray[np.float32]
 
 #: Decides which completion stands behind which other prompt: the same in every run on the same rows.
 _SEED_OF_MISMATCHES = 0
@@ -26,14 +26,14 @@ _SEED_OF_MISMATCHES = 0
 
 @dataclass(frozen=True)
 class ComparedRow(Row, ABC):
-    """A row with what the reference says of its two sequences: log-probabilities [2], None before they are known."""
+    """A row with what the reference model says of its two sequences, [2]; None before it was asked."""
 
-    reference: Reference | None = None
+    reference_log_probabilities: LogProbabilities | None = None
 
     @property
     @abstractmethod
     def sequences(self) -> tuple[Row, Row]:
-        """Give the two sequences, in the order of `reference`."""
+        """Give the two sequences, in the order of `reference_log_probabilities`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Pair(ComparedRow):
         """A pair of short parts in which nothing counts."""
         ids = np.tile(self.input_ids[:8], 2)
         nothing = np.zeros(len(ids), dtype=np.bool_)
-        return type(self)(ids, nothing, reference=_zeros(), rejected_from=len(ids) // 2)
+        return type(self)(ids, nothing, reference_log_probabilities=_zeros(), rejected_from=len(ids) // 2)
 
 
 @dataclass(frozen=True)
@@ -72,21 +72,21 @@ class Completion(ComparedRow):
     def silent(self) -> Self:
         """A short part in which nothing counts."""
         row = super().silent
-        return type(self)(row.input_ids, row.targets, reference=_zeros(), mismatched=row)
+        return type(self)(row.input_ids, row.targets, reference_log_probabilities=_zeros(), mismatched=row)
 
 
-def _zeros() -> Reference:
+def _zeros() -> LogProbabilities:
     return np.zeros(2, dtype=np.float32)
 
 
 class ComparedRows(Rows, ABC):
-    """Rows with two sequences each. `reference`: log-probabilities [rows, 2], None before they are known."""
+    """Rows with two sequences each, and what the reference model says of them, [rows, 2]; None before it was asked."""
 
     def __init__(self, path: Path, *, only: Sequence[int] | None = None) -> None:
         """Map the file; of its rows `only` these, where given."""
         super().__init__(path, only=only)
         self.only = None if only is None else list(only)
-        self.reference: Reference | None = None
+        self.reference_log_probabilities: LogProbabilities | None = None
 
     @property
     @abstractmethod
@@ -101,8 +101,9 @@ class ComparedRows(Rows, ABC):
         """Read a sequence by its number in `sequence_lengths`, row by row."""
         return self[number // 2].sequences[number % 2]
 
-    def _reference_of(self, index: int) -> Reference | None:
-        return None if self.reference is None else self.reference[index]
+    def _said_of(self, index: int) -> LogProbabilities | None:
+        known = self.reference_log_probabilities
+        return None if known is None else known[index]
 
 
 class Pairs(ComparedRows):
@@ -118,7 +119,7 @@ class Pairs(ComparedRows):
         return Pair(
             row.input_ids,
             row.targets,
-            reference=self._reference_of(index),
+            reference_log_probabilities=self._said_of(index),
             rejected_from=int(self.rejected_from[index]),
         )
 
@@ -150,7 +151,7 @@ class Completions(ComparedRows):
         return Completion(
             row.input_ids,
             row.targets,
-            reference=self._reference_of(index),
+            reference_log_probabilities=self._said_of(index),
             desirable=bool(self.desirable[index]),
             mismatched=_mismatched(row, other, longest=int(self.lengths.max())),
         )

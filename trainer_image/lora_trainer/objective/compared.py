@@ -51,9 +51,9 @@ class Said:
 
 def references(rows: Sequence[Row]) -> Tensor:
     """Give what the reference says of the sequences of rows: float32 [rows, 2]."""
-    known = [row.reference for row in cast("Sequence[ComparedRow]", rows)]
-    if any(reference is None for reference in known):
-        raise ValueError("the reference was not asked about these rows")
+    known = [row.reference_log_probabilities for row in cast("Sequence[ComparedRow]", rows)]
+    if any(said is None for said in known):
+        raise ValueError("the reference model was not asked about these rows")
     return torch.from_numpy(np.stack(cast("list[Any]", known)))
 
 

@@ -65,7 +65,7 @@ def ask(
         stored = StoredReference(store, layout.reference(key), len(rows))
         question = _Question(session, rows, stored, file.with_suffix(".reference.safetensors"), alive)
         with about(spec_paths.OUTPUT_URI):
-            rows.reference = question.answer()
+            rows.reference_log_probabilities = question.answer()
 
 
 def _key(session: Session, order: TrainOrder, inputs: Inputs, rows: ComparedRows, file: Path) -> str:
