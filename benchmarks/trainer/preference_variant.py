@@ -83,7 +83,7 @@ def _trl(setting: settings.Setting, meter: Meter, *, beforehand: bool) -> tuple[
         gradient_accumulation_steps=setting.batch // _PER_PASS,
         precompute_ref_log_probs=beforehand,
         precompute_ref_batch_size=_PER_PASS,
-        learning_rate=settings.LEARNING_RATE,
+        learning_rate=settings.LEARNING_RATE_OF_PAIRS,
         lr_scheduler_type="cosine",
         warmup_steps=0.03,
         weight_decay=0.01,

@@ -17,6 +17,7 @@ from lora_trainer.prepare.stage import prepare
 MAX_LENGTH = 512
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj"]
 LEARNING_RATE = 1e-3
+LEARNING_RATE_OF_PAIRS = 1e-4
 _ORDER = "order.json"
 
 
@@ -93,7 +94,7 @@ def make_pairs(folder: Path, model: Path, *, steps: int, batch: int, gpus: int =
                 "split": {"validation": 0, "test": 0},
             },
             "method": {"dpo": {"beta": 0.1}},
-            **_common(folder, steps=steps, batch=batch, gpus=gpus),
+            **_common(folder, steps=steps, batch=batch, gpus=gpus, learning_rate=LEARNING_RATE_OF_PAIRS),
         }
     )
     ready = prepared_order(spec, folder)
@@ -101,7 +102,7 @@ def make_pairs(folder: Path, model: Path, *, steps: int, batch: int, gpus: int =
     return Setting(folder, ready)
 
 
-def _common(folder: Path, *, steps: int, batch: int, gpus: int) -> dict[str, Any]:
+def _common(folder: Path, *, steps: int, batch: int, gpus: int, learning_rate: float = LEARNING_RATE) -> dict[str, Any]:
     """What all runs are told alike."""
     return {
         "quantization": {"type": "nf4", "doubleQuant": True},
@@ -110,7 +111,7 @@ def _common(folder: Path, *, steps: int, batch: int, gpus: int) -> dict[str, Any
             "maxSteps": steps,
             "maxLength": MAX_LENGTH,
             "effectiveBatchSize": batch,
-            "learningRate": LEARNING_RATE,
+            "learningRate": learning_rate,
         },
         "output": {"uri": f"file://{folder}/output"},
         "storage": {"secretName": "none"},
