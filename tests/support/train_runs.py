@@ -32,6 +32,8 @@ from support.shared_data_process import shared_data_process
 from support.specs import changed
 
 STEPS = 12
+#: Figures of metrics.jsonl that two equal runs do not share.
+_MEASURED = ("seconds", "peak_memory_bytes")
 #: Small enough that a step takes milliseconds, with dropout, evaluation and checkpoints at steps of their own.
 SPEC: dict[str, Any] = {
     "model.id": "example/tiny",
@@ -154,6 +156,10 @@ class TrainRun:
         return self.store.read(f"{self.layout.published(self.order.name)}/{ADAPTER_WEIGHTS}")
 
     def metrics(self) -> list[dict[str, Any]]:
+        """The lines of the published metrics.jsonl, without what depends on the machine: equal runs have equal ones."""
+        return [{key: value for key, value in line.items() if key not in _MEASURED} for line in self.metric_lines()]
+
+    def metric_lines(self) -> list[dict[str, Any]]:
         """The lines of the published metrics.jsonl."""
         text = self.store.read(f"{self.layout.published(self.order.name)}/{METRICS}").decode()
         return [json.loads(line) for line in text.splitlines()]

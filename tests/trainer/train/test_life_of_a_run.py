@@ -61,6 +61,10 @@ def test_a_run_ends_with_a_published_adapter_and_true_figures(undisturbed: tuple
     assert report.metrics.best_step == min(evaluations, key=evaluations.__getitem__)
     # Each step was logged once
     assert [entry["step"] for entry in history] == list(range(1, STEPS + 1))
+    # and says what it took
+    lines = run.metric_lines()
+    assert isinstance(lines[-1]["final"]["testLoss"], float)
+    assert all(line["tokens"] > 0 and line["seconds"] > 0 and line["peak_memory_bytes"] > 0 for line in lines[:-1])
     timing = report.timing
     assert timing is not None
     assert (timing.from_step, timing.last_step, timing.lost_steps) == (0, STEPS, 0)

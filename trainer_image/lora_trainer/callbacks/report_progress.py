@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import resource
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -16,6 +18,21 @@ from lora_trainer.callbacks.best import BestAdapter
 from lora_trainer.progress import ProgressPoster
 
 log = logging.getLogger(__name__)
+
+
+class _Account(NamedTuple):
+    """What the steps up to one took, since this process started."""
+
+    step: int
+    seconds: float
+    tokens: int
+
+
+def _peak_memory() -> int:
+    """Tell the most bytes that tensors took on the GPU; without one, that the process took."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class ReportProgress(TrainerCallback):
@@ -47,6 +64,7 @@ class ReportProgress(TrainerCallback):
         self.last_step_ended: float | None = None
         self._stepping = 0.0
         self._step_began = 0.0
+        self._logged = _Account(0, 0.0, 0)
 
     @property
     def tokens_per_second(self) -> float:
@@ -58,6 +76,7 @@ class ReportProgress(TrainerCallback):
     ) -> None:
         """Tell that training starts, or goes on after a checkpoint."""
         self.from_step = self.last_step = state.global_step
+        self._logged = _Account(state.global_step, self._stepping, self._tokens())
         if sys.stderr.isatty() and not self._silent:
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", file=sys.stderr)
         self._post(state)
@@ -88,7 +107,9 @@ class ReportProgress(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Tell new figures."""
+        """Tell new figures, and keep with a loss what its steps took."""
+        if logs and "loss" in logs and state.log_history:
+            state.log_history[-1] |= self._cost_of_steps(state.global_step)
         figures = {key: value for key, value in (logs or {}).items() if key in _SHOWN}
         if not figures or self._silent:
             return
@@ -101,6 +122,16 @@ class ReportProgress(TrainerCallback):
                 "step %d of %d: %s, %.0f tokens/s", state.global_step, state.max_steps, words, self.tokens_per_second
             )
         self._post(state)
+
+    def _cost_of_steps(self, step: int) -> dict[str, float]:
+        """Return seconds and tokens of a step, means over those since the last time; and the most memory so far."""
+        before, self._logged = self._logged, _Account(step, self._stepping, self._tokens())
+        steps = max(1, step - before.step)
+        return {
+            "seconds": round((self._stepping - before.seconds) / steps, 6),
+            "tokens": round((self._logged.tokens - before.tokens) / steps),
+            "peak_memory_bytes": _peak_memory(),
+        }
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

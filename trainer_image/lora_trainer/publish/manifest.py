@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lora_contract.base import StatusModel
 from lora_contract.identity import RECIPE_VERSION
@@ -13,6 +14,7 @@ from lora_contract.layout import MANIFEST, REPORT
 from lora_contract.lineage import MOST_ANCESTORS, Ancestor
 from lora_contract.status import ArtifactStatus, MetricsStatus
 from lora_trainer.digests import FileDigest
+from lora_trainer.publish.figures import with_numbers, with_texts
 
 
 class Provenance(StatusModel):
@@ -37,6 +39,11 @@ class Provenance(StatusModel):
         None, description="The adapters that it descends from, the parent first.", max_length=MOST_ANCESTORS
     )
 
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _read_numbers(cls, metrics: object) -> object:
+        return with_texts(metrics)
+
 
 class Manifest(Provenance):
     """manifest.json: the commit marker of a published adapter."""
@@ -46,7 +53,10 @@ class Manifest(Provenance):
 
     def encoded(self) -> bytes:
         """Return the bytes of manifest.json."""
-        return self.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode()
+        document = self.dump()
+        if "metrics" in document:
+            document["metrics"] = with_numbers(document["metrics"])
+        return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
     def artifact(self, prefix: str, content: bytes) -> ArtifactStatus:
         """Return what the status says of the adapter below `prefix`; `content` is manifest.json as stored."""

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lora_trainer.publish.figures import with_numbers
 from lora_trainer.report import Curves, Point
 
-_KEPT = ("loss", "grad_norm", "learning_rate")
+_KEPT = ("loss", "grad_norm", "learning_rate", "seconds", "tokens", "peak_memory_bytes")
 _OF_EVALUATIONS = "eval_"
 
 
@@ -25,8 +26,8 @@ def by_step(log_history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write_metrics(path: Path, history: list[dict[str, Any]], final: dict[str, Any]) -> None:
-    """Write metrics.jsonl: the steps, then one line with the final figures."""
-    lines = [*history, {"final": {key: value for key, value in final.items() if value is not None}}]
+    """Write metrics.jsonl: the steps, then one line with the final figures, which a status has as texts."""
+    lines = [*history, {"final": with_numbers({key: value for key, value in final.items() if value is not None})}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
