@@ -266,7 +266,7 @@ def demo() -> StubCluster:
             pod("broken-prepare-77aa01bc-0-x1x2x", node="cpu-node-1", age=258, phase="Failed"),
         ],
         logs={
-            "triage-v2-prepare-1f0c2d3e-0-aaaaa": "reading s3://datasets/triage.jsonl\n363 rows, 28131 tokens\n",
+            "triage-v2-prepare-1f0c2d3e-0-aaaaa": "reading s3://datasets/triage.jsonl\n363 rows, 28,131 tokens\n",
             "triage-v2-train-1f0c2d3e-0-9xw4m": "going on from step 5\nstep 12, loss 0.0425\n",
             "broken-prepare-77aa01bc-0-x1x2x": (
                 "reading s3://datasets/malformed.jsonl\n"
