@@ -67,6 +67,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "a row that is no object": Fault(b"42\n"),
         "an empty object": Fault(b"{}\n"),
         "nesting without end": Fault(b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"),
+        "NUL bytes": Fault(GOOD.strip() + b"\0" * 8 + b"\n"),
         "bytes that are no UTF-8": Fault('{"messages": "größe"}\n'.encode("latin-1")),
         "half a surrogate pair": Fault(
             b'{"messages": [{"role": "user", "content": "\\ud800"}, {"role": "assistant", "content": "x"}]}\n'
@@ -81,6 +82,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "a turn without a role": _turns({"content": "Question?"}, ANSWER),
         "a turn without content": _turns({"role": "user"}, ANSWER),
         "an unknown role": _turns({"role": "narrator", "content": "It rains."}, ANSWER),
+        "a role of another tool": _turns({"role": "Human", "content": "Question?"}, ANSWER),
         "an answer of white space": _turns(USER, answer("  ")),
         "content that is null": _turns(USER, answer(None)),
         "content that is a number": _turns({"role": "user", "content": 7}, ANSWER),
@@ -98,6 +100,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
         ),
         "an image": _turns({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, ANSWER),
         "a column of images": Fault(line({"messages": [USER, ANSWER], "images": ["cat.png"]})),
+        "a call as a part": _turns(USER, answer([{"type": "tool_use", "id": "1", "name": "f", "input": {}}])),
         "a part with more than its text": _turns(
             {"role": "user", "content": [{"type": "text", "text": "x", "bold": True}]}, ANSWER
         ),
@@ -130,6 +133,9 @@ FAULTS: dict[str, dict[str, Fault]] = {
         ),
         "tools that are a number": _calls(call(), tools=7),
         "a tool without a name": _calls(call(), tools=[{"type": "function", "function": {}}]),
+        "a tool with the schema of another API": _calls(
+            call(), tools=[{"name": "f", "input_schema": {"type": "object"}}]
+        ),
         "a tool that is no function": _calls(call(), tools=[{"type": "retrieval"}]),
         "a tool that is declared twice": _calls(call(), tools=[*TOOLS, *TOOLS]),
         "parameters that are no schema": _calls(call(), tools=_tool(parameters={"type": "strng"})),
@@ -139,6 +145,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
     },
     "Questions with answers": {
         "a column that is missing": Fault(line({"prompt": "Question?"}), PAIR),
+        "a row of another form": Fault(GOOD, PAIR),
         "an empty answer": Fault(line({"prompt": "Question?", "completion": " "}), PAIR),
         "an answer that is a number": Fault(line({"prompt": "Question?", "completion": 7}), PAIR),
         "a history that is no pairs": Fault(

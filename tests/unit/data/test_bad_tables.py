@@ -18,7 +18,7 @@ BAD: dict[str, Bad] = {
         "a.csv", b'prompt,completion\nq,a\n"q,a\n', "a.csv, line 3: is cut off, or a quote that opens", "a.csv:3"
     ),
     "csv with a repeated column": Bad("a.csv", b"prompt,prompt\nq,a\n", "the header names 'prompt' twice", "a.csv:1"),
-    "csv with a nameless column": Bad("a.csv", b"prompt,,completion\nq,,a\n", "has a column without a name", "a.csv:1"),
+    "csv for Excel": Bad("a.csv", b"sep=,\nprompt,completion\nq,a\n", "names the separator for Excel", "a.csv:1"),
     "csv with semicolons": Bad(
         "a.csv", b"prompt;completion\nq;a\n", "columns are prompt;completion", "spec.dataset.columns"
     ),

@@ -28,7 +28,7 @@ SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "instruction": ({"instruction": "Q", "output": "A"}, {}, "instruction (columns instruction, output)", "Q"),
     "instruction with response": (
         {"instruction": "Q", "context": "C", "response": "A"},
-        {"dataset__columns": {"input": "context"}},
+        {},
         "instruction (columns instruction, response, context)",
         "Q\n\nC",
     ),

@@ -59,7 +59,7 @@ def test_rows_that_cost_too_much_for_the_size_of_their_file_are_named(
 
     assert raised.value.exit_code is ExitCode.BAD_DATA
     found = re.fullmatch(
-        r"a.jsonl.gz, line (\d+): the rows up to here took \d+ s of processor time, too much for \d+ bytes of files",
+        r"a.jsonl.gz, line (\d+): the rows up to here took \d+ s of processor time, too much for [\d,]+ bytes of files",
         raised.value.message,
     )
     assert found is not None, raised.value.message

@@ -24,6 +24,13 @@ _MEDIA_COLUMNS = {
 }
 _NAMES = {kind: name for name, kinds in _MEDIA.items() for kind in kinds}
 _LONGEST_KIND = 40
+_LEAVE_OUT = "leave such rows out, or leave the part out where the text alone makes sense"
+#: Parts that are read in another form, and which.
+_OTHER_FORMS = {
+    "tool_use": "write the call as tool_calls of the turn",
+    "tool_result": "write the result as a turn with the role tool",
+    "thinking": "write what it holds as reasoning_content of the turn",
+}
 
 
 def joined(parts: list[Any], number: int) -> str:
@@ -60,8 +67,7 @@ def _text(part: Any, number: int, index: int) -> str:
     kind = str(given.get("type", "text"))
     if kind not in _TEXT:
         called = _NAMES.get(kind, f"of the kind {kind[:_LONGEST_KIND]!r}")
-        hint = "leave such rows out, or leave the part out where the text alone makes sense"
-        raise BadRow(f"{where} is {called}; only text can be trained on", hint)
+        raise BadRow(f"{where} is {called}; only text can be trained on", _OTHER_FORMS.get(kind, _LEAVE_OUT))
     text = part.get("text")
     if not isinstance(text, str):
         raise BadRow(f"{where}: text is {json_type(text)}, expected a text")

@@ -18,6 +18,12 @@ _ROLES: dict[str, Role] = {
     "function": "tool",
     "ipython": "tool",
 }
+#: What is meant by other words for roles, in small letters.
+_MEANT: dict[str, Role] = {
+    **_ROLES,
+    **dict.fromkeys(("human", "prompter", "customer"), "user"),
+    **dict.fromkeys(("ai", "bot", "chatbot", "gpt", "model", "agent"), "assistant"),
+}
 _INSTRUCTIONS = ("system", "developer")
 #: Names under which files give the reasoning in front of an answer.
 _REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -111,7 +117,9 @@ def _role(turn: Mapping[str, Any], given: Mapping[str, Any], number: int) -> Rol
         raise BadRow(f"turn {number}: role is {json_type(role)}, expected a text")
     if role not in _ROLES:
         roles = "system, developer, user, assistant and tool"
-        raise BadRow(f"turn {number} has the unknown role {role[:40]!r}; roles are {roles}")
+        meant = _MEANT.get(role.strip().lower())
+        hint = f"write the role {meant}" if meant is not None else None
+        raise BadRow(f"turn {number} has the unknown role {role[:40]!r}; roles are {roles}", hint)
     return _ROLES[role]
 
 

@@ -17,7 +17,7 @@ from lora_trainer.errors import bad_data
 _MESSAGES_COLUMNS = ("messages", "conversations")
 _ANSWER_COLUMNS = ("output", "response", "completion")
 #: Columns that belong to a conversation where they are there, under these names alone.
-_SYSTEM, _INPUT, _HISTORY, _PROMPT = "system", "input", "history", "prompt"
+_SYSTEM, _INPUT, _CONTEXT, _HISTORY, _PROMPT = "system", "input", "context", "history", "prompt"
 #: Columns with the tools that a row offers; files of before 2024 call them functions.
 TOOLS = ("tools", "functions")
 #: Fields of `dataset.columns` that say something to a method; None: supervised fine-tuning.
@@ -61,7 +61,7 @@ def completed(shape: Shape, row: Mapping[str, Any], ignored: Collection[str]) ->
     instructs = shape.format == "instruction"
     asked = found(shape.prompt, _PROMPT, of_format=shape.format == "preference")
     system = found(shape.system, _SYSTEM)
-    context = found(shape.input, _INPUT, of_format=instructs)
+    context = found(found(shape.input, _INPUT, of_format=instructs), _CONTEXT, of_format=instructs)
     history = found(shape.history, _HISTORY, of_format=instructs)
     if (asked, system, context, history) == (shape.prompt, shape.system, shape.input, shape.history):
         return shape

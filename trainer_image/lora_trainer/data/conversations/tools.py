@@ -64,6 +64,8 @@ def _read(text: str) -> Toolset:
 
 
 def _tool(tool: Any, number: int) -> dict[str, Any]:
+    if isinstance(tool, str):  # tables that cannot hold tools of different forms hold each as JSON
+        tool = _parsed(tool, f"tool {number} is a text that is not a tool as JSON")
     if not isinstance(tool, dict):
         raise BadRow(f"tool {number} is {json_type(tool)}, expected an object")
     kind = tool.get("type", "function")
@@ -75,6 +77,8 @@ def _tool(tool: Any, number: int) -> dict[str, Any]:
     name, parameters = function.get("name"), function.get("parameters")
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
         raise BadRow(f"tool {number} has no name")
+    if function.get("input_schema") is not None:
+        raise BadRow(f"tool {number} ({name}) has input_schema, which is not read", "rename it to parameters")
     if parameters is not None:
         if not isinstance(parameters, dict):
             raise BadRow(f"tool {number} ({name}): parameters is {json_type(parameters)}, expected a JSON schema")
@@ -123,6 +127,8 @@ def _call(call: Any, where: str) -> ToolCall:
     if not isinstance(identity, str):
         raise BadRow(f"{where}: id is {json_type(identity)}, expected a text")
     arguments = function.get("arguments")
+    if arguments is None:
+        arguments = {}
     if isinstance(arguments, str):
         arguments = _parsed(arguments or "{}", f"{where} of {name}: arguments is a text that is not JSON")
     if not isinstance(arguments, dict):

@@ -13,6 +13,9 @@ from lora_trainer.data.rows import BadRow
 #: Keys of turns without which there is none, whatever `dataset.ignoreKeys` says.
 _ALWAYS_READ = frozenset({"role", "content", sharegpt.SPEAKER, sharegpt.TEXT})
 
+_ROWS_HINT = "write one row a line, for example with to_json(orient='records', lines=True) of pandas"
+_FORM_HINT = "correct the row; put rows of another form into a file of their own"
+
 
 def read(value: dict[str, Any], shape: Shape, ignored: Collection[str] = ()) -> list[Any]:
     """Read the conversation in a row, as a list of messages that `conversation.check` judges: role and content as text.
@@ -102,7 +105,7 @@ def messages_in(value: dict[str, Any], column: str) -> list[Any] | None:
     if other:
         raise BadRow(
             f"column {column!r} is a list that holds {json_type(other[0])}, expected a text or a list of messages",
-            "write one row a line, for example with to_json(orient='records', lines=True) of pandas",
+            _ROWS_HINT,
         )
     return found
 
@@ -130,12 +133,13 @@ def text_of(value: dict[str, Any], column: str, *, optional: bool = False) -> st
         BadRow: there is none, and it is not `optional`; or it holds something else.
     """
     if column not in value:
-        raise BadRow(f"has no column {column!r}; its columns are {', '.join(list(value)[:20])}")
+        raise BadRow(f"has no column {column!r}; its columns are {', '.join(list(value)[:20])}", _FORM_HINT)
     text = value[column]
     if optional and text is None:
         return ""
     if not isinstance(text, str):
-        raise BadRow(f"column {column!r} is {json_type(text)}, expected a text")
+        by_row = isinstance(text, dict) and all(str(key).isdecimal() for key in text)
+        raise BadRow(f"column {column!r} is {json_type(text)}, expected a text", _ROWS_HINT if by_row else None)
     if not optional and not text.strip():
         raise BadRow(f"column {column!r} is empty")
     return text
@@ -143,7 +147,7 @@ def text_of(value: dict[str, Any], column: str, *, optional: bool = False) -> st
 
 def _messages(value: dict[str, Any], column: str) -> list[Any]:
     if column not in value:
-        raise BadRow(f"has no column {column!r}; its columns are {', '.join(list(value)[:20])}")
+        raise BadRow(f"has no column {column!r}; its columns are {', '.join(list(value)[:20])}", _FORM_HINT)
     messages = value[column]
     if isinstance(messages, str):  # csv can only hold the list as text
         try:

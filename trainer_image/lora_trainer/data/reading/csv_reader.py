@@ -55,7 +55,7 @@ def read_csv(file: DataFile) -> Iterator[RawRow]:
         reader = csv.reader(lines, strict=True)
         start = 1
         try:
-            header = next(reader, [])
+            header = _named(next(reader, []))
             _check_header(header, file)
             start = reader.line_num + 1
             for fields in reader:
@@ -65,6 +65,8 @@ def read_csv(file: DataFile) -> Iterator[RawRow]:
                 if len(fields) < len(header) and not lines.ended:
                     problem = f"its last row has {len(fields)} of {len(header)} fields and no line break"
                     raise cut_off(str(place), problem, place.short)
+                if not any(fields):  # a spreadsheet writes its empty rows as commas
+                    continue
                 if len(fields) != len(header):
                     problem = f"has {len(fields)} fields, the header has {len(header)}; quote fields that hold commas"
                     yield RawRow(place, None, problem)
@@ -91,12 +93,24 @@ def read_csv(file: DataFile) -> Iterator[RawRow]:
             ) from error
 
 
+def _named(header: list[str]) -> list[str]:
+    """Name columns without a name, such as the index that pandas writes, as pandas does when it reads them."""
+    return [name if name.strip() else f"Unnamed: {index}" for index, name in enumerate(header)]
+
+
 def _check_header(header: list[str], file: DataFile) -> None:
-    repeated = sorted(name for name, times in Counter(header).items() if times > 1)
-    if repeated or not all(name.strip() for name in header):
-        problem = f"names {repeated[0]!r} twice" if repeated else "has a column without a name"
+    if header and header[0].startswith("sep="):
         raise bad_data(
-            f"{file.name}, line 1: the header {problem}", param=f"{file.name}:1", hint="name every column once"
+            f"{file.name}, line 1: names the separator for Excel, where the names of the columns are expected",
+            param=f"{file.name}:1",
+            hint="remove this line, and write commas between the fields",
+        )
+    repeated = sorted(name for name, times in Counter(header).items() if times > 1)
+    if repeated:
+        raise bad_data(
+            f"{file.name}, line 1: the header names {repeated[0]!r} twice",
+            param=f"{file.name}:1",
+            hint="name every column once",
         )
     if len(header) > MAX_COLUMNS:
         raise bad_data(

@@ -15,6 +15,8 @@ from lora_trainer.data.reading.json_array import ArrayReader
 from lora_trainer.data.reading.lines import (
     BOM,
     MAX_ROW_BYTES,
+    NUL_BYTES,
+    NUL_HINT,
     TOO_LONG,
     UTF8_HINT,
     bounded_lines,
@@ -117,7 +119,8 @@ def _parse_line(line: bytes, place: Place) -> RawRow:
     """
     is_last = not line.endswith(b"\n")
     try:
-        value: Any = DECODER.decode(line.decode("utf-8").rstrip(" \t\r\n"))
+        # Files that begin with a byte order mark keep it where they are put together.
+        value: Any = DECODER.decode(line.removeprefix(BOM).decode("utf-8").rstrip(" \t\r\n"))
     except UnicodeDecodeError as error:
         if is_last and is_cut_character(error):
             raise cut_off(str(place), "it ends inside a character", place.short) from error
@@ -126,5 +129,7 @@ def _parse_line(line: bytes, place: Place) -> RawRow:
         if is_last and isinstance(error, json.JSONDecodeError) and ends_early(error):
             problem = "the file ends inside this row, and not with a line break"
             raise cut_off(str(place), problem, place.short) from error
+        if b"\0" in line:
+            return RawRow(place, None, NUL_BYTES, NUL_HINT)
         return RawRow(place, None, problem_of(error))
     return as_row(value, place)

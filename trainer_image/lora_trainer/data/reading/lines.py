@@ -20,6 +20,8 @@ UNREADABLE_HINT = "correct the file; rows behind this place cannot be read"
 #: Not onBadRows: Skip: the rows that happen to have such a letter would be missing.
 UTF8_HINT = "write the whole file anew as UTF-8, for instance with iconv; other rows with such letters are bad as well"
 BOM = b"\xef\xbb\xbf"
+NUL_BYTES = "holds NUL bytes, which no text has: it may be UTF-16, or damaged"
+NUL_HINT = "write the file anew as UTF-8, for instance with iconv; where it is UTF-8, upload it again"
 
 
 def bounded_lines(file: DataFile, stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
@@ -52,7 +54,7 @@ def bounded_lines(file: DataFile, stream: BinaryIO) -> Iterator[tuple[int, bytes
 def not_utf8(error: UnicodeDecodeError) -> str:
     """Say which byte is not UTF-8, and what to do."""
     byte = error.object[error.start]
-    utf16 = "; it looks like UTF-16" if byte in (0xFE, 0xFF) else ""
+    utf16 = "; it looks like UTF-16 or UTF-32" if byte in (0xFE, 0xFF) else ""
     return f"is not UTF-8 (byte 0x{byte:02x} at position {error.start + 1}{utf16}); save the file as UTF-8"
 
 
