@@ -16,9 +16,8 @@ import pytest
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.order import Order
+from lora_trainer.command.stage import carry_out
 from lora_trainer.errors import TrainerError
-from lora_trainer.prepare.access import check_output
-from lora_trainer.store import from_environment
 from support.run_story import given_training
 
 CREDENTIALS = {
@@ -91,9 +90,9 @@ def test_a_run_without_credentials_ends_in_prepare_and_is_told_what_to_name(
 ) -> None:
     # A run that names neither Secret nor ServiceAccount, on a node with a role that may use the bucket
     order = in_pod({})
-    # Its pod looks at the output
+    # Its pod does its work
     with pytest.raises(TrainerError) as refused:
-        check_output(order, from_environment(1))
+        carry_out(order)
     # It ends with what to set, and the node was not asked for its keys
     assert refused.value.exit_code is ExitCode.ACCESS_DENIED
     assert refused.value.param == "spec.storage.secretName"
