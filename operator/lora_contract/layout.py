@@ -7,6 +7,7 @@
 <output>/_work/<runId>/checkpoints/<claim>/step-<N>/   each with its own manifest, written last
 <output>/_work/<runId>/claims/<n>   who may write: the highest number wins
 <output>/_work/<runId>/groups/<id>  key of a group of processes on several nodes
+<output>/_work/tokens/<key>/        tokens of a source of dataset.sources, for all runs that read it alike
 <output>/_work/references/<key>/    what the reference model says of prepared rows, for all runs on the same rows
 """
 
@@ -22,6 +23,11 @@ MODEL_CARD = "README.md"
 REPORT = "report.html"
 METRICS = "metrics.jsonl"
 PLAN = "plan.json"
+
+
+def source_tokens(output: str, key: str | None = None) -> str:
+    """Return the prefix of the tokens of a source, whose `key` follows from rows, model and template; or of all."""
+    return "/".join([output.rstrip("/"), "_work", "tokens", *([] if key is None else [key])])
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.finetune import ChatSpec
-from lora_trainer.data import pipeline, prepared
+from lora_trainer.data import known_tokens, pipeline, prepared
 from lora_trainer.data.guard import POSITION_BYTES, CpuTimeExceeded, Guard, Phase, breakdown
 from lora_trainer.data.requests import Answer, Failure, ModelRequest, Request, RowsRequest, TokenizerFacts
 from lora_trainer.data.template import template_files
@@ -103,11 +103,15 @@ class _Worker:
         self._files = [(file.name, file.kind) for file in request.files]
         if request.today is not None:
             self._template.today = request.today
-        profile = pipeline.run(request.spec, request.dataset(), self._template, Path(request.into), self._guard)
+        vocabulary = len(self._template.tokenizer)
+        known = {file.source: known_tokens.opened(file.found, file.into, vocabulary) for file in request.tokens}
+        profile = pipeline.run(
+            request.spec, request.dataset(), self._template, Path(request.into), self._guard, known=known
+        )
         if request.spec.dataset.is_chat and request.spec.chat != ChatSpec():
             path = Path(request.into) / prepared.CHAT_TEMPLATE
             path.write_text(self._template.tokenizer.chat_template, encoding="utf-8")
-        return Answer(profile=profile)
+        return Answer(profile=profile, tokens_made={source: tokens.made for source, tokens in known.items()})
 
     def _explained(self, error: BaseException) -> TrainerError:
         """Turn an error that nobody raised on purpose into one that says what it means where the work stands."""

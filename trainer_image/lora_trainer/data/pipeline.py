@@ -20,6 +20,7 @@ from lora_trainer.data import objective, prepared
 from lora_trainer.data.checker import RowChecker
 from lora_trainer.data.guard import Guard, Phase
 from lora_trainer.data.kept_rows import KeptRows
+from lora_trainer.data.known_tokens import Known
 from lora_trainer.data.objective.row_objective import EncodedRow, ReadyRow, RowObjective
 from lora_trainer.data.profile import DataProfile, Tally
 from lora_trainer.data.reading.dataset import Dataset
@@ -104,13 +105,20 @@ class _Pace:
 
 
 def run(
-    spec: LoRAFineTuneSpec, dataset: Dataset, template: ChatTemplate, into: Path, guard: Guard | None = None
+    spec: LoRAFineTuneSpec,
+    dataset: Dataset,
+    template: ChatTemplate,
+    into: Path,
+    guard: Guard | None = None,
+    *,
+    known: Known | None = None,
 ) -> DataProfile:
     """Write train, validation and test rows below `into` (see `prepared`) and tell what they are like.
 
     Memory stays bounded whatever the size of the files, but for about 250 bytes a row that find duplicates. `guard`
     is told where the work stands and bounds what a row may cost. Where the shares of the split would hold out too many
-    or too few rows, which only shows at the end, the rows are read once more.
+    or too few rows, which only shows at the end, the rows are read once more. `known` has the tokens of sources that an
+    earlier prepare left, and is written for the next one.
 
     Raises:
         TrainerError: naming file and line of the first bad row, or why no rows are left.
@@ -118,23 +126,28 @@ def run(
     if spec.dataset.system_prompt:
         _check_system_prompt(spec.dataset.system_prompt, template)
     guard = guard or Guard()
-    of_rows = objective.chosen(spec, template)
+    of_rows = objective.chosen(spec, template, known)
     checker = RowChecker(spec, template, of_rows, guard)
-    kept = _write_rows(checker, dataset, into)
+    kept = _write_rows(checker, dataset, into, known or {})
     if bounds := checker.splits.exact_bounds():
         log.info("rows are few: the split is made anew with exact numbers")
         checker = RowChecker(spec, template, of_rows, guard, bounds=bounds)
-        kept = _write_rows(checker, dataset, into)
+        kept = _write_rows(checker, dataset, into, known or {})
     _check_rows(spec, checker, kept.tally)
     kept.preferences.check(spec)
-    sources = spec.dataset.source_names
-    profile = DataProfile(
+    return kept.tally.fill(_profile(checker, kept))
+
+
+def _profile(checker: RowChecker, kept: KeptRows) -> DataProfile:
+    """Tell what the rows are like, but for their counts."""
+    spec, template, guard = checker.spec, checker.template, checker.guard
+    return DataProfile(
         format="; ".join(checker.formats),
         ignored_columns=checker.ignored_columns,
         rows_read=checker.rows_read,
         answers=checker.answers,
         duplicate_rows=checker.duplicates.total(),
-        sources=[kept.tally.of_source(name, checker.duplicates[name]) for name in sources],
+        sources=[kept.tally.of_source(name, checker.duplicates[name]) for name in spec.dataset.source_names],
         bad_rows=checker.bad_rows,
         bad_row_examples=checker.bad_examples,
         unchecked_patterns=list(checker.unchecked_patterns),
@@ -146,13 +159,14 @@ def run(
         preferences=kept.preferences.profile() if spec.method is not None else None,
         samples=checker.samples,
     )
-    return kept.tally.fill(profile)
 
 
-def _write_rows(checker: RowChecker, dataset: Dataset, into: Path) -> KeptRows:
+def _write_rows(checker: RowChecker, dataset: Dataset, into: Path, known: Known) -> KeptRows:
     """Write all rows that are good and new, tokenised, to the files of their splits below `into`."""
     pace = _Pace()
     with ExitStack() as stack:
+        for tokens in known.values():
+            stack.enter_context(tokens.written())
         of_rows, with_source = checker.objective, bool(checker.spec.dataset.source_names)
         writers = _writers(stack, into, with_source=with_source, preference=of_rows.preference)
         kept = KeptRows(checker.spec, checker.template, writers, of_rows.longest)

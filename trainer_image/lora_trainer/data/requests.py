@@ -42,6 +42,14 @@ class ModelRequest(Model):
     chat: ChatSpec = Field(ChatSpec(), description="How its chat template is changed.")
 
 
+class TokensFile(Model):
+    """Where the tokens of a source lie on this machine."""
+
+    source: str = Field(description="Name of the source.")
+    found: str | None = Field(None, description="What an earlier prepare left; absent: nothing.")
+    into: str = Field(description="Where they are written for the next one, where some are new.")
+
+
 class RowsRequest(Model):
     """Read and tokenise the dataset with the model that was checked last."""
 
@@ -49,6 +57,7 @@ class RowsRequest(Model):
     files: list[File] = Field(description="The dataset, in the order in which it is read.")
     into: str = Field(description="Folder for the tokenised rows.")
     today: date | None = Field(None, description="Date for a template that reads the clock.")
+    tokens: list[TokensFile] = Field([], description="Tokens of sources.")
 
     def dataset(self) -> Dataset:
         """Group the files by purpose."""
@@ -98,4 +107,5 @@ class Answer(Model):
     version: Literal[1] = 1
     tokenizer: TokenizerFacts | None = Field(None, description="What the tokenizer is like.")
     profile: DataProfile | None = Field(None, description="What the rows are like.")
+    tokens_made: dict[str, int] = Field({}, description="Rows of each source in `tokens` whose tokens were not found.")
     failure: Failure | None = Field(None, description="Why it failed; absent: it did not.")

@@ -94,13 +94,13 @@ class RowWriter:
             return
         ids = [row.input_ids for row in self._pending]
         columns = [
-            _lists(ids),
-            _lists([row.targets for row in self._pending]),
+            lists(ids),
+            lists([row.targets for row in self._pending]),
             pa.array([len(row) for row in ids], pa.int32()),
         ]
         if self._tested:
             columns += [
-                _lists(self._prompts),
+                lists(self._prompts),
                 pa.array(self._references, pa.string()),
                 pa.array(self._tool_calls, pa.string()),
             ]
@@ -111,7 +111,7 @@ class RowWriter:
         if not self._has_weights and any(row.weights is not None for row in self._pending):
             self._add_weights()
         if self._has_weights:
-            columns.append(_lists([row.weights for row in self._pending], WEIGHTS.type))
+            columns.append(lists([row.weights for row in self._pending], WEIGHTS.type))
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd")
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
@@ -134,7 +134,7 @@ class RowWriter:
         before.unlink()
 
 
-def _lists(arrays: list[Any], kind: pa.DataType | None = None) -> pa.Array:
+def lists(arrays: list[Any], kind: pa.DataType | None = None) -> pa.Array:
     """Make lists of one column of arrays; None becomes null, for which `kind` must be given."""
     if any(array is None for array in arrays):
         return pa.array(arrays, kind)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -36,6 +36,7 @@ from lora_trainer.data.requests import (
     Request,
     RowsRequest,
     TokenizerFacts,
+    TokensFile,
 )
 from lora_trainer.errors import TrainerError
 
@@ -132,8 +133,17 @@ class DataProcess:
             raise TrainerError(ExitCode.INTERNAL, "the process that reads the data said nothing of the tokenizer")
         return answer.tokenizer
 
-    def read_rows(self, spec: LoRAFineTuneSpec, dataset: Dataset, into: Path, today: date | None) -> DataProfile:
+    def read_rows(
+        self,
+        spec: LoRAFineTuneSpec,
+        dataset: Dataset,
+        into: Path,
+        today: date | None,
+        tokens: Sequence[TokensFile] = (),
+    ) -> tuple[DataProfile, Mapping[str, int]]:
         """Tokenise the dataset into the folder `into` with the model that was checked last (see `data.pipeline`).
+
+        Also says of how many rows of each source in `tokens` the tokens were not found there.
 
         Raises:
             TrainerError: 65, the data cannot be used; 78, template or tokenizer cannot.
@@ -149,10 +159,11 @@ class DataProcess:
             )
             for part, file in dataset.parts()
         ]
-        answer = self._ask(Request(read_rows=RowsRequest(spec=spec, files=self._files, into=str(into), today=today)))
+        request = RowsRequest(spec=spec, files=self._files, into=str(into), today=today, tokens=list(tokens))
+        answer = self._ask(Request(read_rows=request))
         if answer.profile is None:
             raise TrainerError(ExitCode.INTERNAL, "the process that reads the data gave no profile of it")
-        return answer.profile
+        return answer.profile, answer.tokens_made
 
     def _ask(self, request: Request) -> Answer:
         line = request.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"

@@ -22,7 +22,6 @@ from lora_contract.status import PlanStatus
 from lora_trainer import model_files
 from lora_trainer.data import prepared
 from lora_trainer.data.profile import DataProfile
-from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.ledger.claims import await_turn
 from lora_trainer.model_files import StagedModel
 from lora_trainer.model_files.safetensors_header import Tensor
@@ -36,10 +35,12 @@ from lora_trainer.prepare import (
     gates,
     model_check,
     parent_check,
+    source_tokens,
     template_date,
 )
 from lora_trainer.prepare.access import check_output
 from lora_trainer.prepare.data_process import DataProcess
+from lora_trainer.prepare.dataset_files import FetchedDataset
 from lora_trainer.prepare.plan import plan_of
 from lora_trainer.publish import adopt, adopted_report, find_published
 from lora_trainer.store import about
@@ -102,7 +103,7 @@ class _Preparation:
             return self._report(run_id, plan, warnings)
         adapted = model_check.adapted_modules(self._tensors, self._spec, self._config)
         model_check.check_files(self._spec, self._config, self._tensors, staged.path, self._tokenizer.without_embedding)
-        profile = self._read_rows(data.dataset, today)
+        profile = self._read_rows(data, today, staged.commit)
         gates.check(self._spec, profile, self._folder / "prepared")
         longest = profile.longest_sequence(self._spec.training.max_length)
         model_check.check_context(self._spec, self._config, self._tensors, longest)
@@ -122,12 +123,23 @@ class _Preparation:
         plan = self._hand_over(run_layout, plan, profile.model_copy(update=noted))
         return self._report(run_id, plan, self._warnings(plan, profile))
 
-    def _read_rows(self, dataset: Dataset, today: date | None) -> DataProfile:
-        """Tokenise the dataset."""
+    def _read_rows(self, data: FetchedDataset, today: date | None, model_commit: str) -> DataProfile:
+        """Tokenise the dataset, as far as no earlier prepare did with the same source."""
+        named = source_tokens.keys(
+            self._spec,
+            data.files,
+            model_commit=model_commit,
+            template=self._tokenizer.template,
+            template_date=today,
+        )
+        tokens = source_tokens.fetch(self._store, self._spec.output.uri, named, self._folder)
         started = time.monotonic()
         output = self._folder / "prepared"
         output.mkdir()
-        profile = self._reader.read_rows(self._spec, dataset, output, today)
+        profile, made = self._reader.read_rows(self._spec, data.dataset, output, today, tokens)
+        for source, count in made.items():
+            log.info("source %s: %d rows were tokenised, the others were known", source, count)
+        source_tokens.keep(self._store, self._spec.output.uri, named, tokens)
         seconds = time.monotonic() - started
         rows = sum(profile.rows_read.values())
         log.info("%d rows read and tokenised in %.1f s (%.0f rows/s)", rows, seconds, rows / seconds)

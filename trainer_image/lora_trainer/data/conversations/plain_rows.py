@@ -156,11 +156,8 @@ def _integers(row: Mapping[str, Any], name: str) -> np.ndarray[Any, np.dtype[np.
     return np.array(values, dtype=np.int64)
 
 
-def encode_documents(template: ChatTemplate, texts: Sequence[str], max_length: int) -> list[list[Encoded]]:
-    """Tokenise each document into rows of at most `max_length` tokens, of which all count.
-
-    A document begins as the tokenizer begins a text and ends with the end-of-text token. Of a longer one each row
-    begins with the last token of the row before, so that every token is predicted once and none is lost.
+def tokenise_documents(template: ChatTemplate, texts: Sequence[str]) -> list[Encoded]:
+    """Tokenise documents whole; all tokens count. One begins as the tokenizer begins a text, and ends with end-of-text.
 
     Raises:
         TrainerError: 78, the tokenizer has no end-of-text token.
@@ -174,17 +171,24 @@ def encode_documents(template: ChatTemplate, texts: Sequence[str], max_length: i
         )
     begin = [token for token in tokenizer("")["input_ids"] if token == tokenizer.bos_token_id]
     encodings = tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
-    return [_pieces(np.array([*begin, *e.ids, tokenizer.eos_token_id], dtype=np.int32), max_length) for e in encodings]
+    return [_all_count(np.array([*begin, *e.ids, tokenizer.eos_token_id], dtype=np.int32)) for e in encodings]
 
 
-def _pieces(ids: TokenIds, max_length: int) -> list[Encoded]:
-    pieces = []
+def _all_count(ids: TokenIds) -> Encoded:
+    targets = np.ones(len(ids), dtype=np.bool_)
+    targets[:1] = False  # nothing predicts the first token
+    return Encoded(ids, targets, len(ids))
+
+
+def rows_of_document(ids: TokenIds, max_length: int) -> list[Encoded]:
+    """Cut a document into rows of at most `max_length` tokens.
+
+    Each row begins with the last token of the row before, so that every token is predicted once and none is lost.
+    """
+    rows = []
     for start in range(0, max(len(ids) - 1, 1), max_length - 1):
-        piece = ids[start : start + max_length]
-        targets = np.ones(len(piece), dtype=np.bool_)
-        targets[:1] = False
-        pieces.append(Encoded(piece, targets, len(piece)))
-    return pieces
+        rows.append(_all_count(ids[start : start + max_length]))
+    return rows
 
 
 def encode_tokens(row: TokenRow, max_length: int) -> Encoded:

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from lora_contract.finetune import LoRAFineTuneSpec
+from lora_trainer.data.known_tokens import Known
 from lora_trainer.data.objective.answer_rows import LabelledRows, PairRows
 from lora_trainer.data.objective.row_objective import RowObjective
 from lora_trainer.data.objective.supervised import SupervisedRows
@@ -22,10 +24,10 @@ def name_of(spec: LoRAFineTuneSpec) -> ObjectiveName:
     return "supervised" if spec.method is None else spec.method.name
 
 
-def chosen(spec: LoRAFineTuneSpec, template: ChatTemplate) -> RowObjective:
-    """Make this half of the objective that the spec asks for."""
+def chosen(spec: LoRAFineTuneSpec, template: ChatTemplate, known: Known | None = None) -> RowObjective:
+    """Make this half of the objective that the spec asks for; `known` are tokens that need not be made again."""
     objectives: dict[ObjectiveName, Callable[[LoRAFineTuneSpec, ChatTemplate], RowObjective]] = {
-        "supervised": SupervisedRows,
+        "supervised": partial(SupervisedRows, known=known),
         "dpo": PairRows,
         "kto": LabelledRows,
     }
