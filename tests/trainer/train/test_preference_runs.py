@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -170,3 +171,26 @@ def test_an_adapter_that_prefers_too_little_misses_the_gate(prepared: Prepared) 
     assert ended.report is not None
     assert str(ended.report.gate_failed).startswith("accuracy of preferences ")
     assert "gate.minPreferenceAccuracy 1" in str(ended.report.gate_failed)
+
+
+def test_preferences_are_learned_on_top_of_the_adapter_that_a_run_goes_on_from(
+    prepared: Prepared, method: dict[str, Any], s3_server: SeaweedFS, sources: tuple[str, str], tmp_path: Path
+) -> None:
+    # An adapter that learned answers, and a run that goes on from it with preferences
+    parent = prepared_run(s3_server, tmp_path / "parent", *sources, lora__dropout=0)
+    assert parent.finish().code == ExitCode.DONE
+    run = prepared(lora__dropout=0, **{"from": {"adapter": f"{parent.layout.published('tiny')}/"}})
+    # It is killed on the way
+    assert run.finish(killAt=3).code == -signal.SIGKILL
+    ended = run.finish()
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert ASKED not in ended.log
+    # It begins where nothing is preferred to what that adapter says
+    nothing_preferred = {"dpo": math.log(2), "kto": 0.5}
+    (name,) = method["method"]
+    assert run.metrics()[0]["loss"] == pytest.approx(nothing_preferred[name], rel=1e-4)
+    # That adapter is the reference in the figures, and the base is another model
+    final = run.metrics()[-1]["final"]
+    assert float(final["parentTestLoss"]) == pytest.approx(nothing_preferred[name], rel=1e-4)
+    assert float(final["baseTestLoss"]) != pytest.approx(nothing_preferred[name], rel=1e-3)
+    assert float(final["preferences"]["accuracy"]) > 0.9

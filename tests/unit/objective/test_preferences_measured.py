@@ -14,7 +14,7 @@ from lora_contract.finetune.method import DpoSpec, KtoSpec
 from lora_contract.finetune.training import GateSpec
 from lora_trainer.batches.compared_rows import ComparedRows
 from lora_trainer.model.forward import ForwardPass, choose
-from lora_trainer.objective import Measured, Objective
+from lora_trainer.objective import Measured, Objective, Role
 from lora_trainer.objective.kto import KahnemanTverskyOptimisation
 from lora_trainer.objective.preference import DirectPreferenceOptimisation
 from support.compared_rows import ask_reference, completions_file, pairs_file
@@ -37,14 +37,14 @@ def forward_pass(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Forwar
 
 
 def measured(
-    objective: Objective, rows: ComparedRows, forward_pass: ForwardPass, model: Any, *, of_reference: bool = False
+    objective: Objective, rows: ComparedRows, forward_pass: ForwardPass, model: Any, *, role: Role = "adapter"
 ) -> Measured:
     return objective.measure(
         forward_pass,
         model,
         [rows[index] for index in range(len(rows))],
         alive=lambda: None,
-        of_reference=of_reference,
+        role=role,
     )
 
 
@@ -97,7 +97,7 @@ def test_the_adapter_prefers_what_it_made_likelier(pairs: ComparedRows, forward_
         rel=1e-3,
     )
     # Those of the base are about what it says itself: it changed nothing
-    of_base = measured(DirectPreferenceOptimisation(DpoSpec(beta=0.5)), pairs, forward_pass, model, of_reference=True)
+    of_base = measured(DirectPreferenceOptimisation(DpoSpec(beta=0.5)), pairs, forward_pass, model, role="reference")
     assert of_base.loss == pytest.approx(math.log(2))
     assert of_base.figures == pytest.approx(
         {
@@ -117,15 +117,14 @@ def test_each_wanted_completion_is_compared_with_each_unwanted_one(
     with model.disable_adapter():
         base = said_by(model, forward_pass, completions)
     wanted = np.array([completions.desirable[index] for index in range(ROWS)])
-    for said, of_reference in ((adapter - base, False), (base, True)):
+    roles: tuple[tuple[Any, Role], ...] = ((adapter - base, "adapter"), (base, "reference"))
+    for said, role in roles:
         good, bad = said[wanted, 0], said[~wanted, 0]
-        found = measured(
-            KahnemanTverskyOptimisation(KtoSpec(beta=0.5)), completions, forward_pass, model, of_reference=of_reference
-        )
+        found = measured(KahnemanTverskyOptimisation(KtoSpec(beta=0.5)), completions, forward_pass, model, role=role)
         accuracy = (good[:, None] > bad[None, :]).mean()
         assert found.figures["preference_accuracy"] == pytest.approx(accuracy, abs=1e-6)
         assert found.figures["margin"] == pytest.approx(0.5 * (good.mean() - bad.mean()), rel=1e-3)
-        divergence = 0 if of_reference else max(0, (adapter - base)[:, 1].mean())
+        divergence = 0 if role == "reference" else max(0, (adapter - base)[:, 1].mean())
         assert found.figures["kl"] == pytest.approx(divergence, rel=1e-3)
     # The base changed nothing, and every completion loses one half
     assert found.loss == pytest.approx(0.5)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.method import KtoSpec
 from lora_trainer.objective.kto import KahnemanTverskyOptimisation
-from lora_trainer.objective.objective import Figure, Measured, Objective
+from lora_trainer.objective.objective import Figure, Measured, Objective, Role
 from lora_trainer.objective.preference import DirectPreferenceOptimisation
 from lora_trainer.objective.supervised import SupervisedFineTuning
 
-__all__ = ["Figure", "Measured", "Objective", "chosen"]
+__all__ = ["Figure", "Measured", "Objective", "Role", "chosen"]
 
 
 def chosen(spec: LoRAFineTuneSpec) -> Objective:

@@ -17,7 +17,7 @@ from lora_trainer.evaluation import log_probabilities
 from lora_trainer.evaluation.answers import AnswerScores, gate_failure
 from lora_trainer.evaluation.log_probabilities import TARGETS_OF_ROWS
 from lora_trainer.model.forward import ForwardPass
-from lora_trainer.objective.objective import Figure, Measured
+from lora_trainer.objective.objective import Figure, Measured, Role
 from lora_trainer.processes.group import Group
 
 #: Key of a batch: what the reference says of the sequences of its rows, float32 [rows, 2].
@@ -34,8 +34,8 @@ class Said:
     """What model and reference say of the sequences of some rows, each [rows, 2]: log-probabilities, in nats.
 
     `counts` are the targets of the sequences. `scores` are what preferences are read from: how much more likely the
-    model finds a sequence than the reference does. The reference itself would score 0 everywhere; for it stands how
-    likely it finds a sequence.
+    adapter finds a sequence than the reference does. For models that were there before stands how likely they find a
+    sequence: the reference itself would score 0 everywhere.
     """
 
     model: Tensor
@@ -73,20 +73,20 @@ class Compared:
         *,
         alive: Callable[[], None],
         group: Group | None,
-        of_reference: bool,
+        role: Role,
     ) -> Said:
         """Ask the model about rows, in float64; see `Objective.measure`. What the reference says is known."""
         sequences = [sequence for row in cast("Sequence[ComparedRow]", rows) for sequence in row.sequences]
         counts = torch.tensor([sequence.target_count for sequence in sequences]).clamp(min=1).view(-1, 2)
         reference = references(rows).double()
-        if of_reference:
+        if role == "reference":
             return Said(reference, reference, counts, scores=reference)
         lengths = [len(sequence) for sequence in sequences]
         found = log_probabilities.of_sequences(
             forward_pass, model, lengths, sequences.__getitem__, before_batch=lambda _done: alive(), group=group
         )
         found = found.double().view(-1, 2)
-        return Said(found, reference, counts, scores=found - reference)
+        return Said(found, reference, counts, scores=found if role == "earlier" else found - reference)
 
     def gate_failure(
         self,

@@ -31,7 +31,7 @@ from lora_trainer.evaluation import log_probabilities
 from lora_trainer.evaluation.log_probabilities import TARGETS_OF_ROWS
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.objective.compared import ACCURACY, CHOSEN_LOSS, KL, MARGIN, REFERENCE, Compared, references
-from lora_trainer.objective.objective import Measured
+from lora_trainer.objective.objective import Measured, Role
 from lora_trainer.processes.group import Group
 
 #: Keys of a batch: bool [rows]; the batch of mismatched completions; the estimate of the KL divergence, a scalar.
@@ -99,14 +99,14 @@ class KahnemanTverskyOptimisation(Compared):
         *,
         alive: Callable[[], None],
         group: Group | None = None,
-        of_reference: bool = False,
+        role: Role = "adapter",
     ) -> Measured:
         """Measure loss and preferences over all rows.
 
         There are no pairs, so each desirable completion is compared with each undesirable one. Figures for which there
         are no completions of a kind are left out.
         """
-        said = self.said(forward_pass, model, rows, alive=alive, group=group, of_reference=of_reference)
+        said = self.said(forward_pass, model, rows, alive=alive, group=group, role=role)
         desirable = torch.tensor([row.desirable for row in cast("Sequence[Completion]", rows)], dtype=torch.bool)
         divergence = _divergence(float(said.ratios[:, 1].sum()), len(rows))
         losses = self._losses(said.ratios[:, 0], desirable, torch.tensor(divergence))

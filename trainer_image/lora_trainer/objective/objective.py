@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
@@ -16,6 +16,10 @@ from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.evaluation.answers import AnswerScores
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.processes.group import Group
+
+#: What is measured: the adapter; what it is compared with at the start of training, the base or its parent; or another
+#: model that was there before.
+Role = Literal["adapter", "reference", "earlier"]
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,11 @@ class Objective(Protocol):
         *,
         alive: Callable[[], None],
         group: Group | None = None,
-        of_reference: bool = False,
+        role: Role = "adapter",
     ) -> Measured:
-        """Measure a model on rows. `alive` is called before every batch; the processes of a `group` share the rows.
+        """Measure a model on rows, in its role. `alive` is called before every batch.
 
-        `of_reference`: the model is the base, its adapter switched off.
+        The processes of a `group` share the rows.
         """
         ...
 

@@ -27,7 +27,7 @@ from lora_trainer.evaluation import log_probabilities
 from lora_trainer.evaluation.log_probabilities import TARGETS_OF_ROWS
 from lora_trainer.model.forward import ForwardPass
 from lora_trainer.objective.compared import ACCURACY, CHOSEN_LOSS, KL, MARGIN, REFERENCE, Compared, references
-from lora_trainer.objective.objective import Measured
+from lora_trainer.objective.objective import Measured, Role
 from lora_trainer.processes.group import Group
 
 
@@ -73,10 +73,10 @@ class DirectPreferenceOptimisation(Compared):
         *,
         alive: Callable[[], None],
         group: Group | None = None,
-        of_reference: bool = False,
+        role: Role = "adapter",
     ) -> Measured:
         """Measure loss, preferences, and how far the model went from the reference, each a mean over the pairs."""
-        said = self.said(forward_pass, model, rows, alive=alive, group=group, of_reference=of_reference)
+        said = self.said(forward_pass, model, rows, alive=alive, group=group, role=role)
         differences = self._differences(said.scores, said.counts)
         figures = {
             ACCURACY: (differences > 0).double(),

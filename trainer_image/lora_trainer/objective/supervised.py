@@ -15,7 +15,7 @@ from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.evaluation.answers import AnswerScores, gate_failure
 from lora_trainer.evaluation.losses import measure
 from lora_trainer.model.forward import ForwardPass, weights_of_targets
-from lora_trainer.objective.objective import Figure, Measured
+from lora_trainer.objective.objective import Figure, Measured, Role
 from lora_trainer.processes.group import Group
 
 _ACCURACY = Figure("token_accuracy", "Token accuracy", lower_is_better=False)
@@ -56,7 +56,7 @@ class SupervisedFineTuning:
         *,
         alive: Callable[[], None],
         group: Group | None = None,
-        of_reference: bool = False,
+        role: Role = "adapter",
     ) -> Measured:
         """Measure loss and token accuracy over all target tokens of the rows, with their weights."""
         losses = measure(forward_pass, model, rows, alive=alive, group=group)

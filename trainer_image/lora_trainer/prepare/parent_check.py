@@ -15,7 +15,7 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.training import ALL_LINEAR
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from lora_contract.order import Order
-from lora_trainer.errors import bad_config, unsupported
+from lora_trainer.errors import bad_config
 from lora_trainer.model_files import contents
 from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.model_files.shape import from_layer, last_name
@@ -63,12 +63,6 @@ def find(order: Order, store: Store) -> ParentAdapter | None:
     Raises:
         TrainerError: it cannot be read, or the run asks for what does not go with a parent.
     """
-    if order.spec.parent is not None and order.spec.method is not None:
-        raise unsupported(
-            "method does not go with from yet: preferences are compared with the base model, not with a parent",
-            param=spec_paths.METHOD,
-            hint="remove from, or method",
-        )
     return find_parent(store, order.spec, order.parent)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lora_trainer.batches.prepared_rows import Rows
-from lora_trainer.objective import Measured, Objective
+from lora_trainer.objective import Measured, Objective, Role
+from lora_trainer.train.inputs import Inputs
 from lora_trainer.train.session import Session
 
 
@@ -35,22 +36,24 @@ class SourceMeasures:
 
 def measure(
     session: Session,
-    objective: Objective,
+    inputs: Inputs,
     rows: Rows,
     names: Sequence[str],
     alive: Callable[[], None],
     *,
     with_base: bool,
+    role: Role = "adapter",
 ) -> tuple[Parts, Parts | None]:
-    """Measure the adapter on each row once, and the base model where it is wanted.
+    """Measure the adapter, or what it is replaced by, on each row once, and the base model where it is wanted.
 
     `names` are those of the sources in their order; none: there is but one part. `alive` is called before every batch.
     """
-    adapter = _parts(session, objective, rows, names, alive)
+    adapter = _parts(session, inputs.objective, rows, names, alive, role=role)
     if not with_base:
         return adapter, None
     with session.adapted.model.disable_adapter():
-        return adapter, _parts(session, objective, rows, names, alive, of_reference=True)
+        of_base: Role = "reference" if inputs.parent is None else "earlier"
+        return adapter, _parts(session, inputs.objective, rows, names, alive, role=of_base)
 
 
 def _parts(
@@ -60,13 +63,11 @@ def _parts(
     names: Sequence[str],
     alive: Callable[[], None],
     *,
-    of_reference: bool = False,
+    role: Role,
 ) -> Parts:
     def measured(indices: Sequence[int]) -> Measured:
         some = [rows[index] for index in indices]
-        return objective.measure(
-            session.forward_pass, session.adapted.model, some, alive=alive, of_reference=of_reference
-        )
+        return objective.measure(session.forward_pass, session.adapted.model, some, alive=alive, role=role)
 
     if not names:
         return Parts(measured(range(len(rows))))

@@ -72,9 +72,7 @@ def compare(session: Session, order: TrainOrder, inputs: Inputs, alive: Callable
         found = replace(_on_test_rows(session, order.spec, inputs, test, alive), forgetting=forgetting)
     names = order.spec.dataset.source_names
     if names and validation is not None:
-        adapter, base = by_source.measure(
-            session, inputs.objective, validation, names, alive, with_base=wishes.compare_with_base
-        )
+        adapter, base = by_source.measure(session, inputs, validation, names, alive, with_base=wishes.compare_with_base)
         losses = replace(found.by_source, validation=adapter.of, base_validation={} if base is None else base.of)
         found = replace(found, by_source=losses)
     failed = inputs.objective.gate_failure(
@@ -99,13 +97,11 @@ def _on_test_rows(
     session: Session, spec: LoRAFineTuneSpec, inputs: Inputs, test: Rows, alive: Callable[[], None]
 ) -> Result:
     model, wishes, names = session.adapted.model, spec.evaluation, spec.dataset.source_names
-    measured, base_measured = by_source.measure(
-        session, inputs.objective, test, names, alive, with_base=wishes.compare_with_base
-    )
+    measured, base_measured = by_source.measure(session, inputs, test, names, alive, with_base=wishes.compare_with_base)
     parent: Measured | None = None
     if inputs.parent is not None:
         with parent_weights.replaced(model, inputs.parent.weights):
-            parent = by_source.measure(session, inputs.objective, test, names, alive, with_base=False)[0].all
+            parent = by_source.measure(session, inputs, test, names, alive, with_base=False, role="reference")[0].all
     held_out = map(HeldOutRow, test.prompts, test.references, test.tool_calls)
     chosen = answered(held_out, wishes.samples, spec.training.max_length)
     prompts = [row.prompt for row in chosen]

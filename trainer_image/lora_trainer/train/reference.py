@@ -1,8 +1,9 @@
 """What the reference says of the rows of a run: asked for once, before training, by all processes together.
 
-The reference is the base model with the adapter switched off. What it says depends on the rows, the model and the
-precision, on no setting of the method: so resumed runs, trials of a sweep and later runs on the same rows read it from
-the store. Every process uses the values that lie there, to the bit, also where it computed some itself.
+The reference is the base model with the adapter switched off, or the adapter that the run goes on from. What it says
+depends on the rows, the model and the precision, on no setting of the method: so resumed runs, trials of a sweep and
+later runs on the same rows read it from the store. Every process uses the values that lie there, to the bit, also where
+it computed some itself.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from lora_trainer.evaluation import log_probabilities
 from lora_trainer.ledger import references
 from lora_trainer.ledger.references import LogProbabilities, StoredReference, UnfitReference
 from lora_trainer.store import Store, about
-from lora_trainer.train.inputs import ROWS, Inputs
+from lora_trainer.train import parent_weights
+from lora_trainer.train.inputs import ROWS, Inputs, Parent
 from lora_trainer.train.session import Session
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ def ask(
         hashed = partial(_key, session, order, inputs, rows, file)
         key = session.group.from_leader(f"reference of {name}: key", str, hashed)
         stored = StoredReference(store, layout.reference(key), len(rows))
-        question = _Question(session, rows, stored, file.with_suffix(".reference.safetensors"), alive)
+        question = _Question(session, inputs.parent, rows, stored, file.with_suffix(".reference.safetensors"), alive)
         with about(spec_paths.OUTPUT_URI):
             rows.reference_log_probabilities = question.answer()
 
@@ -79,6 +81,7 @@ def _key(session: Session, order: TrainOrder, inputs: Inputs, rows: ComparedRows
             "only": rows.only,
             "model": inputs.model.commit,
             "quantization": order.spec.quantization.model_dump(mode="json"),
+            "parent": None if inputs.parent is None else inputs.parent.lineage[0].manifest_digest,
             "precision": f"{hardware.device.type} {hardware.dtype} {hardware.autocast}",
         }
     )
@@ -89,6 +92,7 @@ class _Question:
     """The question about the rows of one file; `path`: where the answer lies on this machine."""
 
     session: Session
+    parent: Parent | None
     rows: ComparedRows
     stored: StoredReference
     path: Path
@@ -107,7 +111,7 @@ class _Question:
         return references.read(self.path, len(self.rows))
 
     def _asked(self) -> LogProbabilities:
-        """Ask the base model, each process about its share of the sequences."""
+        """Ask the reference, each process about its share of the sequences."""
         session, rows, total = self.session, self.rows, 2 * len(self.rows)
         log.info("the reference is asked about %d rows", len(rows))
         told = 0
@@ -120,10 +124,11 @@ class _Question:
                 told = share
                 session.progress.asking_reference(min(share, 100))
 
-        with session.adapted.model.disable_adapter():
+        model, parent = session.adapted.model, self.parent
+        with model.disable_adapter() if parent is None else parent_weights.replaced(model, parent.weights):
             found = log_probabilities.of_sequences(
                 session.forward_pass,
-                session.adapted.model,
+                model,
                 rows.sequence_lengths.ravel(),
                 rows.sequence,
                 before_batch=asked,
