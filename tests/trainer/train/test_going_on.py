@@ -12,6 +12,7 @@ import pytest
 
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import ADAPTER_WEIGHTS, MANIFEST, MODEL_CARD, REPORT
+from support.groups import PLAIN, assert_same_training
 from support.seaweedfs import SeaweedFS
 from support.train_runs import Ended, TrainRun, prepared_run
 
@@ -118,6 +119,23 @@ def test_killed_again_and_again_it_gives_the_same_adapter(
     assert ended.code == ExitCode.DONE, ended.log[-3000:]
     assert run.adapter() == child[0].adapter()
     assert run.metrics() == child[0].metrics()
+
+
+@pytest.mark.usefixtures("processes_on_the_cpu")
+def test_several_processes_go_on_from_the_same_weights_as_one(
+    s3_server: SeaweedFS, sources: tuple[str, str], parent: tuple[TrainRun, Ended], tmp_path: Path
+) -> None:
+    changes = {"training__seed": 7} | PLAIN | goes_on_from(parent[0])
+    one, two = (
+        prepared_run(s3_server, tmp_path / name, *sources, **changes, compute__gpus=gpus)
+        for name, gpus in (("one", 0), ("two", 2))
+    )
+    assert one.finish().code == ExitCode.DONE
+
+    ended = two.start(real=True).end()
+
+    assert ended.code == ExitCode.DONE, ended.log[-3000:]
+    assert_same_training(two, one)
 
 
 def test_a_child_that_changed_nothing_is_not_published(

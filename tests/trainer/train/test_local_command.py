@@ -65,6 +65,20 @@ def test_out_of_memory_halves_the_rows_of_a_pass(tmp_path: Path) -> None:
     assert "rows in a forward pass: 4 &gt; 2" in run.report()
 
 
+@pytest.mark.slow
+def test_it_goes_on_from_an_adapter_on_this_machine(tmp_path: Path) -> None:
+    parent = local_run(tmp_path / "parent", gpus=0, training__maxSteps=4)
+    assert parent.run_forked().code == ExitCode.DONE
+
+    goes_on = {"from": {"adapter": f"file://{parent.published}"}}
+    child = local_run(tmp_path / "child", gpus=0, training__maxSteps=4, **goes_on)
+    ended = child.run_forked()
+
+    assert ended.code == ExitCode.DONE, ended.output
+    assert child.final()["parentTestLoss"] == parent.final()["testLoss"]
+    assert "of the adapter that it goes on from: " in ended.output
+
+
 def test_a_model_that_does_not_fit_ends_in_a_remedy(tmp_path: Path) -> None:
     ended = local_run(tmp_path, gpus=0).run_forked(loadMemory=True)
     assert ended.code == ExitCode.CUDA_OUT_OF_MEMORY

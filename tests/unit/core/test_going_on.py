@@ -59,7 +59,7 @@ def test_without_the_other_run_it_waits_and_says_so() -> None:
 
     assert story.condition("Reconciling") == WAITS
     assert story.status.phase == "Pending"
-    assert story.message.startswith("Waits for run base, which does not exist in this namespace; create it there")
+    assert story.message.startswith("Waits for run base, which does not exist in this namespace. Create it there;")
     assert story.stages == []
 
 

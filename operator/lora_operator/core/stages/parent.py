@@ -46,8 +46,10 @@ def check_parent(run: Run) -> UnderWay | Refused | Failed | None:
     if run.observed.parents_in_circle:
         return _refuse_circle(run, name)
     if parent is None:
-        text = f"Waits for run {name}, which does not exist in this namespace; create it there, or correct {_FIELD}."
-        return _waits(run, text)
+        text = (
+            f"Waits for run {name}, which does not exist in this namespace. Create it there; or, where another one is"
+        )
+        return _waits(run, f"{text} meant in {_FIELD}, delete this run and apply it again with that name.")
     status = parent.status
     if parent.deleting or not _is_up_to_date(parent):
         what = "is being deleted" if parent.deleting else "was just changed"
