@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,17 @@ def test_an_adapter_learns_what_is_preferred(method: str, tmp_path: Path) -> Non
     # The first row of the report shows what counts of it
     assert "<mark>" in run.report()
     assert (run.published / MODEL_CARD).is_file()
+
+
+def test_only_wanted_answers_are_references(tmp_path: Path) -> None:
+    # Of two answers to a prompt one is wanted: digits, not letters
+    run = run_on(tmp_path, labelled(160), method={"kto": {}}, evaluation={"samples": 8, "maxNewTokens": 2})
+    ended = run.run_forked()
+    assert ended.code == ExitCode.DONE, ended.output
+    # Generated answers stand beside answers that should be given
+    references = re.findall(r">Reference</p><p class=\"text\">([^<]*)<", run.report())
+    assert len(references) == 8
+    assert all(reference.isdigit() for reference in references)
 
 
 def test_a_gate_that_nothing_could_reach_is_missed(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import gc
 import json
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,9 @@ def _on_test_rows(
     if inputs.parent is not None:
         with parent_weights.replaced(model, inputs.parent.weights):
             parent = by_source.measure(session, inputs, test, names, alive, with_base=False, role="reference")[0].all
-    held_out = map(HeldOutRow, test.prompts, test.references, test.tool_calls)
+    held_out: Iterable[HeldOutRow] = map(HeldOutRow, test.prompts, test.references, test.tool_calls)
+    if len(test.desirable):  # an unwanted answer is no reference
+        held_out = compress(held_out, test.desirable)
     chosen = answered(held_out, wishes.samples, spec.training.max_length)
     prompts = [row.prompt for row in chosen]
     thought = ThoughtForm() if inputs.profile is None else inputs.profile.thought_form
