@@ -65,6 +65,8 @@ ENV_PROGRESS_CA = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
 #: Audience of the projected service account token that a pod shows to the progress endpoint.
 PROGRESS_AUDIENCE = f"progress.{GROUP}"
 
+#: Volume of run pods with the platform's certificate authorities.
+CA_BUNDLE_VOLUME = "ca-bundle"
 SCRATCH_PATH = "/scratch"
 CACHE_PATH = "/cache"
 #: Where prepare sees the claims that data are read from, each below its name.

@@ -92,6 +92,10 @@ class Pods:
         """The container runs."""
         self._write(pod, pod_status("Running", {"running": {"startedAt": _now()}}))
 
+    def waits(self, pod: client.V1Pod, reason: str) -> None:
+        """The container does not start yet, for this reason."""
+        self._write(pod, pod_status("Pending", {"waiting": {"reason": reason}}))
+
     def ends(self, pod: client.V1Pod, report: Report | None, exit_code: int = ExitCode.DONE) -> None:
         """The container ended with a termination message and an exit code."""
         self._write(pod, ended(report, exit_code))

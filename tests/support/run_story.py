@@ -126,7 +126,7 @@ class Story(ClusterStory):
 
     def _read(self, action: Action) -> None:
         if isinstance(action, ReadWarnings):
-            self.warnings = Warnings(action.job, self.monotonic)
+            self.warnings = Warnings(action.about, self.monotonic)
         elif isinstance(action, ReadObjects):
             self.read = self.monotonic + 0.001
             self.stale_pods = self.stale_jobs = None

@@ -123,9 +123,15 @@ REASONS = {
         warning=True,
     ),
     Reason.VOLUME_MISSING: ReasonFacts(
-        meaning="The PersistentVolumeClaim of the cache, or of a `pvc://` address, does not exist or is not bound.",
-        consequence="Waited for; after 10 minutes the run fails.",
-        advice="Create it, or correct `model.cache.claimName` or the address.",
+        meaning=(
+            "The PersistentVolumeClaim of the cache, or of a `pvc://` address, does not exist or is not bound; or the "
+            "node cannot mount a volume, and the message has its words."
+        ),
+        consequence="Waited for; a claim that is still missing after 10 minutes fails the run.",
+        advice=(
+            "Create it, or correct `model.cache.claimName` or the address. For `ca-bundle` the platform team creates "
+            "what `trainer.caBundle` names in the namespace."
+        ),
         remedy="Create the PersistentVolumeClaim that model.cache.claimName or a pvc:// address names, " + AGAIN,
         warning=True,
     ),

@@ -81,9 +81,9 @@ class RunReconciler(Reconciler[Observed, LoRAFineTuneStatus, Action]):
         match action:
             case ReadObjects():
                 await self._read_objects(run)
-            case ReadWarnings(job):
-                items = tuple(await self._kube.warnings(run.namespace, job))
-                self._cache.memory(run.uid).warnings = Warnings(job=job, read=time.monotonic(), items=items)
+            case ReadWarnings(about, kind):
+                items = tuple(await self._kube.warnings(run.namespace, kind, about))
+                self._cache.memory(run.uid).warnings = Warnings(about=about, read=time.monotonic(), items=items)
             case ReadGpuMemory():
                 await self._read_gpu_memory(action)
             case _:

@@ -8,6 +8,7 @@ import pytest
 
 from lora_cluster.kubectl import Kubectl
 from lora_contract import names
+from lora_contract.conditions import ConditionType
 from support.api_server import as_yaml, eventually
 from support.operator import StartOperator
 from support.pods import prepared
@@ -75,6 +76,28 @@ def test_a_class_that_does_not_exist_is_told_by_its_name(runs: Runs, start_opera
     runs.apply("triage")
 
     eventually("the refusal is told", lambda: runs.is_because("triage", "AdmissionDenied"))
-    ready = runs.status("triage").condition("Ready")  # type: ignore[arg-type]
+    ready = runs.status("triage").condition(ConditionType.READY)
     assert ready is not None
     assert "mistyped" in ready.message
+
+
+def test_authorities_that_are_missing_in_the_namespace_are_told_by_their_name(
+    runs: Runs, kubectl: Kubectl, start_operator: StartOperator, namespace: str
+) -> None:
+    start_operator(CA_BUNDLE=json.dumps({"configMap": "corporate-ca"}))
+    runs.apply("triage")
+    pod = runs.pods.appears("triage", names.STAGE_PREPARE)
+    # What the kubelet says of it: the container waits, and an Event has the cause
+    words = 'MountVolume.SetUp failed for volume "ca-bundle" : configmap "corporate-ca" not found'
+    runs.pods.waits(pod, "ContainerCreating")
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "mount", "namespace": namespace},
+             "involvedObject": {"kind": "Pod", "name": pod.metadata.name, "namespace": namespace},
+             "type": "Warning", "reason": "FailedMount", "message": words,
+             "lastTimestamp": "2026-01-02T03:04:05Z"}  # fmt: skip
+    kubectl.apply_text(as_yaml(event))
+
+    eventually("the volume is told", lambda: runs.is_because("triage", "VolumeMissing"))
+    ready = runs.status("triage").condition(ConditionType.READY)
+    assert ready is not None
+    assert words in ready.message
+    assert "trainer.caBundle" in ready.message

@@ -96,6 +96,42 @@ def test_a_missing_volume_is_named() -> None:
     assert "model-cache" in story.message
 
 
+def test_a_volume_that_cannot_be_mounted_is_told_and_ends_nothing() -> None:
+    # A pod whose container is being created: its image is pulled, or a volume is missing
+    story = preparing().pod_waits("prepare", "ContainerCreating", "").decides()
+    pod = next(iter(story.pods))
+    assert story.decisions[-1].requeue_after is not None
+    assert not [action for action in story.decisions[-1].actions if isinstance(action, ReadWarnings)]
+    story.after(21).decides()
+    assert ReadWarnings(pod, "Pod") in story.decisions[-1].actions
+    assert story.condition("Reconciling") == ("True", "Preparing")
+
+    # Its Events name the platform's authorities
+    words = 'MountVolume.SetUp failed for volume "ca-bundle" : configmap "corporate-ca" not found'
+    story.warnings = Warnings(pod, story.monotonic, (WarningEvent("FailedMount", words, story.now),))
+    story.decides()
+    assert story.condition("Reconciling") == ("True", "VolumeMissing")
+    assert words in story.message
+    assert "trainer.caBundle" in story.message
+    # However long that takes, the run goes on once they are there
+    story.after(4000).decides()
+    assert story.condition("Failed")[0] == "False"
+    story.pod_runs("prepare").decides()
+    assert story.condition("Reconciling") == ("True", "Preparing")
+
+
+def test_the_events_of_a_pod_are_read_again_now_and_then() -> None:
+    story = preparing().pod_waits("prepare", "ContainerCreating", "").decides().after(30).decides()
+    pod = next(iter(story.pods))
+    story.warnings = Warnings(pod, story.monotonic)
+    story.decides()
+    assert ReadWarnings(pod, "Pod") not in story.decisions[-1].actions
+    assert story.decisions[-1].requeue_after == pytest.approx(7.5)
+
+    story.after(10).decides()
+    assert ReadWarnings(pod, "Pod") in story.decisions[-1].actions
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

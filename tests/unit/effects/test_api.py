@@ -96,7 +96,7 @@ async def test_an_answer_of_another_form_is_an_expected_error(answer: bytes) -> 
             kube.serves(Kind.POD),
             first_page(kube),
             kube.queue_positions(Key("team-a", "gpus")),
-            kube.warnings("team-a", "job"),
+            kube.warnings("team-a", "Job", "job"),
             kube.largest_gpu("memory", ""),
         ]
         for call in calls:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from lora_contract import names
 from lora_contract.outside import shorten
 from lora_contract.reasons import Reason
 from lora_operator.core.causes import platform_rules
@@ -18,6 +19,7 @@ from lora_operator.core.run.decision import ReadWarnings
 from lora_operator.core.run.run import Run
 
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+_VOLUME_REASONS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 _START_REASONS = ("CreateContainerError", "RunContainerError")
 #: How gRPC, between kubelet and container runtime, and the runtime refuse bytes that no environment variable holds.
 _NO_TEXT = re.compile(r"invalid UTF-?8|\bnull? (byte|character)", re.IGNORECASE)
@@ -107,7 +109,7 @@ def fresh_warnings(run: Run, job: Job) -> list[WarningEvent]:
     All these times are of the control plane; those of nodes may be wrong by hours.
     """
     warnings = run.observed.warnings
-    if warnings is None or warnings.job != job.name:
+    if warnings is None or warnings.about != job.name:
         return []
     pods = run.observed.pods_of(job.name)
     since = max(job.started or job.created, job.created, *(pod.created for pod in pods))
@@ -116,16 +118,43 @@ def fresh_warnings(run: Run, job: Job) -> list[WarningEvent]:
 
 def reading(run: Run, job: Job) -> ReadWarnings | None:
     """Order to read the Job's Warning Events, unless they were read a moment ago."""
+    return _reading(run, ReadWarnings(job.name), reading_interval(run, job))
+
+
+def _reading(run: Run, order: ReadWarnings, interval: float) -> ReadWarnings | None:
+    """Order to read the Warning Events of an object, unless they were read a moment ago."""
     warnings = run.observed.warnings
-    if warnings is None or warnings.job != job.name:
-        return ReadWarnings(job.name)
-    return ReadWarnings(job.name) if run.elapsed(warnings.read) >= reading_interval(run, job) else None
+    known = warnings is not None and warnings.about == order.about and run.elapsed(warnings.read) < interval
+    return None if known else order
 
 
 def reading_interval(run: Run, job: Job) -> float:
     """Return the seconds between two readings: the longer nothing changed, the longer."""
-    waited = without_pod_for(run, job)
+    return _interval(without_pod_for(run, job))
+
+
+def _interval(waited: float) -> float:
     return min(max(limits.FIRST_READINGS, waited / 4), limits.LONGEST_READINGS)
+
+
+def volume_trouble(run: Run, pod: Pod) -> tuple[Trouble | None, ReadWarnings | None, float]:
+    """Find what keeps the volumes of a pod from being mounted; the order to read its Events; when to look again.
+
+    It never fails the run: what a node said of a volume may be over, and an image be pulled since.
+    """
+    waited = run.seen_for(facts.waits(pod))
+    if waited < limits.VOLUMES_SETTLE:
+        return None, None, limits.VOLUMES_SETTLE - waited
+    warnings, interval = run.observed.warnings, _interval(waited)
+    items = warnings.items if warnings is not None and warnings.about == pod.name else ()
+    failed = next((event for event in items if event.reason in _VOLUME_REASONS), None)
+    found = None
+    if failed is not None:
+        text = f"{failed.message}. The pod starts once its volumes can be mounted."
+        if f'"{names.CA_BUNDLE_VOLUME}"' in failed.message:
+            text += " This one is the platform's (trainer.caBundle): it has to be in each namespace of runs."
+        found = Trouble(Reason.VOLUME_MISSING, _short(text), waited, None)
+    return found, _reading(run, ReadWarnings(pod.name, "Pod"), interval), interval
 
 
 def refusal(message: str, waited: float) -> Trouble:

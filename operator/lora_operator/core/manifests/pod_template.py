@@ -175,9 +175,9 @@ def _volumes(order: Order, settings: Settings) -> list[Json]:
     if bundle := settings.ca_bundle:
         items = {"items": [{"key": bundle.key, "path": _CA_FILE}]}
         if bundle.config_map:
-            volumes.append({"name": "ca-bundle", "configMap": {"name": bundle.config_map, **items}})
+            volumes.append({"name": names.CA_BUNDLE_VOLUME, "configMap": {"name": bundle.config_map, **items}})
         else:
-            volumes.append({"name": "ca-bundle", "secret": {"secretName": bundle.secret, **items}})
+            volumes.append({"name": names.CA_BUNDLE_VOLUME, "secret": {"secretName": bundle.secret, **items}})
     if settings.progress_url:
         volumes.append({"name": "progress", "projected": {"sources": _progress_sources(settings)}})
     return volumes
@@ -206,7 +206,7 @@ def _mounts(order: Order, settings: Settings) -> list[Json]:
     for number, claim in enumerate(_data_claims(order)):
         mounts.append({"name": f"data-{number}", "mountPath": f"{names.CLAIMS_PATH}/{claim}", "readOnly": True})
     if settings.ca_bundle:
-        mounts.append({"name": "ca-bundle", "mountPath": _CA_PATH, "readOnly": True})
+        mounts.append({"name": names.CA_BUNDLE_VOLUME, "mountPath": _CA_PATH, "readOnly": True})
     if settings.progress_url:
         mounts.append({"name": "progress", "mountPath": names.PROGRESS_PATH, "readOnly": True})
     return mounts

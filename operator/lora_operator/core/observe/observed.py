@@ -176,7 +176,7 @@ class Progress:
 
 
 class WarningEvent(NamedTuple):
-    """A Warning Event about a Job, and when it was last seen."""
+    """A Warning Event about a Job or pod, and when it was last seen."""
 
     reason: str
     message: str
@@ -190,9 +190,9 @@ class WarningEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class Warnings:
-    """The Warning Events of one Job, newest first, and when they were read, by the monotonic clock."""
+    """The Warning Events of one Job or pod, newest first, and when they were read, by the monotonic clock."""
 
-    job: str
+    about: str
     read: float
     items: tuple[WarningEvent, ...] = ()
 

@@ -166,7 +166,7 @@ def _no_workload(run: Run, job: Job, queue: str, waited: float) -> Place:
     if waited < limits.QUEUE_GRACE:
         return Place(Reason.QUEUED, waits_in(queue), look_again=limits.QUEUE_GRACE - waited)
     warnings = run.observed.warnings
-    said = warnings.items[0].message if warnings and warnings.job == job.name and warnings.items else ""
+    said = warnings.items[0].message if warnings and warnings.about == job.name and warnings.items else ""
     priority = run.spec.scheduling.priority_class
     asked = f" a WorkloadPriorityClass {priority}," if priority else ""
     text = (

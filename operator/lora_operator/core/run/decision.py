@@ -80,9 +80,10 @@ class ReadObjects:
 
 @dataclass(frozen=True)
 class ReadWarnings:
-    """List the Warning Events of a Job; the answer is `Observed.warnings` of the next decision."""
+    """List the Warning Events of a Job or pod; the answer is `Observed.warnings` of the next decision."""
 
-    job: str
+    about: str
+    kind: Literal["Job", "Pod"] = "Job"
 
 
 @dataclass(frozen=True)

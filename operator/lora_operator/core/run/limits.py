@@ -12,6 +12,8 @@ WAIT_LIMIT = 600.0
 RETRY = 15.0
 #: Between the first readings of a Job's Warning Events; later ones are a quarter of the wait apart, up to a minute.
 FIRST_READINGS = 5.0
+#: A container that is created this long waits for its image or for a volume; then its pod's Warning Events are read.
+VOLUMES_SETTLE = 20.0
 LONGEST_READINGS = 60.0
 #: Without a Workload for this long, the queue itself is in trouble.
 QUEUE_GRACE = 10.0

@@ -35,7 +35,7 @@ def follow_pods(run: Run, stage: RunStage, job: Job) -> UnderWay | Failed:
             return run.unchanged(look_again=limits.JOB_GRACE - run.seen_for(Fact(Sight.POD_ENDED, pod.uid)))
         return _without_pod(run, stage, job)
     if pod.running_since is None:
-        return _waiting(run, stage, waiting.pod_trouble(run, pod), pod)
+        return _starting(run, stage, pod)
     if pod.unreachable:
         return _unreachable(run, stage, pod)
     if stage == "train":
@@ -85,6 +85,16 @@ def _without_pod(run: Run, stage: RunStage, job: Job) -> UnderWay | Failed:
     settling = waiting.without_pod_for(run, job) < limits.SETTLE
     again = limits.SETTLE if settling else waiting.reading_interval(run, job)
     return replace(outcome, look_again=min(again, outcome.look_again or again))
+
+
+def _starting(run: Run, stage: RunStage, pod: Pod) -> UnderWay | Failed:
+    """Wait for a pod to start; where that takes long, read its Warning Events for what keeps its volumes from it."""
+    found = waiting.pod_trouble(run, pod)
+    if found is not None or pod.waiting is None or pod.waiting[0] != "ContainerCreating":
+        return _waiting(run, stage, found, pod)
+    found, read, again = waiting.volume_trouble(run, pod)
+    outcome = replace(_waiting(run, stage, found, pod), actions=() if read is None else (read,))
+    return replace(outcome, look_again=again) if isinstance(outcome, UnderWay) else outcome
 
 
 def _waiting(run: Run, stage: RunStage, found: Trouble | None, pod: Pod | None) -> UnderWay | Failed:

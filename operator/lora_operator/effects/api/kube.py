@@ -200,9 +200,9 @@ class Kube:
         body = {"metadata": {"resourceVersion": resource_version}, "status": patch}
         return await self._write("PATCH", f"{kind.path(key.namespace, key.name)}/status", body, MERGE_PATCH)
 
-    async def warnings(self, namespace: str, job: str) -> list[WarningEvent]:
-        """Read the Warning Events about a Job, newest first."""
-        selector = f"involvedObject.kind=Job,involvedObject.name={job},type=Warning"
+    async def warnings(self, namespace: str, object_kind: str, name: str) -> list[WarningEvent]:
+        """Read the Warning Events about a Job or pod, newest first."""
+        selector = f"involvedObject.kind={object_kind},involvedObject.name={name},type=Warning"
         query: dict[str, str | int] = {"fieldSelector": selector, "limit": _MAX_WARNINGS}
         path = f"/api/v1/namespaces/{namespace}/events"
         answer = await self._api.request("GET", path, query=query)
