@@ -12,6 +12,7 @@ from lora_trainer.errors import TrainerError
 from support.chat_models import save_model
 from support.prepare_orders import place
 from support.prepared_data import lines
+from support.specs import REMOVED
 
 NOTHING_HELD_OUT: dict[str, Any] = {"dataset__split": {"validation": 0, "test": 0}}
 
@@ -101,3 +102,37 @@ def test_a_gate_on_preferences_needs_a_test_row(tmp_path: Path) -> None:
             dataset__split={"validation": 1e-9, "test": 1e-9},
             evaluation__gate={"minPreferenceAccuracy": 0.9},
         )
+
+
+def test_labels_that_nothing_reads_are_told_with_the_method_that_does(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Q{n}", "completion": "abc", "label": n < 4} for n in range(8)]
+    (tmp_path / "rows.jsonl").write_bytes(lines(rows))
+    warnings = place(tmp_path, **NOTHING_HELD_OUT).prepare().warnings
+    assert "columns that are not used: label; if label says which answers are wanted, set method: {kto: {}}" in warnings
+
+
+def test_sources_may_have_pairs_in_other_forms(tmp_path: Path) -> None:
+    # One source has its own names of columns, the other the form of the hosted services
+    question = {"role": "user", "content": "Q"}
+    hosted = {
+        "input": {"messages": [question]},
+        "preferred_output": [{"role": "assistant", "content": "a"}],
+        "non_preferred_output": [{"role": "assistant", "content": "b"}],
+    }
+    named = {"question": "R", "better": "a", "worse": "b"}
+    for name, row in (("hosted", hosted), ("named", named)):
+        (tmp_path / f"{name}.jsonl").write_bytes(lines([row, row]))
+    columns = {"prompt": "question", "chosen": "better", "rejected": "worse"}
+    sources = [
+        {"name": "hosted", "uri": f"file://{tmp_path}/hosted.jsonl"},
+        {"name": "named", "uri": f"file://{tmp_path}/named.jsonl", "columns": columns},
+    ]
+    changes = {"dataset__uri": REMOVED, "dataset__sources": sources, "method": {"dpo": {}}}
+    plan = place(tmp_path, **changes, **NOTHING_HELD_OUT).prepare().plan
+    # Each gives its pair once, and the plan names both forms
+    assert plan is not None
+    assert [(source.rows, source.duplicate_rows) for source in plan.sources or ()] == [(1, 1), (1, 1)]
+    assert str(plan.format).split("; ") == [
+        "preferred-output (columns input, preferred_output, non_preferred_output)",
+        "preference (columns question, better, worse)",
+    ]

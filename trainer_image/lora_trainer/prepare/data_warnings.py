@@ -56,7 +56,9 @@ def _left_out(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | N
     if profile is not None and profile.ignored_columns:
         shown = ", ".join(profile.ignored_columns[:_MOST_COLUMNS])
         more = len(profile.ignored_columns) - _MOST_COLUMNS
-        warnings.append(f"columns that are not used: {shown}{f' and {more} more' if more > 0 else ''}")
+        labels = spec.method is None and "label" in profile.ignored_columns
+        of_labels = "; if label says which answers are wanted, set method: {kto: {}}" if labels else ""
+        warnings.append(f"columns that are not used: {shown}{f' and {more} more' if more > 0 else ''}{of_labels}")
     unused = [source.name for source in plan.sources or () if not source.rows]
     if unused:
         warnings.append(f"sources of which no training row is left: {', '.join(unused)}")

@@ -86,7 +86,8 @@ def read(value: dict[str, Any], shape: Shape, ignored: Collection[str] = ()) -> 
     elif shape.label or any(isinstance(value[name], str) for name in answers):
         raise BadRow(
             f"has no {shape.prompt or 'prompt'}, and an answer that is a text",
-            "write the question into a column prompt, or both answers as lists of messages that begin with it",
+            "name the column with the question in dataset.columns.prompt, or write both answers as lists of messages"
+            " that begin with it",
         )
     if prompt is not None:
         prompt = turns.with_system(value, shape, prompt)
