@@ -156,6 +156,7 @@ _RESULTS: Mapping[str, Callable[[Run], str]] = {
     "Evaluation loss, best": _metric("best_eval_loss"),
     "Test loss": _metric("test_loss"),
     "Test loss of the base": _metric("base_test_loss"),
+    "Test loss of the parent": _metric("parent_test_loss"),
     "General text": _metric("general_loss"),
     "General text of the base": _metric("base_general_loss"),
     "Preferences": _preferences,

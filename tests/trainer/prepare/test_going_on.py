@@ -21,18 +21,24 @@ from support.chat_models import save_model, tokenizer
 from support.parent_adapters import Parent, digest_of, tensors_of
 from support.prepare_orders import order
 from support.prepared_data import chat, lines
-from support.seaweedfs import SeaweedFS
+from support.seaweedfs import ADMIN, Identity, SeaweedFS, seaweedfs
 
 PREFIX = "adapters/base/0123"
 COMMIT = "5a149550068a1eb93398160d8953f5f56c3603e9"
+TEAM_B = Identity(
+    "team-b",
+    "AKIDTEAMBTEAMBTEAM01",
+    "team-b-secret-key-of-the-tests-0001",
+    ("Read:team-b", "List:team-b", "Write:team-b"),
+)
 FIRST = next(iter(tensors_of()))
 
 
 class Bucket:
     """A bucket with a model, a dataset and a parent, and orders to go on from it."""
 
-    def __init__(self, server: SeaweedFS, folder: Path) -> None:
-        self.name = server.bucket()
+    def __init__(self, server: SeaweedFS, folder: Path, name: str | None = None) -> None:
+        self.name = server.bucket(name)
         self.folder = folder
         self.client = server.client()
         for path in save_model(folder / "model").iterdir():
@@ -199,6 +205,8 @@ POISON: dict[str, tuple[Callable[[Parent], Any], str]] = {
     "a large configuration": (lambda parent: parent.config.update(note="x" * (1 << 20)), "are the most"),
     "no weights": (lambda parent: parent.manifest.update(_files(ADAPTER_CONFIG, b"{}")), "names no adapter_model"),
     "a manifest that is none": (lambda parent: parent.manifest.update(version=2), "is no manifest"),
+    "a run without end": (lambda parent: parent.manifest.update(runId="0" * 100), "is no manifest"),
+    "ancestors without end": (lambda parent: parent.manifest.update(ancestors=[{}] * 17), "is no manifest"),
     "a digest that is none": (
         lambda parent: parent.manifest.update(files={ADAPTER_WEIGHTS: {"sha256": "../x", "size": 1}}),
         "is no manifest",
@@ -230,6 +238,23 @@ def test_a_file_that_is_not_the_one_of_the_manifest_is_refused(name: str, bucket
     refused = refusal(bucket.order())
     assert refused.param == "spec.from.adapter"
     assert f"{name} is missing, or is not the file that manifest.json names" in refused.message
+
+
+def test_a_parent_is_read_with_the_rights_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The run's key pair reads and writes the bucket of its team, and the parent lies in that of another one.
+    with seaweedfs(tmp_path / "weed", (ADMIN, TEAM_B)) as server:
+        bucket = Bucket(server, tmp_path, "team-b")
+        secret = server.bucket("team-a")
+        bucket.parent.publish(lambda name, body: bucket.client.put_object(Bucket=secret, Key=f"a/{name}", Body=body))
+        bucket.publish()
+        for name, value in server.environment(TEAM_B).items():
+            monkeypatch.setenv(name, value)
+        assert carry_out(bucket.order()).parent is not None
+
+        refused = refusal(bucket.order({"from": {"adapter": f"s3://{secret}/a"}}))
+
+    assert refused.exit_code is ExitCode.ACCESS_DENIED
+    assert f"s3://{secret}/a" in refused.message
 
 
 def test_preferences_do_not_go_on_from_an_adapter_yet(bucket: Bucket) -> None:

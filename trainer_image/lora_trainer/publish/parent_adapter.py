@@ -154,10 +154,10 @@ def find_parent(store: Store, spec: LoRAFineTuneSpec, known: ParentStatus | None
             hint="find out who changed it; to go on from what is there now, change spec.runToken",
         )
     try:
-        manifest = Manifest.model_validate_json(content)
+        parent = ParentAdapter(store, field, uri, Manifest.model_validate_json(content), digest)
+        _ = parent.lineage  # what this run will publish of it is in bounds too
     except ValidationError as error:
         raise bad_config(f"{uri}/{MANIFEST} is no manifest of an adapter", param=field, hint=_HINT) from error
-    parent = ParentAdapter(store, field, uri, manifest, digest)
     _check_files(parent)
     return parent
 
