@@ -91,8 +91,9 @@ test-unit: venv ## pure logic and tiny models: no cluster, no S3; minutes on two
 	$(PYTEST) tests/unit -n $(WORKERS)
 
 .PHONY: test-api
-test-api: venv ## the chart with a real Helm; CRD and operator on a real API server
+test-api: venv ## the chart with a real Helm, Prometheus' rules and Flux' CEL; CRD and operator on a real API server
 	$(PY) -m lora_cluster build
+	$(PY) -m lora_cluster build judge prometheus
 	$(PYTEST) tests/chart -n $(WORKERS)
 	$(call test_processes,tests/api -n $(API_WORKERS) --dist=loadfile)
 

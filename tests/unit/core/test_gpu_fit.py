@@ -94,6 +94,18 @@ def test_only_nodes_that_the_run_may_use_count() -> None:
     assert "the largest GPU that compute.nodeSelector matches has 24.0 GiB" in story.message
 
 
+def test_only_nodes_of_the_platforms_pool_count() -> None:
+    # The platform keeps train pods in a pool whose GPUs are small
+    platform = {"train_pod_spec": {"nodeSelector": {"pool": "small"}}}
+    story = decided(prepared(SMALL, LARGE, **platform))
+    assert story.condition("Failed") == ("True", "InsufficientGPUMemory")
+    assert "the largest GPU that the platform's node selector matches has 24.0 GiB" in story.message
+
+    # A run has the last word on where it runs
+    story = decided(prepared(SMALL, LARGE, changes={"compute.nodeSelector": {"pool": "large"}}, **platform))
+    assert fits(story) is True
+
+
 def test_a_slice_of_a_gpu_is_judged_by_its_own_label() -> None:
     slices = {LABEL: str(80 * 1024), "nvidia.com/mig-1g.10gb.memory": str(9728)}
 

@@ -45,13 +45,20 @@ def test_without_such_fields_the_pods_are_as_before() -> None:
 
 def test_a_run_adds_to_the_platforms_selector_and_has_the_last_word() -> None:
     run = {"compute.nodeSelector": {"accelerator": "h100"}, "compute.tolerations": [{"key": "gpu"}]}
-    platform = {"nodeSelector": {"accelerator": "any", "pool": "gpu"}, "tolerations": [{"key": "gpu", "value": "a"},
-                {"key": "pool"}]}  # fmt: skip
+    platform = {
+        "nodeSelector": {"accelerator": "any", "pool": "gpu"},
+        # two of one key, for a taint that keeps pods away and one that drives them out
+        "tolerations": [
+            {"key": "gpu", "value": "a"},
+            {"key": "pool", "effect": "NoSchedule"},
+            {"key": "pool", "effect": "NoExecute"},
+        ],
+    }
     _, train = jobs(run, train_pod_spec=platform)
 
     assert pod(train)["nodeSelector"] == {"accelerator": "h100", "pool": "gpu"}
     keys = [toleration["key"] for toleration in pod(train)["tolerations"]]
-    assert keys == ["gpu", "pool", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]
+    assert keys == ["gpu", "pool", "pool", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]
     assert "value" not in pod(train)["tolerations"][0]
 
 

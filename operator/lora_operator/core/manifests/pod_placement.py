@@ -21,7 +21,9 @@ def placement(order: Order, settings: Settings, avoid_nodes: Sequence[str]) -> J
     """Build the fields of the pod's spec. Where run and platform disagree, the run has the last word."""
     if order.stage == names.STAGE_TRAIN:
         fields = settings.train_pod_spec.dump()
-        fields |= _of_the_run(order.spec, fields)
+        fields["tolerations"] = _tolerations(order.spec, fields.get("tolerations", []))
+        if selector := node_selector(order.spec, settings):
+            fields["nodeSelector"] = selector
     else:
         fields = settings.prepare_pod_spec.dump()
     if avoid_nodes:
@@ -29,14 +31,18 @@ def placement(order: Order, settings: Settings, avoid_nodes: Sequence[str]) -> J
     return fields
 
 
-def _of_the_run(spec: LoRAFineTuneSpec, platform: Json) -> Json:
-    # Of two tolerations of a taint Kubernetes takes the shorter time, so the user's would be lost beside another.
+def node_selector(spec: LoRAFineTuneSpec, settings: Settings) -> dict[str, str]:
+    """Join the labels that platform and run ask of the nodes of train pods."""
+    return {**settings.train_pod_spec.node_selector, **spec.compute.node_selector}
+
+
+def _tolerations(spec: LoRAFineTuneSpec, platform: Sequence[Json]) -> list[Json]:
+    """Join tolerations. Of two for one taint Kubernetes takes the shorter time, so the user's key counts alone."""
     tolerations: list[Json] = [toleration.dump() for toleration in spec.compute.tolerations]
-    for toleration in (*platform.get("tolerations", ()), *_leave_dead_nodes()):
-        if toleration.get("key") not in {known.get("key") for known in tolerations}:
-            tolerations.append(toleration)
-    selector = {**platform.get("nodeSelector", {}), **(spec.compute.node_selector or {})}
-    return {"tolerations": tolerations, **({"nodeSelector": selector} if selector else {})}
+    for others in (platform, _leave_dead_nodes()):
+        known = {toleration.get("key") for toleration in tolerations}
+        tolerations += [toleration for toleration in others if toleration.get("key") not in known]
+    return tolerations
 
 
 def _leave_dead_nodes() -> list[Json]:

@@ -15,6 +15,7 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.reasons import Reason
 from lora_contract.status import MemoryStatus, PlanStatus
 from lora_operator.core.causes.pod_end import End
+from lora_operator.core.manifests.pod_placement import node_selector
 from lora_operator.core.manifests.pod_template import gpu_resource
 from lora_operator.core.run import limits
 from lora_operator.core.run.decision import ReadGpuMemory
@@ -56,7 +57,7 @@ def check_gpu_fit(run: Run) -> GpuFit:
 def _question(run: Run) -> ReadGpuMemory:
     """Ask for the label of NVIDIA's feature discovery (`nvidia.com/gpu.memory`, also for MIG) in MiB."""
     label = f"{gpu_resource(run.spec, run.settings)}.memory"
-    wanted = (f"{key}={value}" for key, value in sorted(run.spec.compute.node_selector.items()))
+    wanted = (f"{key}={value}" for key, value in sorted(node_selector(run.spec, run.settings).items()))
     return ReadGpuMemory(label, ",".join([label, *wanted]))
 
 
@@ -65,7 +66,11 @@ def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> Gpu
     run = run.with_status(plan=judge_plan(plan, fits=fits))
     if fits:
         return GpuFit(run)
-    where = " that compute.nodeSelector matches" if run.spec.compute.node_selector else ""
+    where = ""
+    if run.spec.compute.node_selector:
+        where = " that compute.nodeSelector matches"
+    elif run.settings.train_pod_spec.node_selector:
+        where = " that the platform's node selector matches"
     text = (
         f"Even with one row a pass the run needs about {_gib(memory.total_bytes)} of GPU memory, and the largest"
         f" GPU{where} has {_gib(size)}. It needs {_gib(memory.weights_bytes)} for the weights,"
