@@ -119,7 +119,7 @@ def test_what_has_not_failed_is_told_as_what_it_is(kubectl_lora: Plugin) -> None
 def test_the_pods_of_a_run_speak_in_order_and_the_gone_one_is_named(kubectl_lora: Plugin) -> None:
     said = kubectl_lora("logs", "triage-v2")
 
-    assert said.out.splitlines()[1:3] == ["363 rows, 28131 tokens", "going on from step 5"]
+    assert said.out.splitlines()[1:3] == ["363 rows, 28,131 tokens", "going on from step 5"]
     assert [line.split()[1:3] for line in said.err.splitlines()] == [
         ["prepare", "triage-v2-prepare-1f0c2d3e-0-aaaaa"],
         ["train", "triage-v2-train-1f0c2d3e-0-k2v7p"],
