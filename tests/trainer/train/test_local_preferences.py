@@ -51,8 +51,9 @@ def test_an_adapter_learns_what_is_preferred(method: str, tmp_path: Path) -> Non
     # They are prepared, trained on and measured by one command
     ended = run.run_forked()
     assert ended.code == ExitCode.DONE, ended.output
-    # It says how long answers are, and which adapter it made
+    # It says how long answers are, and how often base and adapter prefer what the rows prefer
     assert "chosen answers have 2.0 tokens on average, rejected ones 2.0" in ended.output
+    assert re.search(r"base model preferred rightly: [0-9.]+\nof the adapter: (1|0\.9)", ended.output)
     manifest = json.loads((run.published / MANIFEST).read_text())
     assert method in manifest["method"]
     # What was learned holds for rows that were not trained on

@@ -130,12 +130,18 @@ def _say_result(report: Report) -> None:
     metrics = report.metrics
     if metrics is not None:
         base_calls, calls = metrics.base_tool_calls, metrics.tool_calls
+        base_preferences, preferences = metrics.base_preferences, metrics.preferences
         for label, value in (
             ("test loss of the base model", metrics.base_test_loss),
             ("of the adapter that it goes on from", metrics.parent_test_loss),
             ("of the adapter", metrics.test_loss),
             ("answers of the base model with right tool calls", base_calls and base_calls.share),
             ("of the adapter", calls and calls.share),
+            (
+                "share of test rows that the base model preferred rightly",
+                base_preferences and base_preferences.accuracy,
+            ),
+            ("of the adapter", preferences and preferences.accuracy),
         ):
             if value is not None:
                 print(f"{label}: {value}")
