@@ -9,7 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.models import gemma2, gemma3, llama, mistral, phi3, qwen2, qwen3
+from transformers.models import (
+    bloom,
+    falcon,
+    gemma2,
+    gemma3,
+    gpt2,
+    gpt_bigcode,
+    gpt_neo,
+    gptj,
+    llama,
+    mistral,
+    mpt,
+    phi3,
+    qwen2,
+    qwen3,
+)
 
 from lora_contract.finetune import LoraSpec
 from lora_trainer.batches.batch import Row
@@ -29,6 +44,9 @@ SHAPE: dict[str, Any] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+_IDS = {key: SHAPE[key] for key in ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id")}
+#: As GPT-2 and those after it call their sizes.
+_GPT2 = {**_IDS, "n_embd": 32, "n_layer": 2, "n_head": 4}
 _WINDOW = {"sliding_window": 8}
 
 CONFIGS: dict[str, Any] = {
@@ -42,11 +60,24 @@ CONFIGS: dict[str, Any] = {
     "gemma3-window": lambda: gemma3.Gemma3TextConfig(**SHAPE, **_WINDOW, query_pre_attn_scalar=8),
 }
 
+#: Families whose configurations name sizes as GPT-2 does, or that have an attention of their own.
+OLDER_CONFIGS: dict[str, Any] = {
+    "gpt2": lambda: gpt2.GPT2Config(**_GPT2, n_positions=512, n_inner=64),
+    "gptj": lambda: gptj.GPTJConfig(**_GPT2, n_positions=512, rotary_dim=4),
+    "gpt-bigcode": lambda: gpt_bigcode.GPTBigCodeConfig(**_GPT2, n_positions=512),
+    "gpt-neo": lambda: gpt_neo.GPTNeoConfig(
+        **_IDS, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]], window_size=8
+    ),
+    "bloom": lambda: bloom.BloomConfig(**_IDS, hidden_size=32, n_layer=2, n_head=4),
+    "mpt": lambda: mpt.MptConfig(**_IDS, d_model=32, n_layers=2, n_heads=4, max_seq_len=512),
+    "falcon": lambda: falcon.FalconConfig(**_IDS, hidden_size=32, num_hidden_layers=2, num_attention_heads=4),
+}
+
 
 def tiny(family: str, seed: int = 0, **changes: Any) -> PreTrainedModel:
     """A random float32 model. Weights are larger than usual, so its answers differ clearly from row to row."""
     torch.manual_seed(seed)
-    config = CONFIGS[family]()
+    config = (CONFIGS | OLDER_CONFIGS)[family]()
     for name, value in changes.items():
         setattr(config, name, value)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

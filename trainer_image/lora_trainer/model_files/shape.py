@@ -27,10 +27,28 @@ _TRANSPOSED_TYPES = frozenset({"gpt2", "openai-gpt"})
 #: Layers that predict more tokens ahead, which transformers does not load: behind the last one, or named so.
 _AHEAD = re.compile(r"(^|\.)mtp\.")
 _EMBEDDINGS = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings)\.weight$")
+#: Names under which the sizes of a model are asked for, and what Bloom and Falcon read as one beside it.
+_USUAL_NAMES = ("hidden_size", "num_hidden_layers", "vocab_size")
+_OLD_NAMES = {"hidden_size": "n_embed"}
 #: Names of the weights of a table of positions.
 POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings?)\.weight$")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+def with_usual_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration of a known family with its sizes under the usual names too.
+
+    GPT-2 and those after it call the hidden size n_embd, and their classes in transformers say what is meant.
+    """
+    if all(key in config for key in _USUAL_NAMES):
+        return dict(config)
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING  # noqa: PLC0415 - takes a second
+
+    names = CONFIG_MAPPING[config["model_type"]].attribute_map
+    own = [*_OLD_NAMES.items(), *((usual, name) for usual, name in names.items() if isinstance(name, str))]
+    found = {usual: config[name] for usual, name in own if config.get(usual) is None and config.get(name) is not None}
+    return {**config, **found}
 
 
 def expert_count(config: Mapping[str, Any]) -> int:

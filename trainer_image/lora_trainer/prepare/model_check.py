@@ -29,6 +29,8 @@ _OTHER_SIZES = {
 _FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
 #: How the keys of tokens begin that stand for pictures and sound.
 _MEDIA = ("image", "audio", "video", "vision", "boi", "eoi", "boa", "eoa")
+#: How the names of classes of causal language models end; GPT-2 and its like are older than the usual one.
+_CAUSAL = ("ForCausalLM", "LMHeadModel")
 _SHOWN = 12
 _FILES_AGAIN = "upload the files of one and the same model again"
 
@@ -45,6 +47,7 @@ def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
     if "_attn_implementation_internal" in config:
         raise _refused(f"config.json of {model} sets _attn_implementation_internal, which can load foreign code")
     _check_architecture(config, model)
+    config = shape.with_usual_names(config)
     if config.get("quantization_config"):
         raise _refused(f"the weights of {model} are quantised already", "use the model with 16-bit weights")
     for key, most in {**_NEEDED_SIZES, **_OTHER_SIZES}.items():
@@ -68,9 +71,10 @@ def _check_architecture(config: Mapping[str, Any], model: str) -> None:
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING_NAMES:
         code = "; it needs code from its own repository, which is never run" if config.get("auto_map") else ""
         raise _refused(f"{model} has the model type {model_type!r}, which transformers does not know{code}")
-    if not name.endswith("ForCausalLM"):
+    if not name.endswith(_CAUSAL):
         raise _refused(
-            f"{model} is {name}, not a causal language model", "use a text model whose class ends in ForCausalLM"
+            f"{model} is {name}, not a causal language model",
+            f"use a text model whose class ends in {' or '.join(_CAUSAL)}",
         )
 
 
