@@ -97,17 +97,22 @@ def test_argo_cd_shows_why_a_run_is_where_it_is(until_complete: dict[str, Verdic
 
 
 def test_the_files_for_argo_cd_are_current() -> None:
-    outdated = [path for path, text in gitops_files.files().items() if path.read_text(encoding="utf-8") != text]
-    assert not outdated, "run `make gitops`"
+    texts = gitops_files.of_the_script()
+    assert not [path for path, text in texts.items() if path.read_text(encoding="utf-8") != text], "run `make gitops`"
 
 
-def test_no_test_data_is_left_over() -> None:
-    listed = {
-        CUSTOMIZATIONS / kind / test["inputPath"]
-        for kind in KINDS
-        for test in yaml.safe_load((CUSTOMIZATIONS / kind / "health_test.yaml").read_text())["tests"]
-    }
-    assert set(CUSTOMIZATIONS.glob("*/testdata/*")) == listed
+@pytest.mark.parametrize(("kind", "cases"), [("LoRAFineTune", run_cases()), ("LoRASweep", sweep_cases())])
+def test_the_tests_for_argo_cds_repository_pass_and_have_every_case(kind: str, cases: list[Case]) -> None:
+    folder = CUSTOMIZATIONS / kind
+    tests = yaml.safe_load((folder / "health_test.yaml").read_text(encoding="utf-8"))["tests"]
+    assert [test["inputPath"] for test in tests] == [f"testdata/{case.name}.yaml" for case in cases], (
+        "run `make gitops`"
+    )
+    assert {path.name for path in folder.glob("testdata/*")} == {f"{case.name}.yaml" for case in cases}
+
+    objects = [yaml.safe_load((folder / test["inputPath"]).read_text(encoding="utf-8")) for test in tests]
+    found = judge(objects, scripts_of_the_repository(), expressions_of(UNTIL_COMPLETE))
+    assert [verdict["argocd"] for verdict in found] == [test["healthStatus"] for test in tests]
 
 
 def test_the_config_map_of_argo_cd_has_the_tested_script_for_each_kind() -> None:

@@ -43,7 +43,7 @@ _ARGUMENTS: dict[str, Any] = {
     "labels": None,
     "name": "job",
     "uid": "1",
-    "job": "job",
+    "object_kind": "Job",
     "manifest": _MANIFEST,
     "event": {},
     "spec": {},

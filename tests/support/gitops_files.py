@@ -31,14 +31,20 @@ _CHANGES_OFTEN = {"jsonPointers": ["/status/progress", "/status/metrics", "/stat
 
 def files() -> dict[Path, str]:
     """Every generated file with its text."""
-    script = _SCRIPT.read_text(encoding="utf-8")
-    texts = {GITOPS / "argocd-cm.yaml": _CONFIG_MAP + _dump({"data": _settings(script)})}
-    page = PAGE.read_text(encoding="utf-8")
-    texts[PAGE] = _TABLE.sub(lambda _: _table(run_cases()), page)
+    texts = of_the_script()
     for kind, cases in zip(KINDS, (run_cases(), sweep_cases()), strict=True):
-        texts[CUSTOMIZATIONS / kind / "health.lua"] = script
-        texts |= _tests_of(kind, cases, script)
+        texts |= _tests_of(kind, cases, _SCRIPT.read_text(encoding="utf-8"))
     return texts
+
+
+def of_the_script() -> dict[Path, str]:
+    """The files that follow from the script and the verdicts alone; the others also hold the operator's messages."""
+    script, page = _SCRIPT.read_text(encoding="utf-8"), PAGE.read_text(encoding="utf-8")
+    return {
+        GITOPS / "argocd-cm.yaml": _CONFIG_MAP + _dump({"data": _settings(script)}),
+        PAGE: _TABLE.sub(lambda _: _table(run_cases()), page),
+        **{CUSTOMIZATIONS / kind / "health.lua": script for kind in KINDS},
+    }
 
 
 def _table(cases: list[Case]) -> str:
