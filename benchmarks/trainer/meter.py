@@ -49,6 +49,8 @@ class Meter(TrainerCallback):
     """
 
     seconds: list[float] = field(default_factory=list)
+    #: Processor time of each step, all threads together: what else the machine does counts less there.
+    cpu_seconds: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     peak_bytes: int = 0
     first_step_began: float = 0.0
@@ -57,6 +59,7 @@ class Meter(TrainerCallback):
     share_idle: float = 0.0
     most_expensive: list[tuple[str, float]] = field(default_factory=list)
     _began: float = 0.0
+    _cpu_began: float = 0.0
     _profile: Any = None
 
     def watch(self, model: Any) -> None:
@@ -79,11 +82,12 @@ class Meter(TrainerCallback):
             self._profile = profile(activities=kinds)
             self._profile.__enter__()
         self.tokens.append(0)
-        self._began = now()
+        self._began, self._cpu_began = now(), time.process_time()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stop it."""
         self.seconds.append(now() - self._began)
+        self.cpu_seconds.append(time.process_time() - self._cpu_began)
         if self._profile is not None and state.global_step == state.max_steps:
             self._profile.__exit__(None, None, None)
             self._read_profile()
@@ -102,6 +106,10 @@ class Meter(TrainerCallback):
     def tokens_per_second(self) -> float:
         """Useful tokens a second of the timed steps."""
         return sum(self.tokens[1:-1]) / sum(self.seconds[1:-1])
+
+    def tokens_per_cpu_second(self) -> float:
+        """Useful tokens of the timed steps by their processor time."""
+        return sum(self.tokens[1:-1]) / sum(self.cpu_seconds[1:-1])
 
     def fastest(self) -> float:
         """Useful tokens a second of the fastest timed step: the least disturbed one on a busy machine."""

@@ -46,6 +46,7 @@ def main() -> None:
         "variant": name,
         "tokens_per_second": round(meter.tokens_per_second(), 1),
         "fastest_step": round(meter.fastest(), 1),
+        "tokens_per_cpu_second": round(meter.tokens_per_cpu_second(), 1),
         "reference_seconds": round(asked, 2),
         "in_all": round(trained, 1),
         "peak_mib": round(meter.peak_bytes / 2**20),

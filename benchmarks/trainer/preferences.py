@@ -61,7 +61,7 @@ def _ratios(medians: dict[str, dict[str, float]]) -> dict[str, Any]:
     """The medians, and the product's figures by those of each way of TRL."""
     ratios = {
         f"{figure}_to_{name}": round(medians[OURS][figure] / medians[name][figure], 2)
-        for figure in ("tokens_per_second", "fastest_step", "in_all", "peak_mib")
+        for figure in ("tokens_per_second", "fastest_step", "tokens_per_cpu_second", "in_all", "peak_mib")
         for name in (TRL, TRL_BEFOREHAND)
         if {OURS, name} <= medians.keys()
     }

@@ -29,7 +29,7 @@ def test_a_small_model_learns_to_prefer_polite_answers(tmp_path: Path) -> None:
     (tmp_path / "finetune.yaml").write_text(yaml.safe_dump(manifest))
     # An adapter is trained
     run = LocalRun(tmp_path)
-    ended = run.run(seconds=900)
+    ended = run.run(seconds=1800)
     # It prefers polite answers of held-out pairs, where the base model hardly knows which is which
     assert ended.code == ExitCode.DONE, ended.output
     final = run.final()
