@@ -7,7 +7,6 @@ becomes tokens and targets.
 from __future__ import annotations
 
 from lora_contract.finetune import LoRAFineTuneSpec
-from lora_contract.finetune.method import KtoSpec
 from lora_trainer.objective.kto import KahnemanTverskyOptimisation
 from lora_trainer.objective.objective import Figure, Measured, Objective, Role
 from lora_trainer.objective.preference import DirectPreferenceOptimisation
@@ -18,8 +17,9 @@ __all__ = ["Figure", "Measured", "Objective", "Role", "chosen"]
 
 def chosen(spec: LoRAFineTuneSpec) -> Objective:
     """Make this half of the objective that the spec asks for."""
-    if spec.method is None:
-        return SupervisedFineTuning()
-    if spec.method.dpo is not None:
-        return DirectPreferenceOptimisation(spec.method.dpo)
-    return KahnemanTverskyOptimisation(spec.method.kto or KtoSpec())
+    method = spec.method
+    if method is not None and method.dpo is not None:
+        return DirectPreferenceOptimisation(method.dpo)
+    if method is not None and method.kto is not None:
+        return KahnemanTverskyOptimisation(method.kto)
+    return SupervisedFineTuning()

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lora_contract.finetune import LoRAFineTuneSpec
-from lora_contract.finetune.method import KtoSpec
 from lora_contract.lineage import Ancestor
 
 
@@ -165,20 +164,20 @@ class ReportInput:
     def method_label(self) -> str:
         """What the adapter was made by, with the settings of the method."""
         method = self.spec.method
-        if method is None:
-            return "supervised fine-tuning"
-        if method.dpo is not None:
+        if method is not None and method.dpo is not None:
             dpo = method.dpo
             normalised = ", normalised by length" if dpo.length_normalised else ""
             return (
                 f"direct preference optimisation (DPO), beta {dpo.beta:g}, weight of the chosen answers' likelihood"
                 f" {dpo.sft_weight:g}{normalised}"
             )
-        kto = method.kto or KtoSpec()
-        return (
-            f"Kahneman-Tversky optimisation (KTO), beta {kto.beta:g}, weights {kto.desirable_weight:g} of desirable and"
-            f" {kto.undesirable_weight:g} of undesirable answers"
-        )
+        if method is not None and method.kto is not None:
+            kto = method.kto
+            return (
+                f"Kahneman-Tversky optimisation (KTO), beta {kto.beta:g}, weights {kto.desirable_weight:g} of desirable"
+                f" and {kto.undesirable_weight:g} of undesirable answers"
+            )
+        return "supervised fine-tuning"
 
     @property
     def revision_label(self) -> str:
