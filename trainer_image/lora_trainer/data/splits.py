@@ -12,10 +12,11 @@ import hashlib
 import json
 import math
 import unicodedata
-from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
+
+import numpy as np
 
 from lora_trainer.data.rows import BadRow, Conversation, Message
 
@@ -106,14 +107,17 @@ def exact_bounds(positions: Sequence[float], *, validation: float, test: float) 
 
     None: the shares as bounds do so already, or miss neither number by more than a quarter of it.
     """
-    ordered = sorted(positions)
-    drawn_test = bisect_left(ordered, test)
-    drawn_validation = bisect_left(ordered, test + validation) - drawn_test
+    ordered = np.sort(np.asarray(positions, dtype=np.float64))
+    drawn_test, drawn_held_out = np.searchsorted(ordered, (test, test + validation)).tolist()
+    drawn_validation = drawn_held_out - drawn_test
     wanted_test, wanted_validation = _whole_rows(len(ordered), validation=validation, test=test)
     if _is_close(drawn_test, wanted_test) and _is_close(drawn_validation, wanted_validation):
         return None
-    ends = [*ordered, math.inf]
-    return Bounds(ends[wanted_test], ends[wanted_test + wanted_validation])
+    ends = (
+        ordered[end].item() if end < len(ordered) else math.inf
+        for end in (wanted_test, wanted_test + wanted_validation)
+    )
+    return Bounds(*ends)
 
 
 def _is_close(drawn: int, wanted: int) -> bool:
