@@ -93,6 +93,15 @@ def test_rows_under_a_hidden_name_are_not_read_and_told(tmp_path: Path) -> None:
     assert fetched.notes[0].endswith(": _b.jsonl")
 
 
+def test_copies_in_hidden_folders_and_what_windows_writes_are_not_read_and_told(tmp_path: Path) -> None:
+    _write(tmp_path / "data", "a.jsonl", ".ipynb_checkpoints/a-checkpoint.jsonl", "__MACOSX/a.jsonl", "Thumbs.db")
+
+    fetched = _fetch(tmp_path)
+
+    assert _splits(fetched) == {"a.jsonl": "dataset"}
+    assert fetched.notes[0].endswith(": .ipynb_checkpoints/a-checkpoint.jsonl, Thumbs.db, __MACOSX/a.jsonl")
+
+
 @pytest.mark.parametrize(
     ("name", "split"),
     [

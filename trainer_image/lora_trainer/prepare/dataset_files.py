@@ -187,7 +187,7 @@ def _notes(uri: str, beside: Sequence[str], held_out: Mapping[str, str], own: Ma
     if beside:
         yield (
             f"files below {uri} were not read, as by their names they are not for training"
-            f" (a README and its like, or a first letter _ or .): {_few(beside)}"
+            f" (a README and its like, or a name or folder that begins with _ or .): {_few(beside)}"
         )
 
 

@@ -23,17 +23,20 @@ _SPLIT_WORDS: Mapping[str, Split] = {
     "evaluation": "test",
 }
 _SEPARATORS = re.compile(r"[-._ 0-9]+")
-#: What lies beside data in a repository, and what `datasets` writes about data.
+#: What lies beside data in a repository, what `datasets` writes about data, and what Windows writes into folders.
 _ABOUT_DATA = re.compile(
     r"^(readme|licen[cs]e|notice|citation|changelog)\b|\.(md|rst|ya?ml|py|crc|md5|sha256|lock)$"
-    r"|^(dataset_infos?|dataset_dict|state|croissant)\.json$",
+    r"|^(dataset_infos?|dataset_dict|state|croissant)\.json$|^(thumbs\.db|desktop\.ini)$",
     re.IGNORECASE,
 )
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a name says that it is not for readers, as the markers and logs of Spark and of file systems are."""
-    return PurePosixPath(name).name.startswith(("_", "."))
+    """Tell whether a name, or that of a folder in it, says that it is not for readers.
+
+    So are the markers and logs of Spark, what file systems keep, and the copies that notebooks make of open files.
+    """
+    return any(part.startswith(("_", ".")) for part in PurePosixPath(name).parts)
 
 
 @dataclass(frozen=True)
