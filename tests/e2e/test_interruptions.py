@@ -10,7 +10,7 @@ from e2e.conftest import Finished
 from lora_cluster.commands import wait_until
 from lora_contract import layout
 from lora_contract.reasons import Reason
-from lora_contract.status import LoRAFineTuneStatus
+from lora_contract.status import AttemptStatus, LoRAFineTuneStatus
 from lora_demo.platform import OPERATOR_NAMESPACE, RELEASE
 from lora_demo.run import Run, is_complete
 from support import e2e
@@ -24,7 +24,10 @@ def test_a_run_that_is_killed_and_then_suspended_goes_on_to_the_same_adapter(rig
     # Its pod is killed without a chance to save, and another one gets farther than the first can have come
     victim = rig.pods(run, "train")[-1]["metadata"]["name"]
     rig.kubernetes.run("delete", "pod", victim, f"--namespace={NAMESPACE}", "--force", "--grace-period=0")
-    rig.wait(run, "step 20", _reached(20), e2e.TRAINED_SECONDS)
+    status = rig.wait(run, "a second pod", lambda status: len(_trained(status)) == 2, e2e.TRAINED_SECONDS)
+    assert status.progress is not None
+    farther = max(20, status.progress.step + 1)
+    rig.wait(run, f"step {farther}", _reached(farther), e2e.TRAINED_SECONDS)
     # When it is suspended, that pod saves what it has and goes
     _suspend(run, suspended=True)
     rig.wait(run, "Suspended", lambda status: status.phase == "Suspended")
@@ -33,14 +36,14 @@ def test_a_run_that_is_killed_and_then_suspended_goes_on_to_the_same_adapter(rig
     _suspend(run, suspended=False)
     status = run.wait_finished(e2e.TRAINED_SECONDS)
     assert is_complete(status), status.error
-    first, second, third = [attempt for attempt in status.attempts if attempt.stage == "train"]
+    first, second, third = _trained(status)
     # The second pod went on from the newest checkpoint
     assert first.pod == victim
     assert first.reason == Reason.POD_DELETED
     # (a periodic one, or what it saved in the moment that the kubelet leaves even to a forced deletion)
     assert second.from_step in range(4, e2e.STEPS)
     # The third did no step again, so what was lost, was lost to the kill
-    assert second.last_step in range(20, e2e.STEPS)
+    assert second.last_step in range(farther, e2e.STEPS)
     assert third.from_step == second.last_step
     assert (third.last_step, third.exit_code) == (e2e.STEPS, 0)
     assert status.usage is not None
@@ -84,6 +87,10 @@ def test_a_run_deleted_while_the_operator_is_away_leaves_nothing(rig: Rig, stop_
     stop_operator()
     _delete(run)
     wait_until("nothing is left", lambda: rig.nothing_left(run), timeout=e2e.REACTION_SECONDS)
+
+
+def _trained(status: LoRAFineTuneStatus) -> list[AttemptStatus]:
+    return [attempt for attempt in status.attempts if attempt.stage == "train"]
 
 
 def _reached(step: int) -> Callable[[LoRAFineTuneStatus], bool]:

@@ -257,13 +257,6 @@ def test_a_parent_is_read_with_the_rights_of_the_run(tmp_path: Path, monkeypatch
     assert f"s3://{secret}/a" in refused.message
 
 
-def test_preferences_do_not_go_on_from_an_adapter_yet(bucket: Bucket) -> None:
-    bucket.publish()
-    refused = refusal(bucket.order({"method": {"dpo": {}}}))
-    assert refused.exit_code is ExitCode.UNSUPPORTED
-    assert refused.param == "spec.method"
-
-
 def test_a_parent_that_missed_its_gate_is_gone_on_from_with_a_warning(bucket: Bucket) -> None:
     bucket.parent.manifest = {"gateFailed": "test loss 2.0 is 1.1 of the base model's"}
     bucket.publish()
