@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Runs:
             {"name": name, "uri": f"s3://{self._bucket.name}/{name}.jsonl", **more} for name, more in settings.items()
         ]
         changes = {
+            "model.revision": "a" * 40,
             "dataset": {"sources": sources, "split": {"validation": 0.1, "test": 0.1}},
             "output.uri": f"s3://{self._bucket.name}/{output}/",
         }
@@ -131,6 +133,21 @@ def test_a_file_with_other_tokens_than_the_model_has_is_not_believed(
     bucket.put(f"{key.rpartition('/')[0]}/{name}", (tmp_path / "forged.parquet").read_bytes())
 
     again, rows = runs.prepare(general={"repeats": 3})
+
+    assert again == {"general": 300}
+    assert rows == expected
+
+
+def test_another_tokenizer_under_the_same_stated_revision_tokenises_anew(runs: Runs, bucket: Bucket) -> None:
+    runs.prepare(general={"repeats": 2})
+    # Two letters change places; who replaced the file says nothing of it
+    tokenizer = json.loads(runs.content("model/tokenizer.json"))
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["a"], vocabulary["e"] = vocabulary["e"], vocabulary["a"]
+    bucket.put("model/tokenizer.json", json.dumps(tokenizer).encode())
+
+    again, rows = runs.prepare(general={"repeats": 3})
+    _, expected = runs.prepare("elsewhere", general={"repeats": 3})
 
     assert again == {"general": 300}
     assert rows == expected

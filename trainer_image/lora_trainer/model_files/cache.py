@@ -28,10 +28,14 @@ _PARTIAL = ".partial"
 
 @dataclass(frozen=True)
 class StagedModel:
-    """The folder with the model's files, and its revision: a commit, or the digest of the files."""
+    """The folder with the model's files, and its revision: a commit, or the digest of the files.
+
+    `content` is equal for equal files, as far as a listing can tell: a revision that somebody states may be wrong.
+    """
 
     path: Path
     commit: str
+    content: str
 
 
 class ModelCache:
@@ -130,6 +134,6 @@ def _recorded(folder: Path) -> StagedModel | None:
     try:
         found = json.loads((folder / _RECORD).read_text())
         whole = all((folder / name).stat().st_size == size for name, size in found["sizes"].items())
-        return StagedModel(folder, str(found["commit"])) if whole else None
+        return StagedModel(folder, str(found["commit"]), folder.name) if whole else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

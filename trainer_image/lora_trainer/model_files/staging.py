@@ -93,7 +93,7 @@ class _Staging:
             for name in weights:
                 digests[name] = self._source.sha256(name)
             commit = digest(digests)
-        return StagedModel(into, commit)
+        return StagedModel(into, commit, self._source.key())
 
     def whole(self, into: Path, cache: ModelCache | None = None) -> StagedModel:
         """Stage every file that is used, each with the size and digest that the source states."""
@@ -111,7 +111,7 @@ class _Staging:
             file = self._files[name]
             digests[name] = verified_sha256(into / name, f"{name} of {self._model}", size=file.size, sha256=file.sha256)
         shutil.rmtree(into / ".cache", ignore_errors=True)  # where the Hub's client keeps notes
-        return StagedModel(into, self._source.commit() or digest(digests))
+        return StagedModel(into, self._source.commit() or digest(digests), self._source.key())
 
     def cached(self, cache: ModelCache) -> StagedModel:
         """Find the model in a cache that runs share; the first run stages it, others wait for it and use it."""
@@ -125,7 +125,7 @@ class _Staging:
             with cache.staging(key) as folder:
                 commit = self.whole(folder, cache).commit
                 record(folder, commit)
-        return StagedModel(folder.with_name(key), commit)
+        return StagedModel(folder.with_name(key), commit, key)
 
     def _fetch_small(self, into: Path) -> list[str]:
         """Fetch the small files, let them be checked, and tell which files hold the weights."""

@@ -42,13 +42,14 @@ def keys(
     spec: LoRAFineTuneSpec,
     files: Sequence[FileProfile],
     *,
-    model_commit: str,
+    model: str,
     template: str | None,
     template_date: date | None,
 ) -> dict[str, str]:
     """Name each source of dataset.sources by everything that its tokens follow from; none where there are no sources.
 
-    `template` is the sha256 of the chat template.
+    `model` is equal for equal files of the model, whatever revision is stated; `template` is the sha256 of the chat
+    template.
     """
     if spec.method is not None:
         return {}
@@ -61,7 +62,7 @@ def keys(
             "version": [_VERSION, identity.RECIPE_VERSION, __version__],
             "files": [[file.split, file.sha256] for file in files if file.source == source.name],
             "read": read,
-            "model": model_commit,
+            "model": model,
             "template": template,
             "date": None if template_date is None else template_date.isoformat(),
             "training": spec.training.model_dump(mode="json", by_alias=True, include={"train_on", "max_length"}),

@@ -103,7 +103,7 @@ class _Preparation:
             return self._report(run_id, plan, warnings)
         adapted = model_check.adapted_modules(self._tensors, self._spec, self._config)
         model_check.check_files(self._spec, self._config, self._tensors, staged.path, self._tokenizer.without_embedding)
-        profile = self._read_rows(data, today, staged.commit)
+        profile = self._read_rows(data, today, staged.content)
         gates.check(self._spec, profile, self._folder / "prepared")
         longest = profile.longest_sequence(self._spec.training.max_length)
         model_check.check_context(self._spec, self._config, self._tensors, longest)
@@ -123,12 +123,12 @@ class _Preparation:
         plan = self._hand_over(run_layout, plan, profile.model_copy(update=noted))
         return self._report(run_id, plan, self._warnings(plan, profile))
 
-    def _read_rows(self, data: FetchedDataset, today: date | None, model_commit: str) -> DataProfile:
+    def _read_rows(self, data: FetchedDataset, today: date | None, model: str) -> DataProfile:
         """Tokenise the dataset, as far as no earlier prepare did with the same source."""
         named = source_tokens.keys(
             self._spec,
             data.files,
-            model_commit=model_commit,
+            model=model,
             template=self._tokenizer.template,
             template_date=today,
         )

@@ -98,9 +98,9 @@ def fetch(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, grou
                 uri = f"{layout.prepared}/{name}"
                 if store.info(uri) is not None:
                     store.download(uri, rows / name)
-        return [str(staged.path), staged.commit]
+        return [str(staged.path), staged.commit, staged.content]
 
-    path, commit = group.from_pod_leader("inputs", list[str], bring)
+    path, commit, content = group.from_pod_leader("inputs", list[str], bring)
     objective = objectives.chosen(order.spec)
     train = _rows(objective, rows / prepared.TRAIN)
     if train is None:
@@ -119,7 +119,7 @@ def fetch(order: TrainOrder, store: Store, layout: RunLayout, folder: Path, grou
     template = rows / prepared.CHAT_TEMPLATE
     chat_template = template.read_text(encoding="utf-8") if template.is_file() else None
     return Inputs(
-        StagedModel(Path(path), commit),
+        StagedModel(Path(path), commit, content),
         objective,
         train,
         validation,

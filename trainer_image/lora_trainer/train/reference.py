@@ -79,7 +79,7 @@ def _key(session: Session, order: TrainOrder, inputs: Inputs, rows: ComparedRows
             "rows": sha256_of(file),
             "kind": type(rows).__name__,
             "only": rows.only,
-            "model": inputs.model.commit,
+            "model": inputs.model.content,
             "quantization": order.spec.quantization.model_dump(mode="json"),
             "parent": None if inputs.parent is None else inputs.parent.lineage[0].manifest_digest,
             "precision": f"{hardware.device.type} {hardware.dtype} {hardware.autocast}",
