@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lora_operator.core.observe.observed import FineTune
 from lora_operator.effects.kinds import Key, Kind
 from lora_operator.effects.memory.cache import Cache
 from support.cached import show, versioned
@@ -101,3 +102,30 @@ def test_who_has_seen_its_adapter_waits_no_more(cache: Cache, looks: list[Key]) 
     show(cache, base)
 
     assert looks == []
+
+
+def test_a_circle_that_is_broken_is_none_for_all_that_were_in_it(cache: Cache) -> None:
+    first, second = show(cache, child("second", "first")), show(cache, child("first", "second"))
+    apart = show(cache, child("second", "apart"))
+
+    show(cache, child("base", "second"))
+
+    assert not any(observed.parents_in_circle for key in (first, second, apart) if (observed := cache.observe(key)))
+
+
+def test_a_look_at_a_run_in_a_long_chain_costs_no_more_than_at_another(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A user makes a chain of runs, each of which waits for the next; the last one does not exist
+    keys = [show(cache, child(f"run-{number + 1}", f"run-{number}")) for number in reversed(range(200))]
+    found = cache._finetune
+    asked: list[str] = []
+
+    def counted(namespace: str, name: str) -> FineTune | None:
+        asked.append(name)
+        return found(namespace, name)
+
+    monkeypatch.setattr(cache, "_finetune", counted)
+    # All of them are looked at, as every five minutes
+    assert not any(observed.parents_in_circle for key in keys if (observed := cache.observe(key)))
+    assert len(asked) <= len(keys)

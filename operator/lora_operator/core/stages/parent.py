@@ -78,16 +78,6 @@ def parent_of(finetune: FineTune, beside: Callable[[str], FineTune | None]) -> F
     return None if name is None else beside(name)
 
 
-def in_circle(finetune: FineTune, beside: Callable[[str], FineTune | None]) -> bool:
-    """Return whether a run waits for one that waits for it, over however many others."""
-    passed: set[str] = set()
-    above: FineTune | None = finetune
-    while above is not None and waits_for_parent(above) and above.uid not in passed:
-        passed.add(above.uid)
-        above = parent_of(above, beside)
-    return bool(passed) and above is not None and above.uid == finetune.uid
-
-
 def _published(parent: FineTune) -> bool:
     return not parent.deleting and _is_up_to_date(parent) and parent.status.holds(ConditionType.COMPLETE)
 

@@ -13,7 +13,7 @@ from lora_operator.core.observe.owner import Owner, controller_of
 from lora_operator.core.observe.pod import Pod
 from lora_operator.core.observe.resource import CreateError, Resource
 from lora_operator.core.stages.identical import identical_run, identity_of
-from lora_operator.core.stages.parent import in_circle, parent_of
+from lora_operator.core.stages.parent import parent_of
 from lora_operator.core.sweep.observed_sweep import ObservedSweep, Sweep
 from lora_operator.effects.kinds import REQUIRED, Key, Kind
 from lora_operator.effects.memory.gone_pods import GonePods
@@ -139,7 +139,7 @@ class Cache:
             queue_position=self._position_of(key.namespace, jobs),
             identical=tuple(self._identical_to(entry.value, jobs)),
             parent=parent_of(entry.value, beside),
-            parents_in_circle=in_circle(entry.value, beside),
+            parents_in_circle=self.waiting_children.in_circle(key),
             gpu_memory=self.gpu_memory,
             monotonic=time.monotonic(),
             first_seen=memory.first_seen,

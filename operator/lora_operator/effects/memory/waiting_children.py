@@ -1,4 +1,8 @@
-"""The runs that wait for another one of their namespace: each is looked at when something happens to that one."""
+"""The runs that wait for another one of their namespace: each is looked at when something happens to that one.
+
+Whether a run waits for itself, over however many others, is found out when a run begins to wait or ceases to, never at
+a look: one user may make a chain of thousands.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,12 @@ class WaitingChildren:
         self._parent_of: dict[Key, Key] = {}
         self._children: dict[Key, set[Key]] = {}
         self._states: dict[Key, _State | None] = {}
+        #: The runs that in the end wait for themselves.
+        self._in_circle: set[Key] = set()
+
+    def in_circle(self, key: Key) -> bool:
+        """Return whether a run waits for one that waits for it, over however many others."""
+        return key in self._in_circle
 
     def update(self, key: Key, run: FineTune | None) -> None:
         """Note how a run is; None: it does not exist any more."""
@@ -47,14 +57,31 @@ class WaitingChildren:
     def _update_child(self, key: Key, run: FineTune | None) -> None:
         name = awaited_run(run) if run is not None and waits_for_parent(run) else None
         parent = None if name is None else Key(key.namespace, name)
-        before = self._parent_of.pop(key, None)
-        if before is not None and before != parent:
+        before = self._parent_of.get(key)
+        if before == parent:
+            return
+        if before is not None:
+            if key in self._in_circle:
+                self._in_circle.difference_update(self._above(key))
+            del self._parent_of[key]
             self._children[before].discard(key)
             if not self._children[before]:
                 del self._children[before]
         if parent is not None:
             self._parent_of[key] = parent
             self._children.setdefault(parent, set()).add(key)
+            above = self._above(key)
+            if self._parent_of.get(above[-1]) == key:
+                self._in_circle.update(above)
+
+    def _above(self, key: Key) -> list[Key]:
+        """List a run and those that it waits for, one through the other, up to itself or a circle of others."""
+        above = [key]
+        while (parent := self._parent_of.get(above[-1])) is not None and parent != key:
+            if parent in self._in_circle and key not in self._in_circle:
+                break
+            above.append(parent)
+        return above
 
 
 def _state_of(run: FineTune) -> _State:
