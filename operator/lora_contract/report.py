@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -13,6 +14,8 @@ from lora_contract.base import StatusModel
 from lora_contract.names import STAGE_TRAIN, Stage
 from lora_contract.outside import bounded, salvaged, shorten
 from lora_contract.status import (
+    MAX_URI_LENGTH,
+    SHA256,
     ArtifactStatus,
     MetricsStatus,
     ParentStatus,
@@ -138,7 +141,15 @@ def decode(text: str | None) -> Report | None:
         return None
     # Once more: a number may have been written as a text.
     sound = Report.model_validate(bounded(found.model_dump()))
+    if sound.artifact is not None and not _is_in_s3(sound.artifact):
+        sound = sound.model_copy(update={"artifact": None})
     return _with_texts_cut(sound, _TEXT_LIMITS[0])
+
+
+def _is_in_s3(artifact: ArtifactStatus) -> bool:
+    """Return whether an artifact can be found and checked by whoever reads of it: other runs may go on from it."""
+    address = artifact.uri.startswith("s3://") and len(artifact.uri) <= MAX_URI_LENGTH
+    return address and re.fullmatch(SHA256, artifact.manifest_digest) is not None
 
 
 def _integer(digits: str) -> int:

@@ -14,6 +14,8 @@ from lora_contract.source_status import SourceMetricsStatus, SourcePlanStatus
 MAX_ATTEMPTS = 10
 #: Pattern of a sha256 in hexadecimal digits.
 SHA256 = r"^[0-9a-f]{64}$"
+#: Of the S3 prefix of an adapter, characters.
+MAX_URI_LENGTH = 1024
 
 
 class Phase(StrEnum):
@@ -251,7 +253,7 @@ class ParentStatus(StatusModel):
     """The adapter that a run goes on from, as it was when the run first saw it."""
 
     run: str | None = field("LoRAFineTune that published it, where spec.from names one.", limit=253)
-    uri: str = Field(description="S3 prefix of the adapter's files.", max_length=1024)
+    uri: str = Field(description="S3 prefix of the adapter's files.", max_length=MAX_URI_LENGTH)
     manifest_digest: str = Field(description="sha256 of its manifest.json.", pattern=SHA256)
 
 

@@ -48,6 +48,33 @@ REPORTS = st.builds(
 )
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"manifestDigest": "zz"},
+        {"manifestDigest": ""},
+        {"uri": "s3://bucket/" + "a" * 1024},
+        {"uri": "file:///etc"},
+        {"uri": "http://169.254.169.254/latest"},
+    ],
+)
+def test_an_artifact_that_cannot_be_found_or_checked_is_none(forged: dict[str, str]) -> None:
+    artifact = ArtifactStatus(
+        uri="s3://bucket/a",
+        manifest_digest="ab" * 32,
+        size_bytes=1,
+        base_model="tiny",
+        required_max_lora_rank=8,
+    )
+    said = json.loads(encode(Report(stage="train", artifact=artifact)))
+    said["artifact"] |= forged
+
+    read = decode(json.dumps(said))
+
+    assert read is not None
+    assert read.artifact is None
+
+
 @given(REPORTS)
 def test_every_report_fits_and_keeps_its_facts(report: Report) -> None:
     text = encode(report)
