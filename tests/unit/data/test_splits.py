@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from lora_trainer.data import prepared, splits
 from lora_trainer.data.rows import Conversation, Message
 from lora_trainer.errors import TrainerError
 from support.prepared_data import chat, data_file, lines, run
+from support.specs import REMOVED
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 SHARE = st.floats(0, 0.5)
@@ -140,6 +142,35 @@ def test_a_conversation_in_which_other_answers_count_counts_once_and_stays_in_on
     assert result.profile.rows == {"train": 32, "validation": 4, "test": 4}
     for name in SPLITS:
         assert set(Counter(tuple(row["input_ids"]) for row in result.rows(name)).values()) == {2}
+
+
+def test_what_two_sources_have_in_common_is_in_one_split(tmp_path: Path) -> None:
+    # The first source has test rows of its own, so that its validation rows begin where the other's test rows do
+    common = [chat(f"Question {n}", "First.", "And then?", "Second.") for n in range(300)]
+    silent = [
+        {"messages": [dict(row["messages"][0]), dict(row["messages"][1], weight=0), *row["messages"][2:]]}
+        for row in common
+    ]
+    files = {
+        name: replace(data_file(tmp_path, f"{name}.jsonl", lines(rows)), source=name)
+        for name, rows in {"first": common, "second": silent}.items()
+    }
+    own = replace(data_file(tmp_path, "own.jsonl", lines([chat("Own", "Row.")])), source="first")
+    sources = [{"name": name, "uri": f"s3://datasets/{name}/"} for name in files]
+
+    result = run(
+        tmp_path,
+        [*files.values()],
+        test=[own],
+        **{"dataset.uri": REMOVED},
+        dataset__sources=sources,
+        dataset__split={"validation": 0.1, "test": 0.1},
+    )
+
+    texts = {name: {tuple(row["input_ids"]) for row in result.rows(name)} for name in SPLITS}
+    assert not texts[prepared.TRAIN] & (texts[prepared.VALIDATION] | texts[prepared.TEST])
+    assert not texts[prepared.VALIDATION] & texts[prepared.TEST]
+    assert texts[prepared.VALIDATION]
 
 
 def test_a_row_that_is_added_moves_no_other_row(tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ class RowChecker:
     rows_read: dict[str, int] = field(default_factory=dict)
     _shapes: dict[int, Shape] = field(default_factory=dict)
     _answers: Counter[str] = field(default_factory=Counter)
-    _seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    #: File, row and split, by what a row is known by.
+    _seen: dict[bytes, tuple[int, int, Split]] = field(default_factory=dict)
     _files: list[tuple[Split | None, str]] = field(default_factory=list)
     #: The row that is read, and the stored bytes of all files so far.
     _place: Place = field(init=False)
@@ -70,7 +71,6 @@ class RowChecker:
     _source: DataSource = field(init=False)
     #: Where the splits of a source end, by its name, if not where the shares that are held out say.
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
-    #: What assigns rows to splits.
     splits: SourceSplits = field(init=False)
 
     def __post_init__(self) -> None:
@@ -163,7 +163,7 @@ class RowChecker:
             examples = self.objective.examples(talk)
         self._answers.update(self.objective.answers(talk, examples))
         split = part or self._assign(key)
-        self._seen[key] = self._seen[marked] = (len(self._files) - 1, raw.place.number)
+        self._seen[key] = self._seen[marked] = (len(self._files) - 1, raw.place.number, split)
         return [ReadyRow(split, example, example is examples[-1], self._source.name, raw.place) for example in examples]
 
     def _plain(self, raw: RawRow, row: dict[str, Any], part: Split | None) -> list[ReadyRow]:
@@ -180,7 +180,7 @@ class RowChecker:
         if len(self.samples) < MAX_SAMPLES:
             self.samples.append(plain_rows.sample(self.template, content))
         split = part or self._assign(content.key)
-        self._seen[content.key] = (len(self._files) - 1, raw.place.number)
+        self._seen[content.key] = (len(self._files) - 1, raw.place.number, split)
         return [ReadyRow(split, content, last=True, source=self._source.name)]
 
     def _without_ignored(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -251,8 +251,9 @@ class RowChecker:
         return next((name for name in names if row.get(name) and name not in dataset.ignore_keys), None)
 
     def _assign(self, key: bytes) -> Split:
-        """Find the split of a row that is new, or has the fingerprint of one before where other answers count."""
-        return self.splits.assign(self._source.name, key, counts=key not in self._seen)
+        """Find the split of a row: that of an earlier one with its fingerprint, though it may be of another source."""
+        before = self._seen.get(key)
+        return self.splits.assign(self._source.name, key) if before is None else before[2]
 
     def _repeats(self, key: bytes, marked: bytes, place: Place, part: Split | None) -> bool:
         """Tell whether the row was seen in the same part; one seen in another part would leak, and is refused.

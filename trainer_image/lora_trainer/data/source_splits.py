@@ -23,14 +23,10 @@ class SourceSplits:
         #: 8 bytes a row.
         self._positions = {name: array("d") for name in self._shares}
 
-    def assign(self, source: str, key: bytes, *, counts: bool) -> Split:
-        """Find the split of the row with this fingerprint.
-
-        `counts`: not where another row has the same fingerprint, and shares its split.
-        """
+    def assign(self, source: str, key: bytes) -> Split:
+        """Find the split of the first row with this fingerprint."""
         position = splits.position(key, self._seed)
-        if counts:
-            self._positions[source].append(position)
+        self._positions[source].append(position)
         return splits.assign(position, self._bounds[source])
 
     def exact_bounds(self) -> dict[str, Bounds]:
