@@ -18,7 +18,7 @@ from lora_contract.status import ParentStatus
 from lora_trainer.command.stage import carry_out
 from lora_trainer.errors import TrainerError
 from support.chat_models import save_model, tokenizer
-from support.parent_adapters import Parent, digest_of, tensors_of
+from support.parent_adapters import Parent, digest_of, safetensors, tensors_of
 from support.prepare_orders import order
 from support.prepared_data import chat, lines
 from support.seaweedfs import ADMIN, Identity, SeaweedFS, seaweedfs
@@ -185,6 +185,11 @@ def _files(name: str, content: bytes) -> dict[str, Any]:
     return {"files": {name: digest_of(content).model_dump()}}
 
 
+def ends_with(parent: Parent, value: float) -> None:
+    """Let the last weight of an adapter be a value."""
+    parent.weights = safetensors(parent.tensors)[:-4] + struct.pack("<f", value)
+
+
 POISON: dict[str, tuple[Callable[[Parent], Any], str]] = {
     "a pickle in the place of safetensors": (
         lambda parent: setattr(parent, "weights", PICKLE),
@@ -203,6 +208,8 @@ POISON: dict[str, tuple[Callable[[Parent], Any], str]] = {
     "ranks by layer": (lambda parent: parent.config.update(rank_pattern={"q_proj": 4}), "sets rank_pattern"),
     "another kind of adapter": (lambda parent: parent.config.update(peft_type="IA3"), "peft_type IA3"),
     "a large configuration": (lambda parent: parent.config.update(note="x" * (1 << 20)), "are the most"),
+    "weights that are no numbers": (lambda parent: ends_with(parent, float("nan")), "weights that are not finite"),
+    "weights beyond all bounds": (lambda parent: ends_with(parent, 3e38), "not finite, or beyond 1e+06"),
     "no weights": (lambda parent: parent.manifest.update(_files(ADAPTER_CONFIG, b"{}")), "names no adapter_model"),
     "a manifest that is none": (lambda parent: parent.manifest.update(version=2), "is no manifest"),
     "a run without end": (lambda parent: parent.manifest.update(runId="0" * 100), "is no manifest"),
@@ -255,6 +262,14 @@ def test_a_parent_is_read_with_the_rights_of_the_run(tmp_path: Path, monkeypatch
 
     assert refused.exit_code is ExitCode.ACCESS_DENIED
     assert f"s3://{secret}/a" in refused.message
+
+
+def test_what_a_parent_says_of_its_gate_is_cut_and_harmless(bucket: Bucket) -> None:
+    bucket.parent.manifest = {"gateFailed": "\x1b[2J" + "x" * 900_000}
+    bucket.publish()
+    (warning,) = [warning for warning in carry_out(bucket.order()).warnings if "missed its gate" in warning]
+    assert "\x1b" not in warning
+    assert len(warning) < 2000
 
 
 def test_a_parent_that_missed_its_gate_is_gone_on_from_with_a_warning(bucket: Bucket) -> None:

@@ -33,7 +33,7 @@ def stored(store: Store, prefix: str) -> StoredReference:
 
 
 def values(seed: int = 0) -> LogProbabilities:
-    return np.random.default_rng(seed).normal(size=(ROWS, 2)).astype(np.float32)
+    return -np.random.default_rng(seed).exponential(size=(ROWS, 2)).astype(np.float32)
 
 
 def written(folder: Path, content: LogProbabilities) -> Path:
@@ -67,8 +67,9 @@ def test_of_two_runs_that_computed_at_the_same_time_the_first_counts_for_both(
         np.zeros((ROWS, 1), dtype=np.float32),
         np.zeros((ROWS, 2), dtype=np.float64),
         np.full((ROWS, 2), np.nan, dtype=np.float32),
+        np.full((ROWS, 2), 50, dtype=np.float32),
     ],
-    ids=["other rows", "one value a row", "another type", "not finite"],
+    ids=["other rows", "one value a row", "another type", "not finite", "more likely than certain"],
 )
 def test_values_that_do_not_fit_are_computed_anew(
     broken: LogProbabilities, store: Store, prefix: str, stored: StoredReference, tmp_path: Path
@@ -96,8 +97,20 @@ def test_a_file_that_was_replaced_is_not_read(
         stored.bring(digest, tmp_path / "found")
 
 
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F4"])
+def test_types_that_numpy_does_not_know_do_not_fit(dtype: str, tmp_path: Path) -> None:
+    path = written(tmp_path, values())
+    size = {"BF16": 2 * 2 * ROWS, "F8_E4M3": 2 * ROWS, "F4": ROWS}[dtype]
+    header = json.dumps({"log_probabilities": {"dtype": dtype, "shape": [ROWS, 2], "data_offsets": [0, size]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    with pytest.raises(UnfitReference):
+        references.read(path, ROWS)
+
+
 @pytest.mark.parametrize(
-    "content", [b"{", b"[]", b'{"version": 2}', b'{"version":1,"file":{"sha256":"../x","size":1}}']
+    "content",
+    [b"{", b"[]", b'{"version": 2}', b'{"version":1,"file":{"sha256":"../x","size":1}}', b" " * 5000],
+    ids=["cut off", "a list", "another version", "a way out", "large"],
 )
 def test_a_manifest_that_cannot_be_read_counts_as_none(
     content: bytes, store: Store, prefix: str, stored: StoredReference, tmp_path: Path

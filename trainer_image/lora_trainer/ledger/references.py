@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 LogProbabilities = npt.NDArray[np.float32]
 
 _TENSOR = "log_probabilities"
-#: Most bytes of a file beside its values.
-_HEADER_BYTES = 4096
+#: Most bytes of a file beside its values, and of a manifest.
+_HEADER_BYTES = _MANIFEST_BYTES = 4096
+#: What a sum of logarithms of probabilities may be above 0, by rounding.
+_ROUNDING = 1e-2
 _TRIES = 5
 
 
@@ -59,10 +61,13 @@ class StoredReference:
 
     def find(self, path: Path) -> str | None:
         """Bring the values to `path`, and tell their digest; None where there are none, or none that fit."""
-        content = self._store.read_if_exists(self._manifest)
-        if content is None:
+        info = self._store.info(self._manifest)
+        if info is None:
             return None
         try:
+            if info.size > _MANIFEST_BYTES:
+                raise UnfitReference(f"{MANIFEST} has {counted(info.size, 'byte')}")
+            content = self._store.read(self._manifest)
             self.bring(_Manifest.model_validate_json(content).file.sha256, path)
         except (ValidationError, UnfitReference, TrainerError) as error:
             if isinstance(error, TrainerError) and error.exit_code != ExitCode.INPUT_MISSING:
@@ -128,11 +133,11 @@ def read(path: Path, rows: int) -> LogProbabilities:
     """
     try:
         tensors = load_file(path)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise UnfitReference(f"the file cannot be read ({error})") from error
     values = tensors.get(_TENSOR)
     if values is None or values.shape != (rows, 2) or values.dtype != np.float32:
         raise UnfitReference(f"the file does not hold two log-probabilities for each of {counted(rows, 'row')}")
-    if not np.isfinite(values).all():
-        raise UnfitReference("the file holds values that are not finite")
+    if not (np.isfinite(values) & (values <= _ROUNDING)).all():
+        raise UnfitReference("the file holds values that are no logarithms of probabilities")
     return values

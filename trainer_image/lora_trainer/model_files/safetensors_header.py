@@ -17,12 +17,12 @@ from lora_contract import spec_paths
 from lora_contract.counts import count, counted
 from lora_trainer.errors import TrainerError, unsupported
 
-_PREFIX_BYTES = 8
+PREFIX_BYTES = 8
 #: The Hub's bound; the largest header of a known model is a hundredth of it. The format itself would allow 100 MB.
 _MAX_HEADER_BYTES = 25_000_000
 _MAX_DIMENSIONS = 16
 #: No more than this much of a file is ever read for its header.
-MOST_BYTES = _PREFIX_BYTES + _MAX_HEADER_BYTES
+MOST_BYTES = PREFIX_BYTES + _MAX_HEADER_BYTES
 _METADATA = "__metadata__"
 _BITS = {
     "F4": 4,
@@ -68,13 +68,13 @@ def read_header(
         TrainerError: it is no safetensors file, is cut off, or its header says what cannot be true.
     """
     try:
-        prefix = _read(stream, _PREFIX_BYTES)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == _PREFIX_BYTES else 0
+        prefix = _read(stream, PREFIX_BYTES)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == PREFIX_BYTES else 0
         if length < len("{}"):
             raise _Claim("is not a safetensors file")
         if length > _MAX_HEADER_BYTES:
             raise _Claim(f"is not a safetensors file, or has a header of more than {_MAX_HEADER_BYTES // 10**6} MB")
-        values = size - _PREFIX_BYTES - length
+        values = size - PREFIX_BYTES - length
         if values < 0:
             raise _Claim(f"has {counted(size, 'byte')} but a header of {count(length)}; it is cut off")
         return _tensors(_parse(_read(stream, length)), values)

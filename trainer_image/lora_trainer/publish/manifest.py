@@ -12,9 +12,12 @@ from lora_contract.base import StatusModel
 from lora_contract.identity import RECIPE_VERSION
 from lora_contract.layout import MANIFEST, REPORT
 from lora_contract.lineage import MOST_ANCESTORS, Ancestor
+from lora_contract.outside import shorten
 from lora_contract.status import ArtifactStatus, MetricsStatus
 from lora_trainer.digests import FileDigest
 from lora_trainer.publish.figures import with_numbers, with_texts
+
+_MOST_WARNINGS = 256
 
 
 class Provenance(StatusModel):
@@ -43,6 +46,17 @@ class Provenance(StatusModel):
     @classmethod
     def _read_numbers(cls, metrics: object) -> object:
         return with_texts(metrics)
+
+    @field_validator("gate_failed")
+    @classmethod
+    def _cut(cls, text: str | None) -> str | None:
+        """Cut what another run's manifest says and make it harmless: it ends in terminals and in other manifests."""
+        return text and shorten(text)
+
+    @field_validator("warnings")
+    @classmethod
+    def _cut_all(cls, warnings: list[str]) -> list[str]:
+        return [shorten(warning) for warning in warnings[:_MOST_WARNINGS]]
 
 
 class Manifest(Provenance):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from pydantic import ValidationError
 
 from lora_contract import spec_paths
@@ -22,15 +23,17 @@ from lora_contract.lineage import MOST_ANCESTORS, Ancestor
 from lora_contract.status import ParentStatus
 from lora_trainer.digests import FileDigest, is_plain_name, sha256_of
 from lora_trainer.errors import TrainerError, bad_config
-from lora_trainer.model_files.safetensors_header import Tensor, read_header
+from lora_trainer.model_files.safetensors_header import PREFIX_BYTES, Tensor, read_header
 from lora_trainer.publish.manifest import Manifest
 from lora_trainer.publish.publisher import ALLOWED
-from lora_trainer.publish.reader import sha256_at
 from lora_trainer.store import Store, about
 
 #: Largest manifest.json, adapter_config.json or chat template that is read, in bytes.
 _MOST_BYTES = 1 << 20
 _MOST_FILES = 256
+_BLOCK_BYTES = 1 << 20
+#: No adapter that learned anything has a weight near it.
+_LARGEST_WEIGHT = 1e6
 _HINT = "name an adapter as a run published it, the address in its status.artifact.uri"
 
 
@@ -88,11 +91,29 @@ class ParentAdapter:
             return read_header(stream, stated.size, ADAPTER_WEIGHTS, self.uri, self._broken)
 
     def check_weights(self) -> None:
-        """Read the weights once, and hold them against the manifest."""
-        with about(self.field):
-            found = sha256_at(self.store, f"{self.uri}/{ADAPTER_WEIGHTS}")
-        if found != self.manifest.files[ADAPTER_WEIGHTS].sha256:
+        """Read the weights once: hold them against the manifest, and refuse values that nothing can be computed with.
+
+        All are float32: their types were compared before.
+        """
+        found, sound = hashlib.sha256(), True
+        with about(self.field), self.store.open(f"{self.uri}/{ADAPTER_WEIGHTS}") as stream:
+            header, left = None, b""
+            while block := stream.read(_BLOCK_BYTES):
+                found.update(block)
+                left += block
+                if header is None and len(left) >= PREFIX_BYTES:
+                    header = PREFIX_BYTES + int.from_bytes(left[:PREFIX_BYTES], "little")
+                if header is not None:
+                    passed = min(header, len(left))
+                    header, end = header - passed, len(left) - (len(left) - passed) % 4
+                    values = np.frombuffer(left[passed:end], dtype="<f4")
+                    sound = sound and bool((np.abs(values) <= _LARGEST_WEIGHT).all())  # no value that is NaN is
+                    left = left[end:]
+        if found.hexdigest() != self.manifest.files[ADAPTER_WEIGHTS].sha256:
             raise self._changed(ADAPTER_WEIGHTS)
+        if not sound:
+            problem = f"{ADAPTER_WEIGHTS} has weights that are not finite, or beyond {_LARGEST_WEIGHT:.0e}"
+            raise self.refused(problem, "name an adapter whose training did not diverge")
 
     def download_weights(self, path: Path) -> None:
         """Bring the weights to this machine, and hold them against the manifest."""

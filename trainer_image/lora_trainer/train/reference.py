@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from lora_contract import spec_paths
 from lora_contract.exit_codes import ExitCode
 from lora_contract.identity import digest
@@ -22,7 +24,7 @@ from lora_contract.order import TrainOrder
 from lora_trainer.batches.compared_rows import ComparedRows
 from lora_trainer.data import prepared
 from lora_trainer.digests import sha256_of
-from lora_trainer.errors import TrainerError
+from lora_trainer.errors import TrainerError, bad_config
 from lora_trainer.evaluation import log_probabilities
 from lora_trainer.ledger import references
 from lora_trainer.ledger.references import LogProbabilities, StoredReference, UnfitReference
@@ -137,6 +139,14 @@ class _Question:
         return found.numpy().reshape(-1, 2)
 
     def _keep(self, values: LogProbabilities) -> str:
+        if not np.isfinite(values).all():
+            field = spec_paths.MODEL_ID if self.parent is None else spec_paths.FROM
+            raise bad_config(
+                "what the reference model says of the rows is not finite: its weights are damaged, or too large for"
+                f" {self.session.hardware.dtype}",
+                param=field,
+                hint="check the files of the model and of the adapter in from",
+            )
         references.write(values, self.path)
         return self.stored.keep(self.path)
 
