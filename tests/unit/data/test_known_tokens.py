@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data import known_tokens, pipeline
-from lora_trainer.data.known_tokens import SourceTokens
-from lora_trainer.data.profile import DataProfile
 from lora_trainer.data.reading.dataset import Dataset
 from lora_trainer.data.reading.files import DataFile, classify
 from support.prepared_data import chat, lines, spec, template
@@ -33,13 +34,15 @@ def _prepare(folder: Path, rows: dict[str, list[Any]], before: Path | None = Non
         path.write_bytes(lines(values))
         files.append(DataFile(path.name, path, *classify(path.name), source=name))
         found = None if before is None else str(before / f"{name}.tokens")
-        known[name] = known_tokens.opened(found, str(folder / f"{name}.tokens"), len(template().tokenizer))
+        most = known_tokens.longest(_spec(files, **changes), name)
+        into = str(folder / f"{name}.tokens")
+        known[name] = known_tokens.opened(found, into, len(template().tokenizer), most)
     (folder / "prepared").mkdir()
-    _run(folder / "prepared", files, known, **changes)
+    pipeline.run(_spec(files, **changes), Dataset(files), template(), folder / "prepared", known=known)
     return {name: tokens.made for name, tokens in known.items()}
 
 
-def _run(into: Path, files: list[DataFile], known: dict[str, SourceTokens], **changes: Any) -> DataProfile:
+def _spec(files: list[DataFile], **changes: Any) -> LoRAFineTuneSpec:
     sources = [
         {
             "name": file.source,
@@ -48,10 +51,9 @@ def _run(into: Path, files: list[DataFile], known: dict[str, SourceTokens], **ch
         }
         for file in files
     ]
-    given = spec(
+    return spec(
         dataset__uri=REMOVED, dataset__sources=sources, dataset__split={"validation": 0.1, "test": 0.2}, **changes
     )
-    return pipeline.run(given, Dataset(files), template(), into, known=known)
 
 
 def _written(folder: Path) -> dict[str, bytes]:
@@ -107,3 +109,27 @@ def test_rows_beyond_the_most_are_tokenised_each_time(tmp_path: Path, monkeypatc
     assert again == {"chats": ROWS - 100}
     assert _written(tmp_path / "again") == _written(tmp_path / "first")
     assert not (tmp_path / "again" / "chats.tokens").exists(), "there is nothing new to be kept"
+
+
+FORGED: dict[str, dict[str, Any]] = {
+    "a row that is too long": {"input_ids": [5] * 5000, "targets": [True] * 5000, "full_length": 5000},
+    "a row without tokens": {"input_ids": [], "targets": []},
+    "targets that are missing": {"input_ids": [5, 6], "targets": [True, None]},
+    "a weight that is no number": {"input_ids": [5, 6], "targets": [True, True], "weights": [1.0, float("nan")]},
+    "a weight below zero": {"input_ids": [5, 6], "targets": [True, True], "weights": [1.0, -5.0]},
+    "a length that cannot be": {"full_length": -1},
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_what_is_never_written_is_not_believed(what: str, tmp_path: Path) -> None:
+    _prepare(tmp_path / "first", {"chats": CHATS})
+    path = tmp_path / "first" / "chats.tokens"
+    rows = pq.read_table(path).to_pylist()
+    rows[7] |= FORGED[what]
+    pq.write_table(pa.Table.from_pylist(rows, schema=known_tokens.SCHEMA), path)
+
+    made = _prepare(tmp_path / "again", {"chats": CHATS}, tmp_path / "first")
+
+    assert made == {"chats": ROWS}
+    assert _written(tmp_path / "again") == _written(tmp_path / "first")

@@ -104,7 +104,10 @@ class _Worker:
         if request.today is not None:
             self._template.today = request.today
         vocabulary = len(self._template.tokenizer)
-        known = {file.source: known_tokens.opened(file.found, file.into, vocabulary) for file in request.tokens}
+        known = {}
+        for file in request.tokens:
+            most = known_tokens.longest(request.spec, file.source)
+            known[file.source] = known_tokens.opened(file.found, file.into, vocabulary, most)
         profile = pipeline.run(
             request.spec, request.dataset(), self._template, Path(request.into), self._guard, known=known
         )

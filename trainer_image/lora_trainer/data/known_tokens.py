@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lora_contract.finetune import LoRAFineTuneSpec
 from lora_trainer.data.conversations.plain_rows import Document
 from lora_trainer.data.template.masking import Encoded
 from lora_trainer.data.template.unrolling import Rendered
@@ -45,6 +46,8 @@ _ROWS_A_GROUP = 4096
 _TOKENS_A_GROUP = 4 << 20
 #: Groups that are held in memory. Rows come in the order in which they were written.
 _GROUPS_HELD = 2
+#: More than a group ever has, in memory.
+_MOST_BYTES_A_GROUP = 256 << 20
 
 
 class Unusable(Exception):  # noqa: N818 - the rows are tokenised anew then
@@ -70,26 +73,28 @@ def key_of(content: Rendered | Document, *, tested: bool) -> bytes:
 class FoundTokens:
     """The file of an earlier prepare."""
 
-    def __init__(self, path: Path, vocabulary: int) -> None:
-        """Read the keys. `vocabulary` is the number of tokens that the model knows.
+    def __init__(self, path: Path, vocabulary: int, max_length: int) -> None:
+        """Read the keys. `vocabulary` is the number of tokens that the model knows, `max_length` the most of a row.
 
         Raises:
             Unusable: the file is none of ours.
         """
-        self._vocabulary = vocabulary
+        self._vocabulary, self._max_length = vocabulary, max_length
         try:
             self._file = pq.ParquetFile(path)
             if not self._file.schema_arrow.equals(SCHEMA):
                 raise Unusable("has other columns")
+            groups = [self._file.metadata.row_group(number) for number in range(self._file.num_row_groups)]
+            if any(group.total_byte_size > _MOST_BYTES_A_GROUP for group in groups):
+                raise Unusable("has larger parts than any that is written")
             keys = self._file.read(["key"])["key"].combine_chunks()
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise Unusable(str(error)[:200]) from error
         # A key that ends with zeros is as good as the same without: all are of one length.
         found = np.frombuffer(keys.buffers()[1], dtype=f"S{KEY_BYTES}", count=len(keys)) if len(keys) else _NO_KEYS
         self._order = np.argsort(found, kind="stable")
         self._keys = found[self._order]
-        sizes = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
-        self._starts = np.cumsum([0, *sizes])
+        self._starts = np.cumsum([0, *(group.num_rows for group in groups)])
         self._held: OrderedDict[int, _Group] = OrderedDict()
 
     def find(self, keys: Sequence[bytes]) -> list[RowTokens | None]:
@@ -109,8 +114,8 @@ class FoundTokens:
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
         if number not in self._held:
             try:
-                self._held[number] = _Group(self._file.read_row_group(number), self._vocabulary)
-            except (pa.ArrowException, OSError) as error:
+                self._held[number] = _Group(self._file.read_row_group(number), self._vocabulary, self._max_length)
+            except (pa.ArrowException, OSError, ValueError) as error:
                 raise Unusable(str(error)[:200]) from error
             while len(self._held) > _GROUPS_HELD:
                 self._held.popitem(last=False)
@@ -120,7 +125,7 @@ class FoundTokens:
 class _Group:
     """The rows of one group, checked as far as can be told without making them anew."""
 
-    def __init__(self, table: pa.Table, vocabulary: int) -> None:
+    def __init__(self, table: pa.Table, vocabulary: int, max_length: int) -> None:
         self._ids, self._targets, self._weights, self._prompts = (
             _Lists(table[name].combine_chunks()) for name in ("input_ids", "targets", "weights", "prompt_ids")
         )
@@ -130,6 +135,11 @@ class _Group:
                 raise Unusable("holds tokens that the model has not")
         if not np.array_equal(self._ids.offsets, self._targets.offsets):
             raise Unusable("has another number of targets than of tokens")
+        lengths = np.diff(self._ids.offsets)
+        if not (lengths.min() >= 1 and lengths.max() <= max_length and (lengths <= self._full_lengths).all()):
+            raise Unusable("has rows of lengths that are never written")
+        if not ((self._weights.values >= 0) & (self._weights.values <= 1)).all():
+            raise Unusable("has weights that are not between 0 and 1")
 
     def row(self, number: int) -> RowTokens:
         ids, targets = self._ids[number], self._targets[number]
@@ -146,6 +156,8 @@ class _Lists:
     """A column of lists as arrays."""
 
     def __init__(self, column: pa.ListArray) -> None:
+        if column.values.null_count:
+            raise Unusable("lacks values in its rows")
         self.offsets: npt.NDArray[np.int32] = column.offsets.to_numpy()
         self.values: npt.NDArray[Any] = column.values.to_numpy(zero_copy_only=False)
         self._valid: npt.NDArray[np.bool_] = column.is_valid().to_numpy(zero_copy_only=False)
@@ -225,10 +237,19 @@ class SourceTokens:
         self._pending, self._pending_tokens = [], 0
 
 
-def opened(found: str | None, into: str, vocabulary: int) -> SourceTokens:
-    """Open what an earlier prepare left of a source, where it can be used; `into` is written for the next one."""
+def longest(spec: LoRAFineTuneSpec, source: str) -> int:
+    """Give the most tokens that a row of a source has here: documents are kept whole, and cut into rows later."""
+    chat = any(each.name == source and each.settings.is_chat for each in spec.dataset.data_sources)
+    return spec.training.max_length if chat else MOST_TOKENS
+
+
+def opened(found: str | None, into: str, vocabulary: int, max_length: int) -> SourceTokens:
+    """Open what an earlier prepare left of a source, where it can be used; `into` is written for the next one.
+
+    `vocabulary` is the number of tokens that the model knows, `max_length` the most of a row.
+    """
     try:
-        return SourceTokens(None if found is None else FoundTokens(Path(found), vocabulary), Path(into))
+        return SourceTokens(None if found is None else FoundTokens(Path(found), vocabulary, max_length), Path(into))
     except Unusable as error:
         log.warning("tokens of an earlier prepare are made anew, since the file %s", error)
         return SourceTokens(None, Path(into))
