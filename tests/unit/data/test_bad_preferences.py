@@ -30,6 +30,9 @@ def labelled(message: str, row: dict[str, Any]) -> Bad:
 
 
 BAD_ROWS = {
+    "texts that look equal": pair(
+        "chosen and rejected are equal", {"prompt": "Q", "chosen": "caf\u00e9", "rejected": "cafe\u0301"}
+    ),
     "equal texts": pair("chosen and rejected are equal", {"prompt": "Q", "chosen": "a", "rejected": "a"}),
     "equal conversations": pair(
         "chosen and rejected are equal", {"chosen": [Q, answer("a")], "rejected": [Q, answer("a")]}

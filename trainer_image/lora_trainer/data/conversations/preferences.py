@@ -6,6 +6,7 @@ hosted services: `input` with messages and tools, `preferred_output` and `non_pr
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -149,9 +150,14 @@ def check(given: GivenAnswers, offered: Any = None) -> Conversation:
     for name, answer in found.items():
         _check_answer(name, answer.messages, asked)
     rejected = others[0].messages[asked:] if others else ()
-    if rejected == first.messages[asked:]:
+    if _composed(rejected) == _composed(first.messages[asked:]):
         raise BadRow(f"{' and '.join(found)} are equal, so neither is preferred", "leave the row out")
     return first._replace(asked=asked, rejected=rejected, desirable=given.desirable)
+
+
+def _composed(answer: Sequence[Message]) -> list[Message]:
+    """Write letters and their marks as one character (NFC), as nobody sees a difference."""
+    return [turn._replace(content=unicodedata.normalize("NFC", turn.content)) for turn in answer]
 
 
 def _checked(name: str, given: GivenAnswers, answer: list[Any], offered: Any) -> Conversation:
