@@ -213,7 +213,14 @@ def count_tokens(batch: Mapping[str, Any]) -> int:
 
 
 def not_finite(what: str, step: int) -> TrainerError:
-    """Make the error for a loss or gradient that is not a number."""
+    """Make the error for a loss or gradient that is not a number; that of the first loss cannot be what was learned."""
+    if (what, step) == ("loss", 1):
+        return TrainerError(
+            ExitCode.LOSS_NOT_FINITE,
+            "the loss is not finite before anything was learned",
+            param=spec_paths.MODEL_ID,
+            hint="Check the files of the model: weights are damaged, or too large for the precision that it runs in.",
+        )
     return TrainerError(
         ExitCode.LOSS_NOT_FINITE,
         f"the {what} at step {step} is not finite",
