@@ -39,7 +39,7 @@ _DESIRABLE, _MISMATCHED, _DIVERGENCE = "desirable", "mismatched", "divergence"
 
 
 class KahnemanTverskyOptimisation(Compared):
-    """The loss is the mean over completions; the base model without the adapter is the reference."""
+    """The loss is the mean over completions; the reference is the base model, or the adapter that it goes on from."""
 
     loss_unit = "per completion"
     figures = (ACCURACY, MARGIN, KL, CHOSEN_LOSS)

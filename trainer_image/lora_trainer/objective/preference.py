@@ -32,7 +32,7 @@ from lora_trainer.processes.group import Group
 
 
 class DirectPreferenceOptimisation(Compared):
-    """The loss is the mean over pairs; the base model without the adapter is the reference."""
+    """The loss is the mean over pairs; the reference is the base model, or the adapter that it goes on from."""
 
     loss_unit = "nats per pair"
     figures = (ACCURACY, MARGIN, KL, CHOSEN_LOSS)
