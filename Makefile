@@ -109,7 +109,7 @@ test-learning: venv ## adapters that learn reasoning and tool calls, minutes eac
 	$(PYTEST) tests/e2e -n 0 -m learning
 
 .PHONY: test-groups
-test-groups: venv ## several processes and pods of one run, stopped and killed in every way; not part of `test`
+test-groups: venv ## several processes and pods of one run, stopped and killed in every way, at each step; not part of `test`
 	$(call test_processes,tests/trainer -n 1 -m groups)
 
 .PHONY: test-chaos

@@ -113,7 +113,7 @@ def test_killed_again_and_again_it_gives_the_same_adapter_and_asks_the_reference
     assert all(ASKED not in log and KNOWN in log for log in (*logs[1:], ended.log))
 
 
-@pytest.mark.slow
+@pytest.mark.groups
 def test_killed_at_every_step_of_twenty_it_gives_the_same_adapter(prepared: Prepared) -> None:
     undisturbed, run = (prepared(training__maxSteps=20) for _ in range(2))
     assert undisturbed.finish().code == ExitCode.DONE
@@ -153,6 +153,7 @@ def test_what_was_damaged_is_asked_again(prepared: Prepared, undisturbed: tuple[
     assert run.adapter() == undisturbed[0].adapter()
 
 
+@pytest.mark.groups
 @pytest.mark.usefixtures("processes_on_the_cpu")
 def test_two_processes_train_like_one(prepared: Prepared) -> None:
     alone, run = prepared(**PLAIN), prepared(compute__gpus=2, **PLAIN)
