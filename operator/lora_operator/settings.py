@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lora_contract.finetune.quantity import parse_quantity
 from lora_contract.names import GPU_RESOURCE
-from lora_operator.run_pods import CaBundle, PodLabels, PodSpec, Variables
+from lora_operator.run_pods import CaBundle, EgressRule, PodLabels, PodSpec, Variables
 
 #: A list written as text: items separated by commas.
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     metadata_addresses: CommaSeparated = Field(
         ("169.254.169.254/32", "fd00:ec2::254/128"),
         description="Address blocks of the cloud's metadata service, which run pods may not reach.",
+    )
+    run_egress: tuple[EgressRule, ...] = Field(
+        (),
+        description="All that run pods may connect to, as rules of a NetworkPolicy; none: all but that service. JSON.",
     )
     default_cache_claim: str = Field("", description="PersistentVolumeClaim of the model cache where a run names none.")
     gpu_resource_name: str = Field(GPU_RESOURCE, description="Resource name of GPUs where a run leaves the default.")

@@ -90,7 +90,7 @@ def test_its_pods_are_made_and_find_each_other(finetunes: FineTunes, api: client
     service = service_manifest(FineTune.from_dict(body), settings(), job)
 
     client.CoreV1Api(api).create_namespaced_service(namespace, service)
-    client.NetworkingV1Api(api).create_namespaced_network_policy(namespace, group_policy(namespace, job))
+    client.NetworkingV1Api(api).create_namespaced_network_policy(namespace, group_policy(namespace, settings(), job))
 
     def pods() -> list[Any]:
         found: list[Any] = client.CoreV1Api(api).list_namespaced_pod(namespace).items

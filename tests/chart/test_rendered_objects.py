@@ -143,6 +143,11 @@ def test_lists_and_maps_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> N
     assert (settings.prepare_cpu, settings.prepare_cpu_limit, settings.train_cpu_limit) == ("1", "2.5", "16")
     assert (settings.train_scratch, settings.train_ephemeral_storage) == (200 << 30, 50 << 30)
     assert settings.metadata_addresses == ("100.100.100.200/32",)
+    assert [rule.dump() for rule in settings.run_egress] == [
+        {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 443, "protocol": "TCP"}]},
+        {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+        {"to": [_operator_pods()], "ports": [{"port": 8443, "protocol": "TCP"}]},
+    ]
     assert settings.pod_annotations == {"sidecar.istio.io/inject": "false"}
     assert settings.prepare_image == f"lora-prepare:{__version__}"
     assert settings.pod_labels == {"sidecar.istio.io/inject": "false"}
@@ -150,6 +155,13 @@ def test_lists_and_maps_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.ca_bundle.config_map == "corporate-ca"
     assert settings.train_pod_spec.dump() == {"runtimeClassName": "nvidia", "tolerations": [{"key": "pool"}]}
     assert settings.prepare_pod_spec.dump() == {"priorityClassName": "batch"}
+
+
+def _operator_pods() -> dict[str, Any]:
+    """The operator's pods, as a NetworkPolicy in another namespace names them."""
+    namespace = {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}
+    labels = only(objects("everything set"), "Deployment")["spec"]["selector"]["matchLabels"]
+    return {"namespaceSelector": namespace, "podSelector": {"matchLabels": labels}}
 
 
 def test_ports_are_those_on_which_the_operator_listens() -> None:

@@ -71,6 +71,7 @@ PROFILES: dict[str, list[str]] = {
         "--set=storage.defaultEndpoint=http://seaweedfs.storage.svc:8333",
         "--set=storage.allowNodeIdentity=true",
         "--set=networkPolicy.runs.metadataAddresses={100.100.100.200/32}",
+        '--set-json=networkPolicy.runs.egress=[{"to":[{"ipBlock":{"cidr":"10.0.0.0/8"}}],"ports":[{"port":443}]}]',
         "--set=storage.allowedEndpoints={https://s3.example.org,http://minio:9000}",
     ],
 }  # fmt: skip

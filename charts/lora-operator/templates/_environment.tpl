@@ -69,6 +69,8 @@
   value: {{ .Values.networkPolicy.runs.enabled | quote }}
 - name: LORA_OPERATOR_METADATA_ADDRESSES
   value: {{ join "," .Values.networkPolicy.runs.metadataAddresses | quote }}
+- name: LORA_OPERATOR_RUN_EGRESS
+  value: {{ include "lora-operator.runEgress" . | quote }}
 - name: LORA_OPERATOR_DEFAULT_CACHE_CLAIM
   value: {{ .Values.cache.defaultClaim | quote }}
 - name: LORA_OPERATOR_WATCH_NAMESPACES
@@ -92,5 +94,26 @@
   value: /etc/lora-operator/tls/tls.crt
 - name: LORA_OPERATOR_TLS_KEY_FILE
   value: /etc/lora-operator/tls/tls.key
+{{- end }}
+{{- end }}
+
+{{/* All that run pods may connect to, where the platform lists it: what it lists, names, and the operator's endpoint. */}}
+{{- define "lora-operator.runEgress" -}}
+{{- $rules := list }}
+{{- with .Values.networkPolicy.runs.egress }}
+{{- $rules = concat . (fromYamlArray (include "lora-operator.runEgress.always" $)) }}
+{{- end }}
+{{- toJson $rules }}
+{{- end }}
+{{- define "lora-operator.runEgress.always" -}}
+- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+{{- if .Values.progress.enabled }}
+- to:
+    - namespaceSelector:
+        matchLabels: {kubernetes.io/metadata.name: {{ .Release.Namespace }}}
+      podSelector:
+        matchLabels:
+          {{- include "lora-operator.selectorLabels" . | nindent 10 }}
+  ports: [{port: 8443, protocol: TCP}]
 {{- end }}
 {{- end }}

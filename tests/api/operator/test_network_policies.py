@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from kubernetes import client
@@ -72,6 +73,20 @@ def test_a_changed_setting_reaches_the_policy_and_a_restart_alone_writes_nothing
     # When the platform lends the identity of its nodes, the policy follows
     start_operator(ALLOW_NODE_IDENTITY="true")
     eventually("the policy follows", lambda: policies(runs)[names.RUNS_POLICY].spec.egress is None)
+
+
+def test_a_list_of_what_may_be_reached_is_written_once(runs: Runs, start_operator: StartOperator) -> None:
+    storage = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 443}]}
+    start_operator(RESYNC_SECONDS="1", RUN_EGRESS=json.dumps([storage]))
+    runs.apply("first")
+    eventually("a prepare pod", lambda: bool(runs.pods.all("first", names.STAGE_PREPARE)))
+    made = policies(runs)[names.RUNS_POLICY]
+    (rule,) = made.spec.egress
+    assert (rule.to[0].ip_block.cidr, rule.ports[0].port, rule.ports[0].protocol) == ("10.0.0.0/8", 443, "TCP")
+    # Another run, after full lists, finds it as it is to be
+    runs.apply("second")
+    eventually("another prepare pod", lambda: bool(runs.pods.all("second", names.STAGE_PREPARE)))
+    assert written(policies(runs)[names.RUNS_POLICY]) == written(made)
 
 
 def test_pods_of_one_job_may_reach_each_other(runs: Runs, start_operator: StartOperator) -> None:

@@ -64,6 +64,16 @@ def test_the_platform_names_its_own_metadata_addresses() -> None:
     assert addresses(policy) == {"0.0.0.0/0": ["100.100.100.200/32"], "::/0": []}
 
 
+def test_a_platform_that_lists_what_may_be_reached_allows_nothing_else() -> None:
+    storage = {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "storage"}}}]}
+    names_only = {"ports": [{"port": 53, "protocol": "UDP"}]}
+    # Also where pods may use the identity of their node: an address of the metadata service has to be in the list
+    for lends in (False, True):
+        policy = runs_policy("team-a", settings(run_egress=[storage, names_only], allow_node_identity=lends))
+        assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+        assert policy["spec"]["egress"] == [storage, names_only]
+
+
 def test_a_policy_that_was_deleted_is_made_again_while_pods_run() -> None:
     story = given_training()
     before = story.status
@@ -112,6 +122,17 @@ def test_no_policy_is_made_where_they_are_switched_off(nodes: int) -> None:
     story = given_a_namespace_without_policy({"compute.nodes": nodes}, network_policies=False).decides()
     story.after(2).stage_succeeds("prepare", PREPARED).decides().decides()
     assert not {IsolatePods, CreateGroupPolicy} & set(kinds(story))
+
+
+def test_pods_of_one_job_reach_each_other_where_the_platform_lists_what_may_be_reached() -> None:
+    storage = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}
+    story = given_finetune({"compute.nodes": 2, "compute.gpus": 1}, run_egress=[storage]).decides().after(2)
+    story.stage_succeeds("prepare", PREPARED).decides().decides()
+    (policy,) = (a.manifest for d in story.decisions for a in d.actions if isinstance(a, CreateGroupPolicy))
+    uid = story.job("train")["metadata"]["uid"]
+    pods = {"podSelector": {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}}
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["spec"]["egress"] == [{"to": [pods]}]
 
 
 def test_pods_of_one_job_on_several_nodes_reach_each_other_and_nobody_else_reaches_them() -> None:

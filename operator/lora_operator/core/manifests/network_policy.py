@@ -1,8 +1,8 @@
 """NetworkPolicies of run pods: what may reach them, and what they may reach.
 
-One policy a namespace holds for all run pods: nothing may reach them, and they may reach everything but the metadata
-service of the cloud, which hands out the identity of the node. Pods of one Job on several nodes have another one
-beside it, which lets them reach each other: policies add up.
+One policy a namespace holds for all run pods: nothing may reach them, and they may reach what the platform allows, or
+everything but the metadata service of the cloud, which hands out the identity of the node. Pods of one Job on several
+nodes have another one beside it, which lets them reach each other: policies add up.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ def isolated(run: Run, outcome: Outcome) -> Outcome:
 def runs_policy(namespace: str, settings: Settings) -> Json:
     """Build the policy for all run pods of a namespace."""
     spec: Json = {"podSelector": {"matchLabels": _OURS}, "policyTypes": ["Ingress"]}
-    if not settings.allow_node_identity:
+    if settings.run_egress:
+        spec["policyTypes"] = ["Ingress", "Egress"]
+        spec["egress"] = [rule.dump() for rule in settings.run_egress]
+    elif not settings.allow_node_identity:
         # An address block may or may not include pods, by the network plugin; so they are named as well.
         everywhere = [_all_but(settings.metadata_addresses, "0.0.0.0/0"), _all_but(settings.metadata_addresses, "::/0")]
         spec["policyTypes"] = ["Ingress", "Egress"]
@@ -48,7 +51,7 @@ def runs_policy(namespace: str, settings: Settings) -> Json:
     return _policy({"name": names.RUNS_POLICY, "namespace": namespace, "labels": _OURS}, spec)
 
 
-def group_policy(namespace: str, job: Job) -> Json:
+def group_policy(namespace: str, settings: Settings, job: Job) -> Json:
     """Build the policy that lets the pods of one Job reach each other; it goes with the Job."""
     same_job = {"podSelector": {"matchLabels": {_JOB_UID_LABEL: job.uid}}}
     metadata = {
@@ -57,7 +60,10 @@ def group_policy(namespace: str, job: Job) -> Json:
         "labels": _OURS,
         "ownerReferences": [owner_job(job)],
     }
-    return _policy(metadata, {**same_job, "policyTypes": ["Ingress"], "ingress": [{"from": [same_job]}]})
+    spec = {**same_job, "policyTypes": ["Ingress"], "ingress": [{"from": [same_job]}]}
+    if settings.run_egress:  # elsewhere the policy of all run pods lets them connect to each other
+        spec |= {"policyTypes": ["Ingress", "Egress"], "egress": [{"to": [same_job]}]}
+    return _policy(metadata, spec)
 
 
 def _policy(metadata: Json, spec: Json) -> Json:

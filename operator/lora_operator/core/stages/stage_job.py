@@ -119,7 +119,8 @@ def _ensure_service(run: Run, job: Job) -> UnderWay | None:
     creates: tuple[Action, ...] = (CreateService(service_manifest(run.finetune, run.settings, job), job.uid),)
     if run.settings.network_policies:
         # First: that the Service was made says that both are there.
-        creates = (CreateGroupPolicy(group_policy(run.finetune.namespace, job), job.uid), *creates)
+        policy = group_policy(run.finetune.namespace, run.settings, job)
+        creates = (CreateGroupPolicy(policy, job.uid), *creates)
     return replace(run.unchanged(), actions=creates)
 
 
