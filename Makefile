@@ -95,7 +95,12 @@ test-api: venv ## the chart with a real Helm, Prometheus' rules and Flux' CEL; C
 	$(PY) -m lora_cluster build
 	$(PY) -m lora_cluster build judge prometheus
 	$(PYTEST) tests/chart -n $(WORKERS)
-	$(call test_processes,tests/api -n $(API_WORKERS) --dist=loadfile)
+	$(call test_processes,tests/api -n $(API_WORKERS) --dist=loadfile -m "not flux")
+
+.PHONY: test-flux
+test-flux: venv ## a real Flux applies runs from a Git repository, waits for them and prunes them; not part of `test`
+	$(PY) -m lora_cluster build
+	$(PYTEST) tests/api -n 0 -m flux
 
 .PHONY: test-trainer
 test-trainer: venv ## prepare and train as processes, killed and resumed, against a real S3

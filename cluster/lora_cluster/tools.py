@@ -76,6 +76,8 @@ _KUBERNETES_PROGRAMS = (
     "kube-proxy",
     "kubectl",
 )
+FLUX_TOOLS = ("source-controller", "kustomize-controller")
+_FLUX_CRDS = {"crds": "config/crd/bases"}
 TOOLS: Mapping[str, Tool] = {
     tool.name: tool
     for tool in (
@@ -113,6 +115,11 @@ TOOLS: Mapping[str, Tool] = {
             "github.com/prometheus/prometheus",
             {"promtool": "github.com/prometheus/prometheus/cmd/promtool", "promql": "./promql"},
             tags="remove_all_sd",  # the libraries of twenty clouds
+        ),
+        *(
+            # The controllers of Flux that read a Git repository and apply what is in it; both from one go.mod.
+            Tool(name, f"github.com/fluxcd/{name}", {name: f"github.com/fluxcd/{name}"}, "flux", charts=_FLUX_CRDS)
+            for name in FLUX_TOOLS
         ),
         # What Flux and Argo CD are made of: the tests ask it how healthy they find an object.
         Tool("judge", "github.com/fluxcd/pkg/runtime", {"judge": "."}),

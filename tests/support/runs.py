@@ -42,6 +42,12 @@ class Runs:
             names.GROUP, names.VERSION, self.namespace, names.PLURAL, name, {"spec": spec}
         )
 
+    def names(self) -> list[str]:
+        """The names of all runs."""
+        where = (names.GROUP, names.VERSION, self.namespace, names.PLURAL)
+        found = client.CustomObjectsApi(self.api).list_namespaced_custom_object(*where)["items"]
+        return [body["metadata"]["name"] for body in found]
+
     def status(self, name: str) -> LoRAFineTuneStatus:
         """The status of a run."""
         return LoRAFineTuneStatus.model_validate(self.finetunes.get(name).get("status") or {})

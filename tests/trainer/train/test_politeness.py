@@ -15,6 +15,7 @@ from support.local_runs import LocalRun
 
 
 @pytest.mark.learning
+@pytest.mark.timeout(1800)
 def test_a_small_model_learns_to_prefer_polite_answers(tmp_path: Path) -> None:
     # The example, its data and the model that it names, on this machine
     manifest = yaml.safe_load(example("preference.yaml").read_text())
