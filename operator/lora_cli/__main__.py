@@ -8,7 +8,7 @@ import sys
 import typer
 
 from lora_cli.clean import clean
-from lora_cli.commands import completion, explain, lineage, logs, look, manifests, results, steer
+from lora_cli.commands import completion, explain, lineage, logs, look, manifests, results, steer, trials
 from lora_cli.commands.screen import show
 from lora_cli.errors import CommandError
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (look, logs, explain, steer, manifests, results, lineage, completion):
+for group in (look, logs, explain, steer, manifests, results, lineage, trials, completion):
     group.add_to(app)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from lora_contract import names
 from lora_contract.times import format_time
+from support.cli_sweep import sweep
 from support.specs import changed
 from support.stub_cluster import StubCluster
 
@@ -255,6 +256,7 @@ def demo() -> StubCluster:
     """Two namespaces with a run in each of the states that people look at."""
     return StubCluster(
         runs=[complete(), running(), failed(), queued()],
+        sweeps=[sweep()],
         events=[
             event("triage-v2", "e1", 695, "Training", "The train pod runs on gpu-node-1."),
             event("triage-v2", "e2", 370, "NodeLost", "gpu-node-1 is gone; it goes on from step 5.", kind="Warning"),

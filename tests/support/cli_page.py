@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import sys
@@ -19,6 +17,7 @@ import pytest
 from lora_contract.names import ENV_S3_ENDPOINT
 from support.cli import Plugin, Said
 from support.cli_demo import BASE, BASE_MANIFEST, demo
+from support.cli_published import metrics, publish
 from support.stub_cluster import StubCluster, serving
 
 PAGE = Path(__file__).parents[2] / "docs" / "kubectl-lora.md"
@@ -74,19 +73,16 @@ def _publish(cluster: StubCluster, patch: pytest.MonkeyPatch) -> None:
     files = {
         "adapter_config.json": b"{}" * 400,
         "adapter_model.safetensors": b"w" * 3_565_158,
+        "metrics.jsonl": metrics(24, 0.0059),
         "report.html": b"r" * 81_000,
     }
-    entries = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
-    files["manifest.json"] = json.dumps({"files": entries}).encode()
     run = next(run for run in cluster.runs if run["metadata"]["name"] == "triage")
     artifact = run["status"]["artifact"]
-    artifact["manifestDigest"] = hashlib.sha256(files["manifest.json"]).hexdigest()
+    publish(cluster, artifact, files)
     for other in cluster.runs:
         if (parent := other["status"].get("parent", {})).get("run") == "triage":
             parent["manifestDigest"] = artifact["manifestDigest"]
     patch.setenv(ENV_S3_ENDPOINT, cluster.url)
-    folder = artifact["uri"].removeprefix("s3:/")
-    cluster.objects = {f"{folder}/{name}": data for name, data in files.items()}
     cluster.objects[f"{BASE.removeprefix('s3:/')}/manifest.json"] = BASE_MANIFEST
 
 

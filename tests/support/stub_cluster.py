@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +26,7 @@ class StubCluster:
     """What the server knows. `refusals`: status and message by the end of a path, instead of an answer."""
 
     runs: list[dict[str, Any]] = field(default_factory=list)
+    sweeps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     pods: list[dict[str, Any]] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
@@ -80,16 +81,17 @@ class StubCluster:
             key, _, name = query["labelSelector"].partition("=")
             return 200, {"items": [each for each in self.pods if each["metadata"]["labels"].get(key) == name]}
         if last == names.PLURAL:
-            return 200, _page(list(self._runs_at(path)), query)
-        found = next(self._runs_at(path), None)
+            return 200, _page(list(_selected(self._runs_at(path), query.get("labelSelector", ""))), query)
+        objects = self.sweeps if parent == names.SWEEP_PLURAL else self.runs
+        found = next(self._runs_at(path.replace(f"/{names.SWEEP_PLURAL}/", f"/{names.PLURAL}/"), objects), None)
         return (200, found) if found is not None else (404, {"message": f'{names.PLURAL} "{path}" not found'})
 
-    def _runs_at(self, path: str) -> Iterator[dict[str, Any]]:
+    def _runs_at(self, path: str, objects: list[dict[str, Any]] | None = None) -> Iterator[dict[str, Any]]:
         """The runs of a namespace, or the one of a name, or all."""
         parts = path.removeprefix(_RUNS).strip("/").split("/")
         namespace = parts[1] if parts[0] == "namespaces" else ""
         name = parts[3] if len(parts) > 3 else ""
-        for run in self.runs:
+        for run in self.runs if objects is None else objects:
             metadata = run["metadata"]
             if namespace in ("", metadata["namespace"]) and name in ("", metadata["name"]):
                 yield run
@@ -129,6 +131,12 @@ def serving(cluster: StubCluster) -> Iterator[StubCluster]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _selected(items: Iterable[dict[str, Any]], selector: str) -> Iterator[dict[str, Any]]:
+    """Those with a label, as `key=value` says."""
+    key, _, value = selector.partition("=")
+    return (item for item in items if not key or item["metadata"].get("labels", {}).get(key) == value)
 
 
 def _page(items: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:

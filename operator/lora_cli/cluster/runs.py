@@ -15,6 +15,7 @@ from lora_cli.cluster.api import TIMEOUT, Api, ApiError
 from lora_cli.errors import CommandError
 from lora_cli.event import Event, read_events
 from lora_cli.run import Run, read_run
+from lora_cli.sweep import Sweep, read_sweep
 from lora_contract import names
 from lora_contract.crd.resources import RESOURCES
 from lora_contract.times import parse_time
@@ -54,6 +55,20 @@ class Runs:
             return read_run(self._api.get(self._path(name)))
         except ApiError as error:
             raise self._not_found(name, error) from None
+
+    def sweep(self, name: str) -> Sweep:
+        """Read a LoRASweep of the namespace.
+
+        Raises:
+            CommandError: there is none of this name, or the API server does not say.
+        """
+        path = f"{_GROUP}/namespaces/{quote(self.namespace, '')}/{names.SWEEP_PLURAL}/{quote(name, '')}"
+        try:
+            return read_sweep(self._api.get(path))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise CommandError(f"There is no LoRASweep {name} in namespace {self.namespace}.") from None
 
     def read_all(self, *, everywhere: bool = False, selector: str = "") -> list[Run]:
         """Read all of the namespace, or of all namespaces, whose labels fit a selector.

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -95,6 +96,21 @@ class Adapter:
         with _whole(path) as target:
             _copy(self.source.blocks(f"{self.uri}/{name}"), target, expected, f"{self.uri}/{name}")
         return True
+
+    def read(self, name: str, most: int) -> bytes:
+        """Read one file of at most so many bytes.
+
+        Raises:
+            CommandError: there is none, it is larger, is not what the manifest says, or cannot be read.
+        """
+        expected = self.manifest.files.get(name)
+        if expected is None:
+            raise CommandError(f"{self.uri} has no {name}.")
+        if expected.size > most:
+            raise CommandError(f"{self.uri}/{name} is larger than {most >> 20} MiB; it is not read.")
+        content = BytesIO()
+        _copy(self.source.blocks(f"{self.uri}/{name}"), content, expected, f"{self.uri}/{name}")
+        return content.getvalue()
 
     def write_manifest(self, folder: Path) -> None:
         """Write manifest.json, which says that the folder is whole: last.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.text import Text
 from lora_cli.clean import one_line
 from lora_cli.run import Run
 from lora_cli.text.figures import duration, figure, money, number_of, share
+from lora_cli.text.gates import limits, missed, verdict
 from lora_cli.text.lines import facts, table
 from lora_contract.counts import count
 from lora_contract.status import UsageStatus
@@ -26,7 +27,7 @@ class Comparison:
     """Rows of texts, a text for each run.
 
     `adapters`: addresses, empty where there is none. `best`: index of the run with the lowest test loss, where its
-    losses are of the same rows.
+    losses are of the same rows. `gates`: what each had to reach, and what it missed of that.
     """
 
     names: tuple[str, ...]
@@ -35,6 +36,7 @@ class Comparison:
     adapters: tuple[str, ...]
     best: int | None
     notes: tuple[str, ...]
+    gates: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
@@ -51,6 +53,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         adapters=tuple("" if run.status.artifact is None else run.status.artifact.uri for run in runs),
         best=None if notes else _best(runs),
         notes=notes,
+        gates=tuple(_gates(runs)),
     )
 
 
@@ -91,6 +94,16 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return one_line(str(value))
+
+
+def _gates(runs: Sequence[Run]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if not any(map(verdict, runs)):
+        return
+    yield "Outcome", tuple(verdict(run) or "no limit" for run in runs)
+    for name in dict.fromkeys(name for run in runs for name in limits(run)):
+        yield f"evaluation.gate.{name}", tuple(_text(limits(run).get(name, _NONE)) for run in runs)
+    if any(map(missed, runs)):
+        yield "What was missed", tuple(missed(run) or _NONE for run in runs)
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:
@@ -148,6 +161,7 @@ def _preferences(run: Run) -> str:
 
 _RESULTS: Mapping[str, Callable[[Run], str]] = {
     "Phase": lambda run: run.phase,
+    "Quality gate": verdict,
     "Reason": lambda run: "" if run.status.error is None else run.status.error.code,
     "Rows": lambda run: "" if run.status.plan is None else count(run.status.plan.rows),
     "Tokens": lambda run: "" if run.status.plan is None else count(run.status.plan.tokens),

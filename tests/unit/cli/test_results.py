@@ -15,19 +15,17 @@ from lora_cli.storage.adapter import find_adapter
 from lora_contract.status import ArtifactStatus
 from support.cli import Plugin
 from support.cli_demo import complete
+from support.cli_published import publish
 from support.stub_cluster import StubCluster
 
 FOLDER = "/adapters/team-a/triage/2d5658b126f01b81e5403dd84286bc18"
 FILES = {"adapter_model.safetensors": b"weights" * 500_000, "report.html": b"<html>report</html>", "README.md": b"card"}
 
 
-def publish(cluster: StubCluster, files: dict[str, bytes]) -> None:
+def given_adapter(cluster: StubCluster, files: dict[str, bytes]) -> None:
     """Put an adapter beside the cluster."""
-    entries = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
-    manifest = json.dumps({"version": 1, "files": entries}).encode()
-    cluster.objects = {f"{FOLDER}/{name}": data for name, data in files.items()} | {f"{FOLDER}/manifest.json": manifest}
     run = complete()
-    run["status"]["artifact"] |= {"manifestDigest": hashlib.sha256(manifest).hexdigest()}
+    publish(cluster, run["status"]["artifact"], files)
     run["spec"]["storage"] = {"endpoint": cluster.url, "secretName": "s3"}
     cluster.runs = [run]
 
@@ -40,7 +38,7 @@ def lora(kubectl_lora: Plugin, cluster: StubCluster, tmp_path: Path, monkeypatch
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    publish(cluster, FILES)
+    given_adapter(cluster, FILES)
     return kubectl_lora
 
 

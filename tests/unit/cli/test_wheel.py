@@ -13,7 +13,7 @@ import pytest
 
 _ROOT = Path(__file__).parents[3]
 #: Of a run by name alone; anything else that is heavy must not be loaded either.
-_HEAVY = ("torch", "transformers", "datasets", "pyarrow", "kopf", "boto3", "kubernetes")
+_HEAVY = ("torch", "transformers", "datasets", "pyarrow", "kopf", "boto3", "kubernetes", "jinja2")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,7 @@ def test_the_extra_of_the_plugin_is_light(installed: Path) -> None:
     metadata = message_from_string(next(installed.glob("*.dist-info/METADATA")).read_text())
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra" not in line or "'cli'" in line]
     assert sorted(line.split(">")[0].split("<")[0] for line in needed) == [
+        "jinja2",
         "kubernetes",
         "pydantic",
         "pyyaml",

@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
+from lora_pages.charts import thinned
+from lora_pages.drawing import nice_ticks, tick_labels
 from lora_trainer.report import Bar, Comparison, Curves, DataSection, Point, Sample, TextPart, render, render_model_card
-from lora_trainer.report.charts import nice_ticks, thinned, tick_labels
 from support.reports import STEPS, example_report
 
 HOSTILE = "</p><script>alert(1)</script><img src=x onerror=alert(1)> & \" ' {{ 7 * 7 }} | **x** [a](javascript:x)"

@@ -6,10 +6,10 @@ import dataclasses
 from functools import cache
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
-from lora_contract.counts import count, counted
-from lora_trainer.report import charts, text
+from lora_pages import charts, text
+from lora_pages.pages import page_environment
 from lora_trainer.report.report_input import Comparison, ReportInput, Sample, TextPart
 
 #: Characters of samples in the whole report: at most six bytes each after escaping keeps the file below 2 MB.
@@ -97,20 +97,6 @@ def _cut_sample(sample: Sample, limit: int) -> Sample:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("lora_trainer.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=count,
-        counted=counted,
-        number=text.number,
-        duration=text.duration,
-        size=text.size,
-        change=change,
-        verdict=verdict,
-    )
+    environment = page_environment("lora_trainer.report")
+    environment.filters.update(change=change, verdict=verdict)
     return environment.get_template("report.html")

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lora_contract.counts import count, counted
-from lora_trainer.report import text
+from lora_pages import text
 from lora_trainer.report.html import change
 from lora_trainer.report.report_input import ReportInput
 

@@ -7,14 +7,7 @@ from dataclasses import dataclass, field
 
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.lineage import Ancestor
-
-
-@dataclass(frozen=True)
-class Point:
-    """One value of a curve. `step` counts optimiser steps from 1; losses are in `ReportInput.loss_unit`."""
-
-    step: int
-    value: float
+from lora_pages.points import Bar, Point
 
 
 @dataclass(frozen=True)
@@ -35,15 +28,6 @@ class Sample:
     reference: str
     base: str | None
     adapter: str
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar of the histogram: rows whose length in tokens lies from `low` (inclusive) to `high` (exclusive)."""
-
-    low: int
-    high: int
-    rows: int
 
 
 @dataclass(frozen=True)
