@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from html.parser import HTMLParser
+import re
 
 import pytest
 import yaml
@@ -11,36 +11,37 @@ import yaml
 from lora_pages.charts import thinned
 from lora_pages.drawing import nice_ticks, tick_labels
 from lora_trainer.report import Bar, Comparison, Curves, DataSection, Point, Sample, TextPart, render, render_model_card
+from support.html_page import HtmlPage
 from support.reports import STEPS, example_report
 
 HOSTILE = "</p><script>alert(1)</script><img src=x onerror=alert(1)> & \" ' {{ 7 * 7 }} | **x** [a](javascript:x)"
 TWO_MEGABYTES = 2_000_000
 
 
-class Page(HTMLParser):
-    """Tags and attributes of a page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-
 def test_the_report_shows_the_run_without_scripts_or_network() -> None:
     html = render(example_report())
-    page = Page(html)
+    page = HtmlPage(html)
 
     for shown in ("triage", "0.8127", "-66.2 %", "30 min 34 s", "Published: step", "9,120", "Checkpointed", "maxSteps"):
         assert shown in html
     assert page.tags.count("svg") == 3
-    assert not {"script", "link", "img", "iframe"} & set(page.tags)
-    assert not [value for name, value in page.attributes if name in ("src", "href")]
+    assert page.loads == []
     assert "default-src 'none'" in html
+
+
+def test_the_report_can_be_read_by_ear_and_moved_by_keys() -> None:
+    html = render(example_report())
+    page = HtmlPage(html)
+
+    scrolled = page.values("div", "class").count("scroll")
+    labels = page.values("div", "aria-label")
+    assert scrolled > 5
+    assert len(page.values("div", "tabindex")) == len(labels) == len(set(labels)) == scrolled
+    assert page.tags.count("th") == len(page.values("th", "scope"))
+    assert re.search(r"<th[^>]*></th>", html) is None
+    tiles = re.search(r'<dl class="tiles">(.*?)</dl>', html, re.DOTALL)
+    assert tiles is not None
+    assert "small" not in re.sub(r"<dd>.*?</dd>", "", tiles[1], flags=re.DOTALL)
 
 
 def test_hostile_data_stays_text() -> None:
@@ -60,10 +61,9 @@ def test_hostile_data_stays_text() -> None:
         attempts=tuple(dataclasses.replace(attempt, outcome=HOSTILE) for attempt in example_report().attempts),
     )
 
-    page = Page(render(report))
+    page = HtmlPage(render(report))
 
-    assert not {"script", "img"} & set(page.tags)
-    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert page.loads == []
     assert "{{ 7 * 7 }}" in render(report)
     card = render_model_card(report)
     assert "<script" not in card
@@ -118,7 +118,7 @@ def test_a_run_without_evaluation_samples_or_curves_is_shown_all_the_same() -> N
         versions={},
     )
 
-    page = Page(render(report))
+    page = HtmlPage(render(report))
 
     assert "svg" not in page.tags
     assert "not compared" in render_model_card(dataclasses.replace(report, comparisons=()))
