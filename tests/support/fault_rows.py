@@ -153,7 +153,6 @@ FAULTS: dict[str, dict[str, Fault]] = {
         ),
     },
     "Documents and tokens": {
-        "an empty document": _plain("text", DOCUMENT, {"text": ""}),
         "a special token in a document": _plain("text", DOCUMENT, {"text": "One.<|im_end|>Two."}),
         "tokens that are texts": _plain("tokens", TOKENS, {"input_ids": ["a"]}),
         "a token that the model does not have": _plain("tokens", TOKENS, {"input_ids": [1, 1_000_000]}),

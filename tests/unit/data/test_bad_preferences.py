@@ -33,6 +33,9 @@ BAD_ROWS = {
     "texts that look equal": pair(
         "chosen and rejected are equal", {"prompt": "Q", "chosen": "caf\u00e9", "rejected": "cafe\u0301"}
     ),
+    "answers that differ in what is invisible": pair(
+        "chosen and rejected are equal", {"prompt": "Q", "chosen": "go\u200bod\ufe0f", "rejected": "go\u00adod\u2060"}
+    ),
     "equal texts": pair("chosen and rejected are equal", {"prompt": "Q", "chosen": "a", "rejected": "a"}),
     "equal conversations": pair(
         "chosen and rejected are equal", {"chosen": [Q, answer("a")], "rejected": [Q, answer("a")]}

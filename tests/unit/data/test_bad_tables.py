@@ -37,6 +37,12 @@ BAD: dict[str, Bad] = {
     "parquet with numbers": Bad(
         "a.parquet", lambda: pairs([1], [2]), "row 1: column 'prompt' is a number, expected a text", "a.parquet:1"
     ),
+    "parquet in latin-1": Bad(
+        "a.parquet",
+        lambda: pairs(["q", "r"], pa.array([b"a", "größe".encode("latin-1")]).view(pa.string())),
+        "a.parquet, row 2: column 'completion' holds a text that is not UTF-8 (byte 0xf6 at position 3)",
+        "a.parquet:2",
+    ),
     "parquet without rows": Bad(
         "a.parquet",
         lambda: parquet(pa.table({"prompt": pa.array([], pa.string())})),

@@ -121,6 +121,25 @@ def test_rows_of_tokens_without_labels_are_learned_whole(tmp_path: Path) -> None
     assert run(tmp_path, [file], **TOKENS).rows()[0]["targets"] == [False, True, True]
 
 
+def test_empty_documents_are_left_out_and_counted(tmp_path: Path) -> None:
+    texts = ["= Heading =", "", " \n", "A paragraph.", None]
+    file = data_file(tmp_path, "a.jsonl", lines([{"text": text} for text in texts]))
+
+    result = run(tmp_path, [file], **TEXT)
+
+    assert (result.profile.rows["train"], result.profile.empty_documents) == (2, 3)
+    assert sum(result.profile.rows_read.values()) == 5
+
+
+def test_a_dataset_of_empty_documents_has_nothing_to_learn(tmp_path: Path) -> None:
+    file = data_file(tmp_path, "a.jsonl", lines([{"text": ""}, {"text": " "}]))
+
+    with pytest.raises(TrainerError) as raised:
+        run(tmp_path, [file], **TEXT)
+
+    assert raised.value.message == "the text of every row is empty: 2 rows read as text (columns text)"
+
+
 def test_a_held_out_row_of_tokens_asks_for_its_last_answer(tmp_path: Path) -> None:
     prompt, answer = _ids("Q?"), _ids("Yes.")
     row = {"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer}
@@ -135,7 +154,6 @@ def test_a_held_out_row_of_tokens_asks_for_its_last_answer(tmp_path: Path) -> No
 
 BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no text": ({"text": 7}, TEXT, "column 'text' is a number, expected a text"),
-    "an empty text": ({"text": " "}, TEXT, "column 'text' is empty"),
     "a special token": ({"text": "a<|im_end|>b"}, TEXT, "column 'text' contains the special token '<|im_end|>'"),
     "half a character": ({"text": "\ud800"}, TEXT, "has half of a surrogate pair"),
     "tokens beyond the vocabulary": (

@@ -202,3 +202,25 @@ def test_the_report_is_told_how_long_answers_are(tmp_path: Path) -> None:
 def test_rows_without_method_keep_the_columns_that_they_had(tmp_path: Path) -> None:
     (row,) = prepare(tmp_path, chat("Q", "A")).rows()
     assert set(row) == {"input_ids", "targets", "length"}
+
+
+CONTRADICTIONS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "pairs": (DPO, PAIR, {"prompt": "Q", "chosen": "bad", "rejected": "good "}),
+    "labels": (
+        KTO,
+        {"prompt": "Q", "completion": "good", "label": True},
+        {"prompt": "Q", "completion": "good", "label": False},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_rows_that_say_the_opposite_of_each_other_are_counted(case: str, tmp_path: Path) -> None:
+    method, row, opposite = CONTRADICTIONS[case]
+    other = row | {"prompt": "R"}
+
+    profile = prepare(tmp_path, row, other, opposite, **method).profile
+
+    assert profile.rows["train"] == 3
+    assert profile.contradictions == 1
+    assert profile.contradiction_examples == ["a.jsonl:3 and a.jsonl:1"]

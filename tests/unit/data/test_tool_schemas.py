@@ -59,6 +59,7 @@ SCHEMAS: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
 
 
 def _prepared(folder: Path, schema: dict[str, Any], arguments: Any) -> DataProfile:
+    folder.mkdir(exist_ok=True)
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": schema}}
     turns = [QUESTION, answer(None, tool_calls=[call(arguments)]), result(), answer("Take a coat.")]
     return prepared_with(folder, "qwen2_5", [{"messages": turns, "tools": [tool]}])[0]
@@ -71,7 +72,7 @@ def test_arguments_that_satisfy_a_schema_are_learned(case: str, tmp_path: Path) 
     profile = _prepared(tmp_path, schema, good)
 
     assert profile.rows["train"] == 1
-    assert profile.unchecked_patterns == []
+    assert profile.schema_notes == []
 
 
 @pytest.mark.parametrize("case", SCHEMAS)
@@ -98,7 +99,65 @@ def test_a_pattern_that_cannot_be_read_is_told_and_refuses_no_row(pattern: str, 
     profile = _prepared(tmp_path, UNREADABLE[pattern], {"city": "Oslo"})
 
     assert profile.rows["train"] == 1
-    assert profile.unchecked_patterns == [pattern]
+    assert profile.schema_notes == [f"the pattern {pattern} cannot be read, so is not checked"]
+
+
+def _of_type(word: Any) -> dict[str, Any]:
+    return _object(properties={"city": {"type": word}})
+
+
+#: Schemas as data sets have them, arguments that satisfy what is meant, others that do not, and what is said.
+IN_LIFE: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
+    "BFCL": (_of_type("string") | {"type": "dict"}, {"city": "Oslo"}, {"city": 1}, "'dict' is read as object"),
+    "Gemini": (_of_type("STRING") | {"type": "OBJECT"}, {"city": "Oslo"}, {"city": 1}, "'STRING' is read as string"),
+    "a float": (_of_type("float"), {"city": 1.5}, {"city": "x"}, "the type 'float' is read as number"),
+    "a tuple": (_of_type("tuple"), {"city": [1, 2]}, {"city": "x"}, "'tuple' is read as array"),
+    "Python": (_of_type("List[str]"), {"city": ["x"]}, {"city": "x"}, "'List[str]' is read as array"),
+    "Python, optional": (_of_type("Optional[int]"), {"city": None}, {"city": "x"}, "is read as integer or null"),
+    "xLAM": (
+        {"city": {"description": "Where.", "type": "str, optional", "default": "Oslo"}},
+        {"city": "Rome"},
+        {"city": 5},
+        "a map of names to parameters is read as the properties of an object",
+    ),
+    "draft 3": (
+        _object(properties={"city": {"type": "string", "required": True}, "day": {"required": False}}),
+        {"city": "Oslo"},
+        {"day": 1},
+        "required within a property is read as its name in the list of required ones",
+    ),
+    "several types": (_of_type(["str", "null"]), {"city": None}, {"city": 1}, "'str' is read as string"),
+    "within others": (
+        _object(properties={"a": {"anyOf": [{"type": "int"}, {"type": "array", "items": {"type": "bool"}}]}}),
+        {"a": [True]},
+        {"a": ["x"]},
+        "'bool' is read as boolean",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IN_LIFE)
+def test_types_that_the_standard_lacks_are_read_as_what_they_mean(case: str, tmp_path: Path) -> None:
+    schema, good, bad, note = IN_LIFE[case]
+
+    profile = _prepared(tmp_path / "good", schema, good)
+
+    assert any(note in said for said in profile.schema_notes), profile.schema_notes
+    with pytest.raises(TrainerError, match="line 1: turn 2, call 1 of get_weather: arguments"):
+        _prepared(tmp_path / "bad", schema, bad)
+
+
+@pytest.mark.parametrize("word", ["any", "Any", "Union[int, str]"])
+def test_a_type_that_allows_everything_is_said(word: str, tmp_path: Path) -> None:
+    for value in ("Oslo", 1, None):
+        profile = _prepared(tmp_path / str(value), _of_type(word), {"city": value})
+        assert profile.schema_notes == [f"the type {word!r} is read as any value"]
+
+
+def test_values_and_names_that_look_like_types_are_left_alone(tmp_path: Path) -> None:
+    schema = _object(properties={"type": {"enum": ["dict", {"type": "dict"}], "default": {"type": "dict"}}})
+
+    assert _prepared(tmp_path, schema, {"type": {"type": "dict"}}).schema_notes == []
 
 
 @pytest.mark.parametrize(

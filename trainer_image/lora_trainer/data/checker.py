@@ -8,20 +8,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from lora_contract import spec_paths
-from lora_contract.counts import counted
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.dataset import DataSource
-from lora_contract.outside import shorten
 from lora_contract.status import AnswersStatus
 from lora_trainer.data import splits
 from lora_trainer.data.conversations import content_parts, conversation, formats, plain_rows, preferences, turns
 from lora_trainer.data.conversations.plain_rows import Document, TokenRow
 from lora_trainer.data.conversations.row_shape import Shape
+from lora_trainer.data.findings import Findings
 from lora_trainer.data.guard import CpuTimeExceeded, Guard, Phase, TooSlow
 from lora_trainer.data.json_values import without_nulls
 from lora_trainer.data.objective.row_objective import ReadyRow, RowObjective
-from lora_trainer.data.profile import MAX_BAD_ROW_EXAMPLES, MAX_SAMPLES, Turn, sample
+from lora_trainer.data.profile import sample
 from lora_trainer.data.reading.dataset import Dataset, read_rows
 from lora_trainer.data.rows import BadRow, Conversation, Place, RawRow
 from lora_trainer.data.source_splits import SourceSplits
@@ -36,8 +34,6 @@ _LESS_WORK = (
     " with less compression"
 )
 _SIMPLER_SCHEMAS = "simplify the patterns in the schemas of tools"
-#: What is kept of columns that are not read, and of the words for a bad row: names may be as long as rows.
-_MOST_COLUMNS, _LONGEST_COLUMN, _LONGEST_EXAMPLE = 100, 100, 500
 
 
 @dataclass
@@ -50,15 +46,7 @@ class RowChecker:
     guard: Guard = field(default_factory=Guard)
     #: The shape of the rows of the file that is read.
     shape: Shape | None = None
-    ignored_columns: list[str] = field(default_factory=list)
-    #: Rows left out because they repeat another, by the name of their source.
-    duplicates: Counter[str] = field(default_factory=Counter)
-    bad_rows: int = 0
-    bad_examples: list[str] = field(default_factory=list)
-    samples: list[list[Turn]] = field(default_factory=list)
-    #: Patterns in the schemas of tools that are not checked.
-    unchecked_patterns: dict[str, None] = field(default_factory=dict)
-    rows_read: dict[str, int] = field(default_factory=dict)
+    found: Findings = field(init=False)
     _shapes: dict[int, Shape] = field(default_factory=dict)
     _answers: Counter[str] = field(default_factory=Counter)
     #: File, row and split, by what a row is known by.
@@ -74,7 +62,8 @@ class RowChecker:
     splits: SourceSplits = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with the first source."""
+        """Begin with the first source, and nothing found."""
+        self.found = Findings(self.spec.dataset)
         self._source = self.spec.dataset.data_sources[0]
 
     @property
@@ -97,11 +86,11 @@ class RowChecker:
             self._files.append((part, file.name))
             self._source = sources.get(file.source, of_none)
             self.shape = None
-            self.rows_read[file.name] = 0
+            self.found.rows_read[file.name] = 0
             self._stored += file.path.stat().st_size
             self.guard.note(Phase.READING, file=index, row=0)
             for raw in read_rows(file):
-                self.rows_read[file.name] += 1
+                self.found.rows_read[file.name] += 1
                 self.guard.note(Phase.READING, row=raw.place.element or raw.place.number)
                 self._place = raw.place
                 self.check_effort()
@@ -144,19 +133,19 @@ class RowChecker:
         return []
 
     def _check(self, raw: RawRow, part: Split | None) -> list[ReadyRow]:
-        if raw.value is None:
-            raise BadRow(raw.problem or "cannot be read", raw.hint)
         if not raw.value:
-            raise BadRow("is an empty object")
+            raise BadRow("is an empty object" if raw.value == {} else raw.problem or "cannot be read", raw.hint)
         if not self._source.settings.is_chat:
             return self._plain(raw, raw.value, part)
         talk = self._conversation(raw, raw.value)
         key, marked = splits.keys(talk)
         if self._repeats(key, marked, raw.place, part):
-            self.duplicates[self._source.name] += 1
+            self.found.duplicates[self._source.name] += 1
             return []
-        if len(self.samples) < MAX_SAMPLES:
-            self.samples.append(sample(talk))
+        if talk.asked and (opposite := self._seen.get(splits.opposite(talk))) is not None:
+            self.found.contradicts(raw.place, raw.place._replace(file=self._files[opposite[0]][1], number=opposite[1]))
+        if self.found.wants_samples:
+            self.found.samples.append(sample(talk))
         if self.spec.dataset.system_prompt and talk.messages[0].role not in ("system", "developer"):
             talk = talk.behind(self.spec.dataset.system_prompt)
         with self.guard.rendering():
@@ -167,25 +156,25 @@ class RowChecker:
         return [ReadyRow(split, example, example is examples[-1], self._source.name, raw.place) for example in examples]
 
     def _plain(self, raw: RawRow, row: dict[str, Any], part: Split | None) -> list[ReadyRow]:
-        """Read the document in a row, or its tokens: one row to tokenise, or none where it repeats another."""
+        """Read the document in a row, or its tokens: one row to tokenise, or none: it is empty, or repeats another."""
         shape = self._shape_of(raw, row)
-        content: Document | TokenRow
+        content: Document | TokenRow | None
         if shape.text is not None:
             content = plain_rows.read_document(row, shape.text, self.template)
         else:
-            content = plain_rows.read_tokens(self._without_ignored(row), len(self.template.tokenizer))
-        if self._repeats(content.key, content.key, raw.place, part):
-            self.duplicates[self._source.name] += 1
+            read = {name: value for name, value in row.items() if name not in self.spec.dataset.ignore_keys}
+            content = plain_rows.read_tokens(read, len(self.template.tokenizer))
+        if content is None:
+            self.found.empty_documents += 1
             return []
-        if len(self.samples) < MAX_SAMPLES:
-            self.samples.append(plain_rows.sample(self.template, content))
+        if self._repeats(content.key, content.key, raw.place, part):
+            self.found.duplicates[self._source.name] += 1
+            return []
+        if self.found.wants_samples:
+            self.found.samples.append(plain_rows.sample(self.template, content))
         split = part or self._assign(content.key)
         self._seen[content.key] = (len(self._files) - 1, raw.place.number, split)
         return [ReadyRow(split, content, last=True, source=self._source.name)]
-
-    def _without_ignored(self, row: dict[str, Any]) -> dict[str, Any]:
-        ignored = self.spec.dataset.ignore_keys
-        return {name: value for name, value in row.items() if name not in ignored} if ignored else row
 
     def _conversation(self, raw: RawRow, row: dict[str, Any]) -> Conversation:
         """Read the conversation in a row, with the tools that it offers."""
@@ -215,9 +204,7 @@ class RowChecker:
         except TooSlow as error:
             problem = f"checking the calls of tools against their schemas {error}"
             raise bad_data(f"{raw.place}: {problem}", param=raw.place.short, hint=_SIMPLER_SCHEMAS) from error
-        if len(self.unchecked_patterns) < _MOST_COLUMNS:
-            cut = (shorten(pattern, _LONGEST_COLUMN) for pattern in talk.tools.unchecked_patterns)
-            self.unchecked_patterns.update(dict.fromkeys(cut))
+        self.found.note(talk.tools.schema_notes)
         return talk
 
     def _shape_of(self, raw: RawRow, row: dict[str, Any], also_read: str | None = None) -> Shape:
@@ -240,8 +227,8 @@ class RowChecker:
         given = (name for name, value in row.items() if value is not None)
         for name in (*given, *raw.unread):
             read = name in self.shape.columns or name == also_read or name in dataset.ignore_keys
-            if not read and name[:_LONGEST_COLUMN] not in self.ignored_columns:
-                self.ignored_columns = [*self.ignored_columns, name[:_LONGEST_COLUMN]][:_MOST_COLUMNS]
+            if not read:
+                self.found.ignore(name)
         return self.shape
 
     def _tools_column(self, row: Mapping[str, Any]) -> str | None:
@@ -280,21 +267,4 @@ class RowChecker:
         Raises:
             TrainerError: it is not, or there were too many.
         """
-        message = f"{place}: {error.problem}"
-        dataset = self.spec.dataset
-        if dataset.on_bad_rows == "Fail":
-            # Before the first good row nothing shows that not all of them are bad.
-            skip = ", or set dataset.onBadRows: Skip to leave bad rows out" if self._seen else ""
-            hint = error.hint or f"correct the row{skip}"
-            raise bad_data(message, param=place.short, hint=hint)
-        self.bad_rows += 1
-        if len(self.bad_examples) < MAX_BAD_ROW_EXAMPLES:
-            self.bad_examples.append(shorten(message, _LONGEST_EXAMPLE))
-        if self.bad_rows > dataset.max_bad_rows:
-            found = "more than" if self._seen else "no good row, and more than"
-            allowed = counted(dataset.max_bad_rows, "bad row")
-            raise bad_data(
-                f"{found} {allowed} (dataset.maxBadRows); the first: {self.bad_examples[0]}",
-                param=spec_paths.DATASET_MAX_BAD_ROWS,
-                hint="correct the rows" + (", or raise dataset.maxBadRows" if self._seen else ""),
-            )
+        self.found.bad(place, error, any_good=bool(self._seen))

@@ -140,24 +140,27 @@ def run(
 
 def _profile(checker: RowChecker, kept: KeptRows) -> DataProfile:
     """Tell what the rows are like, but for their counts."""
-    spec, template, guard = checker.spec, checker.template, checker.guard
+    spec, template, guard, found = checker.spec, checker.template, checker.guard, checker.found
     return DataProfile(
         format="; ".join(checker.formats),
-        ignored_columns=checker.ignored_columns,
-        rows_read=checker.rows_read,
+        ignored_columns=list(found.ignored_columns),
+        rows_read=found.rows_read,
         answers=checker.answers,
-        duplicate_rows=checker.duplicates.total(),
-        sources=[kept.tally.of_source(name, checker.duplicates[name]) for name in spec.dataset.source_names],
-        bad_rows=checker.bad_rows,
-        bad_row_examples=checker.bad_examples,
-        unchecked_patterns=list(checker.unchecked_patterns),
+        duplicate_rows=found.duplicates.total(),
+        sources=[kept.tally.of_source(name, found.duplicates[name]) for name in spec.dataset.source_names],
+        empty_documents=found.empty_documents,
+        contradictions=found.contradictions,
+        contradiction_examples=found.contradiction_examples,
+        bad_rows=found.bad_rows,
+        bad_row_examples=found.bad_examples,
+        schema_notes=list(found.schema_notes),
         stop_tokens=kept.stops.ids(),
         first_example=kept.first_example,
         test_rows_with_tools=kept.test_rows_with_tools,
         thought_form=_thought_form(template, guard) if spec.dataset.is_chat else ThoughtForm(),
         tool_call_form=_tool_call_form(template, guard) if kept.test_rows_with_tools else None,
         preferences=kept.preferences.profile() if spec.method is not None else None,
-        samples=checker.samples,
+        samples=found.samples,
     )
 
 
@@ -225,7 +228,8 @@ def _check_system_prompt(text: str, template: ChatTemplate) -> None:
 def _check_rows(spec: LoRAFineTuneSpec, checker: RowChecker, tally: Tally) -> None:
     if tally.rows["train"]:
         return
-    read = sum(checker.rows_read.values())
+    found = checker.found
+    read = sum(found.rows_read.values())
     data = spec_paths.DATASET_URI if spec.dataset.sources is None else spec_paths.DATASET_SOURCES
     if not read:
         _nothing("the dataset has no rows", data, "put at least one row into it")
@@ -235,16 +239,22 @@ def _check_rows(spec: LoRAFineTuneSpec, checker: RowChecker, tally: Tally) -> No
             spec_paths.TRAINING_MAX_LENGTH,
             f"raise training.maxLength, to {tally.longest_without_target} for all of them, or shorten the prompts",
         )
-    if checker.bad_rows == read:
+    if found.empty_documents == read:
         _nothing(
-            f"not one of {counted(read, 'row')} is good; the first: {checker.bad_examples[0]}",
+            f"the text of every row is empty: {counted(read, 'row')} read as {'; '.join(checker.formats)}",
+            data,
+            "write the text into that column, or another column's name into dataset.columns",
+        )
+    if found.bad_rows == read:
+        _nothing(
+            f"not one of {counted(read, 'row')} is good; the first: {found.bad_examples[0]}",
             data,
             "correct the rows, or convert them to a form that is read: dataset.onBadRows: Skip leaves nothing of them",
         )
     held_out = tally.rows["validation"] + tally.rows["test"]
     _nothing(
-        f"no training rows are left: {counted(read, 'row')} read, {checker.bad_rows} bad,"
-        f" {checker.duplicates.total()} repeated, {tally.without_target} without an answer after cutting,"
+        f"no training rows are left: {counted(read, 'row')} read, {found.bad_rows} bad,"
+        f" {found.duplicates.total()} repeated, {tally.without_target} without an answer after cutting,"
         f" {held_out} held out",
         spec_paths.DATASET_SPLIT if held_out else data,
         "add rows, or lower dataset.split.validation and dataset.split.test",

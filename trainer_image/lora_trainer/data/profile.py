@@ -92,6 +92,9 @@ class DataProfile(StatusModel):
     rows_without_target: int = Field(0, description="Rows dropped because cutting left nothing to learn.")
     longest_row_without_target: int = Field(0, description="Tokens of the longest of these before it was cut.")
     duplicate_rows: int = Field(0, description="Rows dropped because they repeat another.")
+    empty_documents: int = Field(0, description="Rows left out because their text is empty.")
+    contradictions: int = Field(0, description="Rows of preferences that say the opposite of another row.")
+    contradiction_examples: list[str] = Field([], description="Places of the first of these.")
     bad_rows: int = Field(0, description="Rows left out because they were bad.")
     bad_row_examples: list[str] = Field([], description="The first bad rows, with place and reason.")
     longest_row: int = Field(0, description="Tokens of the longest row before it was cut.")
@@ -102,9 +105,7 @@ class DataProfile(StatusModel):
     tool_call_form: ToolCallForm | None = Field(
         None, description="How the chat template writes calls; absent: no test row offers tools, or it is not known."
     )
-    unchecked_patterns: list[str] = Field(
-        [], description="Patterns in the schemas of tools that cannot be read, so are not checked."
-    )
+    schema_notes: list[str] = Field([], description="What of the schemas of tools is not read as it is written.")
     thought_form: ThoughtForm = Field(
         ThoughtForm(), description="What the chat template writes around what an answer thinks."
     )

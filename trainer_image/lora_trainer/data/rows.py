@@ -73,8 +73,8 @@ class Toolset:
     functions: tuple[dict[str, Any], ...] = ()
     #: What checks the arguments of a call, by the name of the function, where it has a schema.
     validators: Mapping[str, Any] = field(default_factory=dict)
-    #: Patterns in their schemas that cannot be read, so are not checked.
-    unchecked_patterns: tuple[str, ...] = ()
+    #: What of their schemas is not read as it is written, in words.
+    schema_notes: tuple[str, ...] = ()
     #: What chat templates wrote of a tool as JSON, by the identity of the tool and the options of the writing.
     written: dict[tuple[object, ...], str] = field(default_factory=dict)
 

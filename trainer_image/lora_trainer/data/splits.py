@@ -45,13 +45,25 @@ def keys(conversation: Conversation) -> tuple[bytes, bytes]:
     answers are compared: equal conversations that train other answers are no repeated rows.
     """
     if conversation.asked:
-        prompt = fingerprint(conversation.prompt)
-        answers = [fingerprint(conversation)]
-        answers += [fingerprint(conversation.with_rejected)] if conversation.rejected else []
-        return prompt, _digest(f"{[answer.hex() for answer in answers]}\x1e{conversation.desirable}")
+        return fingerprint(conversation.prompt), _preference(_compared(conversation), conversation.desirable)
     key = fingerprint(conversation)
     marks = [m.left_out or ("" if m.weight == 1 else f"{m.weight:g}") for m in conversation.messages]
     return key, _digest(f"{key.hex()}\x1e{marks}") if any(marks) else key
+
+
+def opposite(conversation: Conversation) -> bytes:
+    """Compute the second key of a row that prefers what this row of preferences rejects, and the other way round."""
+    desirable = None if conversation.desirable is None else not conversation.desirable
+    return _preference(_compared(conversation)[::-1], desirable)
+
+
+def _compared(conversation: Conversation) -> list[bytes]:
+    """Compute the fingerprints of the prompt with each answer that is compared."""
+    return [fingerprint(conversation), *([fingerprint(conversation.with_rejected)] if conversation.rejected else [])]
+
+
+def _preference(answers: Sequence[bytes], desirable: bool | None) -> bytes:
+    return _digest(f"{[answer.hex() for answer in answers]}\x1e{desirable}")
 
 
 def _normal(text: str) -> str:

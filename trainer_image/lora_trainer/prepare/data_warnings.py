@@ -72,6 +72,13 @@ def _left_out(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | N
         warnings.append(
             f"{counted(plan.bad_rows, 'bad row was', 'bad rows were')} left out (dataset.onBadRows: Skip){first}"
         )
+    if profile is not None and profile.empty_documents:
+        left_out = counted(profile.empty_documents, "empty document was", "empty documents were")
+        warnings.append(f"{left_out} left out")
+    if profile is not None and profile.contradictions:
+        said = counted(profile.contradictions, "row says", "rows say")
+        first = "; ".join(profile.contradiction_examples)
+        warnings.append(f"{said} the opposite of another row about the same answers; the first: {first}")
     if plan.duplicate_rows:
         warnings.append(f"{counted(plan.duplicate_rows, 'repeated row was', 'repeated rows were')} left out")
     rows = plan.rows + plan.validation_rows + plan.test_rows
@@ -161,9 +168,8 @@ def _tools(spec: LoRAFineTuneSpec, profile: DataProfile | None) -> list[str]:
     if profile is None:
         return []
     warnings = []
-    if profile.unchecked_patterns:
-        shown = ", ".join(profile.unchecked_patterns[:_MOST_COLUMNS])
-        warnings.append(f"patterns in the schemas of tools that cannot be read, so are not checked: {shown}")
+    if profile.schema_notes:
+        warnings.append(f"schemas of tools: {'; '.join(profile.schema_notes[:_MOST_COLUMNS])}")
     if profile.test_rows_with_tools and profile.tool_call_form is None and spec.evaluation.samples:
         warnings.append(f"tool calls in answers are not judged: {UNREADABLE}")
     return warnings

@@ -248,6 +248,7 @@ def _data(profile: DataProfile | None) -> DataSection:
     facts = {"Format": profile.format, "Files": files, "Rows read": f"{sum(profile.rows_read.values()):,}"}
     for label, rows in (
         ("Bad rows left out", profile.bad_rows),
+        ("Empty documents left out", profile.empty_documents),
         ("Repeated rows left out", profile.duplicate_rows),
         ("Rows cut before their answer, left out", profile.rows_without_target),
     ):

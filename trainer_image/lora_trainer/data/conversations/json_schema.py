@@ -20,7 +20,7 @@ from jsonschema.validators import extend, validator_for
 from jsonschema_specifications import REGISTRY
 from referencing.exceptions import Unresolvable
 
-from lora_trainer.data.conversations import schema_patterns
+from lora_trainer.data.conversations import schema_patterns, schema_types
 from lora_trainer.data.guard import CpuTimeExceeded
 
 _LONGEST_PROBLEM = 300
@@ -96,7 +96,7 @@ def _made(schema: str) -> Any:
     Without a registry of its own the library would fetch what the schema refers to from the network; this one holds
     the drafts themselves.
     """
-    loaded = json.loads(schema)
+    loaded, _ = schema_types.standard(json.loads(schema))
     named = validator_for(loaded, default=None) if isinstance(loaded.get("$schema"), str) else None
     drafts = _DRAFTS if named is None else (named,)
     problems = [_problem(draft, loaded) for draft in drafts]
@@ -120,9 +120,14 @@ def _extended(draft: Any) -> Any:
     return extend(draft, schema_patterns.keywords(draft))
 
 
-def unchecked_patterns(schemas: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Give the patterns in schemas that cannot be read, so are not checked."""
-    return tuple(dict.fromkeys(pattern for schema in schemas for pattern in schema_patterns.unreadable(schema)))
+def notes(schemas: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Say what of schemas is not read as it is written: types that no draft has, patterns that are not checked."""
+    said: dict[str, None] = {}
+    for schema in schemas:
+        said |= dict.fromkeys(schema_types.standard(schema)[1])
+        for pattern in schema_patterns.unreadable(schema):
+            said[f"the pattern {pattern[:100]} cannot be read, so is not checked"] = None
+    return tuple(said)
 
 
 def _unforeseen(error: Exception) -> str:

@@ -54,17 +54,19 @@ class TokenRow:
         return len(self.input_ids)
 
 
-def read_document(row: Mapping[str, Any], column: str, template: ChatTemplate) -> Document:
-    """Read the document in a row.
+def read_document(row: Mapping[str, Any], column: str, template: ChatTemplate) -> Document | None:
+    """Read the document in a row; None: it is empty, as the lines between the paragraphs of a file often are.
 
     Raises:
         BadRow: there is none, or it holds a special token.
     """
     text = _column(row, column)
+    if text is None:
+        return None
     if not isinstance(text, str):
         raise BadRow(f"column {column!r} is {json_type(text)}, expected a text")
     if not text.strip():
-        raise BadRow(f"column {column!r} is empty")
+        return None
     if "\0" in text:
         raise BadRow(f"column {column!r} contains a NUL character")
     found = template.special.search(text)

@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import regex
+
 from lora_contract.finetune.dataset import ColumnsSpec, DatasetSpec
 from lora_contract.finetune.method import MethodName
 from lora_trainer.data.conversations import conversation, formats, turns, unknown_columns
@@ -22,6 +24,8 @@ _INPUT, _PREFERRED, _NOT_PREFERRED = "input", "preferred_output", "non_preferred
 #: Keys of `input`; the last says how a service answers, and nothing for training.
 _KEYS_OF_INPUT = frozenset({"messages", "tools", "parallel_tool_calls"})
 _OF_ANSWERS = ("assistant", "tool")
+#: Format characters, such as a space of no width, and variation selectors.
+_INVISIBLE = regex.compile(r"[\p{Cf}\ufe00-\ufe0f]")
 _LONGEST_SHOWN = 60
 
 
@@ -156,8 +160,8 @@ def check(given: GivenAnswers, offered: Any = None) -> Conversation:
 
 
 def _composed(answer: Sequence[Message]) -> list[Message]:
-    """Write letters and their marks as one character (NFC), as nobody sees a difference."""
-    return [turn._replace(content=unicodedata.normalize("NFC", turn.content)) for turn in answer]
+    """Write letters and their marks as one character (NFC), without what is invisible: nobody sees a difference."""
+    return [turn._replace(content=_INVISIBLE.sub("", unicodedata.normalize("NFC", turn.content))) for turn in answer]
 
 
 def _checked(name: str, given: GivenAnswers, answer: list[Any], offered: Any) -> Conversation:

@@ -60,7 +60,7 @@ def _read(text: str) -> Toolset:
         return Toolset(made)
     library = _schemas()
     validators = {name: library.validator(schema) for name, schema in schemas.items()}
-    return Toolset(made, validators, unchecked_patterns=library.unchecked_patterns(schemas.values()))
+    return Toolset(made, validators, schema_notes=library.notes(schemas.values()))
 
 
 def _tool(tool: Any, number: int) -> dict[str, Any]:

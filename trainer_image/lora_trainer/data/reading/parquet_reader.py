@@ -34,6 +34,7 @@ _TOO_DEEP = "deeply nested"
 _LONGEST_TYPES = 500
 _LONGEST_NAME = 200
 _BATCH_ROWS = 64
+_UTF8_HINT = "write the file again from texts that were decoded with their own encoding, such as latin-1"
 
 
 def read_parquet(file: DataFile) -> Iterator[RawRow]:
@@ -120,9 +121,12 @@ def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRo
     number = grown = 0
     for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
         small = batch.nbytes <= MAX_ROW_BYTES
-        for value in batch.to_pylist():
+        for value in _values(batch):
             number += 1
             place = Place(file.name, number, "row")
+            if isinstance(value, str):
+                yield RawRow(place, None, value, _UTF8_HINT)
+                continue
             characters = _characters(value)
             grown += characters
             if grown > limit:
@@ -132,6 +136,25 @@ def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRo
     if number != parquet.metadata.num_rows:
         problem = f"its footer counts {counted(parquet.metadata.num_rows, 'row')}, and {number} can be read"
         raise damaged(file.name, problem, file.name)
+
+
+def _values(batch: pa.RecordBatch) -> list[dict[str, Any] | str]:
+    """Give the rows of a batch; of a row that holds bytes which are no text, what is wrong with it."""
+    try:
+        return list(batch.to_pylist())
+    except UnicodeDecodeError:
+        return [_value(batch, index) for index in range(batch.num_rows)]
+
+
+def _value(batch: pa.RecordBatch, index: int) -> dict[str, Any] | str:
+    row = {}
+    for name in batch.schema.names:
+        try:
+            row[name] = batch.column(name)[index].as_py()
+        except UnicodeDecodeError as error:
+            at = f"byte 0x{error.object[error.start]:02x} at position {error.start + 1}"
+            return f"column {name[:_LONGEST_NAME]!r} holds a text that is not UTF-8 ({at})"
+    return row
 
 
 def _characters(value: Any) -> int:
