@@ -127,6 +127,9 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "two calls with one id": _calls(call(), call()),
         "a key of a call that is not known": _calls(call(priority=1)),
         "a call without a result": _calls(call(), results=False),
+        "a call as a text": _turns(
+            QUESTION, answer('[{"name": "get_weather", "arguments": {"city": "Oslo"}}]'), tools=TOOLS
+        ),
         "a result without a call": _turns(USER, result(), ANSWER),
         "a result of another call": _turns(
             QUESTION, answer(None, tool_calls=[call()]), result(tool_call_id="call99999"), ANSWER, tools=TOOLS
@@ -136,6 +139,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "a tool with the schema of another API": _calls(
             call(), tools=[{"name": "f", "input_schema": {"type": "object"}}]
         ),
+        "a tool as MCP has it": _calls(call(), tools=[{"name": "f", "inputSchema": {"type": "object"}}]),
         "a tool that is no function": _calls(call(), tools=[{"type": "retrieval"}]),
         "a tool that is declared twice": _calls(call(), tools=[*TOOLS, *TOOLS]),
         "parameters that are no schema": _calls(call(), tools=_tool(parameters={"type": "strng"})),
@@ -148,6 +152,8 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "a row of another form": Fault(GOOD, PAIR),
         "an empty answer": Fault(line({"prompt": "Question?", "completion": " "}), PAIR),
         "an answer that is a number": Fault(line({"prompt": "Question?", "completion": 7}), PAIR),
+        "several answers": Fault(line({"prompt": "Question?", "completion": ["One.", "Two."]}), PAIR),
+        "messages as a text": Fault(line({"prompt": json.dumps([USER]), "completion": "Answer."}), PAIR),
         "a history that is no pairs": Fault(
             line({"instruction": "Q", "output": "A", "history": [["q"]]}), line({"instruction": "q", "output": "a"})
         ),

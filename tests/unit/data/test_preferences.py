@@ -38,6 +38,11 @@ SAME_PAIR: dict[str, dict[str, Any]] = {
         "chosen": [{"from": "gpt", "value": "good"}],
         "rejected": [{"from": "gpt", "value": "bad"}],
     },
+    "answers that are one message": {
+        "prompt": "Q",
+        "chosen": {"from": "gpt", "value": "good"},
+        "rejected": answer("bad"),
+    },
 }
 
 

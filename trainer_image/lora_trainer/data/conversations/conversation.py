@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lora_trainer.data.conversations import tools
+from lora_trainer.data.conversations import calls_in_text, tools
 from lora_trainer.data.json_values import json_type
 from lora_trainer.data.rows import BadRow, Conversation, LeftOut, Message, Role
 
@@ -53,6 +53,7 @@ def check(turns: Sequence[Any], offered: Any = None) -> Conversation:
     messages = tuple(_message(turn, number) for number, turn in enumerate(turns, start=1))
     _check_order(messages)
     conversation = Conversation(messages, tools.read(offered))
+    calls_in_text.refuse(conversation)
     tools.check_calls(conversation)
     return conversation
 

@@ -17,6 +17,8 @@ from lora_trainer.data.rows import NO_TOOLS, BadRow, Conversation, Message, Tool
 
 _MOST_TOOLS = 1024
 _LONGEST_NAME = 200
+#: Keys under which the APIs of Anthropic and of MCP have the parameters of a tool.
+_OTHER_SCHEMAS = ("input_schema", "inputSchema")
 _ARGUMENTS_HINT = "correct the arguments of the call, or the schema in the parameters of the tool"
 #: Longest JSON text of tools that is kept to find the next row's equal, characters.
 _LONGEST_KEPT = 1 << 16
@@ -77,15 +79,23 @@ def _tool(tool: Any, number: int) -> dict[str, Any]:
     name, parameters = function.get("name"), function.get("parameters")
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
         raise BadRow(f"tool {number} has no name")
-    if function.get("input_schema") is not None:
-        raise BadRow(f"tool {number} ({name}) has input_schema, which is not read", "rename it to parameters")
-    if parameters is not None:
-        if not isinstance(parameters, dict):
-            raise BadRow(f"tool {number} ({name}): parameters is {json_type(parameters)}, expected a JSON schema")
-        problem = _schemas().problem_of_schema(parameters)
-        if problem:
-            raise BadRow(f"tool {number} ({name}): parameters {problem}")
-    return tool if "function" in tool else {"type": "function", "function": tool}
+    other = next((key for key in _OTHER_SCHEMAS if function.get(key) is not None), None)
+    if other is not None:
+        raise BadRow(f"tool {number} ({name}) has {other}, which is not read", "rename it to parameters")
+    _check_parameters(parameters, f"tool {number} ({name})")
+    if "function" in tool:
+        return tool
+    return {"type": "function", "function": {key: said for key, said in tool.items() if key != "type"}}
+
+
+def _check_parameters(parameters: Any, where: str) -> None:
+    if parameters is None:
+        return
+    if not isinstance(parameters, dict):
+        raise BadRow(f"{where}: parameters is {json_type(parameters)}, expected a JSON schema")
+    problem = _schemas().problem_of_schema(parameters)
+    if problem:
+        raise BadRow(f"{where}: parameters {problem}")
 
 
 def _schemas() -> ModuleType:
@@ -100,6 +110,8 @@ def calls(value: Any, number: int) -> tuple[ToolCall, ...]:
     Raises:
         BadRow: naming the call, counted from 1, and what is wrong with it.
     """
+    if isinstance(value, str):  # tables that cannot hold calls of different forms hold them as JSON
+        value = _parsed(value, f"turn {number}: tool_calls is a text that is not a JSON list of calls")
     if not isinstance(value, list):
         raise BadRow(f"turn {number}: tool_calls is {json_type(value)}, expected a list of calls")
     made = tuple(_call(call, f"turn {number}, call {index}") for index, call in enumerate(value, start=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from lora_trainer.data.rows import BadRow
 #: Keys of turns without which there is none, whatever `dataset.ignoreKeys` says.
 _ALWAYS_READ = frozenset({"role", "content", sharegpt.SPEAKER, sharegpt.TEXT})
 
+#: A list of messages as JSON writes it, or Python: [{"role": ...
+_MESSAGES_AS_TEXT = re.compile(r"""\s*\[\s*\{\s*["'](?:role|content|from|value)["']\s*:""")
 _ROWS_HINT = "write one row a line, for example with to_json(orient='records', lines=True) of pandas"
 _FORM_HINT = "correct the row; put rows of another form into a file of their own"
 
@@ -93,21 +96,34 @@ def _prompt(value: dict[str, Any], shape: Shape) -> list[Any]:
 
 
 def messages_in(value: dict[str, Any], column: str) -> list[Any] | None:
-    """Give the messages in a column that holds a list of them; None: it holds no list.
+    """Give the messages in a column that holds a list of them, or one alone; None: it holds neither.
 
     Raises:
-        BadRow: it holds a list of something else.
+        BadRow: it holds a list of something else, or a list of messages as text, as tables of text alone have it.
     """
     found = value.get(column)
+    if isinstance(found, dict) and ("content" in found or sharegpt.is_turn(found)):
+        return [found]
+    if isinstance(found, str) and _MESSAGES_AS_TEXT.match(found):
+        raise BadRow(
+            f"column {column!r} holds messages as a text, which would be learned letter by letter",
+            "write them as a list, in a file of JSON or Parquet; where the text itself is meant, begin it with a word",
+        )
     if not isinstance(found, list):
         return None
     other = [turn for turn in found if not isinstance(turn, dict)]
     if other:
         raise BadRow(
             f"column {column!r} is a list that holds {json_type(other[0])}, expected a text or a list of messages",
-            _ROWS_HINT,
+            _ROWS_HINT if _by_columns(value) else "write one text, or give each text of the list a row of its own",
         )
     return found
+
+
+def _by_columns(value: dict[str, Any]) -> bool:
+    """Tell whether what was read as a row seems to be a file by columns: each holds as many values."""
+    lengths = {len(column) if isinstance(column, list) else None for column in value.values()}
+    return len(lengths) == 1 and None not in lengths
 
 
 def _not_learned(turn: Any) -> Any:
