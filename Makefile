@@ -86,6 +86,10 @@ gitops: venv ## write the files for Argo CD anew from health.lua and what the op
 wheel: venv ## build the wheel of all programs into dist/; `pipx install` takes it with its extra [cli]
 	$(PY) -m hatchling build -t wheel
 
+.PHONY: krew
+krew: venv ## make the plugin's archives for Krew and its manifest in dist/krew: URL=https://... where they will be
+	PYTHONPATH=.:operator $(PY) -m release.krew --url "$(URL)"
+
 .PHONY: test-unit
 test-unit: venv ## pure logic and tiny models: no cluster, no S3; minutes on two cores
 	$(PYTEST) tests/unit -n $(WORKERS)

@@ -58,6 +58,24 @@ def test_the_programs_that_kubectl_looks_for_are_installed(installed: Path) -> N
     assert "kubectl_complete-lora = lora_cli.__main__:complete" in scripts
 
 
+def test_a_fresh_environment_takes_the_wheel_as_pipx_does(wheel: Path, tmp_path: Path) -> None:
+    fresh, uv = tmp_path / "fresh", Path(sys.executable).with_name("uv")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(fresh)], check=True)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    constraint = str(_ROOT / "requirements" / "plugin.txt")
+    command = [str(uv), "pip", "install", "--quiet", "--no-build", "--python", str(fresh), "--constraint", constraint]
+    subprocess.run([*command, f"{wheel}[cli,s3]"], env=environment, check=True)
+
+    help_of = [fresh / "bin" / "kubectl-lora", "validate", "--help"]
+    said = subprocess.run(help_of, env=environment, check=True, capture_output=True, text=True)
+    torch = [fresh / "bin" / "python", "-c", "import torch"]
+    heavy = subprocess.run(torch, env=environment, check=False, capture_output=True)
+
+    assert "Usage: kubectl lora validate" in said.stdout
+    assert b"No module named 'torch'" in heavy.stderr
+    assert (fresh / "bin" / "kubectl_complete-lora").exists()
+
+
 def test_the_extra_of_the_plugin_is_light(installed: Path) -> None:
     metadata = message_from_string(next(installed.glob("*.dist-info/METADATA")).read_text())
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra" not in line or "'cli'" in line]
