@@ -19,8 +19,15 @@ def clean(text: str) -> str:
     A tab becomes spaces. Of a line that carriage returns wrote over, as progress bars do, the last state stays.
     """
     text = _ESCAPES.sub("", text).replace("\t", "    ").replace("\r\n", "\n")
-    text = re.sub(r"[^\n]*\r(?=[^\n\r])", "", text)
+    if "\r" in text:
+        text = "\n".join(map(_last_state, text.split("\n")))
     return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
+
+
+def _last_state(line: str) -> str:
+    """Return what a terminal shows of a line after its last carriage return that something follows."""
+    shown = line.rstrip("\r")
+    return shown.rpartition("\r")[2] + line[len(shown) :]
 
 
 def one_line(text: str) -> str:

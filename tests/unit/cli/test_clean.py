@@ -19,6 +19,8 @@ from lora_cli.clean import clean, cleaned, one_line
         ("a\x1b", "a"),
         ("\x1b(Bplain", "plain"),
         ("12 %\r50 %\r100 %", "100 %"),
+        ("old\rnew\r", "new "),
+        ("first\nold\rnew", "first\nnew"),
         ("line\r\nline", "line\nline"),
         ("a\tb", "a    b"),
         ("left\u202eright", "left right"),
@@ -33,6 +35,12 @@ def test_only_what_can_be_read_stays(text: str, left: str) -> None:
 def test_nothing_that_is_not_printable_stays(text: str) -> None:
     assert all(char.isprintable() or char == "\n" for char in clean(text))
     assert one_line(text).isprintable()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("piece", ["x", "\r", "x\r", "\x1b[", "\x1b]", "\x9b0", "\x1b[0 "])
+def test_a_megabyte_on_one_line_takes_no_longer_than_it_must(piece: str) -> None:
+    assert len(clean(piece * (1_000_000 // len(piece)))) <= 1_000_000
 
 
 def test_all_of_an_object_is_cleaned() -> None:

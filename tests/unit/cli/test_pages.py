@@ -185,7 +185,7 @@ def test_hostile_words_stay_text(lora: Plugin, cluster: StubCluster, tmp_path: P
 
 
 def test_long_words_are_cut(lora: Plugin, cluster: StubCluster, tmp_path: Path) -> None:
-    cluster.runs[1]["spec"]["dataset"]["systemPrompt"] = "long " * 1_000
+    cluster.runs[1]["spec"]["dataset"]["systemPrompt"] = "long " * 20_000
 
     assert lora("compare", "triage", "worse", "--page", "page.html").code == 0
 
