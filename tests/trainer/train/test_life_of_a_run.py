@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_cli.curves import parse_curves
 from lora_contract.exit_codes import ExitCode
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MANIFEST, METRICS, MODEL_CARD, REPORT
 from support.seaweedfs import SeaweedFS
@@ -58,6 +59,10 @@ def test_a_run_ends_with_a_published_adapter_and_true_figures(undisturbed: tuple
     history = run.metrics()[:-1]
     evaluations = {entry["step"]: entry["eval_loss"] for entry in history if "eval_loss" in entry}
     assert list(evaluations) == [3, 6, 9, 12]
+    # The command line draws its curves from the same file
+    curves = parse_curves(run.store.read(f"{prefix}/{METRICS}"))
+    assert [point.step for point in curves.training] == [entry["step"] for entry in history if "loss" in entry]
+    assert {point.step: point.value for point in curves.evaluation} == evaluations
     assert report.metrics.best_step == min(evaluations, key=evaluations.__getitem__)
     # Each step was logged once
     assert [entry["step"] for entry in history] == list(range(1, STEPS + 1))
