@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from lora_trainer.errors import TrainerError
 from support.bad_files import Bad, assert_refused, parquet
-from support.prepared_data import chat, lines
+from support.prepared_data import chat, data_file, lines, run
 
 BAD: dict[str, Bad] = {
     "wrong columns": Bad(
@@ -107,3 +109,74 @@ BAD: dict[str, Bad] = {
 @pytest.mark.parametrize("case", BAD)
 def test_columns_that_fit_no_format_are_refused(case: str, tmp_path: Path) -> None:
     assert_refused(BAD[case], tmp_path)
+
+
+TURNS = chat("Q", "A")["messages"]
+#: Files whose columns fit no format, with the advice.
+ADVICE: dict[str, tuple[str, bytes, str]] = {
+    "names in capitals": (
+        "a.csv",
+        b"Question,Answer\nQ,A\n",
+        "set dataset.columns: {prompt: Question, completion: Answer}",
+    ),
+    "a space before a name": (
+        "a.csv",
+        b"prompt, completion\nQ,A\n",
+        "set dataset.columns: {prompt: prompt, completion: ' completion'}",
+    ),
+    "an instruction whose answer has another name": (
+        "a.jsonl",
+        lines([{"instruction": "Q", "input": "more", "answer": "A"}]),
+        "set dataset.columns: {prompt: instruction, completion: answer}",
+    ),
+    "a text to sum up": (
+        "a.jsonl",
+        lines([{"dialogue": "Q", "summary": "A"}]),
+        "set dataset.columns: {prompt: dialogue, completion: summary}",
+    ),
+    "turns under another name": (
+        "a.jsonl",
+        lines([{"dialogue": TURNS, "id": "1"}]),
+        "set dataset.columns: {messages: dialogue}",
+    ),
+    "turns that ask, with the answer beside them": (
+        "a.jsonl",
+        lines([{"input": TURNS[:1], "output": "A"}]),
+        "set dataset.columns: {prompt: input, completion: output}",
+    ),
+    "requests as a service keeps them": (
+        "a.jsonl",
+        lines([{"custom_id": "1", "body": {"model": "m", "messages": TURNS}}]),
+        "write it as the row: jq -c '.body'",
+    ),
+    "a request without its answer": (
+        "a.jsonl",
+        lines([{"request": {"messages": TURNS[:1]}, "response": {}}]),
+        "jq -c '.request', and add the answer to its messages",
+    ),
+    "contents of Gemini": (
+        "a.jsonl",
+        lines([{"contents": [{"role": "user", "parts": [{"text": "Q"}]}]}]),
+        "write messages: turns with role (user, assistant) and content",
+    ),
+    "one conversation over many lines": (
+        "a.jsonl",
+        json.dumps({"messages": TURNS}, indent=1).encode(),
+        "write one row a line, for example with jq -c '.'",
+    ),
+    "columns of structures": (
+        "a.parquet",
+        parquet(pa.table({"messages": [{"role": ["user", "assistant"], "content": ["Q", "A"]}]})),
+        "turns as a list with role and content",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ADVICE)
+def test_columns_that_fit_no_format_are_refused_with_what_to_set(case: str, tmp_path: Path) -> None:
+    name, content, advice = ADVICE[case]
+
+    with pytest.raises(TrainerError) as raised:
+        run(tmp_path, [data_file(tmp_path, name, content)])
+
+    assert advice in str(raised.value.hint)

@@ -60,7 +60,10 @@ BAD_ROWS = {
     "an answer without text": pair(
         "rejected: turn 2 (assistant) is empty", {"prompt": "Q", "chosen": "a", "rejected": [answer("")]}
     ),
-    "no prompt": pair("has no prompt, and an answer that is a text", {"chosen": "a", "rejected": "b"}),
+    "no prompt before messages": pair(
+        "has no prompt, and an answer that does not hold it", {"chosen": [answer("a")], "rejected": [answer("b")]}
+    ),
+    "no prompt": pair("has no prompt, and an answer that does not hold it", {"chosen": "a", "rejected": "b"}),
     "an answer that ends with a question": pair(
         "chosen: ends with a user turn", {"prompt": [Q], "chosen": [answer("a"), R], "rejected": [answer("b")]}
     ),
@@ -102,6 +105,18 @@ BAD_COLUMNS = {
         chat("Q", "A"),
         "method kto needs prompt, completion and label",
         "leave method",
+    ),
+    "labels of another name": (
+        KTO,
+        {"instruction": "Q", "output": "A", "kto_tag": True},
+        "method kto needs prompt, completion and label",
+        "where kto_tag says what is wanted, name it as dataset.columns.label",
+    ),
+    "labels of whole conversations": (
+        KTO,
+        {**chat("Q", "A"), "label": True},
+        "method kto needs prompt, completion and label",
+        "a whole conversation is written as these two",
     ),
     "labels for pairs": (DPO, LABELLED, "method dpo needs prompt, chosen", "set method: {kto: {}}"),
     "pairs for labels": (KTO, GOOD, "method kto needs prompt, completion and label", "set method: {dpo: {}}"),

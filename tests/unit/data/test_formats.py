@@ -107,6 +107,11 @@ SAME_AS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         chat("Q", "A"),
         "instruction (columns instruction, output, input, system, history)",
     ),
+    "a system text in parts": (
+        {"messages": chat("Q", "A")["messages"], "system": [{"text": "S"}]},
+        chat("Q", "A", system="S"),
+        "messages (columns messages, system)",
+    ),
     "content in parts": (
         {
             "messages": [
@@ -118,6 +123,15 @@ SAME_AS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "messages (columns messages)",
     ),
 }
+
+
+def test_the_input_of_an_instruction_is_read_whatever_the_answer_is_called(tmp_path: Path) -> None:
+    file = data_file(tmp_path, "a.jsonl", lines([{"instruction": "Q", "input": "more", "answer": "A"}]))
+
+    result = run(tmp_path, [file], dataset__columns={"prompt": "instruction", "completion": "answer"})
+
+    assert "user\nQ\n\nmore<|im_end|>" in _texts(result.rows())[0]
+    assert result.profile.ignored_columns == []
 
 
 def test_a_column_of_images_that_means_nothing_may_be_named(tmp_path: Path) -> None:

@@ -86,6 +86,28 @@ def test_columns_may_have_other_names_and_the_format_is_told(tmp_path: Path) -> 
     assert result.profile.ignored_columns == ["id"]
 
 
+#: What is asked as Alpaca and LLaMA-Factory have it, with the columns that are named.
+INSTRUCTIONS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "as it is": ({"instruction": "Q", "input": "more"}, {}),
+    "named": ({"instruction": "Q", "input": "more"}, {"prompt": "instruction"}),
+    "with other names": ({"ask": "Q", "beside": "more"}, {"prompt": "ask", "input": "beside"}),
+}
+
+
+@pytest.mark.parametrize("case", INSTRUCTIONS)
+def test_the_input_of_an_instruction_is_part_of_the_prompt(case: str, tmp_path: Path) -> None:
+    asked, columns = INSTRUCTIONS[case]
+    (tmp_path / "kto").mkdir()
+
+    pairs = prepare(tmp_path, {**asked, "chosen": "good", "rejected": "bad"}, **DPO, dataset__columns=columns)
+    labelled = [{**asked, "completion": "good", "tag": True}, {**asked, "completion": "bad", "tag": False}]
+    answers = prepare(tmp_path / "kto", *labelled, **KTO, dataset__columns={**columns, "label": "tag"})
+
+    for made in (pairs, answers):
+        assert "user\nQ\n\nmore<|im_end|>" in text(made.rows()[0]["input_ids"])
+        assert made.profile.ignored_columns == []
+
+
 def test_only_the_answer_behind_the_prompt_counts(tmp_path: Path) -> None:
     # The prompt holds an answer of its own, in the form of messages and in that of whole conversations
     earlier = [QUESTION, answer("A"), {"role": "user", "content": "R"}]

@@ -39,7 +39,9 @@ def joined(parts: list[Any], number: int) -> str:
     Raises:
         BadRow: naming the turn and the kind of the first part that is no text.
     """
-    return "\n".join(_text(part, number, index) for index, part in enumerate(parts, start=1))
+    return "\n".join(
+        text_of(part, f"turn {number}, part {index} of its content") for index, part in enumerate(parts, start=1)
+    )
 
 
 def refuse_media(row: Mapping[str, Any], unread: Collection[str], ignored: Collection[str]) -> None:
@@ -57,10 +59,14 @@ def refuse_media(row: Mapping[str, Any], unread: Collection[str], ignored: Colle
                 )
 
 
-def _text(part: Any, number: int, index: int) -> str:
+def text_of(part: Any, where: str) -> str:
+    """Read the text of a part.
+
+    Raises:
+        BadRow: naming `where` the part stands, and what it is instead.
+    """
     if isinstance(part, str):
         return part
-    where = f"turn {number}, part {index} of its content"
     if not isinstance(part, dict):
         raise BadRow(f"{where} is {json_type(part)}, expected a text or an object with type and text")
     given = {key: value for key, value in part.items() if value not in (None, "", [], {})}

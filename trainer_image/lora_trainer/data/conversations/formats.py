@@ -18,13 +18,15 @@ _MESSAGES_COLUMNS = ("messages", "conversations")
 _ANSWER_COLUMNS = ("output", "response", "completion")
 #: Columns that belong to a conversation where they are there, under these names alone.
 _SYSTEM, _INPUT, _CONTEXT, _HISTORY, _PROMPT = "system", "input", "context", "history", "prompt"
+#: The question of Alpaca's rows, to which input and history belong whatever the answers are called.
+INSTRUCTION = "instruction"
 #: Columns with the tools that a row offers; files of before 2024 call them functions.
 TOOLS = ("tools", "functions")
 #: Fields of `dataset.columns` that say something to a method; None: supervised fine-tuning.
 _FIELDS: dict[MethodName | None, frozenset[str]] = {
     None: frozenset({"messages", "prompt", "input", "completion", "text", "tools"}),
-    "dpo": frozenset({"prompt", "chosen", "rejected", "tools"}),
-    "kto": frozenset({"prompt", "completion", "label", "tools"}),
+    "dpo": frozenset({"prompt", "input", "chosen", "rejected", "tools"}),
+    "kto": frozenset({"prompt", "input", "completion", "label", "tools"}),
 }
 
 
@@ -41,8 +43,13 @@ def _shape(kind: Format, names: ColumnsSpec, row: Mapping[str, Any]) -> Shape:
         return Shape(kind, messages=column, sharegpt=in_sharegpt)
     if kind == "prompt-completion":
         return Shape(kind, prompt=names.prompt or "prompt", completion=names.completion or "completion")
-    answer = names.completion or next((name for name in _ANSWER_COLUMNS if name in row), _ANSWER_COLUMNS[0])
-    return Shape(kind, prompt=names.prompt or "instruction", input=names.input, completion=answer)
+    answer = names.completion or answer_column(row)
+    return Shape(kind, prompt=names.prompt or INSTRUCTION, input=names.input, completion=answer)
+
+
+def answer_column(row: Mapping[str, Any]) -> str:
+    """Find what Alpaca's rows call the answer in this one."""
+    return next((name for name in _ANSWER_COLUMNS if name in row), _ANSWER_COLUMNS[0])
 
 
 def completed(shape: Shape, row: Mapping[str, Any], ignored: Collection[str]) -> Shape:
@@ -58,7 +65,7 @@ def completed(shape: Shape, row: Mapping[str, Any], ignored: Collection[str]) ->
     def found(before: str | None, name: str, *, of_format: bool = True) -> str | None:
         return name if before is None and of_format and name in row and name not in left_out else before
 
-    instructs = shape.format == "instruction"
+    instructs = shape.format == "instruction" or shape.prompt == INSTRUCTION
     asked = found(shape.prompt, _PROMPT, of_format=shape.format == "preference")
     system = found(shape.system, _SYSTEM)
     context = found(found(shape.input, _INPUT, of_format=instructs), _CONTEXT, of_format=instructs)
@@ -126,7 +133,7 @@ def refuse_unread(shape: Shape, unread: Collection[str], ignored: Collection[str
     Raises:
         BadRow: naming the column, unless it is in `ignored`.
     """
-    known = {_SYSTEM, *TOOLS} | ({_INPUT, _HISTORY} if shape.format == "instruction" else set())
+    known = {_SYSTEM, *TOOLS} | ({_INPUT, _HISTORY} if INSTRUCTION in (shape.format, shape.prompt) else set())
     for name in unread:
         if name in known and name not in ignored:
             raise BadRow(

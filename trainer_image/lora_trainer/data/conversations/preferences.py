@@ -43,13 +43,18 @@ def detect(row: Mapping[str, Any], dataset: DatasetSpec, method: MethodName) -> 
 
 
 def _shapes(names: ColumnsSpec, row: Mapping[str, Any], method: MethodName) -> list[Shape]:
-    prompt = names.prompt or "prompt"
+    instructs = "prompt" not in row and formats.INSTRUCTION in row
+    prompt = names.prompt or (formats.INSTRUCTION if instructs else "prompt")
     if method == "kto":
-        completion, label = names.completion or "completion", names.label or "label"
-        return [Shape("unpaired-preference", prompt=prompt, completion=completion, label=label)]
+        completion = names.completion or (formats.answer_column(row) if instructs else "completion")
+        label = names.label or "label"
+        return [
+            Shape("unpaired-preference", prompt=prompt, input=names.input, completion=completion, label=label),
+        ]
     asked = prompt if names.prompt or prompt in row else None
+    chosen, rejected = names.chosen or "chosen", names.rejected or "rejected"
     return [
-        Shape("preference", prompt=asked, chosen=names.chosen or "chosen", rejected=names.rejected or "rejected"),
+        Shape("preference", prompt=asked, input=names.input, chosen=chosen, rejected=rejected),
         Shape("preferred-output", prompt=_INPUT, chosen=_PREFERRED, rejected=_NOT_PREFERRED),
     ]
 
@@ -87,12 +92,12 @@ def read(value: dict[str, Any], shape: Shape, ignored: Collection[str] = ()) -> 
         return GivenAnswers(turns.as_messages(asked["messages"], ignored), answers, asked.get("tools"))
     prompt = None
     if shape.prompt is not None and value.get(shape.prompt) is not None:
-        prompt = turns.as_messages(_turns(value, shape.prompt, "user"), ignored)
-    elif shape.label or any(isinstance(value[name], str) for name in answers):
+        prompt = turns.as_messages([*turns.history(value, shape), *_asked(value, shape)], ignored)
+    elif shape.label or any(answer[0].get("role") in _OF_ANSWERS for answer in answers.values()):
         raise BadRow(
-            f"has no {shape.prompt or 'prompt'}, and an answer that is a text",
-            "name the column with the question in dataset.columns.prompt, or write both answers as lists of messages"
-            " that begin with it",
+            f"has no {shape.prompt or 'prompt'}, and an answer that does not hold it",
+            "name the column with the question in dataset.columns: {prompt: ...}, or write both answers as lists of"
+            " messages that begin with it",
         )
     if prompt is not None:
         prompt = turns.with_system(value, shape, prompt)
@@ -109,6 +114,14 @@ def _turns(value: dict[str, Any], column: str, role: str) -> list[Any]:
     if not found:
         raise BadRow(f"column {column!r} is empty")
     return found
+
+
+def _asked(value: dict[str, Any], shape: Shape) -> list[Any]:
+    """Read the question, with the input of an instruction behind it."""
+    asked = turns.prompt(value, shape)
+    if not asked:
+        raise BadRow(f"column {shape.prompt!r} is empty")
+    return asked
 
 
 def _input(value: dict[str, Any], ignored: Collection[str]) -> dict[str, Any]:

@@ -30,10 +30,10 @@ def read(value: dict[str, Any], shape: Shape, ignored: Collection[str] = ()) -> 
     """
     if shape.messages is not None:
         return with_system(value, shape, as_messages(_messages(value, shape.messages), ignored))
-    asked = as_messages(_prompt(value, shape), ignored)
+    asked = as_messages(prompt(value, shape), ignored)
     if isinstance(value.get(str(shape.prompt)), list):
         asked = [_not_learned(turn) for turn in asked]
-    before = [*_history(value, shape), *asked]
+    before = [*history(value, shape), *asked]
     return with_system(value, shape, [*before, *as_messages(_completion(value, shape), ignored, after=len(before))])
 
 
@@ -56,7 +56,7 @@ def _turn(turn: Any, number: int, left_out: Collection[str]) -> Any:
 
 def with_system(value: dict[str, Any], shape: Shape, found: list[Any]) -> list[Any]:
     """Put the text of the column `system`, where it has one, as a turn in front of the others."""
-    text = text_of(value, shape.system, optional=True) if shape.system in value and shape.system else ""
+    text = _system(value, shape.system) if shape.system in value and shape.system else ""
     if not text.strip():
         return found
     first = found[0] if found else None
@@ -67,8 +67,20 @@ def with_system(value: dict[str, Any], shape: Shape, found: list[Any]) -> list[A
     return [{"role": "system", "content": text}, *found]
 
 
-def _history(value: dict[str, Any], shape: Shape) -> list[dict[str, str]]:
-    """Read the earlier questions and answers of an instruction, which LLaMA-Factory has as a list of pairs of texts."""
+def _system(value: dict[str, Any], column: str) -> str:
+    """Read the text of a system column; APIs have it in parts as well."""
+    found = value[column]
+    if isinstance(found, list) and found and all(isinstance(part, dict) for part in found):
+        return "\n".join(content_parts.text_of(part, f"column {column!r}, part {n}") for n, part in enumerate(found, 1))
+    return text_of(value, column, optional=True)
+
+
+def history(value: dict[str, Any], shape: Shape) -> list[dict[str, str]]:
+    """Read the earlier questions and answers of an instruction, which LLaMA-Factory has as a list of pairs of texts.
+
+    Raises:
+        BadRow: it is something else.
+    """
     pairs = value.get(shape.history) if shape.history else None
     if pairs is None:
         return []
@@ -82,8 +94,12 @@ def _history(value: dict[str, Any], shape: Shape) -> list[dict[str, str]]:
     return made
 
 
-def _prompt(value: dict[str, Any], shape: Shape) -> list[Any]:
-    """Read what is asked: a text, with the input of an instruction behind it; or messages."""
+def prompt(value: dict[str, Any], shape: Shape) -> list[Any]:
+    """Read what is asked: a text, with the input of an instruction behind it; or messages.
+
+    Raises:
+        BadRow: there is none, or it is neither.
+    """
     asked = messages_in(value, str(shape.prompt))
     extra = text_of(value, shape.input, optional=True) if shape.input in value and shape.input else ""
     if asked is not None:
@@ -91,8 +107,8 @@ def _prompt(value: dict[str, Any], shape: Shape) -> list[Any]:
             problem = f"has messages in the column {shape.prompt!r}, and a text in {shape.input!r} that belongs to none"
             raise BadRow(problem, "write it into the messages")
         return asked
-    prompt = text_of(value, str(shape.prompt))
-    return [{"role": "user", "content": f"{prompt}\n\n{extra}" if extra.strip() else prompt}]
+    question = text_of(value, str(shape.prompt))
+    return [{"role": "user", "content": f"{question}\n\n{extra}" if extra.strip() else question}]
 
 
 def messages_in(value: dict[str, Any], column: str) -> list[Any] | None:

@@ -12,8 +12,21 @@ from lora_trainer.errors import TrainerError, bad_data
 _EXPECTED = (
     "messages (or conversations), or prompt and completion, or instruction and output (with input where there is one)"
 )
-_QUESTIONS = ("prompt", "question", "query", "user", "input", "instruction", "problem", "context")
+_QUESTIONS = (
+    "prompt",
+    "question",
+    "query",
+    "user",
+    "instruction",
+    "problem",
+    "input",
+    "dialogue",
+    "document",
+    "article",
+    "context",
+)
 _ANSWERS = ("completion", "answer", "response", "output", "target", "assistant", "solution", "label", "summary")
+_CONVERSATIONS = {"messages", "conversations"}
 _LONGEST_NAME = 100
 
 
@@ -44,7 +57,12 @@ def error_of_preferences(row: Mapping[str, Any], method: MethodName) -> TrainerE
         hint = "these are single answers with a label: set method: {kto: {}}"
     elif method == "kto" and {"chosen", "rejected"} <= names:
         hint = "these are pairs: set method: {dpo: {}}"
-    elif {"messages", "conversations", "completion", "output", "response"} & names:
+    elif method == "kto" and (label := next((name for name, said in row.items() if isinstance(said, bool)), None)):
+        hint = (
+            f"where {label[:_LONGEST_NAME]} says what is wanted, name it as dataset.columns.label, and the columns with"
+        )
+        hint += " question and answer as prompt and completion; a whole conversation is written as these two"
+    elif {*_CONVERSATIONS, "completion", "output", "response"} & names:
         hint = "these rows say nothing of what is preferred: leave method out to learn their answers as they stand"
     shown = ", ".join(name[:_LONGEST_NAME] for name in list(row)[:20])
     return bad_data(
@@ -65,7 +83,7 @@ def _meaning(row: Mapping[str, Any]) -> tuple[str, str | None]:
         )
     if isinstance(row.get("input_ids"), list):
         return "; a row seems to be tokenised already", "set dataset.format: tokens"
-    return _list_of_objects(row) or _texts(row)
+    return _list_of_objects(row) or _row_in_object(row) or _texts(row)
 
 
 def _list_of_objects(row: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -73,26 +91,59 @@ def _list_of_objects(row: Mapping[str, Any]) -> tuple[str, str] | None:
     for name, value in row.items():
         if isinstance(value, list) and value and isinstance(value[0], dict) and name.isidentifier():
             if {"role", "from"} & value[0].keys():
-                return "", f"set dataset.columns: {{messages: {name}}}"
+                return _turns_in(name, value[0], row)
             if _is_row(value[0]) or all(isinstance(other, list) for other in row.values()):
                 return f"; rows seem to be in the list {name}", f"write one row a line: jq -c '.{name}[]'"
     return None
 
 
+def _turns_in(name: str, turn: Mapping[str, Any], row: Mapping[str, Any]) -> tuple[str, str]:
+    """Say how a column with turns is named: it is a conversation, or only what is asked, with the answer beside it."""
+    if isinstance(turn.get("parts"), list):
+        return "; turns have parts, as Gemini has them", "write messages: turns with role (user, assistant) and content"
+    answer = next((other for other in _ANSWERS if isinstance(row.get(other), str | list) and other != name), None)
+    if answer is not None:
+        return "", f"set dataset.columns: {{prompt: {name}, completion: {answer}}}"
+    return "", f"set dataset.columns: {{messages: {name}}}"
+
+
+def _row_in_object(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Look for a column that holds a row by itself, as the requests that services keep; None: there is none."""
+    for name, value in row.items():
+        if isinstance(value, dict) and _CONVERSATIONS & value.keys() and name.isidentifier():
+            ends = "" if any(_is_answer(turn) for turn in _turns_of(value)) else ", and add the answer to its messages"
+            return f"; the conversation is in the object {name}", f"write it as the row: jq -c '.{name}'{ends}"
+    return None
+
+
+def _turns_of(value: Mapping[str, Any]) -> list[Any]:
+    found = next((value[name] for name in sorted(_CONVERSATIONS & value.keys())), None)
+    return found if isinstance(found, list) else []
+
+
+def _is_answer(turn: Any) -> bool:
+    return isinstance(turn, dict) and (turn.get("role") == "assistant" or turn.get("from") == "gpt")
+
+
 def _is_row(value: Mapping[str, Any]) -> bool:
     """Tell whether an object in a list is a row by itself, as where a file has its version beside a list of rows."""
-    return bool({"messages", "conversations"} & value.keys()) or bool(
-        set(_QUESTIONS) & value.keys() and set(_ANSWERS) & value.keys()
-    )
+    return bool(_CONVERSATIONS & value.keys()) or bool(set(_QUESTIONS) & value.keys() and set(_ANSWERS) & value.keys())
+
+
+def _quoted(name: str) -> str:
+    """Write a name as YAML reads it back."""
+    return name if name == name.strip() else f"'{name}'"
 
 
 def _texts(row: Mapping[str, Any]) -> tuple[str, str | None]:
     """Look for columns of texts that other files use for question and answer, or for documents."""
-    question = next((name for name in _QUESTIONS if isinstance(row.get(name), str)), None)
-    answer = next((name for name in _ANSWERS if isinstance(row.get(name), str)), None)
+    texts = [name for name, value in row.items() if isinstance(value, str) and len(name) <= _LONGEST_NAME]
+    named = {name.strip(" ").lower(): name for name in texts}
+    question = next((named[name] for name in _QUESTIONS if name in named), None)
+    answer = next((named[name] for name in _ANSWERS if name in named and named[name] != question), None)
     if question and answer:
-        named = f"{{prompt: {question}, completion: {answer}}}"
-        return "", f"where these are question and answer, set dataset.columns: {named}"
+        columns = f"{{prompt: {_quoted(question)}, completion: {_quoted(answer)}}}"
+        return "", f"where these are question and answer, set dataset.columns: {columns}"
     if isinstance(row.get("text"), str):
         return "", "where text is a document to be learned whole, set dataset.format: text"
     if len(row) == 1 and any(mark in next(iter(row)) for mark in ";\t|"):

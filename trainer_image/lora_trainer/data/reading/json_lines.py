@@ -28,6 +28,8 @@ from lora_trainer.errors import bad_data
 
 #: A file may begin with so much white space, bytes.
 _MAX_LEADING_SPACE = 4096
+#: Keys whose lists are the turns of one row.
+_TURNS = ("messages", "conversations", "prompt", "chosen", "conversation")
 #: An object whose first key holds a list, which will be the rows.
 _LIST_IN_OBJECT = re.compile(r'\s*\{\s*"(?P<key>[A-Za-z_]\w{0,40})"\s*:\s*\[')
 
@@ -94,7 +96,7 @@ def _refuse_object_over_lines(file: DataFile, head: list[bytes]) -> None:
     else:
         return
     inner = _LIST_IN_OBJECT.match(b"".join(head).decode("utf-8", "replace"))
-    rows = f".{inner['key']}[]" if inner else "."
+    rows = f".{inner['key']}[]" if inner and inner["key"] not in _TURNS else "."
     raise bad_data(
         f"{file.name}, line 1: begins an object that goes on in the next lines;"
         " each line must hold one whole object, or the file one array of objects",

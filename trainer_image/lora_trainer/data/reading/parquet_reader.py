@@ -34,6 +34,8 @@ _TOO_DEEP = "deeply nested"
 _LONGEST_TYPES = 500
 _LONGEST_NAME = 200
 _BATCH_ROWS = 64
+_BYTES_HINT = "write texts as strings: cast binary columns to string where they hold text"
+_STRUCTURES_HINT = "write the texts of a structure as columns of their own, and turns as a list with role and content"
 _UTF8_HINT = "write the file again from texts that were decoded with their own encoding, such as latin-1"
 
 
@@ -116,7 +118,9 @@ def _rows(parquet: pq.ParquetFile, file: DataFile, limit: int) -> Iterator[RawRo
         raise bad_data(
             f"{file.name} has no column that holds text; its columns are {shorten(found, _LONGEST_TYPES)}",
             param=file.name,
-            hint="write texts as strings: cast binary columns to string where they hold text",
+            hint=_STRUCTURES_HINT
+            if any(pa.types.is_struct(field.type) for field in parquet.schema_arrow)
+            else _BYTES_HINT,
         )
     number = grown = 0
     for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
