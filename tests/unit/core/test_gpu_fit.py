@@ -58,6 +58,14 @@ def test_a_run_that_fits_no_gpu_fails_before_it_is_queued() -> None:
     assert "28.0 GiB for the weights" in story.message
 
 
+@pytest.mark.parametrize("compute", [{}, {"compute.gpus": 4, "compute.nodes": 2}], ids=["one GPU", "eight GPUs"])
+def test_nobody_adds_gpus_to_a_run_that_is_too_large_for_each(compute: dict[str, int]) -> None:
+    story = decided(prepared(SMALL, changes=compute))
+
+    assert story.condition("Failed") == ("True", "InsufficientGPUMemory")
+    assert "Each GPU holds the whole model, so more GPUs do not help." in story.message
+
+
 @pytest.mark.parametrize(("method", "length"), [(None, 2048), ({"kto": {}}, 2048), ({"dpo": {}}, 1024)])
 def test_a_row_that_is_to_be_shorter_may_be_a_pair_of_copies(method: dict[str, Any] | None, length: int) -> None:
     # The GPU has room for half of what the longest row takes

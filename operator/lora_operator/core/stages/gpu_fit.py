@@ -76,7 +76,7 @@ def _verdict(run: Run, plan: PlanStatus, memory: MemoryStatus, size: int) -> Gpu
         f" GPU{where} has {_gib(size)}. It needs {_gib(memory.weights_bytes)} for the weights,"
         f" {_gib(memory.adapter_bytes)} for the adapter and its optimiser, {_gib(memory.activation_bytes)} for the"
         f" longest row ({counted(memory.row_tokens, 'token')}), {_gib(memory.logit_bytes)} for logits and"
-        f" {_gib(memory.context_bytes)} for CUDA."
+        f" {_gib(memory.context_bytes)} for CUDA. Each GPU holds the whole model, so more GPUs do not help."
     )
     param, change = _smallest_change(run.spec, memory, size)
     end = End(Reason.INSUFFICIENT_GPU_MEMORY, text, param=param, hint=change)
