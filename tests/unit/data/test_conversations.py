@@ -163,6 +163,18 @@ def test_reasoning_is_learned_whatever_its_key_is_called(tmp_path: Path) -> None
         assert published("qwen3").decode(said) == "<think>\nIt is wet.\n</think>\n\nRain.<|im_end|>"
 
 
+def test_a_thought_within_the_content_is_followed_by_as_many_line_breaks_as_a_model_writes(tmp_path: Path) -> None:
+    row = {"messages": [QUESTION, answer("<think>\nIt is wet.\n</think>\n\nRain.")]}
+
+    _, (prepared_row,) = prepared_with(tmp_path, "deepseekv3", [row])
+
+    assert (
+        published("deepseekv3")
+        .decode(prepared_row["input_ids"])
+        .endswith("<think>\nIt is wet.\n</think>\n\nRain.<\uff5cend\u2581of\u2581sentence\uff5c>")
+    )
+
+
 @pytest.mark.parametrize("name", ["qwen3", "qwen3_5_think", "deepseekv3", "nemotron_3_nano", "glm4moe"])
 def test_answers_that_teach_not_to_reason_are_counted(name: str, tmp_path: Path) -> None:
     rows = [chat("Q", "A"), chat("R", "B"), {"messages": [QUESTION, answer("Rain.", reasoning_content="It is wet.")]}]

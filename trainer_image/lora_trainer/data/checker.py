@@ -12,7 +12,15 @@ from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.finetune.dataset import DataSource
 from lora_contract.status import AnswersStatus
 from lora_trainer.data import splits
-from lora_trainer.data.conversations import content_parts, conversation, formats, plain_rows, preferences, turns
+from lora_trainer.data.conversations import (
+    content_parts,
+    conversation,
+    foreign_marks,
+    formats,
+    plain_rows,
+    preferences,
+    turns,
+)
 from lora_trainer.data.conversations.plain_rows import Document, TokenRow
 from lora_trainer.data.conversations.row_shape import Shape
 from lora_trainer.data.findings import Findings
@@ -144,6 +152,8 @@ class RowChecker:
             return []
         if talk.asked and (opposite := self._seen.get(splits.opposite(talk))) is not None:
             self.found.contradicts(raw.place, raw.place._replace(file=self._files[opposite[0]][1], number=opposite[1]))
+        if (mark := foreign_marks.find((*talk.messages, *talk.rejected))) is not None:
+            self.found.marked(raw.place, mark)
         if self.found.wants_samples:
             self.found.samples.append(sample(talk))
         if self.spec.dataset.system_prompt and talk.messages[0].role not in ("system", "developer"):

@@ -32,6 +32,9 @@ class Findings:
     #: Rows that prefer what another one rejects, and the places of the first.
     contradictions: int = 0
     contradiction_examples: list[str] = field(default_factory=list)
+    #: Rows whose texts have marks of other chat templates, and the first of them with its place.
+    foreign_marks: int = 0
+    first_foreign_mark: str = ""
     bad_rows: int = 0
     bad_examples: list[str] = field(default_factory=list)
     samples: list[list[Turn]] = field(default_factory=list)
@@ -56,6 +59,11 @@ class Findings:
         self.contradictions += 1
         if len(self.contradiction_examples) < _MOST_CONTRADICTIONS:
             self.contradiction_examples.append(shorten(f"{place.short} and {earlier.short}", _LONGEST_EXAMPLE))
+
+    def marked(self, place: Place, mark: str) -> None:
+        """Count a row whose texts have a mark of another chat template."""
+        self.foreign_marks += 1
+        self.first_foreign_mark = self.first_foreign_mark or shorten(f"{mark!r} at {place.short}", _LONGEST_EXAMPLE)
 
     def bad(self, place: Place, error: BadRow, *, any_good: bool) -> None:
         """Leave a bad row out and count it, where that is allowed.

@@ -151,6 +151,8 @@ def _profile(checker: RowChecker, kept: KeptRows) -> DataProfile:
         empty_documents=found.empty_documents,
         contradictions=found.contradictions,
         contradiction_examples=found.contradiction_examples,
+        foreign_marks=found.foreign_marks,
+        first_foreign_mark=found.first_foreign_mark,
         bad_rows=found.bad_rows,
         bad_row_examples=found.bad_examples,
         schema_notes=list(found.schema_notes),

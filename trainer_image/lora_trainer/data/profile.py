@@ -95,6 +95,8 @@ class DataProfile(StatusModel):
     empty_documents: int = Field(0, description="Rows left out because their text is empty.")
     contradictions: int = Field(0, description="Rows of preferences that say the opposite of another row.")
     contradiction_examples: list[str] = Field([], description="Places of the first of these.")
+    foreign_marks: int = Field(0, description="Rows whose texts have marks of other chat templates.")
+    first_foreign_mark: str = Field("", description="The first of these marks, with its place.")
     bad_rows: int = Field(0, description="Rows left out because they were bad.")
     bad_row_examples: list[str] = Field([], description="The first bad rows, with place and reason.")
     longest_row: int = Field(0, description="Tokens of the longest row before it was cut.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from lora_contract.counts import count, counted
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.status import PlanStatus
@@ -16,6 +18,8 @@ _LENGTHS_TO_WARN = 1.5
 #: Weight times rows of wanted and of unwanted answers should not be further apart, as TRL's page on KTO advises.
 _KINDS_TO_WARN = 4 / 3
 _MOST_COLUMNS = 20
+#: Keys of answers that some files have as columns.
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _MOST_FILES = 5
 
 
@@ -25,6 +29,7 @@ def about(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | None)
         *_template_date(plan),
         *_reasoning(plan),
         *_left_out(spec, plan, profile),
+        *_marks(profile),
         *_splits(spec, plan),
         *_preferences(spec, plan),
         *_tools(spec, profile),
@@ -56,9 +61,8 @@ def _left_out(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | N
     if profile is not None and profile.ignored_columns:
         shown = ", ".join(profile.ignored_columns[:_MOST_COLUMNS])
         more = len(profile.ignored_columns) - _MOST_COLUMNS
-        labels = spec.method is None and "label" in profile.ignored_columns
-        of_labels = "; if label says which answers are wanted, set method: {kto: {}}" if labels else ""
-        warnings.append(f"columns that are not used: {shown}{f' and {more} more' if more > 0 else ''}{of_labels}")
+        advice = "".join(_advice(spec, profile.ignored_columns))
+        warnings.append(f"columns that are not used: {shown}{f' and {more} more' if more > 0 else ''}{advice}")
     unused = [source.name for source in plan.sources or () if not source.rows]
     if unused:
         warnings.append(f"sources of which no training row is left: {', '.join(unused)}")
@@ -95,6 +99,30 @@ def _left_out(spec: LoRAFineTuneSpec, plan: PlanStatus, profile: DataProfile | N
             f" raise training.maxLength{f', to {plan.longest_row} for all of them' if plan.longest_row else ''}"
         )
     return warnings
+
+
+def _marks(profile: DataProfile | None) -> list[str]:
+    if profile is None or not profile.foreign_marks:
+        return []
+    have = counted(profile.foreign_marks, "row has", "rows have")
+    return [
+        f"{have} marks of other chat templates in their texts, which are learned as text (the first:"
+        f" {profile.first_foreign_mark}); the model's own template writes turns: remove the marks, and give each"
+        " turn as a message"
+    ]
+
+
+def _advice(spec: LoRAFineTuneSpec, columns: list[str]) -> Iterator[str]:
+    """Say what to do about columns that are not used, where their names tell what they are for."""
+    if spec.method is None and "label" in columns:
+        yield "; if label says which answers are wanted, set method: {kto: {}}"
+    if spec.method is None and {"chosen", "rejected"} <= set(columns):
+        yield "; if chosen and rejected are answers to compare, set method: {dpo: {}}"
+    if "system_prompt" in columns:
+        yield "; to put system_prompt before the conversation, rename it to system"
+    thought = next((name for name in columns if name in _THOUGHTS), None)
+    if thought is not None:
+        yield f"; {thought} is learned as a key of an answer in messages alone"
 
 
 def _splits(spec: LoRAFineTuneSpec, plan: PlanStatus) -> list[str]:

@@ -28,6 +28,8 @@ def continuation(prompt: str, whole: str, message: Message) -> str | None:
     if rest.startswith(_OPEN):
         return rest.removeprefix(_OPEN).lstrip()
     thought = thought_of(message)
+    if thought and not message.reasoning:  # the template left out the block, not the line breaks behind it
+        rest = rest.lstrip("\n")
     return f"{thought}\n{_CLOSE}\n\n{rest}" if thought else f"{_CLOSE}\n\n{rest}"
 
 
