@@ -78,6 +78,10 @@ docs-cli: venv ## write docs/kubectl-lora.md anew: what each command of the plug
 docs-metrics: venv ## write the tables of docs/metrics.md anew from the operator's metrics
 	PYTHONPATH=operator:tests $(PY) -m support.metrics_page
 
+.PHONY: docs-models
+docs-models: venv ## write the tables of docs/models.md anew from the families that the tests train
+	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.models_page
+
 .PHONY: gitops
 gitops: venv ## write the files for Argo CD anew from health.lua and what the operator writes, and docs/gitops.md's table
 	PYTHONPATH=operator:trainer_image:cluster:tests $(PY) -m support.gitops_files

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models import (
     bloom,
     falcon,
@@ -29,6 +30,7 @@ from transformers.models import (
 from lora_contract.finetune import LoraSpec
 from lora_trainer.batches.batch import Row
 from lora_trainer.model.adapter import attach
+from lora_trainer.model_files.shape import FOUR_BIT_MIXTURES
 
 VOCABULARY = 320
 SHAPE: dict[str, Any] = {
@@ -74,10 +76,44 @@ OLDER_CONFIGS: dict[str, Any] = {
 }
 
 
+#: Those of them whose attention can be replaced.
+OLDER_WITHOUT_PADDING = ("gpt2", "gpt-bigcode")
+
+#: Sizes of experts under the names of all families; each takes those that it knows.
+_EXPERTS: dict[str, Any] = {
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "shared_expert_intermediate_size": 16,
+    "first_k_dense_replace": 1,
+    "n_group": 1,
+    "topk_group": 1,
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 8,
+}
+_COMPRESSED_KEYS = {"num_key_value_heads": 4, "head_dim": 8}
+_OWN_SIZES: dict[str, dict[str, Any]] = {"deepseek_v2": _COMPRESSED_KEYS, "deepseek_v3": _COMPRESSED_KEYS}
+
+
+def _mixture(model_type: str) -> Any:
+    """Configure a mixture of four experts, of which each token goes through two."""
+    sizes = SHAPE | {"max_position_embeddings": 128} | _EXPERTS | _OWN_SIZES.get(model_type, {})
+    return AutoConfig.for_model(model_type, **sizes)
+
+
+#: Every mixture whose experts are held in 4 bits, by model type.
+MIXTURES: dict[str, Any] = {model_type: partial(_mixture, model_type) for model_type in FOUR_BIT_MIXTURES}
+
+
 def tiny(family: str, seed: int = 0, **changes: Any) -> PreTrainedModel:
     """A random float32 model. Weights are larger than usual, so its answers differ clearly from row to row."""
     torch.manual_seed(seed)
-    config = (CONFIGS | OLDER_CONFIGS)[family]()
+    config = (CONFIGS | OLDER_CONFIGS | MIXTURES)[family]()
     for name, value in changes.items():
         setattr(config, name, value)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

@@ -13,7 +13,15 @@ from lora_trainer.evaluation.generate import answer
 from lora_trainer.evaluation.losses import measure
 from lora_trainer.model.forward import choose
 from support.padded_reference import gradients, reference_loss
-from support.tiny_models import CONFIGS, OLDER_CONFIGS, adapted, byte_tokenizer, ragged_rows, tiny
+from support.tiny_models import (
+    CONFIGS,
+    OLDER_CONFIGS,
+    OLDER_WITHOUT_PADDING,
+    adapted,
+    byte_tokenizer,
+    ragged_rows,
+    tiny,
+)
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -53,7 +61,7 @@ def test_older_families_are_padded_where_they_have_an_attention_of_their_own(fam
     forward_pass, warnings = choose(model, rows, pad_token_id=0, autocast=None)
     loss = forward_pass.loss_sum(model, forward_pass.collate(rows))
 
-    assert forward_pass.padding_free == (family in ("gpt2", "gpt-bigcode"))
+    assert forward_pass.padding_free == (family in OLDER_WITHOUT_PADDING)
     assert forward_pass.padding_free or "an attention of its own, which cannot be replaced" in warnings[0]
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-4)
 

@@ -51,7 +51,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no sizes": (_config(hidden_size=None), "config.json of microsoft/Phi-4-mini-instruct has no hidden_size"),
     "quantised already": (_config(quantization_config={"quant_method": "gptq"}), "are quantised already"),
     "a mixture of experts": (
-        _config(model_type="mixtral", architectures=["MixtralForCausalLM"], num_local_experts=8),
+        _config(model_type="llama4_text", architectures=["Llama4ForCausalLM"], num_local_experts=8),
         "is a mixture of 8 experts, which nf4 leaves as they are",
     ),
     "no tokenizer": (_remove("tokenizer.json"), "has no tokenizer.json"),

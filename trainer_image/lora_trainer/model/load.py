@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, PretrainedConfig, PreTrainedModel
 
 from lora_contract import spec_paths
 from lora_contract.counts import counted
@@ -39,7 +39,7 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
             path,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # refused below, in words
-            **load_options(quantization, hardware, expanded=expanded),
+            **load_options(quantization, hardware, expanded=expanded, experts=_holds_experts(path)),
         )
     except (ValueError, KeyError, ImportError) as error:
         raise unsupported(
@@ -49,7 +49,7 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
         ) from error
     _refuse_incomplete(found)
     model.requires_grad_(False)
-    _refuse_fused_experts(model, quantization)
+    _refuse_experts_in_eight_bits(model, quantization)
     if expanded:
         round_to_four_bit(model, quantization)
     elif four_bit and not hardware.is_cuda:
@@ -57,7 +57,9 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
     return model
 
 
-def load_options(quantization: QuantizationSpec, hardware: Hardware, *, expanded: bool) -> dict[str, Any]:
+def load_options(
+    quantization: QuantizationSpec, hardware: Hardware, *, expanded: bool, experts: bool = False
+) -> dict[str, Any]:
     """Make the arguments for `from_pretrained`: one device, one format, no code and no pickles of the repository."""
     options: dict[str, Any] = {
         "dtype": hardware.dtype,
@@ -66,22 +68,38 @@ def load_options(quantization: QuantizationSpec, hardware: Hardware, *, expanded
         "trust_remote_code": False,
     }
     if quantization.type != "none" and not expanded:
-        options["quantization_config"] = bitsandbytes_config(quantization, hardware)
+        options["quantization_config"] = bitsandbytes_config(quantization, hardware, experts=experts)
     if hardware.is_cuda:
         options["device_map"] = {"": hardware.device.index}
     return options
 
 
-def bitsandbytes_config(quantization: QuantizationSpec, hardware: Hardware) -> BitsAndBytesConfig:
-    """Tell bitsandbytes how to hold the weights, and in which format to compute."""
+def bitsandbytes_config(
+    quantization: QuantizationSpec, hardware: Hardware, *, experts: bool = False
+) -> BitsAndBytesConfig:
+    """Tell bitsandbytes how to hold the weights, those of experts too, and in which format to compute."""
     if quantization.type == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
+    made = BitsAndBytesConfig
+    if experts:
+        from lora_trainer.model.four_bit_experts import FourBitWithExperts  # noqa: PLC0415 - slow to import
+
+        made = FourBitWithExperts
+    return made(
         load_in_4bit=True,
         bnb_4bit_quant_type=quantization.type,
         bnb_4bit_use_double_quant=quantization.double_quant,
         bnb_4bit_compute_dtype=hardware.dtype,
     )
+
+
+def _is_mixture(config: PretrainedConfig) -> bool:
+    return expert_count(config.get_text_config().to_dict()) > 1
+
+
+def _holds_experts(path: Path) -> bool:
+    """Tell whether the model is a mixture of experts."""
+    return _is_mixture(AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False))
 
 
 def _fits_expanded(path: Path, hardware: Hardware) -> bool:
@@ -107,6 +125,10 @@ def round_to_four_bit(model: PreTrainedModel, quantization: QuantizationSpec) ->
             layer.weight.data, compress_statistics=quantization.double_quant, quant_type=quantization.type
         )
         layer.weight.data.copy_(dequantize_4bit(code, state))
+    if _is_mixture(model.config):
+        from lora_trainer.model.four_bit_experts import round_experts  # noqa: PLC0415 - slow to import
+
+        round_experts(model, quantization)
 
 
 def _keep_autograd_on_cpu(model: PreTrainedModel) -> None:
@@ -118,15 +140,14 @@ def _keep_autograd_on_cpu(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _refuse_fused_experts(model: PreTrainedModel, quantization: QuantizationSpec) -> None:
-    """Refuse experts fused into one tensor: they stay in 16 bits, so a 4-bit mixture needs about as much memory."""
-    config = model.config.get_text_config()
-    experts = expert_count(config.to_dict())
-    if quantization.type != "none" and experts > 1:
+def _refuse_experts_in_eight_bits(model: PreTrainedModel, quantization: QuantizationSpec) -> None:
+    """Refuse int8 of a mixture: its experts stay in 16 bits, so it needs about as much memory as without."""
+    experts = expert_count(model.config.get_text_config().to_dict())
+    if quantization.type == "int8" and experts > 1:
         raise unsupported(
-            f"the model is a mixture of {counted(experts, 'expert')}, whose weights bitsandbytes does not quantise",
+            f"the model is a mixture of {counted(experts, 'expert')}, whose weights int8 leaves as they are",
             param=spec_paths.QUANTIZATION_TYPE,
-            hint="Set quantization.type: none, or choose a dense model.",
+            hint="Set quantization.type: nf4, or none.",
         )
 
 

@@ -63,6 +63,8 @@ def _forward(layer: Any, original: Callable[..., Tensor], x: Tensor, *args: Any,
     a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
     result: Tensor = layer.base_layer(x)
     if torch.is_grad_enabled():
+        if result._is_view():  # of bitsandbytes on a CPU, where the layer has a bias: autograd refuses to change it
+            result = result.clone()
         added: Tensor = _AddAdapter.apply(result, dropped, a, b, layer.scaling[name])
         return added
     inner = functional.linear(dropped.to(result.dtype), a.to(result.dtype))

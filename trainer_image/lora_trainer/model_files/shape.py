@@ -17,6 +17,15 @@ _NOT_ADAPTED = re.compile(r"embed|lm_head|embed_out|\bwte\b|\bwpe\b|norm")
 _ROUTED = frozenset(
     {"gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3", "gate", "router", "shared_expert_gate"}
 )
+#: Parts of the names of routers, which are small and stay as they are.
+_ROUTER = re.compile(r"\.(gate|router|shared_expert_gate)\.")
+_AN_EXPERT = re.compile(r"\.experts\.\d+\.")
+#: Mixtures whose experts are held in 4 bits: transformers takes them out of their tensor one by one. All were tried.
+FOUR_BIT_MIXTURES = (
+    *("mixtral", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_5_moe_text", "olmoe", "flex_olmo"),
+    *("deepseek_v2", "deepseek_v3", "glm4_moe", "gpt_oss", "granitemoe", "granitemoeshared", "ernie4_5_moe"),
+    *("hunyuan_v1_moe", "minimax", "minimax_m2", "afmoe", "solar_open", "exaone_moe", "jetmoe", "nemotron_h"),
+)
 _EXPERT_PART = re.compile(r"\.(experts|router|gate)\.")
 #: Layers, by their last name, on which peft refuses an adapter in these families: their fused kernels read the weight
 #: itself, past an adapter (peft, tuners_utils._check_lora_target_modules_mamba).
@@ -100,6 +109,42 @@ def linear_modules(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
         if name.endswith(".weight") and len(tensor.shape) == 2
     }
     return {name: weights[name] for name in adaptable(weights, config)}
+
+
+def quantised(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights that a quantisation takes: those of linear layers, and of experts where that was tried."""
+    linear = linear_modules(tensors, config)
+    experts = expert_count(config)
+    if experts <= 1 or config.get("model_type") not in FOUR_BIT_MIXTURES:
+        return linear
+    layers = config.get("num_hidden_layers")
+    of_blocks = {}
+    for name, tensor in tensors.items():
+        fused = len(tensor.shape) == 3 and tensor.shape[0] == experts
+        layer = len(tensor.shape) == 2 and name.endswith(".weight") and not _NOT_ADAPTED.search(name)
+        if fused or (layer and not _ROUTER.search(name) and not _is_ahead(name, layers)):
+            of_blocks[name.removesuffix(".weight")] = tensor
+    return linear | of_blocks
+
+
+def parts_of_experts(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Return for each weight of experts how many it holds, and the values of one of them."""
+    experts = expert_count(config)
+    if experts <= 1:
+        return []
+    alone = [(1, tensor.size) for name, tensor in tensors.items() if _AN_EXPERT.search(name)]
+    fused = [tensor for tensor in tensors.values() if len(tensor.shape) == 3 and tensor.shape[0] == experts]
+    return alone + [(experts, tensor.size // experts) for tensor in fused]
+
+
+def active_parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> int:
+    """Count the parameters that take part in computing one token: of experts those that a router chooses."""
+    every = sum(tensor.size for tensor in tensors.values())
+    of_experts = sum(number * size for number, size in parts_of_experts(tensors, config))
+    chosen: Any = config.get("num_experts_per_tok")
+    if not of_experts or not _is_count(chosen):
+        return every
+    return every - of_experts + of_experts * min(chosen, expert_count(config)) // expert_count(config)
 
 
 def embeddings(tensors: Mapping[str, Tensor]) -> Tensor | None:

@@ -13,7 +13,7 @@ from typing import Any
 from lora_contract.finetune import LoRAFineTuneSpec, QuantizationSpec
 from lora_contract.status import MemoryStatus
 from lora_trainer.model_files.safetensors_header import Tensor
-from lora_trainer.model_files.shape import linear_modules
+from lora_trainer.model_files.shape import parts_of_experts, quantised
 from lora_trainer.planning.micro_batch import EXACT_LOGITS_AT_ONCE, LOGITS_AT_ONCE, activation_bytes_per_token
 
 _BITS_A_BYTE = 8
@@ -53,19 +53,22 @@ def estimate(
 
     `targets`: how many tokens of a row count at most, for which there are logits; None: all may.
     """
-    linear = sum(tensor.size for tensor in linear_modules(tensors, config).values())
-    others = sum(tensor.size for tensor in tensors.values()) - linear
+    in_few_bits = sum(tensor.size for tensor in quantised(tensors, config).values())
+    others = sum(tensor.size for tensor in tensors.values()) - in_few_bits
 
     def weights(quantization: QuantizationSpec) -> int:
-        return int(linear * bytes_per_weight(quantization) + others * _BYTES_16_BIT)
+        return int(in_few_bits * bytes_per_weight(quantization) + others * _BYTES_16_BIT)
 
     trained = sum(spec.lora.r * sum(tensor.shape) for tensor in adapted.values())
     shape = SimpleNamespace(**{"intermediate_size": None, **config})
+    # An expert in 4 bits is decoded where it is used, and its weight is there in the format of the gradient as well.
+    decoded = max((size for _, size in parts_of_experts(tensors, config)), default=0)
+    working = 0 if spec.quantization.type == "none" else int(2 * decoded * _BYTES_16_BIT)
     return MemoryStatus(
         weights_bytes=weights(spec.quantization),
         nf4_weights_bytes=weights(_SMALLEST),
         adapter_bytes=trained * _BYTES_A_TRAINED_VALUE,
-        activation_bytes=row_tokens * activation_bytes_per_token(shape, checkpointing=True),
+        activation_bytes=row_tokens * activation_bytes_per_token(shape, checkpointing=True) + working,
         logit_bytes=int(config.get("vocab_size") or 0) * _logit_bytes(row_tokens if targets is None else targets),
         context_bytes=_CONTEXT_BYTES,
         row_tokens=row_tokens,

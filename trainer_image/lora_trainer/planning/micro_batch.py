@@ -37,11 +37,19 @@ def activation_bytes_per_token(config: Any, *, checkpointing: bool, bytes_per_va
     twice, its gradients being as large. With checkpointing only each layer's input stays besides.
     """
     hidden = config.hidden_size
-    intermediate = getattr(config, "intermediate_size", None) or 4 * hidden
+    intermediate = max(getattr(config, "intermediate_size", None) or 4 * hidden, _intermediate_of_experts(config))
     layer = (10 * hidden + 4 * intermediate) * bytes_per_value
     layers = config.num_hidden_layers
     kept = layers * hidden * bytes_per_value if checkpointing else int(1.3 * layers * layer)
     return kept + 2 * layer
+
+
+def _intermediate_of_experts(config: Any) -> int:
+    """Sum up the intermediate sizes of the experts of a token, shared ones included; 0: there are none."""
+    chosen = getattr(config, "num_experts_per_tok", None) or 0
+    size = getattr(config, "moe_intermediate_size", None) or getattr(config, "intermediate_size", None) or 0
+    shared = getattr(config, "n_shared_experts", None) or 0
+    return (chosen + shared) * size + (getattr(config, "shared_expert_intermediate_size", None) or 0)
 
 
 def divisor_at_most(number: int, limit: int) -> int:

@@ -53,11 +53,15 @@ def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
     for key, most in {**_NEEDED_SIZES, **_OTHER_SIZES}.items():
         _check_size(config, key, most, model)
     experts = shape.expert_count(config)
-    if experts > 1 and spec.quantization.type != "none":
+    in_four_bits = config["model_type"] in shape.FOUR_BIT_MIXTURES
+    if experts > 1 and (spec.quantization.type == "int8" or (spec.quantization.type != "none" and not in_four_bits)):
         raise unsupported(
             f"{model} is a mixture of {counted(experts, 'expert')}, which {spec.quantization.type} leaves as they are",
             param=spec_paths.QUANTIZATION_TYPE,
-            hint="set quantization.type: none, or use a dense model",
+            hint="set quantization.type: nf4, or none"
+            if in_four_bits
+            else "set quantization.type: none, or use a"
+            f" mixture whose experts are held in 4 bits: {', '.join(sorted(shape.FOUR_BIT_MIXTURES))}",
         )
     return config
 
@@ -251,7 +255,9 @@ def check_context(
         )
 
 
-def warnings(spec: LoRAFineTuneSpec, config: Mapping[str, Any], row_tokens: int | None) -> list[str]:
+def warnings(
+    spec: LoRAFineTuneSpec, config: Mapping[str, Any], tensors: Mapping[str, Tensor], row_tokens: int | None
+) -> list[str]:
     """Say what a user should know of model and spec although they can be trained; `row_tokens` of the longest row."""
     found = []
     context = shape.context_length(config)
@@ -262,8 +268,10 @@ def warnings(spec: LoRAFineTuneSpec, config: Mapping[str, Any], row_tokens: int 
         )
     experts = shape.expert_count(config)
     if experts > 1:
+        stored, active = sum(tensor.size for tensor in tensors.values()), shape.active_parameters(tensors, config)
         found.append(
             f"{spec.model.id} is a mixture of {counted(experts, 'expert')}: they and their router get no adapter,"
-            " only the other linear layers do"
+            f" only the other linear layers do; of {counted(stored, 'parameter')} {count(active)} take part"
+            " in each token"
         )
     return found

@@ -175,7 +175,7 @@ class _Preparation:
             *self._notes,
             *parent_check.warnings(self._parent),
             *data_warnings.about(self._spec, plan, profile),
-            *model_check.warnings(self._spec, self._config, longest),
+            *model_check.warnings(self._spec, self._config, self._tensors, longest),
         ]
 
     def _check_model(self, folder: Path, tensors: dict[str, Tensor]) -> None:
