@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PROGRAM = "kubectl-lora"
+#: What an installer notes beside a package: where it came from and when.
+_OF_THE_INSTALLER = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
@@ -47,8 +49,7 @@ def _packages(tree: Path) -> dict[str, dict[str, bytes]]:
 
 def _left_out(path: Path) -> bool:
     """Tell whether a file is of the installation, not of a package; programs of dependencies are not called."""
-    made = {"__pycache__", "bin", ".lock"}
-    return bool(made & set(path.parts)) or path.name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+    return bool({"__pycache__", "bin", ".lock"} & set(path.parts)) or path.name in _OF_THE_INSTALLER
 
 
 def _compressed(files: Mapping[str, bytes]) -> bytes:

@@ -101,7 +101,13 @@ def test_the_manifest_keeps_the_rules_of_krew() -> None:
 
 
 def test_what_is_the_same_for_all_versions_of_python_is_packed_once(tmp_path: Path) -> None:
-    common = {"pure/__init__.py": "1", "bin/tool": "#!", "pure-1.dist-info/RECORD": "pure", "x/__pycache__/x.pyc": "c"}
+    common = {
+        "pure/__init__.py": "1",
+        "bin/tool": "#!",
+        "pure-1.dist-info/RECORD": "pure",
+        "pure-1.dist-info/uv_cache.json": "time",
+        "x/__pycache__/x.pyc": "c",
+    }
     trees = {
         version: installed(tmp_path / version, common | {"fast/__init__.py": "1", "fast/_c.so": version})
         for version in ("3.11", "3.12")
@@ -110,7 +116,7 @@ def test_what_is_the_same_for_all_versions_of_python_is_packed_once(tmp_path: Pa
     with tarfile.open(fileobj=io.BytesIO(pack(trees, ROOT / "LICENSE"))) as archive:
         names = archive.getnames()
 
-    packages = [name for name in names if name.endswith((".py", ".so", "RECORD", "tool", ".pyc"))]
+    packages = [name for name in names if name.endswith((".py", ".so", "RECORD", ".json", "tool", ".pyc"))]
     assert packages == [
         "lib-3.11/fast/__init__.py",
         "lib-3.11/fast/_c.so",
