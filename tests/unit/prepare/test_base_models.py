@@ -49,7 +49,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
     "foreign attention": (_config(_attn_implementation_internal="x/y"), "sets _attn_implementation_internal"),
     "an encoder": (_config(model_type="bert", architectures=["BertForMaskedLM"]), "is BertForMaskedLM, not a causal"),
     "no sizes": (_config(hidden_size=None), "config.json of microsoft/Phi-4-mini-instruct has no hidden_size"),
-    "quantised already": (_config(quantization_config={"quant_method": "gptq"}), "are quantised already"),
+    "quantised already": (_config(quantization_config={"quant_method": "gptq"}), "are quantised already, in GPTQ"),
     "a mixture of experts": (
         _config(model_type="llama4_text", architectures=["Llama4ForCausalLM"], num_local_experts=8),
         "is a mixture of 8 experts, which nf4 leaves as they are",

@@ -13,7 +13,7 @@ from lora_contract.finetune.training import ALL_LINEAR
 from lora_trainer.errors import TrainerError, bad_config, unsupported
 from lora_trainer.model_files import contents, shape
 from lora_trainer.model_files.safetensors_header import Tensor
-from lora_trainer.prepare import layer_check
+from lora_trainer.prepare import layer_check, quantised_base
 
 #: Keys of config.json that the memory estimate is made from, which every decoder of the last years has, and others
 #: that sizes follow from; with the most that any model will have for long.
@@ -48,8 +48,8 @@ def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
         raise _refused(f"config.json of {model} sets _attn_implementation_internal, which can load foreign code")
     _check_architecture(config, model)
     config = shape.with_usual_names(config)
-    if config.get("quantization_config"):
-        raise _refused(f"the weights of {model} are quantised already", "use the model with 16-bit weights")
+    if (refused := quantised_base.refusal(config, model)) is not None:
+        raise refused
     for key, most in {**_NEEDED_SIZES, **_OTHER_SIZES}.items():
         _check_size(config, key, most, model)
     experts = shape.expert_count(config)
