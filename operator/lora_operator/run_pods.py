@@ -19,6 +19,19 @@ _OWN_VARIABLES = {
     "HOME",
     "TMPDIR",
 }
+#: Settings of AWS' clients that neither give an identity nor lead to another storage.
+_HARMLESS_AWS = {
+    "AWS_CA_BUNDLE",
+    "AWS_DEFAULT_REGION",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION",
+    "AWS_RETRY_MODE",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
+}
+_OTHER_TOKENS = {"HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HF_TOKEN_PATH", "HUGGINGFACE_TOKEN"}
 _OWN_PREFIXES = ("LORA_", "KUBEFLOW_TRAINER_")
 _OWN_LABELS = (f"{names.GROUP}/", "kueue.x-k8s.io/", "batch.kubernetes.io/")
 
@@ -96,6 +109,12 @@ def _not_ours(variables: tuple[Variable, ...]) -> tuple[Variable, ...]:
     for variable in variables:
         if variable.name in _OWN_VARIABLES or variable.name.startswith(_OWN_PREFIXES):
             raise ValueError(f"{variable.name} is set by the operator: leave it out")
+        shared = variable.name.startswith("AWS_") and variable.name not in _HARMLESS_AWS
+        if shared or variable.name in _OTHER_TOKENS:
+            raise ValueError(
+                f"{variable.name} would give the runs of all tenants one identity or storage: name a Secret or a"
+                " ServiceAccount in spec.storage of each run, and a Secret in spec.model.tokenSecretName"
+            )
     return variables
 
 

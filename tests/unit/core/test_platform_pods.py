@@ -89,6 +89,18 @@ def test_a_variable_that_the_operator_sets_itself_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["AWS_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ENDPOINT_URL", "HUGGING_FACE_HUB_TOKEN"]
+)
+def test_no_variable_gives_the_runs_of_all_tenants_one_identity(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} would give the runs of all tenants one identity or storage"):
+        settings(extra_env=[{"name": name, "value": "x"}])
+
+
+def test_settings_of_s3_clients_that_give_no_identity_are_passed_on() -> None:
+    assert settings(extra_env=[{"name": "AWS_RETRY_MODE", "value": "adaptive"}]).extra_env
+
+
+@pytest.mark.parametrize(
     ("given", "volume"),
     [
         ({"configMap": "corporate-ca"}, {"configMap": {"name": "corporate-ca"}}),
