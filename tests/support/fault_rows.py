@@ -131,6 +131,9 @@ FAULTS: dict[str, dict[str, Fault]] = {
             QUESTION, answer('[{"name": "get_weather", "arguments": {"city": "Oslo"}}]'), tools=TOOLS
         ),
         "a result without a call": _turns(USER, result(), ANSWER),
+        "a result that is an object": _turns(
+            QUESTION, answer(None, tool_calls=[call()]), {**result(), "content": {"rain": "heavy"}}, ANSWER, tools=TOOLS
+        ),
         "a result of another call": _turns(
             QUESTION, answer(None, tool_calls=[call()]), result(tool_call_id="call99999"), ANSWER, tools=TOOLS
         ),

@@ -130,6 +130,8 @@ def _content(turn: Mapping[str, Any], role: Role, number: int, *, needed: bool) 
         return ""
     if not isinstance(content, str):
         hint = "write the text; only an answer that calls tools may have none" if content is None else None
+        if role == "tool" and isinstance(content, dict):
+            hint = "write the result as JSON text, as a server gives it to the model"
         raise BadRow(f"turn {number}: content is {json_type(content)}, expected a text", hint)
     if not content.strip() and needed and role in ("user", "assistant"):
         raise BadRow(f"turn {number} ({role}) is empty", "write what is said, or leave the row out")

@@ -171,7 +171,8 @@ def text_of(value: dict[str, Any], column: str, *, optional: bool = False) -> st
         return ""
     if not isinstance(text, str):
         by_row = isinstance(text, dict) and all(str(key).isdecimal() for key in text)
-        raise BadRow(f"column {column!r} is {json_type(text)}, expected a text", _ROWS_HINT if by_row else None)
+        hint = "write it as a text, in quotation marks" if isinstance(text, int | float) else None
+        raise BadRow(f"column {column!r} is {json_type(text)}, expected a text", _ROWS_HINT if by_row else hint)
     if not optional and not text.strip():
         raise BadRow(f"column {column!r} is empty")
     return text
