@@ -13,7 +13,7 @@ from lora_contract.finetune.fields import Matches, documented
 from lora_contract.finetune.method import RULES_OF_METHOD, MethodSpec
 from lora_contract.finetune.model import ModelSpec, QuantizationSpec
 from lora_contract.finetune.parent import RULES_OF_PARENT, ParentSpec
-from lora_contract.finetune.platform import ComputeSpec, OutputSpec, SchedulingSpec, StorageSpec
+from lora_contract.finetune.platform import ComputeSpec, LimitsSpec, OutputSpec, SchedulingSpec, StorageSpec
 from lora_contract.finetune.training import EvaluationSpec, LoraSpec, TrainingSpec
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "ComputeSpec",
     "DatasetSpec",
     "EvaluationSpec",
+    "LimitsSpec",
     "LoRAFineTuneSpec",
     "LoraSpec",
     "MethodSpec",
@@ -114,6 +115,7 @@ class LoRAFineTuneSpec(SpecModel):
     storage: StorageSpec = documented(StorageSpec(), "How pods reach S3.", {"secretName": "s3-credentials"})
     compute: ComputeSpec = documented(ComputeSpec(), "What the train pod asks for.", {"gpus": 1})
     scheduling: SchedulingSpec = documented(SchedulingSpec(), "How the train Job waits.", {"queueName": "team-a"})
+    limits: LimitsSpec = documented(LimitsSpec(), "What the run may use before it is stopped.", {"gpuHours": 8})
     retries: int = documented(
         3, "Times a failed train pod is started again; user errors are never retried.", 3, ge=0, le=20
     )

@@ -162,6 +162,17 @@ class ComputeSpec(SpecModel):
     )
 
 
+class LimitsSpec(SpecModel):
+    """What a run may use, over all its attempts; then it stops after a checkpoint until the limit is raised."""
+
+    gpu_hours: float | None = documented(
+        None, "Most GPU hours: GPUs of all nodes times the hours that train containers run.", 8.0, gt=0, le=1_000_000
+    )
+    cost: float | None = documented(
+        None, "Most that the GPU hours may cost, in the platform's currency at its price.", 25.0, gt=0, le=1e9
+    )
+
+
 class SchedulingSpec(SpecModel):
     """How the train Job waits for its turn."""
 

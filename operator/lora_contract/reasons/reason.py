@@ -12,6 +12,7 @@ class Reason(StrEnum):
     SPEC_ACCEPTED = "SpecAccepted"
     SPEC_INVALID = "SpecInvalid"
     ENDPOINT_NOT_ALLOWED = "EndpointNotAllowed"
+    LIMIT_REACHED = "LimitReached"
     PENDING = "Pending"
     WAITING_FOR_RUN = "WaitingForRun"
     PREPARING = "Preparing"

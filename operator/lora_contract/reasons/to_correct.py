@@ -20,6 +20,16 @@ REASONS = {
             "Leave it out and the run goes on, or ask for it to be added to `storage.allowedEndpoints` of the chart."
         ),
     ),
+    Reason.LIMIT_REACHED: ReasonFacts(
+        meaning=(
+            "The run used the GPU hours, or the cost, of `spec.limits`; it was stopped after a checkpoint and holds no "
+            "GPU. Or `limits.cost` is set and the platform names no price."
+        ),
+        advice=(
+            "Raise the limit, or remove it: the run goes on from its checkpoint by itself. See "
+            "[limits](gpu-economy.md#limits)."
+        ),
+    ),
     Reason.BAD_CONFIG: ReasonFacts(
         exit_code=ExitCode.BAD_CONFIG,
         meaning="A value does not fit model or data, for instance a target module that the model does not have.",

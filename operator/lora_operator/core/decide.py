@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from lora_operator.core.checks.finished import check_finished
+from lora_operator.core.checks.limit_reached import check_limits
 from lora_operator.core.checks.refused import check_refused
 from lora_operator.core.checks.suspended import check_suspended, record_pause
 from lora_operator.core.manifests.network_policy import isolated
@@ -13,6 +14,7 @@ from lora_operator.core.observe.facts import facts
 from lora_operator.core.observe.observed import Observed
 from lora_operator.core.record.attempts import record_attempts
 from lora_operator.core.record.progress import record_progress
+from lora_operator.core.record.spending import seconds_until_limit
 from lora_operator.core.run.decision import ReadObjects, RunDecision, soonest
 from lora_operator.core.run.outcome import MustRead, Outcome
 from lora_operator.core.run.run import Run, begin
@@ -50,6 +52,7 @@ def _decide(run: Run) -> RunDecision:
     run, progress_wait = record_progress(record_edits(record_pause(run)))
     outcome: Outcome = (
         check_adopted(run)
+        or check_limits(run)
         or check_suspended(run)
         or check_lost_report(run)
         or check_parent(run)
@@ -59,4 +62,4 @@ def _decide(run: Run) -> RunDecision:
 
     outcome = isolated(run, replace(outcome, actions=(*stale_jobs(run), *kept_jobs(as_seen, run), *outcome.actions)))
     decision = conclude(run, outcome)
-    return replace(decision, requeue_after=soonest(decision.requeue_after, progress_wait))
+    return replace(decision, requeue_after=soonest(decision.requeue_after, progress_wait, seconds_until_limit(run)))

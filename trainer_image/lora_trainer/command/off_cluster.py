@@ -24,6 +24,7 @@ OF_A_CLUSTER = (
     "compute.nodeSelector",
     "compute.tolerations",
     "scheduling",
+    "limits",
     "retries",
     "ttlSecondsAfterFinished",
 )

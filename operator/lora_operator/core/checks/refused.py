@@ -30,11 +30,11 @@ def check_refused(run: Run) -> Refused | None:
             f"metadata.name: {finetune.name} is too long for the hostnames of its pods, which the API server makes of"
             f" it. Create the run anew with a name of at most {names.MAX_NAME_LENGTH} characters."
         )
-        return _refusal(run, Reason.SPEC_INVALID, text)
+        return refusal(run, Reason.SPEC_INVALID, text)
     if run.accepted:
         return None
     if finetune.spec is None:
-        return _refusal(run, Reason.SPEC_INVALID, "; ".join(finetune.spec_errors))
+        return refusal(run, Reason.SPEC_INVALID, "; ".join(finetune.spec_errors))
     endpoint = finetune.spec.storage.endpoint
     allowed = {item.rstrip("/") for item in (settings.default_s3_endpoint, *settings.allowed_s3_endpoints) if item}
     if endpoint is not None and endpoint.rstrip("/") not in allowed:
@@ -42,15 +42,16 @@ def check_refused(run: Run) -> Refused | None:
             f"spec.storage.endpoint: {endpoint} is not an endpoint that this platform allows"
             f" ({', '.join(sorted(allowed)) or 'none is'}). Use one of these, or leave the field out."
         )
-        return _refusal(run, Reason.ENDPOINT_NOT_ALLOWED, text)
+        return refusal(run, Reason.ENDPOINT_NOT_ALLOWED, text)
     return None
 
 
-def _refusal(run: Run, reason: Reason, message: str) -> Refused:
+def refusal(run: Run, reason: Reason, message: str, hint: str = _CORRECT) -> Refused:
+    """Refuse the spec with a message that begins with its field and a colon; a Job that runs is paused."""
     job = run.job(run.stage)
     follow_up = pause(run, job) if job is not None else ()
     if job is not None and not job.finished:
         message = f"{message} The run is paused until then."
     text = shorten(message, limits.LONGEST_MESSAGE)
-    error = ErrorStatus(code=reason, message=text, param=message.partition(":")[0], hint=_CORRECT)
+    error = ErrorStatus(code=reason, message=text, param=message.partition(":")[0], hint=hint)
     return Refused(reason, text, error, run.status, follow_up=follow_up)

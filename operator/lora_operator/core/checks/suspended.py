@@ -10,6 +10,7 @@ from lora_operator.core.observe.observed import Job
 from lora_operator.core.observe.pod import Pod
 from lora_operator.core.queues import queue_of
 from lora_operator.core.record import usage
+from lora_operator.core.record.spending import limit_reached
 from lora_operator.core.run.decision import Action
 from lora_operator.core.run.outcome import Suspended, UnderWay
 from lora_operator.core.run.run import UNDER_WAY, Run
@@ -33,9 +34,9 @@ def _pauses(run: Run) -> bool:
     job = run.job(run.stage)
     if job is not None and job.finished:
         return False
-    return run.spec.suspend or (
-        job is not None and queue_of(job, run.observed.workloads).is_paused(run, job) and bool(_unfinished(run))
-    )
+    if run.spec.suspend or limit_reached(run) is not None:
+        return True
+    return job is not None and queue_of(job, run.observed.workloads).is_paused(run, job) and bool(_unfinished(run))
 
 
 def _unfinished(run: Run) -> list[Pod]:
