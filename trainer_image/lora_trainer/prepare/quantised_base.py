@@ -45,10 +45,10 @@ def refusal(config: Mapping[str, Any], model: str) -> TrainerError | None:
     name = _NAMES.get(method, f"the quantisation {method!r}") if method else "a quantisation that it does not name"
     converter = _CONVERTERS.get(method)
     hint = f"use {_original(config, model)}"
-    if converter is not None:
+    if converter is not None:  # in the original format it would write the codes again, without their configuration
         hint += (
             "; where there is none, convert this one once: AutoModelForCausalLM.from_pretrained(...,"
-            f" quantization_config={converter}(dequantize=True)).save_pretrained(...)"
+            f" quantization_config={converter}(dequantize=True)).save_pretrained(..., save_original_format=False)"
         )
     return unsupported(
         f"the weights of {model} are quantised already, in {name}: a run reads weights of 16 or 32 bits, and"
