@@ -197,6 +197,10 @@ bench-trainer: venv ## the trainer beside the well-known recipe and TRL, about 2
 bench-trainer-gpu: venv ## the trainer beside recipe and TRL on this machine's CUDA device: a Llama of 8B parameters, random weights
 	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer --gpu --shape llama-8b --batch 32 --held-out 8
 
+.PHONY: bench-published
+bench-published: venv ## 8B, 70B and a mixture of 30B on this machine's CUDA device, in the settings of published figures
+	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer.published
+
 .PHONY: bench-trainer-dpo
 bench-trainer-dpo: venv ## preference pairs beside TRL's DPOTrainer, about 15 minutes on two idle cores
 	PYTHONPATH=.:cluster $(PY) -m benchmarks.trainer.preferences

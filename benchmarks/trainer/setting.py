@@ -102,6 +102,42 @@ def make_pairs(folder: Path, model: Path, *, steps: int, batch: int, gpus: int =
     return Setting(folder, ready)
 
 
+def make_full(
+    folder: Path,
+    model: Path,
+    train: Path,
+    test: Path,
+    *,
+    steps: int,
+    batch: int,
+    micro_batch: int | None,
+    row_tokens: int,
+    quantization: str,
+    gpus: int,
+) -> Setting:
+    """Prepare rows of tokens, all of the same length, for adapters on all linear layers."""
+    common = _common(folder, steps=steps, batch=batch, gpus=gpus)
+    spec = LoRAFineTuneSpec.model_validate(
+        {
+            "model": {"id": "random/weights", "source": f"file://{model}"},
+            "dataset": {
+                "uri": f"file://{train}",
+                "testUri": f"file://{test}",
+                "format": "tokens",
+                "split": {"validation": 0, "test": 0},
+            },
+            **common,
+            "quantization": {"type": quantization, "doubleQuant": True},
+            "lora": {**common["lora"], "targetModules": ["all-linear"]},
+            "training": {**common["training"], "maxLength": row_tokens, "microBatchSize": micro_batch},
+            "evaluation": {"samples": 0},
+        }
+    )
+    ready = prepared_order(spec, folder)
+    (folder / _ORDER).write_text(ready.model_dump_json(by_alias=True))
+    return Setting(folder, ready)
+
+
 def _common(folder: Path, *, steps: int, batch: int, gpus: int, learning_rate: float = LEARNING_RATE) -> dict[str, Any]:
     """What all runs are told alike."""
     return {
