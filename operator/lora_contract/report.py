@@ -78,6 +78,11 @@ def encode(report: Report) -> str:
         text = _with_texts_cut(report, limit).model_dump_json(by_alias=True, exclude_none=True)
         if len(text.encode()) <= MAX_BYTES:
             return text
+    if report.artifact is not None and report.artifact.serving is not None:  # manifest.json has it too
+        report = report.model_copy(update={"artifact": report.artifact.model_copy(update={"serving": None})})
+        text = _with_texts_cut(report, _TEXT_LIMITS[-1]).model_dump_json(by_alias=True, exclude_none=True)
+        if len(text.encode()) <= MAX_BYTES:
+            return text
     for smaller in _with_less_of_sources(report):
         text = _with_texts_cut(smaller, _TEXT_LIMITS[-1]).model_dump_json(by_alias=True, exclude_none=True)
         if len(text.encode()) <= MAX_BYTES:

@@ -9,6 +9,7 @@ from pydantic import Field
 from lora_contract.base import StatusModel
 from lora_contract.conditions import MAX_MESSAGE_LENGTH, ConditionedStatus
 from lora_contract.preference_status import PreferencesPlanStatus
+from lora_contract.serving import MOST_SERVERS, ServingStatus
 from lora_contract.source_status import SourceMetricsStatus, SourcePlanStatus
 
 MAX_ATTEMPTS = 10
@@ -247,6 +248,9 @@ class ArtifactStatus(StatusModel):
         description="Rank the server must allow: the least value of vLLM's --max-lora-rank that is enough."
     )
     report_uri: str | None = field("The HTML report.")
+    serving: list[ServingStatus] | None = Field(
+        None, description="Which servers load the adapter as it is, and how.", max_length=MOST_SERVERS
+    )
 
 
 class ParentStatus(StatusModel):

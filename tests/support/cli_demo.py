@@ -172,6 +172,14 @@ def complete() -> dict[str, Any]:
             "baseModel": "microsoft/Phi-4-mini-instruct",
             "requiredMaxLoraRank": 16,
             "reportUri": f"{prefix}/report.html",
+            "serving": [
+                {"server": "vLLM", "loads": "Yes", "advice": "--enable-lora"},
+                {
+                    "server": "Ollama",
+                    "loads": "No",
+                    "advice": "it imports adapters for Llama, Mistral and Gemma 2 alone",
+                },
+            ],
         },
         "conditions": [
             condition("Ready", "True", "AdapterPublished", f"The adapter is at {prefix}.", 7320),

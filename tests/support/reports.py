@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from lora_contract.finetune import LoRAFineTuneSpec
+from lora_contract.serving import ServingStatus
 from lora_trainer.report import (
     Attempt,
     Bar,
@@ -93,6 +94,12 @@ def example_report() -> ReportInput:
             Attempt(2, "2026-03-14T09:06:12Z", "2026-03-14T09:26:50Z", 120, STEPS, "Done"),
         ),
         warnings=("2 rows were cut at training.maxLength 512",),
+        serving=(
+            ServingStatus(server="vLLM", loads="Yes", advice="--enable-lora --max-lora-rank 32"),
+            ServingStatus(
+                server="Ollama", loads="No", advice="it imports adapters for Llama, Mistral and Gemma 2 alone"
+            ),
+        ),
         hardware="NVIDIA L4, 24 GB",
         versions={"lora-operator": "0.1.0", "transformers": "5.23.0", "peft": "0.21.2", "torch": "2.13.0"},
         files={"adapter_model.safetensors": "9a" * 32, "adapter_config.json": "0b" * 32},

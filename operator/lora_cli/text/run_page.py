@@ -99,6 +99,8 @@ def _facts(run: Run, now: datetime) -> Iterator[tuple[str, Cell]]:
     if status.artifact is not None:
         yield "Adapter", f"{status.artifact.uri} ({size(status.artifact.size_bytes)})"
         yield "Report", status.artifact.report_uri or ""
+        for each in status.artifact.serving or ():
+            yield each.server, f"{each.loads.lower()}: {each.advice}" if each.advice else each.loads.lower()
     yield "Identity", status.run_id or ""
 
 

@@ -54,7 +54,12 @@ def test_the_adapter_tells_servers_where_its_answers_end(tmp_path: Path) -> None
     assert "stop_token_ids: [2]" in card
     # The reader also of what prepare warned of
     assert "more than the 16 that example/tiny was made for" in card
-    assert json.loads((run.published / MANIFEST).read_text())["requiredMaxLoraRank"] == 8
+    manifest = json.loads((run.published / MANIFEST).read_text())
+    assert manifest["requiredMaxLoraRank"] == 8
+    assert {each["server"]: each["loads"] for each in manifest["serving"]} == dict.fromkeys(
+        ["vLLM", "SGLang", "TGI, LoRAX", "llama.cpp", "Ollama", "transformers with PEFT"], "Yes"
+    )
+    assert "| vLLM | Yes | --enable-lora |" in (run.published / MODEL_CARD).read_text()
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lora_contract.serving import ServingStatus
 from lora_contract.status import MetricsStatus
 from lora_trainer.digests import FileDigest
 from lora_trainer.publish import Manifest
@@ -54,6 +55,16 @@ def test_a_manifest_with_texts_as_earlier_versions_wrote_them_is_read() -> None:
     assert document["metrics"]["testLoss"] == "0.00972377"
 
     assert Manifest.model_validate_json(json.dumps(document)).metrics == METRICS
+
+
+def test_the_table_of_servers_goes_from_the_manifest_to_the_status() -> None:
+    serving = [ServingStatus(server="vLLM", loads="Yes", advice="--enable-lora")]
+    written = manifest(serving=serving)
+
+    read = Manifest.model_validate_json(written.encoded())
+
+    assert read.artifact("s3://bucket/a", written.encoded()).serving == serving
+    assert manifest().artifact("s3://bucket/a", b"").serving is None
 
 
 def test_a_manifest_without_figures_has_none() -> None:

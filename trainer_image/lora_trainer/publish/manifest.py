@@ -13,6 +13,7 @@ from lora_contract.identity import RECIPE_VERSION
 from lora_contract.layout import MANIFEST, REPORT
 from lora_contract.lineage import MOST_ANCESTORS, Ancestor
 from lora_contract.outside import shorten
+from lora_contract.serving import MOST_SERVERS, ServingStatus
 from lora_contract.status import ArtifactStatus, MetricsStatus
 from lora_trainer.digests import FileDigest
 from lora_trainer.publish.figures import with_numbers, with_texts
@@ -31,6 +32,9 @@ class Provenance(StatusModel):
     dataset_digest: str = Field(description="sha256 over the content of the dataset.")
     template_date: str | None = Field(None, description="Date that the chat template wrote into every row.")
     required_max_lora_rank: int = Field(description="Rank the server must allow.")
+    serving: list[ServingStatus] | None = Field(
+        None, description="Which servers load the adapter as it is, and how.", max_length=MOST_SERVERS
+    )
     method: dict[str, Any] | None = Field(
         None, description="Method of preference tuning with its settings; absent: supervised fine-tuning."
     )
@@ -81,6 +85,7 @@ class Manifest(Provenance):
             base_model=self.base_model,
             required_max_lora_rank=self.required_max_lora_rank,
             report_uri=f"{prefix}/{REPORT}" if REPORT in self.files else None,
+            serving=self.serving,
         )
 
 

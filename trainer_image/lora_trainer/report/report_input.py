@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.lineage import Ancestor
+from lora_contract.serving import ServingStatus
 from lora_pages.points import Bar, Point
 
 
@@ -126,6 +127,8 @@ class ReportInput:
     gate_failed: str | None = None
     """The limit that the adapter missed, in words."""
     warnings: tuple[str, ...] = ()
+    serving: tuple[ServingStatus, ...] = ()
+    """Which servers load the adapter as it is, and how."""
     hardware: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     """Version of each library by name."""

@@ -17,6 +17,7 @@ from lora_contract.counts import counted
 from lora_contract.identity import spec_hash
 from lora_contract.layout import METRICS, MODEL_CARD, REPORT
 from lora_contract.order import TrainOrder
+from lora_contract.serving import ServingStatus
 from lora_contract.status import MetricsStatus, ToolCallsStatus
 from lora_contract.times import format_time
 from lora_trainer.data.profile import DataProfile
@@ -26,7 +27,6 @@ from lora_trainer.evaluation.tool_calls import right_share
 from lora_trainer.ledger.attempts import RUNNING, AttemptRecord, trained_seconds
 from lora_trainer.objective import Objective
 from lora_trainer.objective.compared import ACCURACY
-from lora_trainer.publish import Provenance
 from lora_trainer.report import (
     Attempt,
     Bar,
@@ -56,6 +56,7 @@ class Account:
 
     attempts: list[AttemptRecord]
     warnings: list[str]
+    serving: list[ServingStatus]
 
 
 def metrics_of(session: Session, result: Result) -> MetricsStatus:
@@ -92,28 +93,6 @@ def _text(value: float | None) -> str | None:
 def all_warnings(profile: DataProfile | None, of_training: list[str]) -> list[str]:
     """Join what prepare said of model and data with what training adds; who reads the adapter sees no status."""
     return list(dict.fromkeys([*(profile.warnings if profile is not None else []), *of_training]))
-
-
-def provenance(
-    order: TrainOrder, inputs: Inputs, metrics: MetricsStatus, *, gate_failed: str | None, warnings: list[str]
-) -> Provenance:
-    """Say in the manifest where the adapter comes from, and what it is worth."""
-    method = order.spec.method
-    return Provenance(
-        run_id=order.run_id,
-        spec_hash=spec_hash(order.spec),
-        base_model=order.spec.model.id,
-        model_commit=inputs.model.commit,
-        dataset_digest=order.plan.dataset_digest or "",
-        template_date=order.plan.template_date,
-        required_max_lora_rank=order.spec.lora.serving_rank,
-        method=None if method is None else method.model_dump(mode="json", by_alias=True, exclude_none=True),
-        metrics=metrics,
-        gate_failed=gate_failed,
-        warnings=warnings,
-        created_at=now(),
-        ancestors=None if inputs.parent is None else inputs.parent.lineage,
-    )
 
 
 def write(folder: Path, account: Account) -> None:
@@ -162,6 +141,7 @@ def _contents(folder: Path, account: Account, log: list[dict[str, Any]]) -> Repo
         attempts=tuple(_attempt(record) for record in account.attempts),
         gate_failed=result.gate_failed,
         warnings=tuple(account.warnings),
+        serving=tuple(account.serving),
         hardware=_hardware(session),
         versions={name: importlib.metadata.version(name) for name in _LIBRARIES if _installed(name)},
         files={name: digest.sha256 for name, digest in digests_below(folder).items()},

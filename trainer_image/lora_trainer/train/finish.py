@@ -21,6 +21,7 @@ from lora_contract.finetune.model import COMMIT
 from lora_contract.finetune.training import GateSpec
 from lora_contract.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, GENERATION_CONFIG
 from lora_contract.order import TrainOrder
+from lora_contract.serving import ServingStatus, servers
 from lora_trainer.batches.prepared_rows import Rows
 from lora_trainer.callbacks.best import adapter_tensors
 from lora_trainer.data.prepared import calls_of_text
@@ -197,32 +198,29 @@ def save_adapter(session: Session, order: TrainOrder, commit: str, folder: Path)
     (folder / GENERATION_CONFIG).write_text(json.dumps(generation.to_diff_dict(), indent=2, sort_keys=True) + "\n")
 
 
-def warnings(session: Session, result: Result, folder: Path) -> list[str]:
-    """Tell what did not stop the run but has to be known; `folder` holds the written adapter."""
+def warnings(session: Session, result: Result) -> list[str]:
+    """Tell what did not stop the run but has to be known."""
     forgot = result.forgetting.warnings() if result.forgetting else []
-    return [*session.warnings, *forgot, *_servability(session, folder)]
+    return [*session.warnings, *forgot, *_unserved_stops(session)]
 
 
-def _servability(session: Session, folder: Path) -> list[str]:
-    """Tell what a server could object to in the written adapter, and what it has to be told."""
+def serving(session: Session, order: TrainOrder, folder: Path) -> list[ServingStatus]:
+    """Tell which servers load the written adapter in `folder` as it is."""
+    family = session.adapted.model.get_base_model().config.get_text_config().model_type
     config = json.loads((folder / ADAPTER_CONFIG).read_text())
-    problems = []
-    if config.get("modules_to_save"):
-        problems.append("it saves whole modules (modules_to_save), which vLLM refuses")
-    if config.get("use_dora"):
-        problems.append("it uses DoRA, which vLLM refuses")
-    if config.get("bias", "none") != "none":
-        problems.append("it trains biases, which vLLM refuses")
-    if config.get("rank_pattern") or config.get("alpha_pattern"):
-        problems.append("ranks differ between layers, which servers ignore")
-    told = [f"the adapter may not be servable everywhere: {problem}" for problem in problems]
-    if unserved := session.stops.unserved:
-        names = ", ".join(session.tokenizer.convert_ids_to_tokens(unserved))
-        told.append(
-            f"answers end at {names}, where servers of the base model do not stop by themselves: start them with the"
-            f" adapter's {GENERATION_CONFIG} as its README.md says, or send stop_token_ids {unserved} with each request"
-        )
-    return told
+    return servers(config, family=family, serving_rank=order.spec.lora.serving_rank)
+
+
+def _unserved_stops(session: Session) -> list[str]:
+    """Tell what a server of the base model has to be told so that answers end."""
+    unserved = session.stops.unserved
+    if not unserved:
+        return []
+    names = ", ".join(session.tokenizer.convert_ids_to_tokens(unserved))
+    return [
+        f"answers end at {names}, where servers of the base model do not stop by themselves: start them with the"
+        f" adapter's {GENERATION_CONFIG} as its README.md says, or send stop_token_ids {unserved} with each request"
+    ]
 
 
 def release(session: Session) -> None:

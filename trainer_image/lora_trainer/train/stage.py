@@ -26,6 +26,7 @@ from lora_trainer.publish import Adopted, adopted_report, publish
 from lora_trainer.store import Store
 from lora_trainer.train import documents, finish, inputs, learned, reference, reload, session
 from lora_trainer.train.lead import Lead, claim_or_adopt, leading
+from lora_trainer.train.provenance import provenance
 from lora_trainer.train.timing import timing
 
 log = logging.getLogger(__name__)
@@ -137,10 +138,14 @@ class _Process:
         result = finish.compare(made, order, found, alive)
         output = self._folder / "adapter"
         finish.save_adapter(made, order, found.model.commit, output)
-        metrics, warnings = documents.metrics_of(made, result), finish.warnings(made, result, output)
+        metrics, warnings = documents.metrics_of(made, result), finish.warnings(made, result)
         told = documents.all_warnings(found.profile, warnings)
+        serving = finish.serving(made, order, output)
         lead.end("complete")
-        documents.write(output, documents.Account(order, found, made, result, attempts=lead.attempts, warnings=told))
+        documents.write(
+            output,
+            documents.Account(order, found, made, result, attempts=lead.attempts, warnings=told, serving=serving),
+        )
         probe, quantization = reload.probe(made, found), order.spec.quantization
         finish.release(made)
         reload.verify(
@@ -152,8 +157,8 @@ class _Process:
             probe=probe,
         )
         alive()
-        provenance = documents.provenance(order, found, metrics, gate_failed=result.gate_failed, warnings=told)
-        artifact = publish(self._store, self._layout, order.name, output, provenance, still_ours=lead.claim.check)
+        origin = provenance(order, found, metrics, gate_failed=result.gate_failed, warnings=told, serving=serving)
+        artifact = publish(self._store, self._layout, order.name, output, origin, still_ours=lead.claim.check)
         log.info("published %s", artifact.uri)
         self._group.dismiss()
         return Report(
