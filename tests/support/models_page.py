@@ -31,7 +31,7 @@ def _dense() -> str:
         rows.append(f"| `{config().model_type}` | {variant} | without padding | {tried} |")
     for name, config in OLDER_CONFIGS.items():
         how = "without padding" if name in OLDER_WITHOUT_PADDING else "padded"
-        rows.append(f"| `{config().model_type}` |  | {how} | `tests/trainer/train/test_families_of_gpt2.py` |")
+        rows.append(f"| `{config().model_type}` |  | {how} | `tests/trainer/train/test_families.py` |")
     return "\n".join(rows) + "\n"
 
 

@@ -80,7 +80,7 @@ OLDER_CONFIGS: dict[str, Any] = {
 OLDER_WITHOUT_PADDING = ("gpt2", "gpt-bigcode")
 
 #: Sizes of experts under the names of all families; each takes those that it knows.
-_EXPERTS: dict[str, Any] = {
+EXPERTS: dict[str, Any] = {
     "num_experts": 4,
     "num_local_experts": 4,
     "n_routed_experts": 4,
@@ -102,7 +102,7 @@ _OWN_SIZES: dict[str, dict[str, Any]] = {"deepseek_v2": _COMPRESSED_KEYS, "deeps
 
 def _mixture(model_type: str) -> Any:
     """Configure a mixture of four experts, of which each token goes through two."""
-    sizes = SHAPE | {"max_position_embeddings": 128} | _EXPERTS | _OWN_SIZES.get(model_type, {})
+    sizes = SHAPE | {"max_position_embeddings": 128} | EXPERTS | _OWN_SIZES.get(model_type, {})
     return AutoConfig.for_model(model_type, **sizes)
 
 

@@ -17,36 +17,20 @@ from lora_trainer.model_files.safetensors_header import Tensor, read_header
 from lora_trainer.model_files.shape import last_name
 from lora_trainer.prepare import model_check
 from support.specs import changed
-from support.tiny_models import SHAPE
+from support.tiny_models import EXPERTS, SHAPE
 
 _SIZES: dict[str, Any] = SHAPE | {"max_position_embeddings": 128}
-_EXPERTS: dict[str, Any] = {
-    "num_experts": 4,
-    "num_local_experts": 4,
-    "n_routed_experts": 4,
-    "num_experts_per_tok": 2,
-    "moe_intermediate_size": 16,
-    "shared_expert_intermediate_size": 16,
-    "first_k_dense_replace": 1,
-    "n_group": 1,
-    "topk_group": 1,
-    "q_lora_rank": 16,
-    "kv_lora_rank": 16,
-    "qk_rope_head_dim": 8,
-    "qk_nope_head_dim": 8,
-    "v_head_dim": 8,
-}
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": _SIZES,
     "phi3": _SIZES,
     "gemma3_text": _SIZES,
     "lfm2": _SIZES,
     "falcon_h1": _SIZES,
-    "qwen3_next": {**_SIZES, **_EXPERTS},
-    "qwen3_moe": {**_SIZES, **_EXPERTS},
-    "hunyuan_v1_moe": {**_SIZES, **_EXPERTS},
-    "deepseek_v3": {**_SIZES, **_EXPERTS},
-    "gpt_oss": {**_SIZES, **_EXPERTS},
+    "qwen3_next": {**_SIZES, **EXPERTS},
+    "qwen3_moe": {**_SIZES, **EXPERTS},
+    "hunyuan_v1_moe": {**_SIZES, **EXPERTS},
+    "deepseek_v3": {**_SIZES, **EXPERTS},
+    "gpt_oss": {**_SIZES, **EXPERTS},
 }
 
 
