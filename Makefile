@@ -82,6 +82,12 @@ docs-metrics: venv ## write the tables of docs/metrics.md anew from the operator
 docs-models: venv ## write the tables of docs/models.md anew from the families that the tests train
 	PYTHONPATH=operator:trainer_image:tests $(PY) -m support.models_page
 
+.PHONY: docs
+docs: venv ## build the documentation's site into build/site; every link and anchor is checked
+	$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) build/docs-venv
+	$(VENV)/bin/uv pip install --quiet --python build/docs-venv/bin/python --no-build --require-hashes -r requirements/docs.txt
+	NO_MKDOCS_2_WARNING=1 build/docs-venv/bin/mkdocs build --strict
+
 .PHONY: gitops
 gitops: venv ## write the files for Argo CD anew from health.lua and what the operator writes, and docs/gitops.md's table
 	PYTHONPATH=operator:trainer_image:cluster:tests $(PY) -m support.gitops_files

@@ -14,6 +14,8 @@ compile dev.txt --extra dev
 for extra in operator prepare trainer; do
   compile "$extra.txt" --extra "$extra" --constraint requirements/dev.txt
 done
+# What builds the site.
+compile docs.txt --extra docs
 # What travels in the plugin's archives.
 compile plugin.txt --extra cli --extra s3 --constraint requirements/dev.txt
 echo 'uv==0.13.9' | "$UV" pip compile - --universal --generate-hashes --no-build --no-emit-index-url --no-emit-find-links \
