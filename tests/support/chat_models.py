@@ -162,15 +162,16 @@ def tensor_shapes() -> dict[str, tuple[int, ...]]:
     return shapes | {"lm_head.weight": (512, 32)}
 
 
-def write_safetensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """A safetensors file of zeros in BF16."""
+def write_safetensors(path: Path, shapes: dict[str, tuple[int, ...]], in_bytes: frozenset[str] = frozenset()) -> None:
+    """A safetensors file of zeros in BF16, but for those tensors that are named as bytes."""
     header: dict[str, Any] = {}
     offset = 0
     for name, shape in shapes.items():
-        size = 2
+        size = 1 if name in in_bytes else 2
         for length in shape:
             size *= length
-        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [offset, offset + size]}
+        dtype = "U8" if name in in_bytes else "BF16"
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(offset))

@@ -46,7 +46,7 @@ def test_expanded_weights_are_exactly_the_coded_ones(
     # The same model held as 4-bit codes and expanded to float32
     spec = QuantizationSpec(type=kind, double_quant=double)
     expanded = load.load_base(model_path, spec, CPU)
-    monkeypatch.setattr(load, "_fits_expanded", lambda path, hardware: False)
+    monkeypatch.setattr(load, "_fits_expanded", lambda path, hardware, *, already: False)
     coded = load.load_base(model_path, spec, CPU)
     # Every weight stands for the same value, and the head is not touched
     layers = dict(coded.named_modules())
@@ -71,7 +71,7 @@ def test_coded_weights_on_the_cpu_give_right_gradients_also_after_an_evaluation(
     torch.manual_seed(0)
     expected = lora_gradients(attach(load.load_base(model_path, spec, CPU), lora).model, rows)
     # The weights are held as codes, and were evaluated before
-    monkeypatch.setattr(load, "_fits_expanded", lambda path, hardware: False)
+    monkeypatch.setattr(load, "_fits_expanded", lambda path, hardware, *, already: False)
     torch.manual_seed(0)
     model = attach(load.load_base(model_path, spec, CPU), lora).model
     model.eval()(input_ids=torch.tensor([[5, 6, 7]]))

@@ -25,7 +25,7 @@ CPU = Hardware(torch.device("cpu"), torch.float32)
 def coded(path: Path, spec: QuantizationSpec, monkeypatch: pytest.MonkeyPatch) -> PreTrainedModel:
     """A model that is held in 4 bits, as on a GPU."""
     with monkeypatch.context() as patched:
-        patched.setattr(load, "_fits_expanded", lambda path, hardware: False)
+        patched.setattr(load, "_fits_expanded", lambda path, hardware, *, already: False)
         return load.load_base(path, spec, CPU)
 
 

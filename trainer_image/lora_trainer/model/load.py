@@ -33,13 +33,17 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
         TrainerError: 78, the architecture is not known to transformers or cannot be quantised so.
     """
     four_bit = quantization.type in ("nf4", "fp4")
-    expanded = four_bit and not hardware.is_cuda and _fits_expanded(path, hardware)
     try:
+        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        already = getattr(config, "quantization_config", None) is not None
+        expanded = four_bit and not hardware.is_cuda and _fits_expanded(path, hardware, already=already)
+        # Files that hold codes say themselves how they are read.
+        options = load_options(quantization, hardware, expanded=expanded or already, experts=_is_mixture(config))
         model, found = AutoModelForCausalLM.from_pretrained(
             path,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # refused below, in words
-            **load_options(quantization, hardware, expanded=expanded, experts=_holds_experts(path)),
+            **options,
         )
     except (ValueError, KeyError, ImportError) as error:
         raise unsupported(
@@ -50,9 +54,11 @@ def load_base(path: Path, quantization: QuantizationSpec, hardware: Hardware) ->
     _refuse_incomplete(found)
     model.requires_grad_(False)
     _refuse_experts_in_eight_bits(model, quantization)
-    if expanded:
+    if already:
+        model = _of_quantised_files(model, hardware, expanded=expanded)
+    elif expanded:
         round_to_four_bit(model, quantization)
-    elif four_bit and not hardware.is_cuda:
+    if four_bit and not expanded and not hardware.is_cuda:
         _keep_autograd_on_cpu(model)
     return model
 
@@ -97,15 +103,26 @@ def _is_mixture(config: PretrainedConfig) -> bool:
     return expert_count(config.get_text_config().to_dict()) > 1
 
 
-def _holds_experts(path: Path) -> bool:
-    """Tell whether the model is a mixture of experts."""
-    return _is_mixture(AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False))
+def _of_quantised_files(model: PreTrainedModel, hardware: Hardware, *, expanded: bool) -> PreTrainedModel:
+    """Let a model whose files hold 4-bit codes compute as one that is quantised here: its files name another format."""
+    if expanded:
+        return model.dequantize(hardware.dtype).requires_grad_(False)
+    import bitsandbytes  # noqa: PLC0415 - slow to import
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.compute_dtype = hardware.dtype
+            module.compute_type_is_set = True
+    return model
 
 
-def _fits_expanded(path: Path, hardware: Hardware) -> bool:
-    """Tell whether the model in float32 fits the CPU's memory; weights on disk have 2 bytes each, rarely 4."""
+def _fits_expanded(path: Path, hardware: Hardware, *, already: bool) -> bool:
+    """Tell whether the model in float32 fits the CPU's memory.
+
+    Weights on disk have 2 bytes each, rarely 4; half a byte where they are quantised `already`.
+    """
     on_disk = sum(file.stat().st_size for file in path.glob("*.safetensors"))
-    return 2 * on_disk <= _EXPANDED_SHARE * free_memory(hardware)
+    return (8 if already else 2) * on_disk <= _EXPANDED_SHARE * free_memory(hardware)
 
 
 def quantizable(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:

@@ -12,7 +12,7 @@ from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.model_files.shape import last_name
 
 #: Decoders of attention and gated layers without experts, whose sizes config.json names alike.
-_ALIKE = frozenset(
+ALIKE = frozenset(
     {
         "cohere",
         "exaone4",
@@ -45,7 +45,7 @@ class _Size(NamedTuple):
 
 def contradiction(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str | None:
     """Find the first layer that is of another size than config.json says, in words; None where there is none."""
-    if config.get("model_type") not in _ALIKE:
+    if config.get("model_type") not in ALIKE:
         return None
     sizes = dict(_sizes(config))
     for name, tensor in tensors.items():

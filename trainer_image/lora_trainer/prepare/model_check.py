@@ -48,8 +48,7 @@ def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
         raise _refused(f"config.json of {model} sets _attn_implementation_internal, which can load foreign code")
     _check_architecture(config, model)
     config = shape.with_usual_names(config)
-    if (refused := quantised_base.refusal(config, model)) is not None:
-        raise refused
+    quantised_base.check(config, model, spec.quantization)
     for key, most in {**_NEEDED_SIZES, **_OTHER_SIZES}.items():
         _check_size(config, key, most, model)
     experts = shape.expert_count(config)

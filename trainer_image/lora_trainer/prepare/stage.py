@@ -35,6 +35,7 @@ from lora_trainer.prepare import (
     gates,
     model_check,
     parent_check,
+    quantised_base,
     source_tokens,
     template_date,
 )
@@ -180,8 +181,8 @@ class _Preparation:
 
     def _check_model(self, folder: Path, tensors: dict[str, Tensor]) -> None:
         """Judge the small files before weights are read."""
-        self._tensors = tensors
         self._config: dict[str, Any] = model_check.check_config(folder, self._spec)
+        self._tensors = quantised_base.with_original_shapes(tensors, self._config, self._spec.model.id)
         embeddings = self._config["vocab_size"]
         self._tokenizer = self._reader.check_model(
             folder, self._spec.model.id, embeddings, self._chat, renders=self._spec.dataset.is_chat
