@@ -53,6 +53,32 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
     return sink.getvalue()
 
 
+def with_page_size(content: bytes, size: int) -> bytes:
+    """A parquet file whose first page claims to hold so many bytes, compressed and not; it is as long as before.
+
+    The header of a page is a struct of Thrift's compact protocol, whose second and third fields are these sizes.
+    """
+    first = len(b"PAR1") + 1
+    second = _behind(content, first) + 1
+    third = _behind(content, second) + 1
+    end = _behind(content, third)
+    claimed = _zigzag(size)
+    header = content[:second] + claimed + content[second - 1 : second] + claimed
+    return header + content[end + len(header) - end :]
+
+
+def _behind(content: bytes, start: int) -> int:
+    """The place behind the number that begins at `start`: of all its bytes but the last the highest bit is set."""
+    return next(place for place in range(start, len(content)) if content[place] < 0x80) + 1
+
+
+def _zigzag(number: int) -> bytes:
+    number, found = number << 1, b""
+    while number > 0x7F:
+        found, number = found + bytes([number & 0x7F | 0x80]), number >> 7
+    return found + bytes([number])
+
+
 def pairs(prompts: list[Any], completions: list[Any]) -> bytes:
     """Prompts and completions as the bytes of a parquet file."""
     return parquet(pa.table({"prompt": prompts, "completion": completions}))

@@ -78,4 +78,14 @@ OF_METHODS = (
         },
         "dataset.format does not go with method",
     ),
+    bad(
+        "a column of labels beside pairs",
+        {"method": {"dpo": {}}, "dataset.columns": {"label": "liked"}},
+        "dataset.columns.label goes with method.kto",
+    ),
+    bad(
+        "columns of pairs beside labels",
+        {"method": {"kto": {}}, "dataset.columns": {"chosen": "better"}},
+        "dataset.columns.chosen and rejected go with method.dpo",
+    ),
 )

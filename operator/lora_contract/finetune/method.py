@@ -113,4 +113,20 @@ RULES_OF_METHOD: tuple[Rule, ...] = (
             s.method is None or all(part.format in (None, "auto") for part in (s.dataset, *(s.dataset.sources or ())))
         ),
     ),
+    Rule(
+        cel="!has(self.method) || !has(self.method.dpo) || !has(self.dataset.columns.label)",
+        message="dataset.columns.label goes with method.kto; rows of method.dpo have the columns chosen and rejected",
+        holds=lambda s: s.method is None or s.method.dpo is None or s.dataset.columns.label is None,
+    ),
+    Rule(
+        cel="!has(self.method) || !has(self.method.kto) || !(has(self.dataset.columns.chosen) ||"
+        " has(self.dataset.columns.rejected))",
+        message="dataset.columns.chosen and rejected go with method.dpo; rows of method.kto have the columns completion"
+        " and label",
+        holds=lambda s: (
+            s.method is None
+            or s.method.kto is None
+            or (s.dataset.columns.chosen is None and s.dataset.columns.rejected is None)
+        ),
+    ),
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from support.bad_files import GOOD_LINE, Bad, assert_refused, pairs, parquet
+from support.bad_files import GOOD_LINE, Bad, assert_refused, pairs, parquet, with_page_size
 
 BAD: dict[str, Bad] = {
     "csv with too few fields": Bad(
@@ -82,3 +82,11 @@ BAD: dict[str, Bad] = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_table_is_refused_at_its_place(case: str, tmp_path: Path) -> None:
     assert_refused(BAD[case], tmp_path)
+
+
+def test_what_a_page_claims_to_hold_takes_no_memory(tmp_path: Path) -> None:
+    claims = with_page_size(pairs(["q"] * 9, ["a"] * 9), 2**31 - 1)
+
+    assert_refused(Bad("a.parquet", claims, "a.parquet is damaged", "a.parquet"), tmp_path)
+
+    assert pa.default_memory_pool().max_memory() < 1 << 29

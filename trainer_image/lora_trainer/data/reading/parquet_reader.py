@@ -45,9 +45,8 @@ def read_parquet(file: DataFile) -> Iterator[RawRow]:
         path = decompressed_copy(file, Path(folder))
         _check_ends(path, file)
         try:
-            with pq.ParquetFile(
-                path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
-            ) as parquet:
+            # Mapped: what the header of a page claims to hold is not set aside before it is seen not to be there.
+            with pq.ParquetFile(path, pre_buffer=False, memory_map=True, page_checksum_verification=True) as parquet:
                 limit = most_bytes(path.stat().st_size)
                 _check_bounds(parquet, limit, file)
                 yield from _rows(parquet, file, limit)
