@@ -99,8 +99,8 @@ def with_original_shapes(tensors: Mapping[str, Tensor], config: Mapping[str, Any
             other, rest = divmod(_CODES_A_BYTE * tensor.size, hidden)
             if rest or tensor.dtype != "U8":
                 raise unsupported(
-                    f"{name} of {model} holds {counted(tensor.size, 'byte')} of 4-bit codes, which fit no layer of hidden_size"
-                    f" {hidden}",
+                    f"{name} of {model} holds {counted(tensor.size, 'byte')} of 4-bit codes, which fit no"
+                    f" layer of hidden_size {hidden}",
                     param=spec_paths.MODEL_ID,
                     hint="upload the files of one and the same model again",
                 )
