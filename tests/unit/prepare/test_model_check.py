@@ -13,19 +13,11 @@ from transformers import PreTrainedTokenizerFast
 from lora_contract.exit_codes import ExitCode
 from lora_trainer.errors import TrainerError
 from lora_trainer.model_files import shape
-from lora_trainer.model_files.safetensors_header import read_header
 from support.chat_models import CONFIG, save_model, tensor_shapes, write_safetensors
 from support.prepare_orders import Place, place
 from support.prepared_data import chat, lines
 
 ROWS = CONFIG["vocab_size"]
-MIXTURE = {
-    "model_type": "qwen3_moe",
-    "architectures": ["Qwen3MoeForCausalLM"],
-    "num_experts": 4,
-    "num_experts_per_tok": 2,
-}
-EXPERTS = ("gate_proj", "up_proj", "down_proj")
 
 
 def refusal(run: Place) -> TrainerError:
@@ -148,74 +140,6 @@ def test_files_that_contradict_each_other_are_refused(case: str, tmp_path: Path)
     assert error.exit_code is ExitCode.UNSUPPORTED
     assert message in error.message
     assert error.hint
-
-
-def mixture(folder: Path, *, fused: bool = False) -> Path:
-    """A mixture of experts in place of the model: an expert's layers each for itself, or all in one tensor."""
-    save_model(folder / "model", **MIXTURE)
-    shapes = {name: found for name, found in tensor_shapes().items() if ".mlp." not in name}
-    for layer in range(2):
-        block = f"model.layers.{layer}.mlp"
-        shapes[f"{block}.gate.weight"] = (4, 32)
-        if fused:
-            shapes |= {f"{block}.experts.gate_up_proj": (4, 32, 32), f"{block}.experts.down_proj": (4, 32, 16)}
-            continue
-        for expert in range(4):
-            shapes |= {f"{block}.experts.{expert}.{name}.weight": (16, 32) for name in EXPERTS[:2]}
-            shapes[f"{block}.experts.{expert}.down_proj.weight"] = (32, 16)
-    write_safetensors(folder / "model" / "model.safetensors", shapes)
-    return folder
-
-
-@pytest.mark.parametrize("fused", [False, True])
-def test_a_mixture_is_prepared_in_four_bits_with_its_experts(fused: bool, tmp_path: Path) -> None:
-    report = place(mixture(tmp_path, fused=fused)).prepare()
-
-    assert report.plan is not None
-    assert report.plan.memory is not None
-    # Of each layer: 4 experts of 3 x 16 x 32, and attention; embeddings, head, norms and routers stay in 16 bits
-    of_layer = 4 * 3 * 16 * 32 + 2 * 32 * 32 + 2 * 16 * 32
-    weights = tmp_path / "model" / "model.safetensors"
-    with weights.open("rb") as stream:
-        tensors = read_header(stream, weights.stat().st_size, weights.name, "model")
-    stored = sum(tensor.size for tensor in tensors.values())
-    expected = 2 * of_layer * 0.51587 + (stored - 2 * of_layer) * 2
-    assert report.plan.memory.weights_bytes == pytest.approx(expected, rel=1e-3)
-    (said,) = [warning for warning in report.warnings if "4 experts: they and their router get no adapter" in warning]
-    active = stored - 2 * 4 * 3 * 16 * 32 // 2
-    assert f"of {stored:,} parameters {active:,} take part in each token" in said
-
-
-@pytest.mark.parametrize(
-    ("quantization", "model_type", "says"),
-    [
-        ("int8", "qwen3_moe", "set quantization.type: nf4, or none"),
-        ("nf4", "phimoe", "set quantization.type: none, or use a mixture whose experts are held in 4 bits: afmoe"),
-    ],
-)
-def test_a_mixture_whose_experts_cannot_be_quantised_so_is_refused_and_trains_as_the_hint_says(
-    quantization: str, model_type: str, says: str, tmp_path: Path
-) -> None:
-    folder = mixture(tmp_path)
-    configured(folder / "model", **MIXTURE | {"model_type": model_type})
-
-    error = refusal(place(folder, quantization={"type": quantization}))
-
-    assert error.param == "spec.quantization.type"
-    assert "is a mixture of 4 experts" in error.message
-    assert says in str(error.hint)
-
-
-@pytest.mark.parametrize("target", [*EXPERTS, "gate"])
-def test_the_layers_of_experts_cannot_be_named_and_those_that_can_are(target: str, tmp_path: Path) -> None:
-    run = place(mixture(tmp_path), quantization={"type": "none"}, lora__targetModules=["q_proj", target])
-
-    error = refusal(run)
-
-    assert error.exit_code is ExitCode.BAD_CONFIG
-    assert f"names {target!r}" in error.message
-    assert "outside of its 4 experts; its linear layers are k_proj, o_proj, q_proj, v_proj" in error.message
-    assert place(tmp_path, quantization={"type": "none"}, lora__targetModules=["q_proj", "v_proj"]).prepare().plan
 
 
 def _long_rows(folder: Path) -> None:

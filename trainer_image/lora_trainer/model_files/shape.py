@@ -9,7 +9,10 @@ from typing import Any
 from lora_trainer.model_files.safetensors_header import Tensor
 
 #: Keys of config.json that count the experts of a mixture.
-_EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+#: Keys that count the experts of a token which a router chooses, and those that every token goes through.
+CHOSEN_KEYS = ("num_experts_per_tok", "moe_topk", "moe_k")
+SHARED_KEYS = ("n_shared_experts", "num_shared_expert", "moe_num_shared_experts", "num_shared_experts")
 #: Parts of the names of two-dimensional weights that are not linear layers, or that no adapter goes on.
 _NOT_ADAPTED = re.compile(r"embed|lm_head|embed_out|\bwte\b|\bwpe\b|norm")
 #: Layers of experts and routers by their last name. transformers holds the experts of a block in one tensor, on which
@@ -62,7 +65,12 @@ def with_usual_names(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def expert_count(config: Mapping[str, Any]) -> int:
     """Count the experts in a block of a mixture; 0 or 1 in a dense model."""
-    return max((config[key] for key in _EXPERT_KEYS if _is_count(config.get(key))), default=0)
+    return max(stated_expert_counts(config).values(), default=0)
+
+
+def stated_expert_counts(config: Mapping[str, Any]) -> dict[str, int]:
+    """Return the keys that count the experts of a block, with their numbers: families name it differently."""
+    return {key: config[key] for key in EXPERT_KEYS if _is_count(config.get(key))}
 
 
 def adaptable(names: Iterable[str], config: Mapping[str, Any]) -> list[str]:
@@ -72,7 +80,7 @@ def adaptable(names: Iterable[str], config: Mapping[str, Any]) -> list[str]:
     peft refuses it.
     """
     layers = config.get("num_hidden_layers")
-    left = [name for name in names if not _NOT_ADAPTED.search(name) and not _is_ahead(name, layers)]
+    left = [name for name in names if not _NOT_ADAPTED.search(name) and not is_ahead(name, layers)]
     if expert_count(config) > 1:
         left = [name for name in left if last_name(name) not in _ROUTED and not _EXPERT_PART.search(f"{name}.")]
     if config.get("model_type") in _STATE_SPACE_TYPES:
@@ -80,7 +88,8 @@ def adaptable(names: Iterable[str], config: Mapping[str, Any]) -> list[str]:
     return left
 
 
-def _is_ahead(name: str, layers: Any) -> bool:
+def is_ahead(name: str, layers: Any) -> bool:
+    """Tell whether a module or weight is of layers that predict more tokens ahead, of a model of so many layers."""
     found = _LAYER.search(name)
     return _AHEAD.search(name) is not None or (found is not None and _is_count(layers) and int(found[1][:9]) >= layers)
 
@@ -122,7 +131,7 @@ def quantised(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[
     for name, tensor in tensors.items():
         fused = len(tensor.shape) == 3 and tensor.shape[0] == experts
         layer = len(tensor.shape) == 2 and name.endswith(".weight") and not _NOT_ADAPTED.search(name)
-        if fused or (layer and not _ROUTER.search(name) and not _is_ahead(name, layers)):
+        if fused or (layer and not _ROUTER.search(name) and not is_ahead(name, layers)):
             of_blocks[name.removesuffix(".weight")] = tensor
     return linear | of_blocks
 

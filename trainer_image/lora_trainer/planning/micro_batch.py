@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lora_trainer.model_files.shape import CHOSEN_KEYS, SHARED_KEYS
+
 #: Target positions whose logits exist at the same time: 1024 x 128k x 2 bytes = 0.25 GiB.
 LOGITS_AT_ONCE = 1024
 #: Of these, how many are in float32 at a time: 128 x 49k x 4 bytes stay in a CPU's cache.
@@ -37,7 +39,7 @@ def activation_bytes_per_token(config: Any, *, checkpointing: bool, bytes_per_va
     twice, its gradients being as large. With checkpointing only each layer's input stays besides.
     """
     hidden = config.hidden_size
-    intermediate = max(getattr(config, "intermediate_size", None) or 4 * hidden, _intermediate_of_experts(config))
+    intermediate = max(_largest(config, "intermediate_size") or 4 * hidden, _intermediate_of_experts(config))
     layer = (10 * hidden + 4 * intermediate) * bytes_per_value
     layers = config.num_hidden_layers
     kept = layers * hidden * bytes_per_value if checkpointing else int(1.3 * layers * layer)
@@ -46,10 +48,15 @@ def activation_bytes_per_token(config: Any, *, checkpointing: bool, bytes_per_va
 
 def _intermediate_of_experts(config: Any) -> int:
     """Sum up the intermediate sizes of the experts of a token, shared ones included; 0: there are none."""
-    chosen = getattr(config, "num_experts_per_tok", None) or 0
-    size = getattr(config, "moe_intermediate_size", None) or getattr(config, "intermediate_size", None) or 0
-    shared = getattr(config, "n_shared_experts", None) or 0
-    return (chosen + shared) * size + (getattr(config, "shared_expert_intermediate_size", None) or 0)
+    size = _largest(config, "moe_intermediate_size", "intermediate_size")
+    used = _largest(config, *CHOSEN_KEYS) + _largest(config, *SHARED_KEYS)
+    return used * size + _largest(config, "shared_expert_intermediate_size")
+
+
+def _largest(config: Any, *keys: str) -> int:
+    """Read the first of these sizes that is stated, of its layers the largest where each has its own; 0: none is."""
+    stated = next((found for key in keys if (found := getattr(config, key, None))), 0)
+    return max(stated) if isinstance(stated, list | tuple) else int(stated)
 
 
 def divisor_at_most(number: int, limit: int) -> int:

@@ -13,7 +13,7 @@ from lora_contract.finetune.training import ALL_LINEAR
 from lora_trainer.errors import TrainerError, bad_config, unsupported
 from lora_trainer.model_files import contents, shape
 from lora_trainer.model_files.safetensors_header import Tensor
-from lora_trainer.prepare import layer_check, quantised_base
+from lora_trainer.prepare import expert_check, layer_check, quantised_base
 
 #: Keys of config.json that the memory estimate is made from, which every decoder of the last years has, and others
 #: that sizes follow from; with the most that any model will have for long.
@@ -24,6 +24,12 @@ _OTHER_SIZES = {
     "num_key_value_heads": 1 << 16,
     "head_dim": 1 << 16,
     "max_position_embeddings": 1 << 32,
+}
+#: Keys that count experts, or are a size of theirs; 0: there are none.
+_EXPERT_SIZES = {
+    **dict.fromkeys((*shape.EXPERT_KEYS, *shape.CHOSEN_KEYS, *shape.SHARED_KEYS), 1 << 16),
+    "moe_intermediate_size": 1 << 24,
+    "shared_expert_intermediate_size": 1 << 24,
 }
 #: Types of weights that an adapter can be trained on; others are codes of a quantisation.
 _FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
@@ -51,6 +57,8 @@ def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
     quantised_base.check(config, model, spec.quantization)
     for key, most in {**_NEEDED_SIZES, **_OTHER_SIZES}.items():
         _check_size(config, key, most, model)
+    for key, most in _EXPERT_SIZES.items():
+        _check_size(config, key, most, model, least=0)
     experts = shape.expert_count(config)
     in_four_bits = config["model_type"] in shape.FOUR_BIT_MIXTURES
     if experts > 1 and (spec.quantization.type == "int8" or (spec.quantization.type != "none" and not in_four_bits)):
@@ -81,13 +89,18 @@ def _check_architecture(config: Mapping[str, Any], model: str) -> None:
         )
 
 
-def _check_size(config: Mapping[str, Any], key: str, most: int, model: str) -> None:
+def _check_size(config: Mapping[str, Any], key: str, most: int, model: str, *, least: int = 1) -> None:
     value = config.get(key)
-    if value is None or isinstance(value, list):  # some families have one number for each layer
-        if key in _NEEDED_SIZES:
-            raise _refused(f"config.json of {model} has no {key}")
-    elif not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise _refused(f"config.json of {model} has a {key} that is no number from 1 to {most}", _FILES_AGAIN)
+    if (value is None or isinstance(value, list)) and key in _NEEDED_SIZES:
+        raise _refused(f"config.json of {model} has no {key}")
+    if value is None:
+        return
+    if isinstance(value, list):  # some families have one number for each layer, and layers without the part
+        right = bool(value) and all(type(number) is int and 0 <= number <= most for number in value)
+    else:
+        right = type(value) is int and least <= value <= most
+    if not right:
+        raise _refused(f"config.json of {model} has a {key} that is no number from {least} to {most}", _FILES_AGAIN)
 
 
 def _refused(message: str, hint: str = "use another base model") -> TrainerError:
@@ -124,7 +137,8 @@ def check_files(
             f" its weights are {table.shape[0]} x {table.shape[1]}",
             _FILES_AGAIN,
         )
-    if (problem := layer_check.contradiction(config, tensors)) is not None:
+    problem = layer_check.contradiction(config, tensors) or expert_check.contradiction(config, tensors)
+    if problem is not None:
         raise _refused(f"config.json of {model} {problem}", _FILES_AGAIN)
     _check_special_ids(folder, config["vocab_size"], model)
     _check_vocabulary(folder, config["vocab_size"], model, without_embedding)
