@@ -1,4 +1,4 @@
-"""What the platform says of the pods of every run: spec, variables, labels, authorities, and where they connect."""
+"""What the platform says of the pods of every run: spec, variables, labels and authorities."""
 
 from __future__ import annotations
 
@@ -79,30 +79,6 @@ class CaBundle(BaseModel):
 
     def __bool__(self) -> bool:
         return bool(self.config_map or self.secret)
-
-
-class EgressPort(BaseModel):
-    """A port of a NetworkPolicy, as the API server stores it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
-
-    port: int | str | None = None
-    end_port: int | None = None
-    protocol: str = "TCP"
-
-
-class EgressRule(BaseModel):
-    """A rule of a NetworkPolicy's egress: pods may connect to these peers on these ports; none: to all of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    to: tuple[dict[str, Any], ...] = ()
-    ports: tuple[EgressPort, ...] = ()
-
-    def dump(self) -> dict[str, Any]:
-        """Return the rule as a manifest has it."""
-        written = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return {name: value for name, value in written.items() if value}
 
 
 def _not_ours(variables: tuple[Variable, ...]) -> tuple[Variable, ...]:

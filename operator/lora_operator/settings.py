@@ -12,7 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lora_contract.finetune.quantity import parse_quantity
 from lora_contract.names import GPU_RESOURCE
-from lora_operator.run_pods import CaBundle, EgressRule, PodLabels, PodSpec, Variables
+from lora_operator.run_egress import EgressRule
+from lora_operator.run_pods import CaBundle, PodLabels, PodSpec, Variables
 
 #: A list written as text: items separated by commas.
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]

@@ -73,6 +73,10 @@ def test_the_schema_knows_no_value_that_the_chart_does_not() -> None:
         ("--set=metrics.serviceMonitor.enabled=true", "need networkPolicy.metricsFrom: say which pods"),
         ("--set=networkPolicy.runs.metadataAddresses={169.254.169.254}", "does not match pattern"),
         ("--set=networkPolicy.runs.egress[0].from[0].ipBlock.cidr=10.0.0.0/8", "'from' not allowed"),
+        ("--set=networkPolicy.runs.egress[0].to[0].podSelector.matchlabels.app=s3", "'matchlabels' not allowed"),
+        ("--set=networkPolicy.runs.egress[0].to[0].ipBlock.cidr=storage", "does not match pattern"),
+        ("--set-string=networkPolicy.runs.egress[0].ports[0].port=443", "does not match pattern"),
+        ("--set=networkPolicy.runs.egress[0].ports[0].port=70000", "maximum"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(argument: str, says: str) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from lora_contract import names
 from lora_operator.core.manifests.network_policy import runs_policy
@@ -72,6 +73,50 @@ def test_a_platform_that_lists_what_may_be_reached_allows_nothing_else() -> None
         policy = runs_policy("team-a", settings(run_egress=[storage, names_only], allow_node_identity=lends))
         assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
         assert policy["spec"]["egress"] == [storage, names_only]
+
+
+#: A wrong part of a rule, and what the refusal says of it. A selector without fields that are known selects all pods.
+WRONG_RULES: dict[str, tuple[dict[str, Any], str]] = {
+    "a misspelt field": ({"to": [{"podSelector": {"matchlabels": {"app": "s3"}}}]}, "matchlabels"),
+    "a label without value": ({"to": [{"podSelector": {"matchLabels": {"app": None}}}]}, "valid string"),
+    "a wrong label": ({"to": [{"podSelector": {"matchLabels": {"a b": "c"}}}]}, "should match pattern"),
+    "an unknown operator": ({"to": [{"podSelector": {"matchExpressions": [{"key": "a", "operator": "Is"}]}}]}, "'In'"),
+    "in nothing": ({"to": [{"podSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}]}, "needs values"),
+    "no addresses": ({"to": [{"ipBlock": {"cidr": "storage"}}]}, "should match pattern"),
+    "wrong addresses": ({"to": [{"ipBlock": {"cidr": "10.0.0.300/8"}}]}, "no address block such as 10.0.0.0/8"),
+    "an exception outside": ({"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/9"]}}]}, "not within"),
+    "two kinds": ({"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}, "set either ipBlock, or"),
+    "nobody": ({"to": [{}]}, "set either ipBlock, or"),
+    "a number as text": ({"ports": [{"port": "443"}]}, "should match pattern"),
+    "port true": ({"ports": [{"port": True}]}, "valid integer"),
+    "port 70000": ({"ports": [{"port": 70000}]}, "less than or equal to 65535"),
+    "a range backwards": ({"ports": [{"port": 443, "endPort": 80}]}, "not above it"),
+    "another protocol": ({"ports": [{"port": 443, "protocol": "tcp"}]}, "'TCP', 'UDP' or 'SCTP'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_RULES)
+def test_a_rule_that_the_api_server_would_refuse_or_take_for_another_is_refused_at_the_start(case: str) -> None:
+    rule, message = WRONG_RULES[case]
+    with pytest.raises(ValidationError, match=message):
+        settings(run_egress=[rule])
+
+
+def test_rules_are_written_as_the_api_server_stores_them_so_that_they_are_made_once() -> None:
+    everything = {"podSelector": {"matchLabels": {}, "matchExpressions": []}, "namespaceSelector": {}}
+    block = {"ipBlock": {"cidr": "10.0.0.0/8", "except": []}}
+    rules = [
+        {"to": [everything, block], "ports": [{"port": "https"}, {"port": 1, "endPort": 9}]},
+        {"to": [], "ports": []},
+    ]
+
+    assert runs_policy("team-a", settings(run_egress=rules))["spec"]["egress"] == [
+        {
+            "to": [{"podSelector": {}, "namespaceSelector": {}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}],
+            "ports": [{"port": "https", "protocol": "TCP"}, {"port": 1, "endPort": 9, "protocol": "TCP"}],
+        },
+        {},
+    ]
 
 
 def test_a_policy_that_was_deleted_is_made_again_while_pods_run() -> None:
