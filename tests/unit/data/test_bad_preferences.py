@@ -122,12 +122,6 @@ BAD_COLUMNS = {
     "pairs for labels": (KTO, GOOD, "method kto needs prompt, completion and label", "set method: {dpo: {}}"),
     "pairs without a method": ({}, GOOD, "these are preferences", "set method: {dpo: {}}"),
     "the hosted form without a method": ({}, HOSTED, "these are preferences", "set method: {dpo: {}}"),
-    "a column of another method": (
-        {**DPO, "dataset__columns": {"label": "prompt"}},
-        GOOD,
-        "dataset.columns.label means nothing with method dpo",
-        "remove it, or set method: {kto: {}}",
-    ),
     "a column of a method": (
         {"dataset__columns": {"chosen": "chosen"}},
         GOOD,
