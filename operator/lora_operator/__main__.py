@@ -16,6 +16,7 @@ from contextlib import suppress
 from kubernetes.aio.config import ConfigException
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from lora_contract.base import problem_of
 from lora_contract.version import __version__
@@ -177,6 +178,9 @@ def main() -> int:
         for item in error.errors(include_url=False, include_context=False):
             variable = "_".join(["LORA_OPERATOR", *(str(part).upper() for part in item["loc"])])
             print(f"{variable}: {problem_of(item)}", file=sys.stderr)
+        return _EXIT_BAD_SETTINGS
+    except SettingsError as error:  # a list or a map that is no JSON
+        print(f"{error}: {error.__cause__}", file=sys.stderr)
         return _EXIT_BAD_SETTINGS
     logs.configure(settings)
     gc.set_threshold(*_GC_THRESHOLDS)

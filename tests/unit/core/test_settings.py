@@ -79,3 +79,17 @@ def test_a_wrong_setting_is_named_by_its_variable_in_plain_words(
     said = capsys.readouterr().err
     assert said.startswith("LORA_OPERATOR_PREPARE_MEMORY: write it as")
     assert "Value error" not in said
+
+
+def test_a_setting_that_is_no_json_is_named_without_a_stack_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LORA_OPERATOR_TRAINER_IMAGE", "trainer:1")
+    monkeypatch.setenv("LORA_OPERATOR_RUN_EGRESS", "{not json")
+
+    assert main() != 0
+
+    said = capsys.readouterr().err
+    assert "run_egress" in said
+    assert "line 1 column 2" in said
+    assert "Traceback" not in said

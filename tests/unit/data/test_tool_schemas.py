@@ -173,3 +173,20 @@ def test_a_schema_may_refer_to_a_draft_itself() -> None:
 
     assert json_schema.problem_of_value({"type": "object"}, validator) is None
     assert json_schema.problem_of_value({"type": 7}, validator)
+
+
+@pytest.mark.parametrize("kind", [["any", "str"], ["string", "Any"], ["Optional[Any]", "int"]])
+def test_a_type_that_allows_everything_allows_it_beside_others_too(kind: list[str], tmp_path: Path) -> None:
+    assert _prepared(tmp_path, _city(type=kind), {"city": [1, {"a": None}]}).rows["train"] == 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        (_city(type=["dict", {"a": 1}]), "is no JSON schema: ['dict', {'a': 1}] is not valid"),
+        (_city(type=["str", ["a"]]), "is no JSON schema: ['str', ['a']] is not valid"),
+        (_city(required=True) | {"required": [{"a": 1}]}, "is no JSON schema: True is not of type 'array'"),
+    ],
+)
+def test_a_schema_with_something_else_for_a_word_is_refused_in_words(schema: dict[str, Any], says: str) -> None:
+    assert says in str(json_schema.problem_of_schema(schema))

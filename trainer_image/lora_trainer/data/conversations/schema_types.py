@@ -72,26 +72,26 @@ def _schema(schema: Any, notes: dict[str, None]) -> Any:
 
 
 def _read_type(schema: dict[str, Any], notes: dict[str, None]) -> None:
-    """Write the type of a schema as the standard has it; a type that allows everything goes."""
+    """Write the type of a schema as the standard has it; a type that allows everything goes, and those beside it."""
     given = schema.get("type")
-    if isinstance(given, list) and any(isinstance(each, str) and each not in _STANDARD for each in given):
-        meant = list(dict.fromkeys(kind for each in given for kind in _meant(each)))
-    elif isinstance(given, str) and given not in _STANDARD:
-        meant = list(_meant(given))
-    else:
+    every = given if isinstance(given, list) else [given]
+    words = [word for word in every if isinstance(word, str)]
+    if len(words) < len(every) or all(word in _STANDARD for word in words):
         return
-    for word in given if isinstance(given, list) else [given]:
-        if word not in _STANDARD and (kinds := list(_meant(word))) != [word]:
-            notes[f"the type {str(word)[:40]!r} is read as {' or '.join(kinds) or 'any value'}"] = None
+    of_words = [list(_meant(word)) for word in words]
+    meant = list(dict.fromkeys(kind for kinds in of_words for kind in kinds)) if all(of_words) else []
+    for word, kinds in zip(words, of_words, strict=True):
+        if word not in _STANDARD and kinds != [word]:
+            notes[f"the type {word[:40]!r} is read as {' or '.join(kinds) or 'any value'}"] = None
     if meant:
         schema["type"] = meant if len(meant) > 1 else meant[0]
     else:
         del schema["type"]
 
 
-def _meant(word: Any) -> Iterator[str]:
+def _meant(word: str) -> Iterator[str]:
     """Yield the types of the standard that a word means: the word itself where it is not known, none for any type."""
-    if not isinstance(word, str) or len(word) > _LONGEST_TYPE:
+    if len(word) > _LONGEST_TYPE:
         yield word
         return
     if (optional := _OPTIONAL.fullmatch(word.strip())) is not None:
@@ -115,11 +115,12 @@ def _gather_required(schema: dict[str, Any], notes: dict[str, None]) -> None:
         for name, part in properties.items()
         if isinstance(part, dict) and isinstance(part.get("required"), bool)
     }
-    if not flagged or not isinstance(schema.get("required", []), list):
+    required = schema.get("required", [])
+    if not flagged or not isinstance(required, list) or not all(isinstance(name, str) for name in required):
         return
     for name in flagged:
         properties[name].pop("required")
-    wanted = [name for name, required in flagged.items() if required]
+    wanted = [name for name, is_required in flagged.items() if is_required]
     if wanted:
-        schema["required"] = list(dict.fromkeys((*schema.get("required", []), *wanted)))
+        schema["required"] = list(dict.fromkeys((*required, *wanted)))
     notes["required within a property is read as its name in the list of required ones"] = None
