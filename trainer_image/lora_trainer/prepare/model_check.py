@@ -45,8 +45,8 @@ def check_config(folder: Path, spec: LoRAFineTuneSpec) -> dict[str, Any]:
     """Read the model's configuration.
 
     Raises:
-        TrainerError: the architecture is unknown, no causal language model, a mixture with quantisation, its weights
-            are quantised already, or a size is none.
+        TrainerError: the architecture is unknown, no causal language model, a mixture that cannot be quantised so,
+            its weights are quantised already in another way, or a size is none.
     """
     model = spec.model.id
     config = contents.read_json(folder / contents.CONFIG, model)
