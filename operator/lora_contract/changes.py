@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, cast
 
 from lora_contract.base import Model
 from lora_contract.conditions import Condition, ConditionedStatus
+from lora_contract.estimate import EstimateStatus
 from lora_contract.status import (
     ArtifactStatus,
     AttemptStatus,
@@ -156,6 +157,16 @@ def change_condition(condition: Condition, *, observed_generation: int) -> Condi
 def judge_plan(plan: PlanStatus, *, fits: bool) -> PlanStatus:
     """Copy a plan with the verdict whether the run fits a GPU."""
     return _changed(plan, {"fits": fits})
+
+
+def with_estimate(plan: PlanStatus, estimate: EstimateStatus | None) -> PlanStatus:
+    """Copy a plan with what the run is expected to take."""
+    return _changed(plan, {"estimate": estimate})
+
+
+def price_estimate(estimate: EstimateStatus, *, cost: str, currency: str) -> EstimateStatus:
+    """Copy an estimate with what it costs."""
+    return _changed(estimate, {"cost": cost, "currency": currency})
 
 
 def join_metrics(shown: MetricsStatus | None, measured: MetricsStatus) -> MetricsStatus:

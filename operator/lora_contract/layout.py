@@ -8,6 +8,7 @@
 <output>/_work/<runId>/claims/<n>   who may write: the highest number wins
 <output>/_work/<runId>/groups/<id>  key of a group of processes on several nodes
 <output>/_work/tokens/<key>/        tokens of a source of dataset.sources, for all runs that read it alike
+<output>/_work/run-times/<key>/     how long runs took, for estimates of later ones that are like them
 <output>/_work/references/<key>/    what the reference model says of prepared rows, for all runs on the same rows
 """
 
@@ -28,6 +29,11 @@ PLAN = "plan.json"
 def source_tokens(output: str, key: str | None = None) -> str:
     """Return the prefix of the tokens of a source, whose `key` follows from rows, model and template; or of all."""
     return "/".join([output.rstrip("/"), "_work", "tokens", *([] if key is None else [key])])
+
+
+def run_times(output: str, key: str | None = None) -> str:
+    """Return the prefix of how long runs took that are alike, as `key` says; or of all."""
+    return "/".join([output.rstrip("/"), "_work", "run-times", *([] if key is None else [key])])
 
 
 @dataclass(frozen=True)

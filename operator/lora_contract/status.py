@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lora_contract.base import StatusModel
 from lora_contract.conditions import MAX_MESSAGE_LENGTH, ConditionedStatus
+from lora_contract.estimate import EstimateStatus
 from lora_contract.preference_status import PreferencesPlanStatus
 from lora_contract.serving import MOST_SERVERS, ServingStatus
 from lora_contract.source_status import SourceMetricsStatus, SourcePlanStatus
@@ -106,6 +107,9 @@ class PlanStatus(StatusModel):
     weighted_target_tokens: int = Field(0, description="Of these, tokens whose loss has a weight between 0 and 1.")
     total_steps: int = Field(description="Optimiser steps of the run.")
     estimated_seconds: int | None = Field(None, description="Expected training time in seconds, once steps were timed.")
+    estimate: EstimateStatus | None = Field(
+        None, description="What the train pod is expected to take. Absent: no earlier run is like this one."
+    )
     memory_bytes: int = Field(0, description="Estimate of the least memory of one GPU, one row a pass, in bytes.")
     memory: MemoryStatus | None = Field(None, description="What memoryBytes is made of.")
     fits: bool | None = Field(None, description="Whether the estimate fits a GPU of the cluster; absent: not known.")

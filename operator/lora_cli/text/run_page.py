@@ -94,6 +94,7 @@ def _facts(run: Run, now: datetime) -> Iterator[tuple[str, Cell]]:
     yield from _on_the_way(run, now)
     yield "Test rows", _test(status.metrics)
     yield "Data", _data(status)
+    yield "Estimate", _estimate(status)
     if status.usage is not None:
         yield "Cost", money(status.usage.cost, status.usage.currency)
     if status.artifact is not None:
@@ -213,6 +214,19 @@ def _data(status: LoRAFineTuneStatus) -> str:
         chosen, rejected = plan.preferences.chosen_tokens, plan.preferences.rejected_tokens
         parts.append(f"chosen answers of {chosen} tokens on average, rejected ones of {rejected}")
     return ", ".join(parts)
+
+
+def _estimate(status: LoRAFineTuneStatus) -> str:
+    """Say what the train pod was expected to take, and once the run has ended what it took."""
+    estimate = status.plan.estimate if status.plan is not None else None
+    if estimate is None:
+        return ""
+    limits = f"{duration(estimate.low)} to {duration(estimate.high)}"
+    parts = [f"{duration(estimate.seconds)} of training ({limits}) by {counted(estimate.runs, 'earlier run')}"]
+    parts.append(money(estimate.cost, estimate.currency))
+    if status.finished and status.usage is not None:
+        parts.append(f"it took {duration(status.usage.train_seconds)}")
+    return ", ".join(part for part in parts if part)
 
 
 def _conditions(conditions: Sequence[Condition], now: datetime) -> list[Text]:

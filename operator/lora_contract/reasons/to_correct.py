@@ -22,8 +22,9 @@ REASONS = {
     ),
     Reason.LIMIT_REACHED: ReasonFacts(
         meaning=(
-            "The run used the GPU hours, or the cost, of `spec.limits`; it was stopped after a checkpoint and holds no "
-            "GPU. Or `limits.cost` is set and the platform names no price."
+            "The run used the GPU hours, or the cost, of `spec.limits`: it was stopped after a checkpoint and holds no "
+            "GPU. Or even the low estimate in `status.plan.estimate` is above the limit, and no GPU was asked for. Or "
+            "`limits.cost` is set and the platform names no price."
         ),
         advice=(
             "Raise the limit, or remove it: the run goes on from its checkpoint by itself. See "

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from lora_contract.changes import with_estimate
+from lora_contract.estimate import EstimateStatus
 from lora_operator.core.run.decision import SetWorkloadActive, SuspendJob
 from support.pod_reports import PREPARED, TRAINED
 from support.run_story import Story, given_finetune
@@ -95,6 +97,7 @@ def test_the_time_of_the_stop_is_neither_queue_nor_gpu_time() -> None:
 
 def test_an_adapter_that_was_published_meanwhile_counts() -> None:
     story = training({"limits.gpuHours": 2}).after(2 * HOUR + 5).pod_ends("train", 0, TRAINED).decides()
+    assert not is_paused(story)
     story.after(1).job_ends("train").decides()
 
     assert story.status.phase == "Complete"
@@ -134,6 +137,40 @@ def test_a_run_in_a_queue_gives_its_quota_back() -> None:
 
     assert any(isinstance(action, SetWorkloadActive) and not action.active for action in story.decisions[-1].follow_up)
     assert story.condition("Failed") == ("True", "LimitReached")
+
+
+def prepared_with_estimate(limits: dict[str, Any], **platform: Any) -> Story:
+    estimate = EstimateStatus(seconds=2 * HOUR, low=HOUR, high=3 * HOUR, gpu_hours="2", basis="EarlierRuns", runs=3)
+    assert PREPARED.plan is not None
+    report = PREPARED.model_copy(update={"plan": with_estimate(PREPARED.plan, estimate)})
+    story = given_finetune({"limits": limits}, **platform).decides().after(2)
+    return story.stage_succeeds("prepare", report).decides()
+
+
+@pytest.mark.parametrize("limits", [{"gpuHours": 0.99}, {"cost": 2.4}])
+def test_a_run_of_which_even_the_low_estimate_is_above_its_limit_asks_for_no_gpu(limits: dict[str, float]) -> None:
+    story = prepared_with_estimate(limits, **PRICED)
+
+    assert story.stages == ["prepare"]
+    assert story.condition("Failed") == ("True", "LimitReached")
+    assert "by 3 earlier runs the run needs 1 to 3 GPU hours" in story.message
+    writes = story.writes
+    assert story.after(600).decides().after(600).decides().writes == writes
+
+    story.user_sets({"limits": {"gpuHours": 1.5}}).decides()
+    assert story.stages == ["prepare", "train"]
+
+
+def test_an_estimate_around_the_limit_refuses_nothing() -> None:
+    assert prepared_with_estimate({"gpuHours": 1}).stages == ["prepare", "train"]
+
+
+def test_an_estimate_has_the_price_of_the_platform() -> None:
+    plan = prepared_with_estimate({}, **PRICED).status.plan
+
+    assert plan is not None
+    assert plan.estimate is not None
+    assert (plan.estimate.cost, plan.estimate.currency) == ("5.0000", "EUR")
 
 
 @pytest.mark.parametrize("limits", [{}, {"gpuHours": 2}])

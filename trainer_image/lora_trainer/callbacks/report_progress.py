@@ -71,6 +71,13 @@ class ReportProgress(TrainerCallback):
         """Non-padding tokens a second, evaluation and checkpoints apart."""
         return self._tokens() / self._stepping if self._stepping else 0.0
 
+    @property
+    def training_seconds(self) -> float:
+        """Seconds from the first to the last step of this process, evaluations and checkpoints included."""
+        if self.first_step_began is None or self.last_step_ended is None:
+            return 0.0
+        return self.last_step_ended - self.first_step_began
+
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lora_contract import identity, layout, spec_paths
+from lora_contract.changes import with_estimate
 from lora_contract.finetune import LoRAFineTuneSpec
 from lora_contract.layout import RunLayout
 from lora_contract.order import Order
@@ -26,7 +27,7 @@ from lora_trainer.ledger.claims import await_turn
 from lora_trainer.model_files import StagedModel
 from lora_trainer.model_files.safetensors_header import Tensor
 from lora_trainer.model_files.shape import holds_transposed
-from lora_trainer.planning import memory_estimate
+from lora_trainer.planning import memory_estimate, run_time, run_time_records
 from lora_trainer.prepare import (
     chat_source,
     data_process,
@@ -148,6 +149,9 @@ class _Preparation:
 
     def _report(self, run_id: str, plan: PlanStatus, warnings: list[str]) -> Report:
         parent = None if self._parent is None else self._parent.status
+        plan = with_estimate(
+            plan, run_time.estimate(self._spec, plan, run_time_records.earlier(self._store, self._spec, plan))
+        )
         return Report(stage="prepare", run_id=run_id, parent=parent, plan=plan, warnings=warnings)
 
     def _as_child(self, staged: StagedModel) -> parent_check.Child:

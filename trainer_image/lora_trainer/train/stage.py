@@ -20,6 +20,7 @@ from lora_trainer.callbacks.watchdog import Watchdog
 from lora_trainer.ledger.checkpoints import Checkpoint
 from lora_trainer.ledger.claims import Claim
 from lora_trainer.ledger.group_keys import StoredKeys
+from lora_trainer.planning import run_time_records
 from lora_trainer.processes.group import Group
 from lora_trainer.processes.meeting import join
 from lora_trainer.publish import Adopted, adopted_report, publish
@@ -90,7 +91,13 @@ class _Process:
         try:
             ready = self._set_up()
             self._train(ready)
-            return self._await_publication() if self._lead is None else self._publish(ready, self._lead)
+            if self._lead is None:
+                return self._await_publication()
+            report = self._publish(ready, self._lead)
+            if report.timing is not None:
+                seconds = ready.session.progress.training_seconds
+                run_time_records.keep(self._store, self._order, report.timing, seconds)
+            return report
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()

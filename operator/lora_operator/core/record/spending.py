@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from lora_contract.counts import counted
 from lora_contract.status import UsageStatus
 from lora_contract.times import parse_time
 from lora_operator.core.run.run import Run
@@ -25,6 +26,8 @@ def limit_reached(run: Run) -> Limit | None:
     """Return the limit that the run has used up; None where its train pod ended with an adapter meanwhile."""
     if any(pod.exit_code == 0 for pod in run.present_pods("train")):
         return None
+    if (above := _estimate_above_limit(run)) is not None:
+        return above
     used = _used_gpu_seconds(run)
     return next((limit for limit in _limits(run) if used >= limit.gpu_seconds), None)
 
@@ -35,6 +38,24 @@ def seconds_until_limit(run: Run) -> float | None:
     running = any(a.stage == "train" and a.end_time is None for a in run.status.attempts)
     left = min((limit.gpu_seconds for limit in _limits(run)), default=0.0) - _used_gpu_seconds(run)
     return left / gpus if left > 0 and gpus and running else None
+
+
+def _estimate_above_limit(run: Run) -> Limit | None:
+    """Return the limit that even the low estimate of a run exceeds of which no train pod has started yet."""
+    estimate = run.status.plan.estimate if run.status.plan is not None else None
+    if estimate is None or any(attempt.stage == "train" for attempt in run.status.attempts):
+        return None
+    gpus = run.spec.compute.gpus * run.spec.compute.nodes
+    for limit in _limits(run):
+        if gpus * estimate.low > limit.gpu_seconds > 0:
+            field = limit.message.partition(":")[0]
+            text = (
+                f"{field}: by {counted(estimate.runs, 'earlier run')} the run needs"
+                f" {gpus * estimate.low / _HOUR:.3g} to {gpus * estimate.high / _HOUR:.3g} GPU hours; the lower of"
+                f" these is above the limit, which is {limit.gpu_seconds / _HOUR:.3g} GPU hours."
+            )
+            return Limit(text, limit.gpu_seconds)
+    return None
 
 
 def _used_gpu_seconds(run: Run) -> float:

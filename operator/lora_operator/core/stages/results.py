@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from lora_contract import names
-from lora_contract.changes import join_metrics
+from lora_contract.changes import join_metrics, price_estimate, with_estimate
 from lora_contract.counts import counted
 from lora_contract.exit_codes import FINAL, NOT_COUNTED
 from lora_contract.names import RunStage
 from lora_contract.outside import shorten
 from lora_contract.reasons import AGAIN, REASONS, Reason
 from lora_contract.report import Report
-from lora_contract.status import ArtifactStatus, ErrorStatus, ParentStatus
+from lora_contract.status import ArtifactStatus, ErrorStatus, ParentStatus, PlanStatus
 from lora_operator.core.causes.pod_end import End, end_of
 from lora_operator.core.observe.observed import Job
 from lora_operator.core.record import usage
@@ -44,8 +44,18 @@ def record_prepared(run: Run) -> Run:
     if report is None or report.run_id is None or report.plan is None:
         return run
     run = _with_parent(run, report)
-    run = run.with_status(run_id=report.run_id, plan=report.plan, warnings=list(report.warnings))
+    run = run.with_status(run_id=report.run_id, plan=_priced(run, report.plan), warnings=list(report.warnings))
     return replace(run, status=usage.add_usage(run.status, "staging_seconds", job.completed or run.now))
+
+
+def _priced(run: Run, plan: PlanStatus) -> PlanStatus:
+    """Say what the expected GPU hours cost at the platform's price: the prepare pod does not know it."""
+    price, estimate = run.settings.gpu_price, plan.estimate
+    if price is None or estimate is None:
+        return plan
+    gpus = run.spec.compute.gpus * run.spec.compute.nodes
+    cost = price.per_hour * gpus * estimate.seconds / 3600
+    return with_estimate(plan, price_estimate(estimate, cost=f"{cost:.4f}", currency=price.currency))
 
 
 def _with_parent(run: Run, report: Report) -> Run:
