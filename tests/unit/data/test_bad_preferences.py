@@ -33,6 +33,12 @@ BAD_ROWS = {
     "texts that look equal": pair(
         "chosen and rejected are equal", {"prompt": "Q", "chosen": "caf\u00e9", "rejected": "cafe\u0301"}
     ),
+    "answers that differ in fillers and selectors": pair(
+        "chosen and rejected are equal", {"prompt": "Q", "chosen": "go\u3164o\u034fd", "rejected": "good\U000e0100"}
+    ),
+    "answers that differ in a mark behind what is invisible": pair(
+        "chosen and rejected are equal", {"prompt": "Q", "chosen": "e\u200b\u0301", "rejected": "\u00e9"}
+    ),
     "answers that differ in what is invisible": pair(
         "chosen and rejected are equal", {"prompt": "Q", "chosen": "go\u200bod\ufe0f", "rejected": "go\u00adod\u2060"}
     ),

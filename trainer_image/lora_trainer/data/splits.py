@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from lora_trainer.data.composed import composed
 from lora_trainer.data.rows import BadRow, Conversation, Message
 
 Split = Literal["train", "validation", "test"]
@@ -67,7 +67,7 @@ def _preference(answers: Sequence[bytes], desirable: bool | None) -> bytes:
 
 
 def _normal(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(composed(text).split())
 
 
 def _more(message: Message) -> str:

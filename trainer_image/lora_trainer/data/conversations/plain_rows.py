@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lora_contract import spec_paths
+from lora_trainer.data.composed import composed
 from lora_trainer.data.json_values import json_type
 from lora_trainer.data.profile import Turn
 from lora_trainer.data.rows import BadRow
@@ -76,7 +76,7 @@ def read_document(row: Mapping[str, Any], column: str, template: ChatTemplate) -
             "remove it: each document ends with the end-of-text token by itself",
         )
     try:
-        normal = " ".join(unicodedata.normalize("NFC", text).split()).encode("utf-8")
+        normal = " ".join(composed(text).split()).encode("utf-8")
     except UnicodeEncodeError as error:
         raise BadRow("has half of a surrogate pair (\\ud800 to \\udfff), which is not a character") from error
     return Document(text, hashlib.blake2b(normal, digest_size=16).digest())

@@ -6,7 +6,6 @@ hosted services: `input` with messages and tools, `preferred_output` and `non_pr
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ import regex
 
 from lora_contract.finetune.dataset import ColumnsSpec, DatasetSpec
 from lora_contract.finetune.method import MethodName
+from lora_trainer.data.composed import composed
 from lora_trainer.data.conversations import conversation, formats, turns, unknown_columns
 from lora_trainer.data.conversations.row_shape import Shape
 from lora_trainer.data.json_values import json_type, without_nulls
@@ -24,8 +24,8 @@ _INPUT, _PREFERRED, _NOT_PREFERRED = "input", "preferred_output", "non_preferred
 #: Keys of `input`; the last says how a service answers, and nothing for training.
 _KEYS_OF_INPUT = frozenset({"messages", "tools", "parallel_tool_calls"})
 _OF_ANSWERS = ("assistant", "tool")
-#: Format characters, such as a space of no width, and variation selectors.
-_INVISIBLE = regex.compile(r"[\p{Cf}\ufe00-\ufe0f]")
+#: Format characters, such as a space of no width, and what else is never shown: variation selectors, fillers.
+_INVISIBLE = regex.compile(r"[\p{Cf}\p{Default_Ignorable_Code_Point}]")
 _LONGEST_SHOWN = 60
 
 
@@ -174,7 +174,7 @@ def check(given: GivenAnswers, offered: Any = None) -> Conversation:
 
 def _composed(answer: Sequence[Message]) -> list[Message]:
     """Write letters and their marks as one character (NFC), without what is invisible: nobody sees a difference."""
-    return [turn._replace(content=_INVISIBLE.sub("", unicodedata.normalize("NFC", turn.content))) for turn in answer]
+    return [turn._replace(content=composed(_INVISIBLE.sub("", turn.content))) for turn in answer]
 
 
 def _checked(name: str, given: GivenAnswers, answer: list[Any], offered: Any) -> Conversation:
