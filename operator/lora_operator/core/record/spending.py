@@ -12,6 +12,8 @@ from lora_operator.core.run.run import Run
 from lora_operator.settings import Price
 
 _HOUR = 3600
+#: Of fewer earlier runs one slow one would make the low estimate too high, and refuse what fits.
+_FEWEST_RUNS_TO_REFUSE = 3
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ def seconds_until_limit(run: Run) -> float | None:
 def _estimate_above_limit(run: Run) -> Limit | None:
     """Return the limit that even the low estimate of a run exceeds of which no train pod has started yet."""
     estimate = run.status.plan.estimate if run.status.plan is not None else None
-    if estimate is None or any(attempt.stage == "train" for attempt in run.status.attempts):
+    if (
+        estimate is None
+        or estimate.runs < _FEWEST_RUNS_TO_REFUSE
+        or any(attempt.stage == "train" for attempt in run.status.attempts)
+    ):
         return None
     gpus = run.spec.compute.gpus * run.spec.compute.nodes
     for limit in _limits(run):
