@@ -156,6 +156,8 @@ def test_runs_that_wait_for_each_other_are_refused() -> None:
 
     assert story.status.refused
     assert "spec.from.run: names run base, which in the end waits for this run" in story.message
+    writes = story.writes
+    assert story.after(600).decides().after(600).decides().writes == writes
 
     # The other one is corrected: this one goes on.
     story.parent, story.parents_in_circle = trained(), False

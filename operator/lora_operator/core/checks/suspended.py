@@ -18,7 +18,8 @@ from lora_operator.core.run.run import UNDER_WAY, Run
 
 def record_pause(run: Run) -> Run:
     """Book the time up to the beginning or end of a pause where it belongs."""
-    pauses = _pauses(run)
+    # Runs that wait for each other are held too, by their refusal.
+    pauses = _pauses(run) or (run.observed.parents_in_circle and run.status.parent is None)
     if pauses == run.was_held:
         return run
     account = usage.account_of_waits(run) if pauses else "suspended_seconds"
